@@ -1,0 +1,1 @@
+"""Augmentations: functions (key, array) -> array for ONE example."""

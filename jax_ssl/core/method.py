@@ -1,0 +1,106 @@
+"""The contract of a method: a frozen value made of pure functions."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from jax_ssl.core.types import (
+    Array,
+    Batch,
+    Example,
+    Metrics,
+    Params,
+    State,
+    Variables,
+    Views,
+)
+
+
+class ViewFn(Protocol):
+    """Makes the views of one example.
+
+    The train step vmaps it inside a `shard_map`, so it can neither see nor wait for
+    other rows, and its pixels do not depend on the number of devices.
+    """
+
+    def __call__(self, key: Array, example: Example) -> Views:
+        """Returns the views of `example`, drawn with `key`."""
+
+
+class InitFn(Protocol):
+    """Makes a method's first params and state; must trace under `jax.eval_shape`."""
+
+    def __call__(self, key: Array, views: Views) -> tuple[Params, State]:
+        """Returns params and state for `views` of the run's shapes."""
+
+
+class LossFn(Protocol):
+    """The training objective, a scalar mean over the GLOBAL batch."""
+
+    def __call__(
+        self, params: Params, state: State, views: Views, *, key: Array, step: Array
+    ) -> tuple[Array, tuple[State, Metrics]]:
+        """Returns the loss and (next state, metrics); differentiated in params only."""
+
+
+class UpdateFn(Protocol):
+    """What moves after every optimizer step: teachers, projected parameters."""
+
+    def __call__(
+        self, params: Params, state: State, *, step: Array
+    ) -> tuple[Params, State]:
+        """Returns params and state, given the NEW params and the completed step."""
+
+
+class ExportFn(Protocol):
+    """Picks the variables that evaluation keeps."""
+
+    def __call__(self, params: Params, state: State) -> Variables:
+        """Returns linen variables for `Method.encoder`."""
+
+
+def unchanged(params: Params, state: State, *, step: Array) -> tuple[Params, State]:
+    """The `update` of a method in which nothing follows the params."""
+    del step
+    return params, state
+
+
+@dataclass(frozen=True)
+class Refresh:
+    """A stage between epochs that reads the whole training set.
+
+    Attributes:
+        embed: (params, state, un-augmented batch) -> features [B, D].
+        fit: (params, state, features [N, D] in data-set order, key) -> (params, state).
+        resets: parts of the params whose optimizer slots start afresh.
+        every_epochs: how often the stage runs.
+    """
+
+    embed: Callable[[Params, State, Batch], Array]
+    fit: Callable[[Params, State, Array, Array], tuple[Params, State]]
+    resets: tuple[str, ...] = ()
+    every_epochs: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """A self-supervised method as a value.
+
+    Attributes:
+        encoder: linen module that evaluation keeps; `__call__(x, *, train)` returns
+            `Features`.
+        views: one example -> its views.
+        init: first params and state.
+        loss: objective, next state and metrics.
+        export: params and state -> variables of `encoder`.
+        update: what moves after an optimizer step.
+        refresh: optional stage between epochs.
+    """
+
+    encoder: Any
+    views: ViewFn
+    init: InitFn
+    loss: LossFn
+    export: ExportFn
+    update: UpdateFn = unchanged
+    refresh: Refresh | None = None

@@ -1,0 +1,1 @@
+"""Sources of examples and the order in which a run reads them."""

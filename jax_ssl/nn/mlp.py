@@ -1,0 +1,76 @@
+"""The multilayer perceptron of projection heads, and an encoder with one on top."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from jax_ssl.core.types import Array
+from jax_ssl.nn.norm import BatchNorm
+
+
+class MLP(nn.Module):
+    """Dense layers with batch norm and ReLU between them.
+
+    Attributes:
+        widths: output width of every layer; the last is the output.
+        groups: batch-norm groups of the global batch.
+        last_norm: batch norm after the last layer: "none", "scale" (no offset), "plain"
+            (neither scale nor offset) or "affine".
+        kernel_init: of the dense layers.
+        use_bias: dense layers that no norm follows get a bias.
+        dtype: compute dtype; parameters are float32 and so is the output.
+    """
+
+    widths: Sequence[int]
+    groups: int = 1
+    last_norm: str = "none"
+    kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+    use_bias: bool = True
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> Array:
+        """Maps x [B, D] to [B, widths[-1]] float32.
+
+        Raises:
+            ValueError: if `last_norm` is not one of the four words.
+        """
+        if self.last_norm not in ("none", "scale", "plain", "affine"):
+            raise ValueError(
+                f"last_norm = {self.last_norm!r} is not 'none', 'scale', 'plain' or "
+                "'affine'."
+            )
+        last = len(self.widths) - 1
+        for i, width in enumerate(self.widths):
+            normed = i < last or self.last_norm != "none"
+            x = nn.Dense(
+                width,
+                use_bias=self.use_bias and not normed,
+                kernel_init=self.kernel_init,
+                dtype=self.dtype,
+                name=f"dense{i}",
+            )(x)
+            if normed:
+                x = BatchNorm(
+                    groups=self.groups,
+                    use_scale=i < last or self.last_norm in ("scale", "affine"),
+                    use_bias=i < last or self.last_norm == "affine",
+                    dtype=self.dtype,
+                    name=f"norm{i}",
+                )(x, train=train)
+            if i < last:
+                x = nn.relu(x)
+        return x.astype(jnp.float32)
+
+
+class Projected(nn.Module):
+    """An encoder and the head that its pooled features enter."""
+
+    encoder: nn.Module
+    projector: nn.Module
+
+    def __call__(self, x: Array, *, train: bool) -> Array:
+        """Maps images [B, H, W, C] to projections [B, D]."""
+        return self.projector(self.encoder(x, train=train).pooled, train=train)
