@@ -1,0 +1,361 @@
+"""Checkpoints of a `TrainState`: written in the background, restored onto any mesh.
+
+A checkpoint is one folder named by its step. It appears by a single rename when it is
+complete, so a process killed at any moment leaves the ones before it as they were.
+Inside, every leaf of the TrainState lies under its own "/"-joined name, free of Python
+classes, beside one JSON document with the host's own facts (epoch, best score, ...).
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+
+from jax_ssl import __version__
+from jax_ssl.checkpoint.names import (
+    by_name,
+    describe_differences,
+    is_key,
+    key_data,
+    key_impl,
+)
+from jax_ssl.core.state import TrainState
+from jax_ssl.core.types import Array, PyTree
+
+FORMAT = 1
+LEAVES, DOCUMENT = "train", "host"
+# Old checkpoints are renamed into this folder before their files go, because a
+# half-deleted one would otherwise still look complete after a kill.
+TRASH = "deleted"
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The checkpoints of one run; made by `open_checkpoints`.
+
+    Every method must be called by all processes of the run, at the same step.
+
+    Attributes:
+        folder: where the checkpoints lie.
+        writable: whether `save` is allowed.
+    """
+
+    folder: str
+    writable: bool
+    manager: ocp.CheckpointManager
+
+    def save(self, train: TrainState, host: Mapping[str, Any] | None = None) -> bool:
+        """Saves `train` under its own step, in the background.
+
+        Returns once the arrays have been copied out of reach of the train step, which
+        may then donate them; waits first for a save still under way.
+
+        Args:
+            train: arrays, committed to the mesh.
+            host: JSON values to lie beside them, read back by `host`.
+
+        Returns:
+            False where this step's checkpoint exists already, and nothing is done.
+
+        Raises:
+            ValueError: if a later checkpoint exists, or `host` is not JSON.
+            RuntimeError: if the previous save failed, or the folder is read only.
+        """
+        if not self.writable:
+            raise RuntimeError(f"the checkpoints in {self.folder} were opened to read.")
+        self.wait()
+        step = int(train.step)
+        steps = self.manager.all_steps()
+        if step in steps:
+            return False
+        if steps and step < max(steps):
+            raise ValueError(
+                f"cannot save step {step}: {self.folder} holds the later step "
+                f"{max(steps)}. Restore that one, or move the later checkpoints away."
+            )
+        named = by_name(train)
+        keys = {name: key_impl(leaf) for name, leaf in named.items() if is_key(leaf)}
+        document = {
+            "format": FORMAT,
+            "library": __version__,
+            "keys": keys,
+            "host": dict(host or {}),
+        }
+        try:
+            document = json.loads(json.dumps(document, allow_nan=False))
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"the host values of step {step} are not JSON: {error}. Store numbers, "
+                "strings, lists and dictionaries of finite values."
+            ) from error
+        return self.manager.save(
+            step,
+            args=ocp.args.Composite(
+                **{
+                    LEAVES: ocp.args.PyTreeSave(
+                        {name: _owned(leaf) for name, leaf in _stored(named).items()}
+                    ),
+                    DOCUMENT: ocp.args.JsonSave(document),
+                }
+            ),
+            force=True,  # The loop decides when; orbax's own policies stay out of it.
+        )
+
+    def restore(self, abstract: TrainState, step: int | None = None) -> TrainState:
+        """Restores a checkpoint onto the shardings of `abstract`.
+
+        The mesh may differ from the one that wrote it in size and in shape. A field of
+        `abstract` that is None is neither read nor compared: evaluation passes
+        `opt_state=None` and never pays for the optimizer's slots.
+
+        Args:
+            abstract: TrainState of `jax.ShapeDtypeStruct` with shardings, or of arrays;
+                a leaf without a sharding goes to this process's first device.
+            step: which checkpoint; the latest unless given.
+
+        Returns:
+            TrainState of the structure, dtypes and shardings of `abstract`.
+
+        Raises:
+            FileNotFoundError: if there is no such checkpoint.
+            ValueError: if its leaves are not those of `abstract` (names, shapes,
+                dtypes), or it cannot be read.
+        """
+        step = self._existing(step)
+        document = self._document(step)
+        named = by_name(abstract)
+        self._check(step, abstract, named, document["keys"])
+        wanted = {name: _placed(leaf) for name, leaf in _stored(named).items()}
+        args = ocp.args.PyTreeRestore(
+            item=wanted,
+            restore_args=ocp.checkpoint_utils.construct_restore_args(wanted),
+            partial_restore=True,  # `_check` has compared what is to be read.
+        )
+        found = self._read(step, LEAVES, args)
+        return _rebuilt(abstract, named, found)
+
+    def host(self, step: int | None = None) -> dict[str, Any]:
+        """The JSON values saved beside a checkpoint, the latest unless given.
+
+        Raises:
+            FileNotFoundError: if there is no such checkpoint.
+            ValueError: if it cannot be read.
+        """
+        return self._document(self._existing(step))["host"]
+
+    def steps(self) -> list[int]:
+        """Steps of the complete checkpoints, ascending."""
+        self.wait()
+        if not self.writable:
+            self.manager.reload()  # Another process may have written meanwhile.
+        return sorted(self.manager.all_steps())
+
+    def latest_step(self) -> int | None:
+        """The last of `steps`, or None."""
+        return max(self.steps(), default=None)
+
+    def wait(self) -> None:
+        """Blocks until the save under way, if any, is complete.
+
+        Raises:
+            RuntimeError: if it failed.
+        """
+        try:
+            self.manager.wait_until_finished()
+        except Exception as error:
+            raise RuntimeError(
+                f"saving a checkpoint in {self.folder} failed: {error}. Earlier "
+                "checkpoints are intact; see to free space and permissions, then "
+                "start the run again."
+            ) from error
+        if self.writable:
+            _empty_trash(self.manager)
+
+    def close(self) -> None:
+        """Waits, then frees the threads; the object is not used afterwards."""
+        try:
+            self.wait()
+        finally:
+            self.manager.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _existing(self, step: int | None) -> int:
+        steps = self.steps()
+        if not steps:
+            raise FileNotFoundError(
+                f"no complete checkpoint in {self.folder}; train first, or name the "
+                "folder that holds them."
+            )
+        if step is None:
+            return steps[-1]
+        if step not in steps:
+            raise FileNotFoundError(
+                f"no checkpoint of step {step} in {self.folder}; it holds {steps}."
+            )
+        return step
+
+    def _read(self, step: int, item: str, args: ocp.args.CheckpointArgs) -> Any:
+        try:
+            return self.manager.restore(step, args=ocp.args.Composite(**{item: args}))[
+                item
+            ]
+        except Exception as error:
+            raise ValueError(self._unreadable(step, error)) from error
+
+    def _document(self, step: int) -> dict[str, Any]:
+        document = self._read(step, DOCUMENT, ocp.args.JsonRestore())
+        if document.get("format") != FORMAT:
+            raise ValueError(
+                f"the checkpoint of step {step} in {self.folder} has format "
+                f"{document.get('format')!r}, and this version reads {FORMAT}; read it "
+                f"with jax_ssl {document.get('library')}."
+            )
+        return document
+
+    def _check(
+        self, step: int, abstract: TrainState, named: dict, keys: Mapping[str, str]
+    ) -> None:
+        try:
+            metadata = self.manager.item_metadata(step)[LEAVES].tree
+        except Exception as error:
+            raise ValueError(self._unreadable(step, error)) from error
+        skipped = tuple(
+            f"{field}/" for field, part in vars(abstract).items() if part is None
+        )
+        lines = describe_differences(
+            wanted=_stored(named),
+            found={n: x for n, x in metadata.items() if not n.startswith(skipped)},
+        )
+        lines += [
+            f"different: {name} ({there} key there, {here} here)"
+            for name, leaf in named.items()
+            if is_key(leaf) and (there := keys.get(name)) != (here := key_impl(leaf))
+        ]
+        if lines:
+            raise ValueError(
+                f"the checkpoint of step {step} in {self.folder} is not of this run's "
+                "method and settings:\n  " + "\n  ".join(lines) + "\nUse the settings "
+                "that wrote it (config.json of its run), or a new folder."
+            )
+
+    def _unreadable(self, step: int, error: Exception) -> str:
+        return (
+            f"the checkpoint of step {step} in {self.folder} cannot be read: "
+            f"{error}\nIf files of it are damaged, delete the folder "
+            f"{os.path.join(self.folder, str(step))} to go on from the one before."
+        )
+
+
+def open_checkpoints(
+    folder: str | os.PathLike[str],
+    *,
+    keep: int = 3,
+    asynchronous: bool = True,
+    writable: bool = True,
+) -> Checkpoints:
+    """Opens, or starts, a folder of checkpoints.
+
+    Opening to write removes what killed runs left incomplete, so only one run may have
+    a folder open to write; any number may read it meanwhile with `writable=False`.
+
+    Args:
+        folder: local path or bucket; all processes must see the same one.
+        keep: how many of the latest checkpoints stay.
+        asynchronous: write in a background thread.
+        writable: False to look only, which creates and removes nothing.
+
+    Raises:
+        ValueError: if `keep` is less than 1.
+        FileNotFoundError: if the folder is absent and not `writable`.
+    """
+    if keep < 1:
+        raise ValueError(f"keep = {keep} checkpoints; at least 1 must stay.")
+    name = os.fspath(folder)
+    if "://" not in name:
+        name = os.path.abspath(name)
+        if not writable and not os.path.isdir(name):
+            raise FileNotFoundError(
+                f"there is no folder {name} to read checkpoints from; train first, or "
+                "name the run's own."
+            )
+    manager = ocp.CheckpointManager(
+        name,
+        options=ocp.CheckpointManagerOptions(
+            max_to_keep=keep if writable else None,
+            create=writable,
+            cleanup_tmp_directories=writable,
+            enable_async_checkpointing=asynchronous and writable,
+            todelete_subdir=TRASH if writable else None,
+        ),
+        item_handlers={
+            LEAVES: ocp.PyTreeCheckpointHandler(),
+            DOCUMENT: ocp.JsonCheckpointHandler(),
+        },
+    )
+    if writable:
+        _empty_trash(manager)
+    return Checkpoints(folder=name, writable=writable, manager=manager)
+
+
+def _stored(named: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the leaves goes to disk: key data for keys, nothing for empty arrays."""
+    return {
+        name: key_data(leaf) if is_key(leaf) else leaf
+        for name, leaf in named.items()
+        if leaf.size
+    }
+
+
+def _owned(leaf: Array) -> Array:
+    """A copy of `leaf` if the background thread would read the leaf's own memory."""
+    # On CPU "device to host" is a view; elsewhere it is already a copy.
+    on_host = any(device.platform == "cpu" for device in leaf.sharding.device_set)
+    return jnp.copy(leaf) if on_host else leaf
+
+
+def _placed(leaf: Any) -> jax.ShapeDtypeStruct:
+    """The abstract leaf with a sharding, the first local device's for want of one."""
+    sharding = getattr(leaf, "sharding", None)
+    if sharding is None:
+        sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+
+def _rebuilt(
+    abstract: TrainState, named: Mapping[str, Any], found: PyTree
+) -> TrainState:
+    """Puts the restored leaves back into the structure of `abstract`."""
+
+    def leaf(name: str, like: Any) -> Array:
+        if not like.size:
+            empty = np.zeros(like.shape, like.dtype)
+            return jax.device_put(empty, _placed(like).sharding)
+        if is_key(like):
+            return jax.random.wrap_key_data(found[name], impl=key_impl(like))
+        return found[name]
+
+    leaves = [leaf(name, like) for name, like in named.items()]
+    return jax.tree.unflatten(jax.tree.structure(abstract), leaves)
+
+
+def _empty_trash(manager: ocp.CheckpointManager) -> None:
+    trash = manager.directory / TRASH
+    if jax.process_index() == 0 and trash.exists():
+        trash.rmtree()
