@@ -1,0 +1,226 @@
+"""Vision transformer (Dosovitskiy et al., 2021, arXiv:2010.11929).
+
+The conventions are timm's, so that converted weights give the same features: pre-norm
+blocks, LayerNorm with ε = 1e-6, exact GELU, biases everywhere, a class token in front.
+"""
+
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+from flax.linen.initializers import Initializer
+
+from jax_ssl.core.types import Array, Features
+from jax_ssl.encoders.checks import at_least, one_of
+from jax_ssl.nn.transformer import Block, layer_norm
+from jax_ssl.ops.patches import gather_tokens, grid_shape, patchify
+from jax_ssl.ops.positions import resample_positions, sincos_positions
+
+
+class Scheme(NamedTuple):
+    """First values of a vision transformer's weights; all biases start at 0."""
+
+    kernel: Initializer
+    qkv: Initializer
+    patch: Initializer
+    token: Initializer
+
+
+NORMAL = nn.initializers.normal(0.02)
+XAVIER = nn.initializers.xavier_uniform()
+SCHEMES = {
+    # Truncated at ±2, which is 100 standard deviations: a plain normal. The patch
+    # projection is torch's default for convolutions, U(±1 / sqrt(fan_in)).
+    "dino": Scheme(
+        kernel=NORMAL,
+        qkv=NORMAL,
+        patch=nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform"),
+        token=NORMAL,
+    ),
+    "mae": Scheme(kernel=XAVIER, qkv=XAVIER, patch=XAVIER, token=NORMAL),
+    # Query, key and value count as three square matrices.
+    "moco_v3": Scheme(
+        kernel=XAVIER,
+        qkv=nn.initializers.variance_scaling(1.0, "fan_in", "uniform"),
+        patch=XAVIER,
+        token=nn.initializers.normal(1e-6),
+    ),
+}
+
+
+class ViT(nn.Module):
+    """Vision transformer over images of any size that the patch divides.
+
+    Attributes:
+        dim: width of a token.
+        depth: number of blocks.
+        num_heads: attention heads; divides `dim`.
+        patch: side of a patch in pixels.
+        image_size: side of the square images that the positions are made for; for
+            other images they are interpolated.
+        pool: "class" (the class token after the final norm) or "mean" (the final norm
+            of the mean of the patch tokens).
+        positions: "learned", also for the class token, or "sincos" (fixed; 0 for the
+            class token).
+        registers: learned tokens without a position that are dropped at the output
+            (Darcet et al., 2024, arXiv:2309.16588).
+        mask_token: whether a learned mask token exists, for `tokens(mask=...)`.
+        mlp_ratio: hidden width of the feed-forward layers over `dim`.
+        drop_path: probability of dropping the last block's branches, rising linearly
+            from 0 at the first block; needs a "drop_path" key when training.
+        layer_scale: first value of the layer scale; 0 for none.
+        scheme: whose first weights: "dino", "mae" or "moco_v3".
+        dtype: compute dtype; parameters, the final norm and all outputs are float32.
+
+    Note:
+        There is one final norm. With `pool="mean"` it follows the mean, as `fc_norm` in
+        timm and in MAE's fine-tuning code; `tokens` and `grid` are normed one by one.
+    """
+
+    dim: int
+    depth: int
+    num_heads: int
+    patch: int = 16
+    image_size: int = 224
+    pool: str = "class"
+    positions: str = "learned"
+    registers: int = 0
+    mask_token: bool = False
+    mlp_ratio: float = 4.0
+    drop_path: float = 0.0
+    layer_scale: float = 0.0
+    scheme: str = "dino"
+    dtype: Any = jnp.float32
+
+    def __post_init__(self) -> None:
+        """Refuses settings that no network has."""
+        one_of("encoder.pool", self.pool, ("class", "mean"))
+        one_of("encoder.positions", self.positions, ("learned", "sincos"))
+        one_of("encoder.scheme", self.scheme, SCHEMES)
+        at_least("encoder.depth", self.depth, 1)
+        at_least("encoder.num_heads", self.num_heads, 1)
+        at_least("encoder.registers", self.registers, 0)
+        if self.dim % self.num_heads:
+            raise ValueError(
+                f"encoder.num_heads = {self.num_heads} does not divide the width "
+                f"{self.dim}."
+            )
+        if not 0 <= self.drop_path < 1:
+            raise ValueError(f"encoder.drop_path = {self.drop_path} is not in [0, 1).")
+        grid_shape(self.image_size, self.image_size, self.patch)
+        super().__post_init__()
+
+    def setup(self) -> None:
+        """Makes the parts; nothing here depends on the size of the input."""
+        first = SCHEMES[self.scheme]
+        side = self.image_size // self.patch
+        self.patch_embed = nn.Dense(self.dim, kernel_init=first.patch, dtype=self.dtype)
+        # Tokens are [1, D]: as matrices they get the weight decay that the published
+        # recipes, which spare vectors only, give them.
+        self.class_token = self.param("class_token", first.token, (1, self.dim))
+        if self.positions == "learned":
+            shape = (1 + side * side, self.dim)
+            self.position_embed = self.param("position_embed", NORMAL, shape)
+        else:
+            table = sincos_positions(side, side, self.dim)
+            self.position_embed = jnp.asarray(np.pad(table, ((1, 0), (0, 0))))
+        if self.registers:
+            shape = (self.registers, self.dim)
+            self.register_tokens = self.param("register_tokens", first.token, shape)
+        if self.mask_token:
+            zeros = nn.initializers.zeros
+            self.mask_embed = self.param("mask_embed", zeros, (1, self.dim))
+        self.blocks = [
+            Block(
+                self.num_heads,
+                self.mlp_ratio,
+                drop_path=self.drop_path * i / max(self.depth - 1, 1),
+                layer_scale=self.layer_scale,
+                kernel_init=first.kernel,
+                qkv_init=first.qkv,
+                dtype=self.dtype,
+                name=f"block{i}",
+            )
+            for i in range(self.depth)
+        ]
+        self.norm = layer_norm()
+
+    def __call__(self, x: Array, *, train: bool) -> Features:
+        """Maps images [B, H, W, C] to pooled [B, D] and grid [B, h, w, D], float32.
+
+        Raises:
+            ValueError: if the patch does not divide H and W.
+        """
+        h, w = grid_shape(x.shape[1], x.shape[2], self.patch)
+        tokens = self._encode(x, None, None, train)
+        normed = self.norm(tokens)
+        if self.pool == "class":
+            pooled = normed[:, 0]
+        else:
+            pooled = self.norm(tokens[:, 1:].mean(1, dtype=jnp.float32))
+        return Features(pooled, normed[:, 1:].reshape(x.shape[0], h, w, self.dim))
+
+    def tokens(
+        self,
+        x: Array,
+        keep: Array | None = None,
+        mask: Array | None = None,
+        *,
+        train: bool = False,
+    ) -> Array:
+        """Normed tokens of the images, the class token first.
+
+        Args:
+            x: [B, H, W, C].
+            keep: [B, K] int32, numbers of the patches that enter the network, each with
+                the position of its place in the image; all patches if None.
+            mask: [B, H / patch * W / patch] bool, patches replaced by the mask token.
+            train: only drops paths.
+
+        Returns:
+            [B, 1 + K, D] float32, patches in the order of `keep`.
+
+        Raises:
+            ValueError: if the patch does not divide H and W, or if there is a mask but
+                no mask token.
+        """
+        return self.norm(self._encode(x, keep, mask, train))
+
+    def _encode(
+        self, x: Array, keep: Array | None, mask: Array | None, train: bool
+    ) -> Array:
+        """Tokens before the final norm, [B, 1 + K, D], without the registers."""
+        B, H, W, _ = x.shape
+        side = self.image_size // self.patch
+        at_class, at_patches = self.position_embed[:1], self.position_embed[1:]
+        at_patches = resample_positions(
+            at_patches, (side, side), grid_shape(H, W, self.patch)
+        )[None]
+        patches = patchify(x, self.patch)
+        if keep is not None:
+            # Before the projection: what is dropped then costs nothing.
+            patches = gather_tokens(patches, keep)
+            at_patches = at_patches[0][keep]
+            mask = None if mask is None else jnp.take_along_axis(mask, keep, axis=1)
+        tokens = self.patch_embed(patches)
+        if mask is not None:
+            if not self.mask_token:
+                raise ValueError(
+                    "tokens(mask=...) needs a mask token; set encoder.mask_token = "
+                    "True."
+                )
+            tokens = jnp.where(mask[..., None], self.mask_embed, tokens)
+        tokens = (tokens + at_patches).astype(self.dtype)
+        front = [self.class_token + at_class]
+        if self.registers:
+            front.append(self.register_tokens)
+        prefix = jnp.concatenate(front).astype(self.dtype)
+        prefix = jnp.broadcast_to(prefix, (B, *prefix.shape))
+        tokens = jnp.concatenate([prefix, tokens], axis=1)
+        for block in self.blocks:
+            tokens = block(tokens, train=train)
+        if self.registers:
+            rest = tokens[:, 1 + self.registers :]
+            tokens = jnp.concatenate([tokens[:, :1], rest], axis=1)
+        return tokens

@@ -1,0 +1,178 @@
+"""The pre-norm transformer block (Dosovitskiy et al., 2021, arXiv:2010.11929).
+
+Also drop path and layer scale. The conventions are timm's: LayerNorm with ε = 1e-6, one
+matrix for query, key and value, with bias, and the exact (erf) GELU.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax.linen.initializers import Initializer
+
+from jax_ssl.core.types import Array
+
+
+def attention(q: Array, k: Array, v: Array) -> Array:
+    """Scaled dot-product attention, softmax(q kᵀ / √d) v, the softmax in float32.
+
+    Args:
+        q: [B, n, heads, d].
+        k: [B, m, heads, d].
+        v: [B, m, heads, d].
+
+    Returns:
+        [B, n, heads, d] in the dtype of `v`.
+    """
+    logits = jnp.einsum(
+        "bnhd,bmhd->bhnm",
+        q * q.shape[-1] ** -0.5,
+        k,
+        preferred_element_type=jnp.float32,
+    )
+    weights = jax.nn.softmax(logits, axis=-1).astype(v.dtype)
+    return jnp.einsum("bhnm,bmhd->bnhd", weights, v)
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention.
+
+    Attributes:
+        num_heads: divides the width of the input.
+        kernel_init: of the output projection.
+        qkv_init: of the [D, 3 D] matrix of query, key and value.
+        dtype: compute dtype; parameters are float32.
+    """
+
+    num_heads: int
+    kernel_init: Initializer = nn.initializers.xavier_uniform()
+    qkv_init: Initializer = nn.initializers.xavier_uniform()
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Maps x [B, n, D] to [B, n, D].
+
+        Raises:
+            ValueError: if the heads do not divide D.
+        """
+        B, n, dim = x.shape
+        if dim % self.num_heads:
+            raise ValueError(
+                f"num_heads = {self.num_heads} does not divide the width {dim}."
+            )
+        qkv = nn.Dense(3 * dim, kernel_init=self.qkv_init, dtype=self.dtype, name="qkv")
+        heads = qkv(x).reshape(B, n, 3, self.num_heads, dim // self.num_heads)
+        mixed = attention(heads[:, :, 0], heads[:, :, 1], heads[:, :, 2])
+        return nn.Dense(
+            dim, kernel_init=self.kernel_init, dtype=self.dtype, name="out"
+        )(mixed.reshape(B, n, dim))
+
+
+class FeedForward(nn.Module):
+    """Two dense layers with the exact GELU between them.
+
+    Attributes:
+        hidden_dim: width between the layers.
+        kernel_init: of both layers.
+        dtype: compute dtype; parameters are float32.
+    """
+
+    hidden_dim: int
+    kernel_init: Initializer = nn.initializers.xavier_uniform()
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Maps x [..., D] to [..., D]."""
+        init = self.kernel_init
+        hidden = nn.Dense(
+            self.hidden_dim, kernel_init=init, dtype=self.dtype, name="dense0"
+        )(x)
+        hidden = nn.gelu(hidden, approximate=False)
+        return nn.Dense(x.shape[-1], kernel_init=init, dtype=self.dtype, name="dense1")(
+            hidden
+        )
+
+
+class Branch(nn.Module):
+    """What a residual branch passes before it is added: layer scale, then drop path.
+
+    Drop path (Huang et al., 2016, arXiv:1603.09382) drops the branch of whole rows and
+    divides the others by the probability of keeping them. Layer scale (Touvron et al.,
+    2021, arXiv:2103.17239) multiplies each channel by a learned number.
+
+    Attributes:
+        drop_path: probability of dropping, in [0, 1); drawn from the "drop_path" keys.
+        layer_scale: first value of the scale; 0 for none.
+    """
+
+    drop_path: float = 0.0
+    layer_scale: float = 0.0
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> Array:
+        """Maps x [B, ..., D] to the same shape."""
+        if self.layer_scale:
+            init = nn.initializers.constant(self.layer_scale)
+            x = x * self.param("scale", init, (x.shape[-1],)).astype(x.dtype)
+        if not train or not self.drop_path:
+            return x
+        keep = 1 - self.drop_path
+        rows = (x.shape[0],) + (1,) * (x.ndim - 1)
+        kept = jax.random.bernoulli(self.make_rng("drop_path"), keep, rows)
+        return jnp.where(kept, x / keep, 0).astype(x.dtype)
+
+
+class Block(nn.Module):
+    """Pre-norm block: x + attention(norm(x)), then x + feed_forward(norm(x)).
+
+    Attributes:
+        num_heads: divides the width of the input.
+        mlp_ratio: hidden width of the feed-forward layer over the width of the input.
+        drop_path: probability of dropping a branch, for each row and branch.
+        layer_scale: first value of the layer scale; 0 for none.
+        kernel_init: of all dense layers but `qkv`.
+        qkv_init: of the matrix of query, key and value.
+        dtype: compute dtype of the dense layers and of the residual stream; parameters,
+            norms' statistics and the softmax are float32.
+    """
+
+    num_heads: int
+    mlp_ratio: float = 4.0
+    drop_path: float = 0.0
+    layer_scale: float = 0.0
+    kernel_init: Initializer = nn.initializers.xavier_uniform()
+    qkv_init: Initializer = nn.initializers.xavier_uniform()
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool = False) -> Array:
+        """Maps x [B, n, D] to [B, n, D]; `train` only drops paths."""
+        layers = (
+            SelfAttention(
+                self.num_heads,
+                self.kernel_init,
+                self.qkv_init,
+                self.dtype,
+                name="attention",
+            ),
+            FeedForward(
+                int(x.shape[-1] * self.mlp_ratio),
+                self.kernel_init,
+                self.dtype,
+                name="feed_forward",
+            ),
+        )
+        x = x.astype(self.dtype)
+        for i, layer in enumerate(layers):
+            y = layer(layer_norm(self.dtype, name=f"norm{i}")(x))
+            branch = Branch(self.drop_path, self.layer_scale, name=f"branch{i}")
+            x = x + branch(y, train=train)
+        return x
+
+
+def layer_norm(dtype: Any = jnp.float32, *, name: str | None = None) -> nn.LayerNorm:
+    """Layer norm with ε = 1e-6, statistics in float32 and in two passes."""
+    return nn.LayerNorm(epsilon=1e-6, dtype=dtype, use_fast_variance=False, name=name)
