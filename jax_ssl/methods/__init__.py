@@ -1,1 +1,5 @@
-"""One paper per file."""
+"""One paper per file, and the table of them."""
+
+from jax_ssl.methods.simclr import simclr
+
+METHODS = {"simclr": simclr}

@@ -1,0 +1,44 @@
+"""SimCLR, ResNet-18, CIFAR-10.
+
+Paper: arXiv:2002.05709, appendix B.9. The authors' README gives about 91 % (linear
+       evaluation) for ResNet-18 with these settings: batch 512, LARS, rate 1.0 scaled
+       linearly to 2.0, weight decay 1e-4, temperature 0.5, 1000 epochs.
+Run:   jax-ssl train --config=configs/simclr_cifar10.py --workdir=runs/simclr_cifar10 \
+           --config.data.data_dir=DIR, a folder of prepared TFDS data sets
+Ours:  not yet run at full length; experiments/simclr_cifar10 has a short run.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config():
+    config = ConfigDict()
+    config.encoder = dict(name="resnet18", stem="small")
+    config.method = dict(name="simclr", temperature=0.5, hidden_dim=512, output_dim=128)
+    # Appendix B.9: half the colour strength and no blur at 32 pixels.
+    config.views = dict(name="two_crops", size=32, strength=0.5, blur_probability=0.0)
+    config.optimizer = dict(
+        name="lars",
+        weight_decay=1e-4,
+        learning_rate=dict(
+            name="warmup_cosine", peak_value=1.0, scaling="linear", warmup_epochs=10
+        ),
+    )
+    config.data = dict(
+        name="tfds",
+        dataset="cifar10",
+        data_dir="~/tensorflow_datasets",
+        split="train",
+        batch_size=512,
+        resident=True,
+    )
+    config.evals = dict(
+        view=dict(name="identity"),
+        test=dict(split="test"),
+        online=dict(every_epochs=10, k=200, temperature=0.1),
+        knn=dict(k=200, temperature=0.1),
+        linear=dict(),
+        few_label=dict(),
+    )
+    config.run = dict(num_epochs=1000, seed=0, checkpoint_every_epochs=25)
+    return config

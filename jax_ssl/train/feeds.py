@@ -1,0 +1,158 @@
+"""Where the loop's batches come from: the host, or the device's own memory."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from jax_ssl.core.types import Batch, PyTree
+from jax_ssl.data.order import batches, rows_of_step
+from jax_ssl.data.source import Source
+from jax_ssl.parallel.feed import Resident, prefetch, to_global
+from jax_ssl.parallel.mesh import BATCH_AXES
+
+Calls = Sequence[tuple[int, int]]  # (first step, number of steps) of every call.
+
+
+class Pieces(Protocol):
+    """The payloads of the calls, in order.
+
+    Attributes:
+        waited: seconds that the consumer has waited for data so far.
+    """
+
+    waited: float
+
+    def __iter__(self) -> Iterator[PyTree]:
+        """Yields one payload per call."""
+
+
+class Feed(Protocol):
+    """Gives the loop batch s of the run, a pure function of (seed, s).
+
+    Attributes:
+        batch_size: of the global batch.
+        spec: of one example.
+        data: what stays in device memory all along; `()` if nothing.
+    """
+
+    batch_size: int
+    spec: Mapping[str, jax.ShapeDtypeStruct]
+    data: PyTree
+
+    def pieces(self, calls: Calls) -> Any:
+        """Context manager that gives the `Pieces` of `calls`."""
+
+    def steps(self, payload: PyTree) -> PyTree:
+        """The payload with the call's steps as axis 0 of every leaf, inside `jit`."""
+
+    def batch(self, data: PyTree, piece: PyTree) -> Batch:
+        """One step's batch from `data` and one step's piece, inside `jit`."""
+
+
+class HostFeed:
+    """Reads, decodes and sends every batch ahead of its step, in the background."""
+
+    data: PyTree = ()
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        mesh: Mesh,
+        seed: int,
+        batch_size: int,
+        workers: int = 0,
+    ) -> None:
+        self.source, self.mesh, self.seed = source, mesh, seed
+        self.batch_size, self.workers = batch_size, workers
+        self.spec = source.spec
+
+    @contextmanager
+    def pieces(self, calls: Calls) -> Iterator[Pieces]:
+        """Tuples of global batches, one batch per step of the call."""
+        if not calls:
+            yield prefetch(iter(()), lambda payload: payload)
+            return
+        (first, _), (last, k) = calls[0], calls[-1]
+        host = batches(
+            self.source,
+            seed=self.seed,
+            batch_size=self.batch_size,
+            start=first,
+            stop=last + k,
+            process=jax.process_index(),
+            count=jax.process_count(),
+            workers=self.workers,
+        )
+        grouped = (tuple(next(host) for _ in range(n)) for _, n in calls)
+        fed = prefetch(grouped, lambda group: tuple(self._put(b) for b in group))
+        try:
+            yield fed
+        finally:
+            fed.close()
+            host.close()
+
+    def steps(self, payload: PyTree) -> PyTree:
+        """Stacks the call's batches."""
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *payload)
+
+    def batch(self, data: PyTree, piece: PyTree) -> Batch:
+        """The piece is the batch."""
+        del data
+        return piece
+
+    def _put(self, batch: Mapping[str, np.ndarray]) -> Batch:
+        return to_global(batch, self.mesh)
+
+
+class ResidentFeed:
+    """Keeps every example in device memory; a step sends only its row numbers."""
+
+    def __init__(
+        self, resident: Resident, *, mesh: Mesh, seed: int, batch_size: int
+    ) -> None:
+        self.resident, self.mesh, self.seed = resident, mesh, seed
+        self.batch_size = batch_size
+        self.spec, self.data = resident.spec, resident.data
+
+    @contextmanager
+    def pieces(self, calls: Calls) -> Iterator[Pieces]:
+        """Row numbers [steps, B] of every call."""
+        yield _Rows(self, calls)
+
+    def steps(self, payload: PyTree) -> PyTree:
+        """They are axis 0 already."""
+        return payload
+
+    def batch(self, data: PyTree, piece: PyTree) -> Batch:
+        """Gathers the piece's rows on the device that needs them."""
+        return self.resident.take(data, piece)
+
+    def rows(self, first: int, count: int) -> jax.Array:
+        """Rows of `count` steps from step `first`, [count, B] int32."""
+        n = len(self.resident)
+        rows = np.stack(
+            [
+                rows_of_step(self.seed, step, self.batch_size, n)
+                for step in range(first, first + count)
+            ]
+        ).astype(np.int32)
+        where = NamedSharding(self.mesh, P(None, BATCH_AXES))
+        return jax.make_array_from_callback(rows.shape, where, lambda at: rows[at])
+
+
+class _Rows:
+    waited = 0.0
+
+    def __init__(self, feed: ResidentFeed, calls: Calls) -> None:
+        self.feed, self.calls = feed, calls
+
+    def __iter__(self) -> Iterator[PyTree]:
+        for first, count in self.calls:
+            yield self.feed.rows(first, count)

@@ -1,0 +1,325 @@
+"""The one loop: a story from the first state to the last checkpoint."""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh
+
+from jax_ssl.checkpoint.manager import Checkpoints
+from jax_ssl.core.method import Method
+from jax_ssl.core.state import TrainState
+from jax_ssl.core.types import Array, Metrics, PyTree, Variables
+from jax_ssl.parallel.mesh import check_batch_size, replicated, row_sharding
+from jax_ssl.parallel.rules import shardings
+from jax_ssl.train.feeds import Feed
+from jax_ssl.train.interrupt import catch_signals
+from jax_ssl.train.step import CULPRIT, init, suspects, train_step
+
+log = logging.getLogger(__name__)
+
+# Steps are dispatched ahead of the device, but no further than this many calls, or the
+# batches waiting in device memory would grow without bound.
+CALLS_IN_FLIGHT = 4
+
+
+class NotFinite(ArithmeticError):
+    """The loss or its gradient was NaN or infinite; the run cannot go on.
+
+    Attributes:
+        step: completed steps before the offending one.
+        part: name of the first leaf that was not finite, such as "params/encoder/...".
+    """
+
+    def __init__(self, step: int, part: str, loss: float) -> None:
+        super().__init__(
+            f"step {step}: loss {loss}, and the first part that is not finite is "
+            f"{part!r}. The last checkpoint before it is kept. A lower learning rate, "
+            "a longer warm-up or gradient clipping (optimizer.clip_norm) usually "
+            "helps; for 'views', look at the images of that batch."
+        )
+        self.step, self.part, self.loss = step, part, loss
+
+
+class Recorder(Protocol):
+    """Receives what the loop has to say; `train.report` has the real ones."""
+
+    def train(self, step: int, metrics: Mapping[str, float], waited: float) -> None:
+        """Means of the metrics since the last call; seconds waited for data."""
+
+    def evaluation(self, step: int, record: Mapping[str, Any]) -> None:
+        """One result of an evaluation during training."""
+
+    def pause(self) -> None:
+        """Time that follows is not training (evaluations, checkpoints)."""
+
+    def resume(self) -> None:
+        """Training goes on."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Something to run on the exported encoder every so many steps.
+
+    Attributes:
+        every_steps: at each multiple of this, and nowhere else.
+        run: variables of the encoder -> records for the log.
+    """
+
+    every_steps: int
+    run: Callable[[Variables], Sequence[Mapping[str, Any]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """When things happen; all in steps.
+
+    The steps between two stops are one compiled call. Stops are a function of the step
+    alone, so that a resumed run cuts the steps as the uninterrupted one did.
+
+    Attributes:
+        num_steps: of the whole run.
+        log_every: metrics are averaged over, and fetched after, this many.
+        checkpoint_every: 0 for only the last.
+        steps_per_call: steps scanned in one dispatch.
+    """
+
+    num_steps: int
+    log_every: int = 50
+    checkpoint_every: int = 0
+    steps_per_call: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("num_steps", "log_every", "steps_per_call"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} = {getattr(self, name)} must be at least 1.")
+
+    def stop_after(self, step: int, others: Sequence[int] = ()) -> int:
+        """The first stop after `step`; `others` are further intervals to stop at."""
+        every = (self.steps_per_call, self.log_every, self.checkpoint_every, *others)
+        return min(self.num_steps, *((step // n + 1) * n for n in every if n > 0))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How `fit` ended.
+
+    Attributes:
+        train: the last state.
+        step: completed steps.
+        interrupted: name of the signal that ended the run early, or None.
+        code: exit status: 0, or 128 + signal number.
+    """
+
+    train: TrainState
+    step: int
+    interrupted: str | None = None
+    code: int = 0
+
+
+@dataclass(frozen=True)
+class Program:
+    """A method, an optimizer and a mesh, ready to be compiled.
+
+    Attributes:
+        abstract: TrainState of `ShapeDtypeStruct`s with shardings.
+        start: key -> first TrainState, jitted.
+        call: (train, data, payload) -> (train, metrics [k]), jitted; donates `train`.
+        suspects: names that the metric "culprit" counts.
+    """
+
+    abstract: TrainState
+    start: Callable[[Array], TrainState]
+    call: Any
+    suspects: Sequence[str]
+
+
+def program(
+    method: Method, tx: optax.GradientTransformation, feed: Feed, mesh: Mesh
+) -> Program:
+    """Builds the run's two compiled functions; nothing is compiled yet.
+
+    Raises:
+        ValueError: if the devices of the mesh cannot share the batch.
+    """
+    check_batch_size(feed.batch_size, mesh.size)
+    rows = row_sharding(mesh)
+    batch = {
+        name: jax.ShapeDtypeStruct(
+            (feed.batch_size, *leaf.shape), leaf.dtype, sharding=rows
+        )
+        for name, leaf in feed.spec.items()
+    }
+
+    def start(key: Array) -> TrainState:
+        zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), batch)
+        zeros = jax.lax.with_sharding_constraint(zeros, rows)
+        return init(method, tx, key, zeros)
+
+    def call(
+        train: TrainState, data: PyTree, payload: PyTree
+    ) -> tuple[TrainState, Metrics]:
+        def one(train: TrainState, piece: PyTree) -> tuple[TrainState, Metrics]:
+            return train_step(method, tx, train, feed.batch(data, piece))
+
+        return jax.lax.scan(one, train, feed.steps(payload))
+
+    with jax.set_mesh(mesh):
+        key = jax.eval_shape(lambda: jax.random.key(0))
+        shapes = jax.eval_shape(start, key)
+        placed = shardings(shapes, mesh)
+        names = suspects(method, shapes, batch)
+    abstract = jax.tree.map(
+        lambda leaf, where: jax.ShapeDtypeStruct(
+            leaf.shape, leaf.dtype, sharding=where
+        ),
+        shapes,
+        placed,
+    )
+    return Program(
+        abstract=abstract,
+        start=jax.jit(start, out_shardings=placed),
+        call=jax.jit(call, donate_argnums=0, out_shardings=(placed, replicated(mesh))),
+        suspects=names,
+    )
+
+
+def fit(
+    method: Method,
+    tx: optax.GradientTransformation,
+    feed: Feed,
+    *,
+    mesh: Mesh,
+    seed: int,
+    plan: Plan,
+    recorder: Recorder,
+    checkpoints: Checkpoints | None = None,
+    evaluations: Sequence[Evaluation] = (),
+    on_compile: Callable[[Any, int], None] | None = None,
+) -> Outcome:
+    """Trains from the last checkpoint, or from the start, to `plan.num_steps`.
+
+    At a stop the order is: metrics, evaluations, checkpoint. A run killed between two
+    of them resumes at the checkpoint before and repeats the steps since, bit for bit.
+
+    Args:
+        method: the method.
+        tx: the optimizer.
+        feed: where batches come from; batch s is a function of (its seed, s).
+        mesh: the devices.
+        seed: of parameters, views and the method's own randomness.
+        plan: when things happen.
+        recorder: where metrics go.
+        checkpoints: where states go; None keeps nothing.
+        evaluations: on the exported encoder, during training.
+        on_compile: called with each compiled call and its number of steps.
+
+    Returns:
+        The last state, and whether a signal ended the run early.
+
+    Raises:
+        NotFinite: if the loss or its gradient is not; checked before anything is saved.
+        NotImplementedError: for a method with a `refresh` stage.
+        ValueError: if the devices cannot share the batch.
+    """
+    if method.refresh is not None:
+        raise NotImplementedError("methods with a refresh stage are not yet run.")
+    made = program(method, tx, feed, mesh)
+    intervals = [evaluation.every_steps for evaluation in evaluations]
+    with jax.set_mesh(mesh), catch_signals() as interrupt:
+        train = _first_state(made, checkpoints, seed)
+        step = int(train.step)
+        calls = _calls(plan, step, intervals)
+        compiled: dict[int, Any] = {}
+        pending: list[Metrics] = []  # Metrics of the calls since the last log line.
+        flying: deque[Array] = deque()
+        logged = step
+        waited = 0.0
+        recorder.resume()
+        with feed.pieces(calls) as pieces:
+            for (_, k), payload in zip(calls, pieces, strict=True):
+                if k not in compiled:
+                    recorder.pause()
+                    compiled[k] = made.call.lower(train, feed.data, payload).compile()
+                    if on_compile is not None:
+                        on_compile(compiled[k], k)
+                    recorder.resume()
+                train, metrics = compiled[k](train, feed.data, payload)
+                step += k
+                pending.append(metrics)
+                flying.append(metrics["loss"])
+                if len(flying) > CALLS_IN_FLIGHT:
+                    flying.popleft().block_until_ready()
+
+                due = [e for e in evaluations if step % e.every_steps == 0]
+                last = step == plan.num_steps or interrupt.name is not None
+                save = checkpoints is not None and (
+                    last or (plan.checkpoint_every and not step % plan.checkpoint_every)
+                )
+                if due or save or last or step % plan.log_every == 0:
+                    means = _fetch(pending, logged, made.suspects)
+                    recorder.train(step, means, pieces.waited - waited)
+                    pending, logged, waited = [], step, pieces.waited
+                if due or save:
+                    recorder.pause()
+                    for evaluation in due:
+                        variables = method.export(train.params, train.state)
+                        for record in evaluation.run(variables):
+                            recorder.evaluation(step, record)
+                    if save and checkpoints is not None:
+                        checkpoints.save(train, {"step": step, "seed": seed})
+                    recorder.resume()
+                if last:
+                    break
+        recorder.pause()
+        if checkpoints is not None:
+            checkpoints.wait()
+    ended_early = interrupt.name if step < plan.num_steps else None
+    return Outcome(train, step, ended_early, interrupt.code if ended_early else 0)
+
+
+def _first_state(
+    made: Program, checkpoints: Checkpoints | None, seed: int
+) -> TrainState:
+    if checkpoints is not None and checkpoints.latest_step() is not None:
+        train = checkpoints.restore(made.abstract)
+        log.info("resumed at step %d from %s", int(train.step), checkpoints.folder)
+        return train
+    return made.start(jax.random.key(seed))
+
+
+def _calls(plan: Plan, step: int, intervals: Sequence[int]) -> list[tuple[int, int]]:
+    """(first step, number of steps) of every call from `step` to the end."""
+    calls = []
+    while step < plan.num_steps:
+        stop = plan.stop_after(step, intervals)
+        calls.append((step, stop - step))
+        step = stop
+    return calls
+
+
+def _fetch(
+    pending: Sequence[Metrics], start: int, names: Sequence[str]
+) -> dict[str, float]:
+    """Means over the steps since `start`; the interval's only wait for the device.
+
+    Raises:
+        NotFinite: naming the first offending step and part.
+    """
+    host = jax.device_get(list(pending))
+    joined = {
+        name: np.concatenate([metrics[name] for metrics in host]) for name in host[0]
+    }
+    culprits = joined.pop(CULPRIT)
+    bad = np.flatnonzero((culprits >= 0) | ~np.isfinite(joined["loss"]))
+    if bad.size:
+        at = int(bad[0])
+        part = names[culprits[at]] if culprits[at] >= 0 else "loss"
+        raise NotFinite(start + at, part, float(joined["loss"][at]))
+    return {name: float(values.mean()) for name, values in joined.items()}

@@ -1,0 +1,111 @@
+"""The one train step: views, loss, gradient, update; and the first state."""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jax_ssl.core.method import Method
+from jax_ssl.core.paths import leaf_names
+from jax_ssl.core.state import TrainState
+from jax_ssl.core.trees import global_norm
+from jax_ssl.core.types import Array, Batch, Metrics, PyTree
+from jax_ssl.parallel.rows import map_examples
+
+# Keys that the step itself puts among a method's metrics.
+CULPRIT = "culprit"
+
+
+def init(
+    method: Method, tx: optax.GradientTransformation, key: Array, batch: Batch
+) -> TrainState:
+    """First state of a run; traces under `jax.eval_shape`.
+
+    Call it through `jit`: eagerly, a method that returns the same array as params and
+    as teacher would make two leaves share one buffer, which donation forbids.
+
+    Args:
+        method: the method.
+        tx: the optimizer.
+        key: [] typed PRNG key of the run.
+        batch: a batch of the run's shapes; its values do not matter.
+    """
+    view_key, init_key, run_key = jax.random.split(key, 3)
+    views = map_examples(method.views, view_key, batch)
+    params, state = method.init(init_key, views)
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        opt_state=tx.init(params),
+        state=state,
+        key=run_key,
+    )
+
+
+def train_step(
+    method: Method, tx: optax.GradientTransformation, train: TrainState, batch: Batch
+) -> tuple[TrainState, Metrics]:
+    """One optimizer step on the global batch.
+
+    Returns:
+        The next state and the method's metrics, with "loss", "grad_norm" and "culprit":
+        -1, or where loss or gradient is not finite the place in `suspects` of the
+        first leaf that is not.
+    """
+    view_key, loss_key = jax.random.split(jax.random.fold_in(train.key, train.step))
+    views = map_examples(method.views, view_key, batch)
+
+    def objective(params: PyTree) -> tuple[Array, tuple[PyTree, Metrics]]:
+        return method.loss(params, train.state, views, key=loss_key, step=train.step)
+
+    grad = jax.value_and_grad(objective, has_aux=True)
+    (loss, (state, metrics)), gradients = grad(train.params)
+    updates, opt_state = tx.update(gradients, train.opt_state, train.params)
+    params = optax.apply_updates(train.params, updates)
+    step = train.step + 1
+    params, state = method.update(params, state, step=step)
+    norm = global_norm(gradients)
+    culprit = jax.lax.cond(
+        jnp.isfinite(loss) & jnp.isfinite(norm),
+        lambda *_: jnp.int32(-1),
+        _first_not_finite,
+        _suspects(views, train, loss, gradients),
+    )
+    metrics = {**metrics, "loss": loss, "grad_norm": norm, CULPRIT: culprit}
+    train = train.replace(step=step, params=params, opt_state=opt_state, state=state)
+    return train, metrics
+
+
+def suspects(method: Method, train: TrainState, batch: Batch) -> list[str]:
+    """Names that "culprit" counts: what the step read, in the order it was read.
+
+    Args:
+        method: the method.
+        train: abstract or real state.
+        batch: abstract or real batch.
+    """
+    views = jax.eval_shape(
+        lambda key, batch: map_examples(method.views, key, batch), train.key, batch
+    )
+    loss = jax.ShapeDtypeStruct((), jnp.float32)
+    names = leaf_names(_suspects(views, train, loss, train.params))
+    return [name.split("/", 1)[1] for name in names]  # Drops the tuple's own index.
+
+
+def _suspects(
+    views: PyTree, train: TrainState, loss: Array, gradients: PyTree
+) -> tuple[dict[str, PyTree], ...]:
+    # A tuple keeps this order; a dict would sort it. The params come before the loss:
+    # an update that overflowed shows as the params of the next step.
+    return (
+        {"views": views},
+        {"params": train.params},
+        {"state": train.state},
+        {"optimizer": train.opt_state},
+        {"loss": loss},
+        {"gradient": gradients},
+    )
+
+
+def _first_not_finite(tree: PyTree) -> Array:
+    bad = jnp.stack([~jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)])
+    return jnp.where(bad.any(), jnp.argmax(bad), -1).astype(jnp.int32)

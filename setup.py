@@ -1,0 +1,45 @@
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = next(
+    line.split('"')[1]
+    for line in (HERE / "jax_ssl" / "__init__.py").read_text().splitlines()
+    if line.startswith("__version__")
+)
+
+setup(
+    name="jax_ssl",
+    version=VERSION,
+    description="Self-supervised learning in JAX: methods as values, one loop, any mesh",
+    long_description=(HERE / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["jax_ssl", "jax_ssl.*"]),
+    python_requires=">=3.11",
+    install_requires=[
+        "jax>=0.10.2",
+        "flax>=0.12.0",
+        "optax>=0.2.5",
+        "orbax-checkpoint>=0.11.30",
+        "tensorflow-datasets>=4.9.9",
+        "importlib_resources",  # tensorflow-datasets 4.9.10 imports it undeclared.
+        "ml-collections>=1.0.0",
+        "chex>=0.1.90",
+        "numpy>=1.26",
+        "pillow>=10.0",
+        "scikit-learn>=1.4",
+        "matplotlib>=3.8",
+        "tqdm>=4.60",
+    ],
+    extras_require={
+        "test": ["pytest>=8.0", "pytest-xdist>=3.5", "tensorboardX>=2.6"],
+        "lint": ["ruff>=0.12", "mypy>=1.15"],
+        "tensorboard": ["tensorboardX>=2.6"],
+        "cuda": ["jax[cuda12]>=0.10.2"],
+        "tpu": ["jax[tpu]>=0.10.2"],
+        "tensorflow": ["tensorflow>=2.16"],  # Only to prepare some data sets.
+    },
+    entry_points={"console_scripts": ["jax-ssl = jax_ssl.cli:main"]},
+)
