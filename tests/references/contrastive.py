@@ -1,0 +1,101 @@
+"""Contrastive losses and their gradients in float64, written from the equations.
+
+Loops over anchors and candidates; nothing is shared with the library.
+"""
+
+import numpy as np
+
+
+def unit_rows(z):
+    """Rows divided by their length, and the lengths; zero rows stay zero."""
+    # Rows as short as 1e-200 would underflow when squared.
+    largest = np.abs(z).max(axis=-1, keepdims=True)
+    largest = np.where(largest == 0, 1.0, largest)
+    scaled = z / largest
+    length = np.sqrt((scaled**2).sum(axis=-1, keepdims=True))
+    safe = np.where(length == 0, 1.0, length)
+    return scaled / safe, largest * safe
+
+
+def through_unit_rows(z, gradient):
+    """Gradient with respect to z, given that with respect to its unit rows."""
+    u, length = unit_rows(z)
+    tangent = gradient - u * (u * gradient).sum(axis=-1, keepdims=True)
+    return np.where(np.any(z != 0, axis=-1, keepdims=True), tangent / length, 0.0)
+
+
+def log_one_plus_sum_exp(differences):
+    """log(1 + sum exp(d)) without overflow and without losing a tiny sum."""
+    top = max([0.0, *differences])
+    if top == 0.0:
+        return np.log1p(sum(np.exp(d) for d in differences))
+    rest = np.exp(-top) + sum(np.exp(d - top) for d in differences)
+    return top + np.log(rest)
+
+
+def nt_xent(z, temperature):
+    """SimCLR's equation 1 averaged over all anchors, and its gradient.
+
+    Args:
+        z: [B, 2, D].
+        temperature: positive.
+
+    Returns:
+        The mean over 2B anchors of -log(exp(s_ij / t) / sum_{k != i} exp(s_ik / t)),
+        and its gradient [B, 2, D].
+    """
+    z = np.asarray(z, np.float64)
+    B, _, D = z.shape
+    rows = z.reshape(2 * B, D)  # Row 2i + v is view v of image i.
+    u, _ = unit_rows(rows)
+    total = 0.0
+    gradient = np.zeros_like(u)
+    for i in range(2 * B):
+        j = i + 1 if i % 2 == 0 else i - 1
+        others = [k for k in range(2 * B) if k not in (i, j)]
+        difference = {k: float(u[i] @ (u[k] - u[j])) / temperature for k in others}
+        loss = log_one_plus_sum_exp(list(difference.values()))
+        total += loss
+        for k in others:
+            probability = np.exp(difference[k] - loss)
+            gradient[i] += probability * (u[k] - u[j])
+            gradient[k] += probability * u[i]
+            gradient[j] -= probability * u[i]
+    scale = 1 / (2 * B)
+    gradient *= scale / temperature
+    return total * scale, through_unit_rows(rows, gradient).reshape(z.shape)
+
+
+def nt_xent_accuracy(z):
+    """Share of anchors that are more similar to their positive than to any other."""
+    z = np.asarray(z, np.float64)
+    B, _, D = z.shape
+    u, _ = unit_rows(z.reshape(2 * B, D))
+    hits = 0
+    for i in range(2 * B):
+        j = i + 1 if i % 2 == 0 else i - 1
+        others = [k for k in range(2 * B) if k not in (i, j)]
+        hits += all(u[i] @ u[j] > u[i] @ u[k] for k in others)
+    return hits / (2 * B)
+
+
+def info_nce(q, k, negatives, temperature):
+    """MoCo's equation 1, mean over queries, and its gradient in q.
+
+    Args:
+        q: [B, D] queries, used as they are.
+        k: [B, D] keys; k[i] belongs to q[i].
+        negatives: [K, D] shared by all queries.
+        temperature: positive.
+    """
+    q, k, negatives = (np.asarray(a, np.float64) for a in (q, k, negatives))
+    B = len(q)
+    total = 0.0
+    gradient = np.zeros_like(q)
+    for i in range(B):
+        difference = [float(q[i] @ (n - k[i])) / temperature for n in negatives]
+        loss = log_one_plus_sum_exp(difference)
+        total += loss / B
+        for d, n in zip(difference, negatives, strict=True):
+            gradient[i] += np.exp(d - loss) * (n - k[i]) / (temperature * B)
+    return total, gradient
