@@ -4,6 +4,15 @@ from collections.abc import Callable
 
 from jax_ssl.data.arrays import npz
 from jax_ssl.data.digits import digits
+from jax_ssl.data.folder import folder
 from jax_ssl.data.source import Source
+from jax_ssl.data.synthetic import synthetic
+from jax_ssl.data.tfds import tfds
 
-SOURCES: dict[str, Callable[..., Source]] = {"digits": digits, "npz": npz}
+SOURCES: dict[str, Callable[..., Source]] = {
+    "digits": digits,
+    "folder": folder,
+    "npz": npz,
+    "synthetic": synthetic,
+    "tfds": tfds,
+}

@@ -4,15 +4,16 @@ A source answers `source[rows]` for any rows in any order, so the order of a run
 pure function of its seed and step (`jax_ssl.data.order`) and resuming costs nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import jax
 import numpy as np
 
 Spec = Mapping[str, jax.ShapeDtypeStruct]
 Rows = dict[str, np.ndarray]
+T = TypeVar("T")
 
 
 class Source(Protocol):
@@ -152,3 +153,29 @@ class CorruptExamples(Exception):  # noqa: N818 - an account of rows, not one er
         super().__init__(
             f"{len(self.reasons)} corrupt examples: " + "; ".join(self.reasons.values())
         )
+
+
+def collect(
+    rows: np.ndarray, read: Callable[[int], T], where: Callable[[int], str]
+) -> list[T]:
+    """`read(row)` for all rows, with one account of all those that fail.
+
+    Args:
+        rows: [n] integers.
+        read: decodes one row.
+        where: names the file of a row.
+
+    Raises:
+        CorruptExamples: if `read` raised for some rows.
+    """
+    found, reasons = [], {}
+    for row in rows.tolist():
+        try:
+            found.append(read(row))
+        except MemoryError:
+            raise
+        except Exception as error:  # Decoders fail in every way on broken files.
+            reasons[row] = f"{where(row)}: {type(error).__name__}: {error}"
+    if reasons:
+        raise CorruptExamples(reasons)
+    return found

@@ -1,0 +1,105 @@
+"""Decoded images kept in host memory, so that files are decoded once."""
+
+import os
+from typing import Any
+
+import numpy as np
+
+from jax_ssl.data.order import sweep
+from jax_ssl.data.source import Rows, Source, Spec, check_rows, num_bytes
+
+# Of the machine's memory, what one cache may take.
+MAX_SHARE = 0.5
+DEFAULT_CACHE_GIB = 1.0
+
+
+class Cached:
+    """A source that decodes every row once, when it is first read; see `cached`."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self._rows = _empty(source)
+        self._known = np.zeros(len(source), bool)
+
+    @property
+    def name(self) -> str:  # noqa: D102
+        return self.source.name
+
+    @property
+    def spec(self) -> Spec:  # noqa: D102
+        return self.source.spec
+
+    @property
+    def label_names(self) -> tuple[str, ...] | None:  # noqa: D102
+        return self.source.label_names
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, rows: np.ndarray) -> Rows:
+        rows = check_rows(rows, len(self), self.name)
+        missing = np.unique(rows[~self._known[rows]])
+        if missing.size:
+            for name, values in self.source[missing].items():
+                self._rows[name][missing] = values
+            # Last: threads may decode a row twice, but never read a half-written one.
+            self._known[missing] = True
+        return {name: values[rows] for name, values in self._rows.items()}
+
+
+def cached(source: Source) -> Cached:
+    """A source that keeps in memory what it has decoded.
+
+    Nothing is decoded up front: the first epoch fills the memory, later ones copy.
+
+    Raises:
+        ValueError: if the decoded images need more than half of the machine's memory.
+    """
+    need, have = num_bytes(source), _machine_bytes()
+    if have is not None and need > MAX_SHARE * have:
+        raise ValueError(
+            f"{source.name}: {need / 2**30:.1f} GiB of decoded images do not fit "
+            f"{MAX_SHARE:.0%} of the machine's {have / 2**30:.1f} GiB; do not cache "
+            "them, or choose a smaller data.canvas."
+        )
+    return Cached(source)
+
+
+def cached_below(source: Source, gib: float) -> Source:
+    """`cached(source)` if its images need at most `gib` GiB, else `source` itself."""
+    return cached(source) if num_bytes(source) <= gib * 2**30 else source
+
+
+def load(source: Source, *, workers: int = 0, **limits: Any) -> Rows:
+    """All examples in data-set order, {name: [N, ...]}, for `feed.resident`.
+
+    Args:
+        source: of N examples; corrupt ones are replaced as in `sweep`.
+        workers: threads that read and decode; 0 for one per core.
+        **limits: `max_corrupt` of `sweep`.
+
+    Raises:
+        TooManyCorrupt: as `sweep` does.
+    """
+    out, done = _empty(source), 0
+    for batch in sweep(source, batch_size=256, workers=workers, **limits):
+        size = len(batch["index"])
+        for name, values in batch.items():
+            out[name][done : done + size] = values
+        done += size
+    return out
+
+
+def _empty(source: Source) -> Rows:
+    # Zeroed pages are only taken from the system when they are written.
+    return {
+        name: np.zeros((len(source), *leaf.shape), leaf.dtype)
+        for name, leaf in source.spec.items()
+    }
+
+
+def _machine_bytes() -> int | None:
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # Not on every system.
+        return None
