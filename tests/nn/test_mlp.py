@@ -1,0 +1,79 @@
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jax_ssl.core.paths import leaf_names
+from jax_ssl.core.types import Features
+from jax_ssl.nn.apply import forward, initialize
+from jax_ssl.nn.mlp import MLP, Projected
+from tests.references.nn_layers import mlp
+
+
+def random_params(network, x, rng):
+    """Scales and offsets away from 1 and 0, so that a missing one shows."""
+    params, stats = jax.eval_shape(
+        lambda key: initialize(network, key, x), jax.random.key(0)
+    )
+    draw = lambda leaf: jnp.asarray(rng.normal(0.5, 0.5, leaf.shape), leaf.dtype)
+    return jax.tree.map(draw, params), jax.tree.map(jnp.ones_like, stats)
+
+
+NORMS = {
+    "none": set(),
+    "scale": {"norm1/scale"},
+    "plain": set(),
+    "affine": {"norm1/scale", "norm1/bias"},
+}
+
+
+@pytest.mark.parametrize("last_norm", NORMS)
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_output_is_the_reference(rng, last_norm, use_bias):
+    x = rng.normal(size=(6, 5)).astype(np.float32)
+    network = MLP((7, 3), last_norm=last_norm, use_bias=use_bias)
+    params, stats = random_params(network, x, rng)
+    output, _ = jax.jit(functools.partial(forward, network))(params, stats, x)
+    leaves = dict(zip(leaf_names(params), jax.tree.leaves(params), strict=True))
+    np.testing.assert_allclose(output, mlp(x, leaves, last_norm), atol=2e-5)
+    assert {name for name in leaves if name.startswith("norm1")} == NORMS[last_norm]
+    has_bias = use_bias and last_norm == "none"
+    assert ("dense1/bias" in leaves) == has_bias
+    assert "dense0/bias" not in leaves
+
+
+def test_unknown_norm_is_named():
+    network = MLP((2,), last_norm="affin")
+    with pytest.raises(ValueError, match="last_norm = 'affin' is not 'none'"):
+        initialize(network, jax.random.key(0), jnp.ones((2, 3)))
+
+
+def test_bfloat16_computes_but_does_not_store(rng):
+    x = rng.normal(size=(8, 5)).astype(np.float32)
+    wide, narrow = MLP((6, 4)), MLP((6, 4), dtype=jnp.bfloat16)
+    params, stats = random_params(narrow, x, rng)
+    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
+    output, _ = forward(narrow, params, stats, x)
+    want, _ = forward(wide, params, stats, x)
+    assert output.dtype == jnp.float32
+    assert 1e-6 < np.abs(output - want).max() < 0.05 * np.abs(want).max()
+
+
+def test_projected_is_the_head_of_the_pooled_features(rng):
+    class Rows(nn.Module):
+        @nn.compact
+        def __call__(self, x, *, train):
+            del train
+            return Features(pooled=x.mean((1, 2)), grid=x)
+
+    x = rng.normal(size=(4, 2, 2, 3)).astype(np.float32)
+    network = Projected(Rows(), MLP((5,)))
+    params, stats = random_params(network, x, rng)
+    assert set(params) == {"projector"}
+    output, _ = forward(network, params, stats, x)
+    dense = params["projector"]["dense0"]
+    want = x.mean((1, 2)) @ dense["kernel"] + dense["bias"]
+    np.testing.assert_allclose(output, want, rtol=1e-5, atol=1e-6)
