@@ -1,1 +1,13 @@
-"""Augmentations: functions (key, array) -> array for ONE example."""
+"""Augmentations: functions (key, array) -> array for ONE example, and their recipes."""
+
+from collections.abc import Callable, Mapping
+
+from jax_ssl.augment.views import center_crop, identity, two_affine, two_crops
+from jax_ssl.core.method import ViewFn
+
+VIEWS: Mapping[str, Callable[..., ViewFn]] = {
+    "two_crops": two_crops,
+    "two_affine": two_affine,
+    "center_crop": center_crop,
+    "identity": identity,
+}

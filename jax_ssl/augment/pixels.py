@@ -1,0 +1,79 @@
+"""From stored pixels to the floats of a view."""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+
+from jax_ssl.core.types import Array, Example
+
+
+def image_of(recipe: str, example: Example, *, colour: Sequence[str] = ()) -> Array:
+    """The image of an example, if the recipe can treat it.
+
+    Args:
+        recipe: for the message.
+        example: with "image" [H, W, C], C 1 or 3, uint8 or float.
+        colour: the recipe's settings that need three channels and are on.
+
+    Returns:
+        [H, W, C].
+
+    Raises:
+        ValueError: if it is no such image, or is grey where colours are needed.
+    """
+    image = example["image"]
+    if image.ndim != 3 or image.shape[-1] not in (1, 3):
+        raise ValueError(
+            f"{recipe}: example['image'] has shape {image.shape}; views are made of "
+            "one image [H, W, C] with 1 or 3 channels at a time."
+        )
+    if image.dtype != jnp.uint8 and not jnp.issubdtype(image.dtype, jnp.floating):
+        raise ValueError(
+            f"{recipe}: example['image'] is {image.dtype}; give uint8 in 0..255 or "
+            "float in [0, 1]."
+        )
+    if image.shape[-1] == 1 and colour:
+        raise ValueError(
+            f"{recipe}: the images have 1 channel, but colour operations need 3; "
+            f"set {' and '.join(f'{name}=0' for name in colour)}, or use two_affine."
+        )
+    return image
+
+
+def unit(image: Array) -> Array:
+    """Values in [0, 1] as float32."""
+    if image.dtype == jnp.uint8:
+        return image.astype(jnp.float32) / 255.0
+    return image.astype(jnp.float32)
+
+
+def whole(recipe: str, example: Example) -> Array:
+    """The image in [0, 1] of an example whose image fills its array.
+
+    Raises:
+        ValueError: if the example has a "size", or no image that recipes can treat.
+    """
+    image = unit(image_of(recipe, example))
+    if "size" in example:
+        raise ValueError(
+            f"{recipe}: the images lie on a canvas with a 'size' of their own, and "
+            "this recipe would show its empty part; use center_crop or two_crops."
+        )
+    return image
+
+
+def standardize(
+    image: Array, mean: Sequence[float] | None, std: Sequence[float] | None
+) -> Array:
+    """(image - mean) / std per channel; the image itself where they are None.
+
+    Raises:
+        ValueError: if their length is not the image's number of channels, or 1.
+    """
+    if mean is None or std is None:
+        return image
+    if len(mean) not in (1, image.shape[-1]):
+        raise ValueError(
+            f"mean = {mean} has {len(mean)} channels, the images {image.shape[-1]}."
+        )
+    return (image - jnp.array(mean)) / jnp.array(std)

@@ -1,0 +1,293 @@
+"""Recipes: factories of view functions, (key, example) -> float32 views in [0, 1].
+
+A recipe is written for one example; the train step maps it over the batch. Where the
+example has a "size", its image is a canvas whose top-left part is filled, and views
+stay inside that part. Images leave with values in [0, 1], or standardized per channel
+where the recipe is given `mean` and `std`.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+
+from jax_ssl.augment import affine, blur, color, crop
+from jax_ssl.augment.checks import (
+    check_choice,
+    check_jitter,
+    check_moments,
+    check_probability,
+    check_range,
+)
+from jax_ssl.augment.pixels import image_of, standardize, unit, whole
+from jax_ssl.core.method import ViewFn
+from jax_ssl.core.types import Array, Example
+from jax_ssl.ops.resize import FILTERS
+from jax_ssl.ops.warp import BORDERS
+
+
+def two_crops(
+    *,
+    size: int = 224,
+    min_scale: float = 0.08,
+    max_scale: float = 1.0,
+    min_ratio: float = 3 / 4,
+    max_ratio: float = 4 / 3,
+    interpolation: Literal["bilinear", "bicubic"] = "bicubic",
+    sampling: Literal["torchvision", "clipped"] = "torchvision",
+    flip: float = 0.5,
+    strength: float = 1.0,
+    jitter: tuple[float, float, float, float] = (0.8, 0.8, 0.8, 0.2),
+    jitter_probability: float = 0.8,
+    brightness: Literal["multiplicative", "additive"] = "multiplicative",
+    gray_probability: float = 0.2,
+    blur_probability: float = 0.5,
+    blur_kernel_share: float = 0.1,
+    min_sigma: float = 0.1,
+    max_sigma: float = 2.0,
+    solarize_probability: float = 0.0,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> ViewFn:
+    """Two independent random views of an image: crop, mirror, colours, blur.
+
+    Defaults are those of SimCLR (arXiv 2002.05709), appendix A: "random crop with
+    resize" for area, ratio and mirror; "color distortion" for jitter, its probability
+    and grayscale; "Gaussian blur" for probability, taps and sigma. The jitter's order
+    is uniform, after the appendix's torchvision form. For CIFAR appendix B.9 has
+    `strength=0.5` and no blur.
+
+    Args:
+        size: side of the views.
+        min_scale: smallest share of the image's area.
+        max_scale: largest.
+        min_ratio: smallest width / height of the crop.
+        max_ratio: largest.
+        interpolation: antialiased filter of the resize.
+        sampling: what becomes of crops that do not fit; see `crop.random_box`.
+        flip: probability of a mirror image.
+        strength: multiplies `jitter`.
+        jitter: brightness, contrast, saturation, hue at strength 1.
+        jitter_probability: that colours are jittered.
+        brightness: a factor (SimCLR's second version, torchvision) or an offset
+            (SimCLR's first version, BYOL).
+        gray_probability: that the view loses its colours.
+        blur_probability: that it is blurred.
+        blur_kernel_share: taps of the blur as a share of `size`.
+        min_sigma: smallest standard deviation of the blur, in pixels of the view.
+        max_sigma: largest.
+        solarize_probability: that values from 0.5 up are inverted; 0 in SimCLR.
+        mean: per channel, subtracted; SimCLR has none.
+        std: per channel, divided by.
+
+    Returns:
+        Views [2, size, size, C] float32 of an example's "image".
+
+    Raises:
+        ValueError: if a setting is out of its range.
+    """
+    me = "two_crops"
+    check_range(me, 1, size=size)
+    check_range(me, 1e-6, 1.0, min_scale=min_scale, max_scale=max_scale)
+    check_range(me, 1e-3, min_ratio=min_ratio, max_ratio=max_ratio)
+    check_choice(me, "interpolation", interpolation, tuple(FILTERS))
+    check_choice(me, "sampling", sampling, crop.SAMPLINGS)
+    check_choice(me, "brightness", brightness, color.BRIGHTNESS_FORMS)
+    check_probability(
+        me,
+        flip=flip,
+        jitter_probability=jitter_probability,
+        gray_probability=gray_probability,
+        blur_probability=blur_probability,
+        solarize_probability=solarize_probability,
+    )
+    check_jitter(me, strength, jitter)
+    check_range(me, 0.0, min_sigma=min_sigma, max_sigma=max_sigma)
+    check_range(me, 0.0, 1.0, blur_kernel_share=blur_kernel_share)
+    check_moments(me, mean, std)
+
+    a, b, c, d = (strength * amount for amount in jitter)
+    amounts = (a, b, c, d)
+    jitters = jitter_probability > 0 and max(amounts) > 0
+    needs = {"strength": jitters, "gray_probability": gray_probability > 0}
+    kernel_size = blur.kernel_size_for(size, blur_kernel_share)
+
+    def view(key: Array, image: Array, extent: Array | None) -> Array:
+        crop_key, flip_key, jitter_key, gray_key, blur_key, solar_key = (
+            jax.random.split(key, 6)
+        )
+        x = crop.random_resized_crop(
+            crop_key,
+            image,
+            size,
+            extent=extent,
+            scale=(min_scale, max_scale),
+            ratio=(min_ratio, max_ratio),
+            method=interpolation,
+            sampling=sampling,
+            mirror=jax.random.bernoulli(flip_key, flip),
+        )
+        x = jnp.clip(x, 0.0, 1.0)
+        if jitters:
+            drawn = color.random_jitter(
+                jitter_key,
+                amounts=amounts,
+                probability=jitter_probability,
+                brightness=brightness,
+            )
+            x = color.apply_jitter(x, drawn, brightness=brightness)
+        if gray_probability > 0:
+            x = color.random_grayscale(gray_key, x, probability=gray_probability)
+        if blur_probability > 0:
+            x = blur.random_blur(
+                blur_key,
+                x,
+                kernel_size=kernel_size,
+                probability=blur_probability,
+                sigma=(min_sigma, max_sigma),
+            )
+        if solarize_probability > 0:
+            x = color.random_solarize(solar_key, x, probability=solarize_probability)
+        return standardize(jnp.clip(x, 0.0, 1.0), mean, std)
+
+    def views(key: Array, example: Example) -> Array:
+        colour = tuple(name for name, on in needs.items() if on)
+        image = unit(image_of(me, example, colour=colour))
+        extent = example.get("size")
+        keys = jax.random.split(key, 2)
+        return jax.vmap(view, (0, None, None))(keys, image, extent)
+
+    return views
+
+
+def two_affine(
+    *,
+    degrees: float = 15.0,
+    translate: float = 0.1,
+    min_scale: float = 0.9,
+    max_scale: float = 1.1,
+    shear: float = 10.0,
+    noise: float = 0.0,
+    border: Literal["zero", "edge"] = "zero",
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> ViewFn:
+    """Two independent affine distortions of a small image, such as a digit.
+
+    The kinds of distortion are those of Exemplar-CNN (arXiv 1406.6909), section 2
+    (translation, scaling, rotation), and shear. The amounts are this library's choice
+    for 8 x 8 digits, where a pixel is an eighth of the side; that paper has 0.2 of the
+    patch, 0.7 to 1.4 and 20 degrees.
+
+    Args:
+        degrees: rotation is uniform in [-degrees, degrees].
+        translate: shift along each axis, uniform up to this share of the side.
+        min_scale: smallest factor of the size.
+        max_scale: largest.
+        shear: angle, uniform in [-shear, shear] degrees.
+        noise: standard deviation of Gaussian noise, before clipping to [0, 1].
+        border: what comes in from outside: "zero" or "edge", the nearest pixel.
+        mean: per channel, subtracted.
+        std: per channel, divided by.
+
+    Returns:
+        Views [2, H, W, C] float32 of an example's "image" [H, W, C].
+
+    Raises:
+        ValueError: if a setting is out of its range.
+    """
+    me = "two_affine"
+    check_range(me, 0.0, 180.0, degrees=degrees)
+    check_range(me, 0.0, 1.0, translate=translate)
+    check_range(me, 1e-3, min_scale=min_scale, max_scale=max_scale)
+    check_range(me, 0.0, 89.0, shear=shear)
+    check_range(me, 0.0, noise=noise)
+    check_choice(me, "border", border, BORDERS)
+    check_moments(me, mean, std)
+
+    def view(key: Array, image: Array) -> Array:
+        affine_key, noise_key = jax.random.split(key)
+        x = affine.random_affine(
+            affine_key,
+            image,
+            degrees=degrees,
+            translate=translate,
+            scale=(min_scale, max_scale),
+            shear=shear,
+            border=border,
+        )
+        if noise > 0:
+            x = x + noise * jax.random.normal(noise_key, x.shape)
+        return standardize(jnp.clip(x, 0.0, 1.0), mean, std)
+
+    def views(key: Array, example: Example) -> Array:
+        image = whole(me, example)
+        return jax.vmap(view, (0, None))(jax.random.split(key, 2), image)
+
+    return views
+
+
+def center_crop(
+    *,
+    size: int,
+    resize: int | None = None,
+    interpolation: Literal["bilinear", "bicubic"] = "bicubic",
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> ViewFn:
+    """The evaluation view: the middle of the image, the same for every key.
+
+    SimCLR (arXiv 2002.05709), appendix B.5, evaluates the central 224 x 224 pixels of
+    images whose shorter side was resized to 256: `size=224, resize=256`.
+
+    Args:
+        size: side of the view.
+        resize: what the shorter side is resized to before the cut; `size` unless given,
+            the largest central square.
+        interpolation: antialiased filter of the resize.
+        mean: per channel, subtracted.
+        std: per channel, divided by.
+
+    Returns:
+        View [size, size, C] float32 of an example's "image", honouring its "size".
+
+    Raises:
+        ValueError: if a setting is out of its range.
+    """
+    me = "center_crop"
+    side = size if resize is None else resize
+    check_range(me, 1, size=size, resize=side)
+    check_choice(me, "interpolation", interpolation, tuple(FILTERS))
+    check_moments(me, mean, std)
+
+    def view(key: Array, example: Example) -> Array:
+        del key
+        image = unit(image_of(me, example))
+        x = crop.resized_center_crop(
+            image, size, side, extent=example.get("size"), method=interpolation
+        )
+        return standardize(jnp.clip(x, 0.0, 1.0), mean, std)
+
+    return view
+
+
+def identity(
+    *, mean: Sequence[float] | None = None, std: Sequence[float] | None = None
+) -> ViewFn:
+    """The image itself as float32 [H, W, C] in [0, 1], the same for every key.
+
+    Args:
+        mean: per channel, subtracted.
+        std: per channel, divided by.
+
+    Raises:
+        ValueError: if only one of the two is given, or `std` is not positive.
+    """
+    check_moments("identity", mean, std)
+
+    def view(key: Array, example: Example) -> Array:
+        del key
+        return standardize(whole("identity", example), mean, std)
+
+    return view
