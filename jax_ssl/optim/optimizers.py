@@ -1,0 +1,94 @@
+"""SGD, Adam and AdamW as factories whose signatures are their config sections.
+
+Weight decay leaves out biases, norms and everything with fewer than two axes.
+"""
+
+import optax
+
+from jax_ssl.optim.rules import BIAS_AND_NORM, clipped, matrices
+
+
+def sgd(
+    *,
+    learning_rate: optax.Schedule,
+    momentum: float = 0.9,
+    nesterov: bool = False,
+    weight_decay: float = 0.0,
+    exclude: tuple[str, ...] = BIAS_AND_NORM,
+    clip_norm: float | None = None,
+) -> optax.GradientTransformation:
+    """Builds stochastic gradient descent, v ← m v + g + λ w, w ← w - γ v.
+
+    Args:
+        learning_rate: γ.
+        momentum: m; 0 keeps no velocity.
+        nesterov: step along the gradient and the next velocity.
+        weight_decay: λ, added to the gradient.
+        exclude: patterns of the paths of parameters without weight decay; () for the
+            habit of older papers, which decay all but what has fewer than two axes.
+        clip_norm: largest global norm of the gradient, or None.
+    """
+    velocity = optax.trace(decay=momentum, nesterov=nesterov)
+    steps = optax.chain(
+        optax.add_decayed_weights(weight_decay, matrices(exclude)),
+        velocity if momentum else optax.identity(),
+        optax.scale_by_learning_rate(learning_rate),
+    )
+    return clipped(steps, clip_norm)
+
+
+def adam(
+    *,
+    learning_rate: optax.Schedule,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    epsilon: float = 1e-8,
+    clip_norm: float | None = None,
+) -> optax.GradientTransformation:
+    """Builds Adam (Kingma & Ba, 2015, arXiv:1412.6980, algorithm 1), without decay.
+
+    Args:
+        learning_rate: α.
+        b1: β1.
+        b2: β2.
+        epsilon: added to the root of the second moment.
+        clip_norm: largest global norm of the gradient, or None.
+    """
+    return clipped(optax.adam(learning_rate, b1=b1, b2=b2, eps=epsilon), clip_norm)
+
+
+def adamw(
+    *,
+    learning_rate: optax.Schedule,
+    weight_decay: optax.Schedule | float = 0.05,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    epsilon: float = 1e-8,
+    exclude: tuple[str, ...] = BIAS_AND_NORM,
+    clip_norm: float | None = None,
+) -> optax.GradientTransformation:
+    """Builds AdamW (Loshchilov & Hutter, 2019, arXiv:1711.05101, algorithm 2).
+
+    Args:
+        learning_rate: α.
+        weight_decay: λ, a number or a schedule (DINO raises it during the run). Each
+            step takes α λ w off the weights.
+        b1: β1.
+        b2: β2.
+        epsilon: added to the root of the second moment.
+        exclude: patterns of the paths of parameters without weight decay.
+        clip_norm: largest global norm of the gradient, or None.
+
+    Note:
+        As in torch and optax, λ is multiplied by the learning rate; algorithm 2 of the
+        paper multiplies it by the schedule's multiplier alone.
+    """
+    steps = optax.adamw(
+        learning_rate,
+        b1=b1,
+        b2=b2,
+        eps=epsilon,
+        weight_decay=weight_decay,
+        mask=matrices(exclude),
+    )
+    return clipped(steps, clip_norm)

@@ -1,0 +1,181 @@
+"""Schedules: functions from the step to a scalar, and the table of them.
+
+Every factory takes the same wires, the length of the run, of an epoch and of the batch,
+so that a page can say epochs and base rates. Step s is the number of completed steps:
+the first update uses s = 0 and the last s = total_steps - 1.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Literal, TypeAlias
+
+import optax
+
+Scaling: TypeAlias = Literal["none", "linear", "sqrt"]
+
+
+def scaled_rate(value: float, batch_size: int, scaling: Scaling) -> float:
+    """Learning rate of a batch, from the rate that a paper states.
+
+    Args:
+        value: base rate.
+        batch_size: rows of the global batch.
+        scaling: "none" for value itself; "linear" for value · batch_size / 256 (Goyal
+            et al., 2017, arXiv:1706.02677); "sqrt" for value · √batch_size, which
+            SimCLR prefers for small batches and short runs (arXiv:2002.05709, appendix
+            B.1). There 0.3 "linear" and 0.075 "sqrt" are both 4.8 at batch 4096.
+
+    Raises:
+        ValueError: for another word, or a batch without rows.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size = {batch_size} must be at least 1.")
+    if scaling == "none":
+        return value
+    if scaling == "linear":
+        return value * batch_size / 256
+    if scaling == "sqrt":
+        return value * batch_size**0.5
+    raise ValueError(f"scaling = {scaling!r} is not 'none', 'linear' or 'sqrt'.")
+
+
+def constant(
+    total_steps: int,
+    steps_per_epoch: int,
+    batch_size: int,
+    *,
+    value: float,
+    scaling: Scaling = "none",
+) -> optax.Schedule:
+    """The same value at every step."""
+    del total_steps, steps_per_epoch
+    return optax.constant_schedule(scaled_rate(value, batch_size, scaling))
+
+
+def linear(
+    total_steps: int,
+    steps_per_epoch: int,
+    batch_size: int,
+    *,
+    init_value: float,
+    end_value: float,
+    epochs: float | None = None,
+    scaling: Scaling = "none",
+) -> optax.Schedule:
+    """A straight line, then constant.
+
+    Args:
+        total_steps: length of the run.
+        steps_per_epoch: length of an epoch.
+        batch_size: rows of the global batch.
+        init_value: at step 0.
+        end_value: when the line ends.
+        epochs: length of the line; the whole run unless given. It may be longer than
+            the run, which then ends on the way.
+        scaling: of both values, see `scaled_rate`.
+
+    Raises:
+        ValueError: if the line has no steps.
+    """
+    steps = total_steps if epochs is None else round(epochs * steps_per_epoch)
+    _check_length("linear", steps)
+    return optax.linear_schedule(
+        scaled_rate(init_value, batch_size, scaling),
+        scaled_rate(end_value, batch_size, scaling),
+        steps,
+    )
+
+
+def cosine(
+    total_steps: int,
+    steps_per_epoch: int,
+    batch_size: int,
+    *,
+    init_value: float,
+    end_value: float = 0.0,
+    scaling: Scaling = "none",
+) -> optax.Schedule:
+    """Half a cosine over the whole run, end + (init - end) · (1 + cos(π s / S)) / 2.
+
+    Rising too: BYOL's momentum goes from 0.996 to 1 (arXiv:2006.07733, section 3.3).
+
+    Args:
+        total_steps: S, length of the run.
+        steps_per_epoch: length of an epoch.
+        batch_size: rows of the global batch.
+        init_value: at step 0.
+        end_value: at step S, which is one after the last update. Not scaled.
+        scaling: of the first value, see `scaled_rate`.
+
+    Raises:
+        ValueError: if the run has no steps.
+    """
+    del steps_per_epoch
+    _check_length("cosine", total_steps)
+    init_value = scaled_rate(init_value, batch_size, scaling)
+    return _half_cosine(init_value, end_value, total_steps)
+
+
+def warmup_cosine(
+    total_steps: int,
+    steps_per_epoch: int,
+    batch_size: int,
+    *,
+    peak_value: float,
+    warmup_epochs: float = 10.0,
+    warmup_steps: int | None = None,
+    end_value: float = 0.0,
+    scaling: Scaling = "none",
+) -> optax.Schedule:
+    """A line from 0 to the peak, then half a cosine to the end of the run.
+
+    SimCLR (arXiv:2002.05709, section 2.3 and appendix B.1), and with other ends most
+    methods since. Both parts move every step, not every epoch.
+
+    Args:
+        total_steps: length of the run.
+        steps_per_epoch: length of an epoch.
+        batch_size: rows of the global batch.
+        peak_value: reached at the end of the warm-up.
+        warmup_epochs: length of the line; 0 for none.
+        warmup_steps: the same in steps, and used instead where given.
+        end_value: at step `total_steps`, one after the last update. Not scaled.
+        scaling: of the peak, see `scaled_rate`.
+
+    Raises:
+        ValueError: if the warm-up is negative, or not shorter than the run.
+    """
+    given = f"warmup_steps = {warmup_steps}"
+    if warmup_steps is None:
+        warmup_steps = round(warmup_epochs * steps_per_epoch)
+        given = f"warmup_epochs = {warmup_epochs} ({warmup_steps} steps)"
+    if not 0 <= warmup_steps < total_steps:
+        raise ValueError(
+            f"{given} must be at least 0 and shorter than the run, which has "
+            f"{total_steps} steps of {steps_per_epoch} per epoch; lower it, or train "
+            "longer."
+        )
+    peak = scaled_rate(peak_value, batch_size, scaling)
+    fall = _half_cosine(peak, end_value, total_steps - warmup_steps)
+    if warmup_steps == 0:
+        return fall
+    rise = optax.linear_schedule(0.0, peak, warmup_steps)
+    return optax.join_schedules([rise, fall], [warmup_steps])
+
+
+SCHEDULES: Mapping[str, Callable[..., optax.Schedule]] = {
+    "constant": constant,
+    "linear": linear,
+    "cosine": cosine,
+    "warmup_cosine": warmup_cosine,
+}
+
+
+def _half_cosine(init_value: float, end_value: float, steps: int) -> optax.Schedule:
+    # optax's cosine multiplies its first value, which therefore must not be zero.
+    fall = optax.cosine_decay_schedule(1.0, steps)
+    return lambda step: end_value + (init_value - end_value) * fall(step)
+
+
+def _check_length(name: str, steps: int) -> None:
+    if steps < 1:
+        raise ValueError(f"the schedule {name!r} has {steps} steps; it needs one.")

@@ -1,0 +1,118 @@
+"""Schedules against their closed forms."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jax_ssl.optim import SCHEDULES
+from jax_ssl.optim.schedules import (
+    constant,
+    cosine,
+    linear,
+    scaled_rate,
+    warmup_cosine,
+)
+from tests.references import schedules as reference
+
+WIRES = (500, 50, 512)  # Steps, steps per epoch, batch size.
+
+
+def test_simclr_rules_meet_at_batch_4096():
+    assert scaled_rate(0.3, 4096, "linear") == pytest.approx(4.8)
+    assert scaled_rate(0.075, 4096, "sqrt") == pytest.approx(4.8)
+    assert scaled_rate(1.0, 512, "linear") == pytest.approx(2.0)
+    assert scaled_rate(0.3, 4096, "none") == 0.3
+
+
+def test_scaled_rate_refuses_other_words():
+    with pytest.raises(ValueError, match="scaling = 'square'"):
+        scaled_rate(0.3, 4096, "square")
+    with pytest.raises(ValueError, match="batch_size = 0"):
+        scaled_rate(0.3, 0, "linear")
+
+
+def test_warmup_cosine_matches_the_closed_form():
+    schedule = warmup_cosine(*WIRES, peak_value=0.3, warmup_epochs=2, end_value=1e-3)
+    steps = np.array([0, 1, 50, 99, 100, 101, 300, 498, 499, 500, 900])
+    expected = [reference.warmup_cosine(s, 100, 500, 0.3, 1e-3) for s in steps]
+    np.testing.assert_allclose(jax.vmap(schedule)(jnp.asarray(steps)), expected, 1e-5)
+    assert schedule(0) == 0
+    assert float(schedule(100)) == pytest.approx(0.3, rel=1e-6)  # Meets the peak once.
+    assert float(schedule(99)) < 0.3 > float(schedule(101))
+    assert float(schedule(500)) == pytest.approx(1e-3, rel=1e-5)
+
+
+def test_warmup_may_be_given_in_steps_or_left_out():
+    by_steps = warmup_cosine(*WIRES, peak_value=1.0, warmup_epochs=9, warmup_steps=7)
+    assert float(by_steps(7)) == 1
+    assert float(by_steps(6)) == pytest.approx(6 / 7)
+    without = warmup_cosine(*WIRES, peak_value=1.0, warmup_epochs=0)
+    assert float(without(0)) == 1
+    assert float(without(250)) == pytest.approx(0.5)
+
+
+def test_a_fraction_of_an_epoch_is_whole_steps():
+    assert float(warmup_cosine(*WIRES, peak_value=1.0, warmup_epochs=0.5)(25)) == 1
+
+
+def test_the_peak_is_scaled_and_the_end_is_not():
+    schedule = warmup_cosine(
+        *WIRES, peak_value=1.0, warmup_epochs=1, end_value=1e-6, scaling="linear"
+    )
+    assert float(schedule(50)) == 2
+    assert float(schedule(500)) == pytest.approx(1e-6)
+
+
+@pytest.mark.parametrize("warmup_steps", [500, 501, -1])
+def test_a_warmup_must_end_before_the_run(warmup_steps):
+    with pytest.raises(ValueError, match=rf"warmup_steps = {warmup_steps}.*500 steps"):
+        warmup_cosine(*WIRES, peak_value=1.0, warmup_steps=warmup_steps)
+
+
+def test_a_warmup_in_epochs_is_named_in_both_units():
+    with pytest.raises(ValueError, match=r"warmup_epochs = 12 \(600 steps\)"):
+        warmup_cosine(*WIRES, peak_value=1.0, warmup_epochs=12)
+
+
+@pytest.mark.parametrize(("first", "last"), [(0.3, 0.0), (0.996, 1.0), (0.0, 2.0)])
+def test_cosine_falls_and_rises(first, last):
+    schedule = cosine(*WIRES, init_value=first, end_value=last)
+    steps = np.array([0, 1, 125, 250, 499, 500])
+    expected = [reference.half_cosine(s, 500, first, last) for s in steps]
+    got = jax.vmap(schedule)(jnp.asarray(steps))
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_linear_stops_where_it_ends():
+    schedule = linear(*WIRES, init_value=0.04, end_value=0.07, epochs=3)
+    np.testing.assert_allclose(
+        [float(schedule(s)) for s in (0, 75, 150, 400)], [0.04, 0.055, 0.07, 0.07], 1e-5
+    )
+    whole = linear(*WIRES, init_value=1.0, end_value=0.0, scaling="linear")
+    np.testing.assert_allclose([float(whole(s)) for s in (0, 250, 500)], [2, 1, 0])
+
+
+def test_constant_is_constant():
+    schedule = constant(*WIRES, value=0.1, scaling="linear")
+    assert float(schedule(0)) == float(schedule(10_000)) == pytest.approx(0.2)
+
+
+def test_empty_runs_are_refused():
+    with pytest.raises(ValueError, match="0 steps"):
+        cosine(0, 50, 512, init_value=1.0)
+    with pytest.raises(ValueError, match="0 steps"):
+        linear(*WIRES, init_value=1.0, end_value=0.0, epochs=0)
+
+
+def test_schedules_take_a_traced_step():
+    settings = {
+        "constant": {"value": 1.0},
+        "linear": {"init_value": 1.0, "end_value": 0.0},
+        "cosine": {"init_value": 1.0},
+        "warmup_cosine": {"peak_value": 1.0},
+    }
+    assert set(settings) == set(SCHEDULES)
+    for name, factory in SCHEDULES.items():
+        schedule = factory(1000, 50, 512, **settings[name])
+        assert jax.eval_shape(schedule, jnp.zeros((), jnp.int32)).shape == ()

@@ -1,0 +1,47 @@
+"""LARS in both published forms, float64, one leaf at a time."""
+
+import numpy as np
+
+
+def run(
+    w,
+    gradients,
+    rates,
+    *,
+    weight_decay=0.0,
+    momentum=0.9,
+    trust_coefficient=0.001,
+    nesterov=False,
+    inside=True,
+    excluded=False,
+):
+    """Parameters after every step.
+
+    Args:
+        w: first value of one parameter.
+        gradients: one array like w per step.
+        rates: the learning rate of each step.
+        weight_decay: added to the gradient, times w.
+        momentum: kept share of the velocity.
+        trust_coefficient: factor of the trust ratio.
+        nesterov: step along gradient and next velocity.
+        inside: learning rate inside the velocity (SimCLR) or outside it (BYOL).
+        excluded: no weight decay and no trust ratio.
+    """
+    w = np.array(w, np.float64)
+    v = np.zeros_like(w)
+    trace = []
+    for g, rate in zip(gradients, rates, strict=True):
+        g = np.array(g, np.float64)
+        trust = 1.0
+        if not excluded:
+            g = g + weight_decay * w
+            w_norm, g_norm = np.sqrt((w**2).sum()), np.sqrt((g**2).sum())
+            if w_norm > 0 and g_norm > 0:
+                trust = trust_coefficient * w_norm / g_norm
+        push = trust * g * (rate if inside else 1.0)
+        v = momentum * v + push
+        step = momentum * v + push if nesterov else v
+        w = w - step * (1.0 if inside else rate)
+        trace.append(w)
+    return trace
