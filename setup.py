@@ -12,7 +12,7 @@ VERSION = next(
 setup(
     name="jax_ssl",
     version=VERSION,
-    description="Self-supervised learning in JAX: methods as values, one loop, any mesh",
+    description="Self-supervised learning in JAX, from one CPU to a TPU pod",
     long_description=(HERE / "README.md").read_text(),
     long_description_content_type="text/markdown",
     license="Apache-2.0",

@@ -30,7 +30,7 @@ def bind(
         ValueError: for an unknown setting (naming the nearest known one), a value that
             is not of the annotated type, a missing setting, or a missing wire.
     """
-    positional, keyword = _parameters(factory)
+    positional, _ = _parameters(factory)
     missing = [name for name in positional if name not in wires]
     if missing:
         raise ValueError(f"{_label(factory)} needs {missing}, which this run has not.")

@@ -183,7 +183,8 @@ def load_page(reference: str) -> ConfigDict:
     if not file.is_file():
         raise ValueError(f"there is no config page {path!r}; see the folder configs/.")
     spec = importlib.util.spec_from_file_location(file.stem, file)
-    assert spec is not None and spec.loader is not None
+    if spec is None or spec.loader is None:
+        raise ValueError(f"config page {path!r} is not a Python file.")
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(file.parent.resolve()))  # So that pages can share a file.
     try:

@@ -4,18 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-
 from jax_ssl.augment import VIEWS
 from jax_ssl.bind import bind
 from jax_ssl.core.method import Method
 from jax_ssl.encoders import ENCODERS
 from jax_ssl.methods import METHODS
-
-SIZE = 8  # Pixels of a side of the test images.
-BATCH = 16  # Two rows for each of eight devices.
+from tests.images import BATCH, SIZE
 
 
 @dataclass(frozen=True)
@@ -64,20 +58,3 @@ METHODS_UNDER_TEST = {
         {"name": "vit_ti", "patch_size": 4, "image_size": SIZE, "depth": 1},
     ),
 }
-
-
-def examples(count: int, seed: int = 0) -> dict[str, np.ndarray]:
-    """`count` smooth random colour images, and their rows."""
-    rng = np.random.default_rng(seed)
-    coarse = rng.uniform(0, 255, (count, 3, 3, 3))
-    image = coarse.repeat(3, 1).repeat(3, 2)[:, :SIZE, :SIZE]
-    image = image + rng.normal(0, 12, image.shape)
-    return {
-        "image": np.clip(image, 0, 255).astype(np.uint8),
-        "index": np.arange(count, dtype=np.int32),
-    }
-
-
-def batch(seed: int = 0) -> dict[str, jax.Array]:
-    """A batch of `BATCH` examples on the default device."""
-    return jax.tree.map(jnp.asarray, examples(BATCH, seed))

@@ -1,7 +1,19 @@
-"""Eight forced CPU devices and full matmul precision, set before jax is imported."""
+"""Eight CPU devices, full matmul precision, one cache; set before jax is imported."""
 
+import atexit
 import os
 import pathlib
+import shutil
+import tempfile
+
+# One compilation of a program serves the whole session, its xdist workers (which
+# inherit the variable) and the commands that tests start. Nothing outlives it.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    cache = tempfile.mkdtemp(prefix="jax_ssl-tests-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = cache
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+    atexit.register(shutil.rmtree, cache, ignore_errors=True)
 
 os.environ["JAX_PLATFORMS"] = os.environ.get("JAX_PLATFORMS", "cpu")
 if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):

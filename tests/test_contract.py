@@ -20,7 +20,8 @@ from jax_ssl.parallel.mesh import make_mesh, row_sharding
 from jax_ssl.parallel.rows import map_examples
 from jax_ssl.parallel.rules import shardings
 from jax_ssl.train.step import init, train_step
-from tests.cases import BATCH, METHODS_UNDER_TEST, batch, examples
+from tests.cases import METHODS_UNDER_TEST
+from tests.images import BATCH, batch, examples
 
 # SGD: Adam's first updates are ±lr·sign(g), and rounding flips signs near zero.
 SGD = optax.sgd(0.1, momentum=0.9)

@@ -1,7 +1,8 @@
 """Where the loop's batches come from: the host, or the device's own memory."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from itertools import islice
 from typing import Any, Protocol
 
 import jax
@@ -11,9 +12,9 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jax_ssl.core.types import Batch, PyTree
-from jax_ssl.data.order import batches, rows_of_step
-from jax_ssl.data.source import Source
-from jax_ssl.parallel.feed import Resident, prefetch, to_global
+from jax_ssl.data.order import batches, rows_of_step, sweep
+from jax_ssl.data.source import Rows, Source
+from jax_ssl.parallel.feed import prefetch, resident, to_global
 from jax_ssl.parallel.mesh import BATCH_AXES
 
 Calls = Sequence[tuple[int, int]]  # (first step, number of steps) of every call.
@@ -76,27 +77,8 @@ class HostFeed:
     @contextmanager
     def pieces(self, calls: Calls) -> Iterator[Pieces]:
         """Tuples of global batches, one batch per step of the call."""
-        if not calls:
-            yield prefetch(iter(()), lambda payload: payload)
-            return
-        (first, _), (last, k) = calls[0], calls[-1]
-        host = batches(
-            self.source,
-            seed=self.seed,
-            batch_size=self.batch_size,
-            start=first,
-            stop=last + k,
-            process=jax.process_index(),
-            count=jax.process_count(),
-            workers=self.workers,
-        )
-        grouped = (tuple(next(host) for _ in range(n)) for _, n in calls)
-        fed = prefetch(grouped, lambda group: tuple(self._put(b) for b in group))
-        try:
+        with prefetch(self._groups(calls), self._put) as fed:
             yield fed
-        finally:
-            fed.close()
-            host.close()
 
     def steps(self, payload: PyTree) -> PyTree:
         """Stacks the call's batches."""
@@ -107,19 +89,48 @@ class HostFeed:
         del data
         return piece
 
-    def _put(self, batch: Mapping[str, np.ndarray]) -> Batch:
-        return to_global(batch, self.mesh)
+    def _groups(self, calls: Calls) -> Iterator[tuple[Rows, ...]]:
+        if not calls:
+            return
+        (first, _), (last, k) = calls[0], calls[-1]
+        with closing(
+            batches(
+                self.source,
+                seed=self.seed,
+                batch_size=self.batch_size,
+                start=first,
+                stop=last + k,
+                process=jax.process_index(),
+                count=jax.process_count(),
+                workers=self.workers,
+            )
+        ) as host:
+            for _, count in calls:
+                yield tuple(islice(host, count))
+
+    def _put(self, group: tuple[Rows, ...]) -> tuple[Batch, ...]:
+        return tuple(to_global(batch, self.mesh) for batch in group)
 
 
 class ResidentFeed:
     """Keeps every example in device memory; a step sends only its row numbers."""
 
     def __init__(
-        self, resident: Resident, *, mesh: Mesh, seed: int, batch_size: int
+        self,
+        source: Source,
+        *,
+        mesh: Mesh,
+        seed: int,
+        batch_size: int,
+        workers: int = 0,
     ) -> None:
-        self.resident, self.mesh, self.seed = resident, mesh, seed
-        self.batch_size = batch_size
-        self.spec, self.data = resident.spec, resident.data
+        parts = list(sweep(source, batch_size=1024, workers=workers))
+        arrays = {
+            name: np.concatenate([part[name] for part in parts]) for name in parts[0]
+        }
+        self.resident = resident(arrays, mesh)
+        self.mesh, self.seed, self.batch_size = mesh, seed, batch_size
+        self.spec, self.data = self.resident.spec, self.resident.data
 
     @contextmanager
     def pieces(self, calls: Calls) -> Iterator[Pieces]:

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 CALLS_IN_FLIGHT = 4
 
 
-class NotFinite(ArithmeticError):
+class NotFiniteError(ArithmeticError):
     """The loss or its gradient was NaN or infinite; the run cannot go on.
 
     Attributes:
@@ -224,7 +224,7 @@ def fit(
         The last state, and whether a signal ended the run early.
 
     Raises:
-        NotFinite: if the loss or its gradient is not; checked before anything is saved.
+        NotFiniteError: if loss or gradient is not; checked before anything is saved.
         NotImplementedError: for a method with a `refresh` stage.
         ValueError: if the devices cannot share the batch.
     """
@@ -310,7 +310,7 @@ def _fetch(
     """Means over the steps since `start`; the interval's only wait for the device.
 
     Raises:
-        NotFinite: naming the first offending step and part.
+        NotFiniteError: naming the first offending step and part.
     """
     host = jax.device_get(list(pending))
     joined = {
@@ -321,5 +321,5 @@ def _fetch(
     if bad.size:
         at = int(bad[0])
         part = names[culprits[at]] if culprits[at] >= 0 else "loss"
-        raise NotFinite(start + at, part, float(joined["loss"][at]))
+        raise NotFiniteError(start + at, part, float(joined["loss"][at]))
     return {name: float(values.mean()) for name, values in joined.items()}

@@ -1,0 +1,116 @@
+"""The command line: `jax-ssl train | evaluate | report | export`."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+DESCRIPTION = "Self-supervised learning in JAX, from one CPU to a TPU pod."
+CONFIG_HELP = (
+    "config page, FILE.py or FILE.py:ARG; any setting follows as "
+    "--config.SECTION.KEY=VALUE"
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Returns:
+        Exit status: 0; 2 for input that cannot be used, said in one message; 128 + n
+        after signal n, with the run saved; 1 if the run itself failed.
+    """
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    options.overrides = _overrides(parser, rest)
+    logging.basicConfig(
+        level=logging.DEBUG if options.verbose else logging.INFO,
+        format="%(message)s",
+        stream=sys.stderr,
+    )
+    for name in ("absl", "orbax", "jax._src", "matplotlib", "PIL"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    # A compiled step is reused by the next start of the same run; set the variable to
+    # an empty string to do without.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+    # Imported here: `jax-ssl --help` need not wait for jax.
+    from jax_ssl import commands
+    from jax_ssl.train.loop import NotFiniteError
+
+    try:
+        return getattr(commands, options.command)(options)
+    except (ValueError, FileNotFoundError) as error:
+        print(f"jax-ssl {options.command}: {error}", file=sys.stderr)
+        if options.verbose:
+            raise
+        return 2
+    except NotFiniteError as error:
+        print(f"jax-ssl {options.command}: stopped at {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="jax-ssl", description=DESCRIPTION)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    train = _command(
+        commands,
+        "train",
+        "train from a config page; the same command again continues where it stopped",
+    )
+    train.add_argument("--config", required=True, metavar="FILE", help=CONFIG_HELP)
+    train.add_argument(
+        "--workdir", required=True, metavar="DIR", help="folder of the run"
+    )
+    evaluate = _command(
+        commands,
+        "evaluate",
+        "evaluate a run's last checkpoint; --config.evals.KEY=VALUE changes protocols",
+    )
+    evaluate.add_argument("--workdir", required=True, metavar="DIR")
+    evaluate.add_argument(
+        "--step", type=int, metavar="N", help="this checkpoint, not the last"
+    )
+    report = _command(commands, "report", "write the run's HTML report and its PNGs")
+    report.add_argument("--workdir", required=True, metavar="DIR")
+    export = _command(
+        commands, "export", "write the encoder of a run's last checkpoint to one file"
+    )
+    export.add_argument("--workdir", required=True, metavar="DIR")
+    export.add_argument(
+        "--output", metavar="FILE", help="default: DIR/export/encoder.npz"
+    )
+    export.add_argument("--step", type=int, metavar="N")
+    return parser
+
+
+def _command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    text: str,
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=text, description=text)
+    command.add_argument(
+        "--verbose", action="store_true", help="more log lines, and tracebacks"
+    )
+    return command
+
+
+def _overrides(parser: argparse.ArgumentParser, rest: Sequence[str]) -> list[str]:
+    """The "section.key=value" part of "--config.section.key=value" arguments."""
+    found = []
+    words = iter(rest)
+    for word in words:
+        if not word.startswith("--config."):
+            parser.error(f"unknown argument {word!r}")
+        if "=" not in word:
+            value = next(words, None)
+            if value is None:
+                parser.error(f"{word!r} has no value; write {word}=VALUE")
+            word = f"{word}={value}"
+        found.append(word.removeprefix("--config."))
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,148 @@
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import pytest
+from ml_collections import ConfigDict
+
+from jax_ssl.config import build, load_page, override, resolved
+from jax_ssl.train.feeds import HostFeed
+from jax_ssl.train.loop import program
+
+PAGES = sorted((pathlib.Path(__file__).parent.parent / "configs").glob("*.py"))
+
+
+class Fake:
+    """A source with the shapes of a data set, and none of its images."""
+
+    name = "fake"
+    label_names = None
+
+    def __init__(self, length, shape, canvas=False):
+        self.length = length
+        self.spec = {
+            "image": jax.ShapeDtypeStruct(shape, jnp.uint8),
+            "index": jax.ShapeDtypeStruct((), jnp.int32),
+        }
+        if canvas:
+            self.spec["size"] = jax.ShapeDtypeStruct((2,), jnp.int32)
+
+    def __len__(self):
+        return self.length
+
+
+SHAPES = {
+    "digits": ((1437, (8, 8, 1)), False),
+    "cifar10": ((50_000, (32, 32, 3)), False),
+    "imagenet2012": ((1_281_167, (256, 256, 3)), True),
+}
+
+
+def page(name="simclr_digits.py"):
+    return load_page(str(PAGES[0].parent / name))
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_every_page_builds_abstractly(path):
+    config = resolved(load_page(str(path)))
+    shape, canvas = SHAPES[config["data"].get("dataset", config["data"]["name"])]
+    experiment = build(config, source=Fake(*shape, canvas=canvas))
+    feed = HostFeed(
+        experiment.source,
+        mesh=experiment.mesh,
+        seed=0,
+        batch_size=experiment.feeding.batch_size,
+    )
+    made = program(experiment.method, experiment.tx, feed, experiment.mesh)
+    assert made.abstract.step.shape == ()
+    assert float(experiment.learning_rate(0)) >= 0
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_every_page_is_a_lab_notebook_page(path):
+    text = path.read_text()
+    assert "Paper:" in text
+    assert "Run:" in text
+    assert "Ours:" in text
+
+
+def test_page_takes_an_argument():
+    steps = [
+        resolved(page(f"simclr_imagenet.py:{n}"))["run"]["num_epochs"]
+        for n in (100, 1000)
+    ]
+    assert steps == [100, 1000]
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("method.temprature=0.1", "'temprature'; did you mean 'temperature'"),
+        ("method.temperature='hot'", "'temperature' = 'hot' must be float"),
+        ("method.temperature=-1", "temperature = -1.* must be positive"),
+        ("method.name=simclear", "did you mean 'simclr'"),
+        ("optimiser.name=sgd", "no section 'optimiser'; did you mean 'optimizer'"),
+        ("data.batch_size=1000000", "1000000"),
+        ("data.batch_size=100", "cannot be shared by 8 devices.* 96 and 104"),
+        ("data.batchsize=100", "did you mean 'batch_size'"),
+        ("run.num_steps=5", "exactly one of the two"),
+        ("run.epochs=5", "no setting 'epochs'"),
+        ("mesh.fsdp=3", "fsdp = 3 does not divide"),
+        ("encoder.widths=(0,)", "widths"),
+        ("evals.view.name=centre_crop", "did you mean 'center_crop'"),
+        ("optimizer.learning_rate.warmup_epochs=1e6", "warm"),
+        ("run.num_epochs.x=5", "'num_epochs' is the value 600"),
+        ("nonsense", "not of the form"),
+    ],
+)
+def test_bad_settings_are_refused_before_compilation(assignment, message):
+    with pytest.raises(ValueError, match=message):
+        build(resolved(override(page(), [assignment])))
+
+
+def test_batch_norm_groups_that_do_not_divide_are_refused():
+    experiment = build(resolved(override(page(), ["encoder.groups=7"])))
+    feed = HostFeed(experiment.source, mesh=experiment.mesh, seed=0, batch_size=256)
+    with pytest.raises(ValueError, match=r"groups = 7 .* 512 rows"):
+        program(experiment.method, experiment.tx, feed, experiment.mesh)
+
+
+def test_override_reaches_settings_that_the_page_does_not_spell_out():
+    config = resolved(override(page(), ["method.head_layers=3", "mesh.fsdp=2"]))
+    assert config["method"]["head_layers"] == 3
+    assert config["mesh"]["fsdp"] == 2
+
+
+def test_another_name_keeps_the_settings_that_both_have():
+    changes = ["encoder.name=resnet18", "encoder.stem=small", "encoder.groups=2"]
+    config = resolved(override(page(), changes))
+    assert config["encoder"]["name"] == "resnet18"
+    assert "widths" not in config["encoder"]
+
+
+def test_a_section_may_be_replaced_whole():
+    config = override(page(), ["encoder={'name': 'convnet', 'widths': (4,)}"])
+    assert resolved(config)["encoder"]["widths"] == [4]
+
+
+def test_override_leaves_the_page_alone():
+    config = page()
+    before = config.to_dict()
+    override(config, ["method.temperature=9.0"])
+    assert config.to_dict() == before
+
+
+def test_missing_page_is_named():
+    with pytest.raises(ValueError, match=r"no config page 'configs/nope.py'"):
+        load_page("configs/nope.py")
+
+
+def test_page_without_get_config_is_named(tmp_path):
+    (tmp_path / "page.py").write_text("x = 1\n")
+    with pytest.raises(ValueError, match="no function get_config"):
+        load_page(str(tmp_path / "page.py"))
+
+
+def test_resolved_config_is_plain_and_resolves_to_itself():
+    once = resolved(page())
+    assert resolved(ConfigDict(once)) == once
