@@ -1,0 +1,60 @@
+"""The page as a reader's program sees it."""
+
+import base64
+import html.parser
+
+
+class Page(html.parser.HTMLParser):
+    """Text, elements and the accuracy table's cells of a page."""
+
+    VOID = ("meta", "img", "source", "link", "br")
+
+    def __init__(self, source):
+        super().__init__()
+        self.elements, self.pieces, self.open = [], [], []
+        self.cells = []  # (row, attributes, text)
+        self.row = -1
+        self.feed(source)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+        if tag == "tr":
+            self.row += 1
+        if tag == "td":
+            self.cells.append([self.row, dict(attrs), ""])
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, f"</{tag}> closes another element"
+
+    def handle_data(self, data):
+        if "style" in self.open:
+            return
+        self.pieces.append(data)
+        if "td" in self.open:
+            self.cells[-1][2] += data
+
+    @property
+    def text(self):
+        return " ".join("".join(self.pieces).split())
+
+    def accuracies(self, kind):
+        """By row: (value, text) of the cells of one kind of features or control."""
+        return {
+            row: (float(attrs["data-value"]), text)
+            for row, attrs, text in self.cells
+            if kind in (attrs.get("data-features"), attrs.get("data-control"))
+        }
+
+    def images(self):
+        """PNG bytes of every picture in the page."""
+        found = []
+        for tag, attrs in self.elements:
+            for name in ("src", "srcset"):
+                if tag in ("img", "source") and name in attrs:
+                    head, _, data = attrs[name].partition(",")
+                    assert head == "data:image/png;base64"
+                    found.append(base64.b64decode(data))
+        return found
