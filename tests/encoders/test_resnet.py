@@ -1,0 +1,164 @@
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jax_ssl.core.paths import leaf_names
+from jax_ssl.core.trees import count
+from jax_ssl.encoders import ENCODERS
+from jax_ssl.encoders.conv import KERNEL_INITS, conv
+from jax_ssl.encoders.resnet import ResNet
+from jax_ssl.nn.apply import forward, initialize
+from tests.encoders.draws import KEY, abstract_variables, random_variables
+
+TINY = ResNet(stage_sizes=(2, 1), bottleneck=False, stem="small")
+
+
+def start(encoder, x):
+    return jax.jit(lambda key: initialize(encoder, key, x))(KEY(0))
+
+
+def run(encoder, params, stats, x, train=True):
+    apply = functools.partial(forward, encoder, train=train)
+    return jax.jit(apply)(params, stats, x)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    x = np.random.default_rng(0).normal(size=(4, 8, 6, 3)).astype(np.float32)
+    return x, *start(TINY, x)
+
+
+def test_pooled_is_the_mean_of_the_grid(tiny):
+    x, params, stats = tiny
+    features, _ = run(TINY, params, stats, x)
+    assert features.grid.shape == (4, 4, 3, 128)
+    np.testing.assert_allclose(
+        features.pooled, np.mean(features.grid, (1, 2)), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_pyramid_ends_in_the_grid(tiny):
+    x, params, stats = tiny
+    variables = {"params": params, **stats}
+    levels = TINY.apply(variables, x, train=False, method="pyramid")
+    assert [level.shape[1:] for level in levels] == [
+        (8, 6, 64),
+        (8, 6, 64),
+        (4, 3, 128),
+    ]
+    features, _ = run(TINY, params, stats, x, train=False)
+    np.testing.assert_allclose(levels[-1], features.grid, rtol=1e-5, atol=1e-6)
+
+
+def test_zero_init_residual_makes_a_plain_block_the_identity(tiny):
+    x, params, stats = tiny
+    variables = {"params": params, **stats}
+    stem, stage, _ = TINY.apply(variables, x, train=False, method="pyramid")
+    np.testing.assert_array_equal(stem, stage)
+
+
+def test_zero_init_residual_touches_the_last_norm_of_each_block_alone(tiny):
+    zeros = {
+        name
+        for name, leaf in zip(
+            leaf_names(tiny[1]), jax.tree.leaves(tiny[1]), strict=True
+        )
+        if name.endswith("scale") and not np.any(leaf)
+    }
+    blocks = ("stage0_block0", "stage0_block1", "stage1_block0")
+    assert zeros == {f"{block}/norm1/scale" for block in blocks}
+
+
+def test_without_zero_init_every_scale_starts_at_one():
+    plain = ResNet((1,), True, "small", zero_init_residual=False)
+    params, _ = start(plain, jnp.zeros((1, 4, 4, 3)))
+    norm = params["stage0_block0"]["norm2"]
+    np.testing.assert_array_equal(norm["scale"], np.ones(256))
+
+
+def test_every_norm_keeps_the_groups_apart(tiny):
+    params, stats = random_variables(TINY, tiny[0])
+    x = tiny[0]
+    x = x * np.array([1, 1, 3, 3], np.float32)[:, None, None, None] + x[::-1]
+    both, moved = run(TINY.clone(groups=2), params, stats, x)
+    for half in (slice(0, 2), slice(2, 4)):
+        alone, _ = run(TINY, params, stats, x[half])
+        np.testing.assert_allclose(
+            both.pooled[half], alone.pooled, rtol=1e-4, atol=1e-4
+        )
+    # The same statistics would come out if some norm ignored the groups.
+    together, _ = run(TINY, params, stats, x)
+    assert np.abs(both.pooled - together.pooled).max() > 1e-2
+    assert jax.tree.structure(moved) == jax.tree.structure(stats)
+
+
+@pytest.mark.parametrize(("width", "millions"), [(2, 94), (4, 375)])
+def test_wide_resnet50_has_the_parameters_of_simclr(width, millions):
+    encoder = ENCODERS["resnet50"](width=width)
+    x = jnp.zeros((1, 32, 32, 3))
+    params, _ = jax.eval_shape(
+        lambda key: initialize(encoder, key, x), jax.random.key(0)
+    )
+    features = jax.eval_shape(
+        lambda: encoder.init_with_output(jax.random.key(0), x, train=False)[0]
+    )
+    assert round(count(params) / 1e6) == millions
+    assert features.pooled.shape == (1, 2048 * width)
+
+
+@pytest.mark.parametrize(
+    ("stem", "levels"), [("imagenet", [16, 8, 4, 2, 1]), ("small", [32, 32, 16, 8, 4])]
+)
+def test_stems_set_the_scale_of_every_level(stem, levels):
+    encoder = ENCODERS["resnet18"](stem=stem)
+    x = jnp.zeros((1, 32, 32, 3))
+    found = jax.eval_shape(
+        lambda: encoder.init_with_output(
+            jax.random.key(0), x, train=False, method="pyramid"
+        )[0]
+    )
+    assert [level.shape[1] for level in found] == levels
+    assert [level.shape[3] for level in found] == [64, 64, 128, 256, 512]
+
+
+@pytest.mark.parametrize(
+    ("kernel_init", "variance"),
+    [("he_fan_out", 2 / (9 * 64)), ("lecun_fan_in", 1 / (9 * 64))],
+)
+def test_kernels_start_with_the_variance_of_their_rule(kernel_init, variance):
+    layer = conv(64, 3, kernel_init=kernel_init, name="conv")
+    variables = layer.init(KEY(0), jnp.zeros((1, 4, 4, 64)))
+    kernel = np.asarray(variables["params"]["kernel"])
+    # Six standard deviations of a variance of 36,864 normal draws.
+    assert abs(kernel.var() / variance - 1) < 6 * np.sqrt(2 / kernel.size)
+
+
+def test_kernel_rule_reaches_every_convolution(monkeypatch):
+    monkeypatch.setitem(KERNEL_INITS, "lecun_fan_in", nn.initializers.constant(7.0))
+    for bottleneck in (False, True):
+        encoder = ResNet((1, 1), bottleneck, "small", kernel_init="lecun_fan_in")
+        params, _ = start(encoder, jnp.zeros((1, 4, 4, 3)))
+        for name, leaf in zip(leaf_names(params), jax.tree.leaves(params), strict=True):
+            assert np.all(np.asarray(leaf) == 7) == name.endswith("kernel"), name
+
+
+def test_bfloat16_keeps_parameters_statistics_and_pooled_float32(tiny):
+    x, params, stats = tiny
+    narrow = TINY.clone(dtype=jnp.bfloat16)
+    assert signature(abstract_variables(narrow, x)) == signature(
+        {"params": params, **stats}
+    )
+    low, moved = run(narrow, params, stats, x)
+    high, _ = run(TINY, params, stats, x)
+    assert low.pooled.dtype == jnp.float32
+    assert low.grid.dtype == jnp.bfloat16
+    assert signature(moved) == signature(stats)
+    assert 0 < np.abs(low.pooled - high.pooled).max() < 0.1 * high.pooled.max()
+
+
+def signature(tree):
+    return jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), tree)

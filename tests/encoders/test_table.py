@@ -1,0 +1,121 @@
+"""Laws of every encoder in the table, without running any of them at size."""
+
+import functools
+import inspect
+import typing
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jax_ssl.core.trees import count
+from jax_ssl.encoders import ENCODERS
+from jax_ssl.nn.apply import forward
+from tests.encoders.draws import random_variables
+
+# The published counts, without a classifier.
+COUNTS = {
+    "resnet18": 11_176_512,
+    "resnet34": 21_284_672,
+    "resnet50": 23_508_032,
+    "resnet101": 42_500_160,
+    "resnet152": 58_143_808,
+    "vit_ti": 5_524_416,
+    "vit_s": 21_665_664,
+    "vit_b": 85_798_656,
+    "vit_l": 303_301_632,
+    "vit_h": 630_764_800,
+}
+SMALL = {
+    "convnet": {"widths": (4, 6)},
+    "vit": {"dim": 16, "depth": 2, "num_heads": 2, "patch": 4, "image_size": 8},
+}
+
+
+def signature(tree):
+    return jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), tree)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_every_encoder_traces_abstractly(name):
+    image = jax.ShapeDtypeStruct((2, 224, 224, 3), jnp.float32)
+    init = functools.partial(ENCODERS[name]().init_with_output, train=False)
+    features, variables = jax.eval_shape(init, jax.random.key(0), image)
+    if name in COUNTS:
+        assert count(variables["params"]) == COUNTS[name]
+    dim = features.pooled.shape[1]
+    assert features.pooled.shape == (2, dim)
+    assert features.pooled.dtype == jnp.float32
+    assert features.grid.ndim == 4
+    assert features.grid.shape[-1] == dim
+    leaves = jax.tree.leaves(variables)
+    assert {leaf.dtype for leaf in leaves} == {jnp.dtype("float32")}
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_every_factory_is_a_schema(name):
+    factory = ENCODERS[name]
+    hints = typing.get_type_hints(factory)
+    for parameter in inspect.signature(factory).parameters.values():
+        assert parameter.kind is parameter.KEYWORD_ONLY
+        assert parameter.name in hints
+    assert factory.__doc__
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_training_forward_compiles_once_and_closes_over_its_statistics(rng, name):
+    encoder = ENCODERS[name](**SMALL[name])
+    x = rng.uniform(size=(4, 8, 8, 3)).astype(np.float32)
+    params, stats = random_variables(encoder, x)
+    step = jax.jit(functools.partial(forward, encoder))
+    for _ in range(3):
+        features, moved = step(params, stats, jnp.asarray(x))
+        assert signature(moved) == signature(stats)
+        x, stats = x + 1, moved
+    assert step._cache_size() == 1
+    assert np.all(np.isfinite(features.pooled))
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_bfloat16_computes_but_does_not_store(rng, name):
+    x = rng.uniform(size=(4, 8, 8, 3)).astype(np.float32)
+    wide = ENCODERS[name](**SMALL[name])
+    narrow = ENCODERS[name](**SMALL[name], dtype="bfloat16")
+    params, stats = random_variables(narrow, x)
+    leaves = jax.tree.leaves((params, stats))
+    assert {leaf.dtype for leaf in leaves} == {jnp.dtype("float32")}
+    low, high = (
+        jax.jit(functools.partial(forward, encoder))(params, stats, x)[0].pooled
+        for encoder in (narrow, wide)
+    )
+    assert low.dtype == jnp.float32
+    assert 0 < np.abs(low - high).max() < 0.1 * np.abs(high).max()
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("resnet18", {"stem": "big"}, "stem = 'big' is not 'imagenet' or 'small'"),
+        ("resnet50", {"width": 0}, "width = 0 is below 1"),
+        ("resnet50", {"groups": 0}, "groups = 0 is below 1"),
+        ("resnet50", {"kernel_init": "he"}, "kernel_init = 'he' is not 'he_fan_out'"),
+        ("resnet34", {"dtype": "fp16"}, "dtype = 'fp16' is not 'float32'"),
+        ("convnet", {"pool": "max"}, "pool = 'max' is not 'mean' or 'flat'"),
+        ("convnet", {"widths": ()}, "length of encoder.widths = 0 is below 1"),
+        ("convnet", {"widths": (8, 0)}, "width in encoder.widths = 0 is below 1"),
+        ("vit", {"num_heads": 5}, "num_heads = 5 does not divide the width 192"),
+        ("vit", {"depth": 0}, "depth = 0 is below 1"),
+        ("vit_s", {"image_size": 200}, "200 x 200 pixels .* multiples of the patch"),
+        ("vit_s", {"pool": "avg"}, "pool = 'avg' is not 'class' or 'mean'"),
+        ("vit_b", {"positions": "2d"}, "positions = '2d' is not 'learned'"),
+        ("vit_b", {"scheme": "beit"}, "scheme = 'beit' is not 'dino'"),
+        ("vit_b", {"drop_path": 1.0}, r"drop_path = 1.0 is not in \[0, 1\)"),
+        ("vit_l", {"registers": -1}, "registers = -1 is below 0"),
+    ],
+)
+def test_impossible_settings_are_named_before_anything_compiles(
+    name, settings, message
+):
+    with pytest.raises(ValueError, match=message):
+        ENCODERS[name](**settings)
