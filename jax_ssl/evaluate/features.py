@@ -137,7 +137,7 @@ def _encode(
     encoder: Any, view: ViewFn, variables: Variables, batch: Batch, known: Known
 ) -> tuple[Array, Known]:
     pooled = encoder.apply(variables, _view(view, batch), train=False).pooled
-    return _whole((pooled.astype(jnp.float32), known))
+    return whole((pooled.astype(jnp.float32), known))
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -150,14 +150,7 @@ def _flatten(
     h, w = height // tall, width // wide
     squares = images[:, : h * tall, : w * wide]
     squares = squares.reshape(B, h, tall, w, wide, channels)
-    return _whole((squares.mean(axis=(2, 4)).reshape(B, -1), known))
-
-
-def _whole(tree: PyTree) -> PyTree:
-    """The same arrays on every device, so that every process can read all of them."""
-    if shard_count() == 1:
-        return tree
-    return jax.lax.with_sharding_constraint(tree, P())
+    return whole((squares.mean(axis=(2, 4)).reshape(B, -1), known))
 
 
 def _collect(
@@ -235,3 +228,10 @@ def everywhere(x: np.ndarray) -> Array:
     """`x` on every device of the ambient mesh, or on the default device without one."""
     mesh = jax.sharding.get_mesh()
     return jnp.asarray(x) if mesh.empty else jax.device_put(x, replicated(mesh))
+
+
+def whole(tree: PyTree) -> PyTree:
+    """The same arrays on every device, so that every process can read all of them."""
+    if shard_count() == 1:
+        return tree
+    return jax.lax.with_sharding_constraint(tree, P())

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jax_ssl.core.types import Array
-from jax_ssl.evaluate.features import FeatureSet, everywhere
+from jax_ssl.evaluate.features import FeatureSet, everywhere, whole
 from jax_ssl.evaluate.labels import labels_of
 from jax_ssl.ops.neighbors import top_k
 from jax_ssl.ops.normalize import l2_normalize
@@ -156,4 +156,4 @@ def _count_correct(
         )
 
     right = map_examples(one, jax.random.key(0), {"query": queries, "label": labels})
-    return right.sum(axis=0, dtype=jnp.int32)
+    return whole(right.sum(axis=0, dtype=jnp.int32))
