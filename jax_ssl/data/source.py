@@ -172,7 +172,7 @@ def collect(
     for row in rows.tolist():
         try:
             found.append(read(row))
-        except MemoryError:
+        except (ImportError, MemoryError):  # Faults of the machine, not of a file.
             raise
         except Exception as error:  # Decoders fail in every way on broken files.
             reasons[row] = f"{where(row)}: {type(error).__name__}: {error}"

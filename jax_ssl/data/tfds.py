@@ -193,7 +193,7 @@ def _prepared(root: pathlib.Path) -> dict[pathlib.Path, tuple[str, str]]:
 def _image_key(features: Any, info: Any, dataset: str, key: str) -> str:
     images = [
         name
-        for name, feature in info.features.items()
+        for name, feature in sorted(info.features.items())
         if isinstance(feature, features.Image)
         and not isinstance(feature, features.LabeledImage)
     ]
@@ -211,7 +211,7 @@ def _image_key(features: Any, info: Any, dataset: str, key: str) -> str:
 def _label_key(features: Any, info: Any, dataset: str, key: str) -> str | None:
     labels = [
         name
-        for name, feature in info.features.items()
+        for name, feature in sorted(info.features.items())
         if isinstance(feature, features.ClassLabel)
     ]
     if key and key not in labels:

@@ -39,6 +39,10 @@ def to_global(host_batch: Mapping[str, np.ndarray], mesh: Mesh) -> Batch:
     Returns:
         {name: [B, ...]}, rows sharded over both mesh axes.
 
+    Note:
+        Process p's rows become rows p B / P, ... of the global batch where the mesh
+        lists its devices process by process; otherwise they go where its devices are.
+
     Raises:
         ValueError: if the devices cannot share the rows equally.
     """

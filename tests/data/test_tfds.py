@@ -1,0 +1,288 @@
+import sys
+
+import numpy as np
+import pytest
+
+from jax_ssl.data.cache import load
+from jax_ssl.data.corrupt import TooManyCorrupt
+from jax_ssl.data.order import batches, sweep
+from jax_ssl.data.source import CorruptExamples
+from jax_ssl.data.tfds import tfds
+from tests.data.prepared import write_dataset
+
+official = pytest.importorskip("tensorflow_datasets")
+features = official.features
+
+
+def toy_features(shape=(6, 5, 3), **more):
+    return features.FeaturesDict(
+        {
+            "image": features.Image(shape=shape, encoding_format="png"),
+            "label": features.ClassLabel(names=["cat", "dog", "owl"]),
+            "file_name": features.Text(),
+            **more,
+        }
+    )
+
+
+def toy_examples(rng, num_examples, shape=(6, 5, 3)):
+    return [
+        {
+            "image": rng.integers(0, 256, shape, np.uint8),
+            "label": i % 3,
+            "file_name": f"{i}.png",
+        }
+        for i in range(num_examples)
+    ]
+
+
+@pytest.fixture(params=["tfrecord", "array_record"])
+def toy(request, tmp_path, rng):
+    """A data set of 9 + 4 images of one shape, in shards of 4, 3, 2 and of 4."""
+    examples = toy_examples(rng, 13)
+    train = [examples[:4], examples[4:7], examples[7:9]]
+    splits = {"train": train, "test": [examples[9:]]}
+    write_dataset(tmp_path, toy_features(), splits, format=request.param)
+    return str(tmp_path), examples
+
+
+def test_rows_of_both_formats_are_what_was_written(toy):
+    data_dir, examples = toy
+    source = tfds(dataset="toy", data_dir=data_dir, split="train")
+    assert len(source) == 9
+    assert source.label_names == ("cat", "dog", "owl")
+    rows = np.array([8, 0, 4, 3, 8])
+    batch = source[rows]
+    assert set(batch) == set(source.spec) == {"image", "index", "label"}
+    for name, leaf in source.spec.items():
+        assert batch[name].shape == (5, *leaf.shape)
+        assert batch[name].dtype == leaf.dtype
+    for place, row in enumerate(rows):
+        np.testing.assert_array_equal(batch["image"][place], examples[row]["image"])
+    assert batch["label"].tolist() == (rows % 3).tolist()
+    assert batch["index"].tolist() == rows.tolist()
+
+
+@pytest.mark.parametrize(
+    ("split", "expected"),
+    [
+        ("train[2:5]", [2, 3, 4]),
+        ("train[-2:]", [7, 8]),
+        ("train[:50%]", [0, 1, 2, 3]),
+        ("train[7:]+test[:25%]", [7, 8, 9]),
+        ("test", [9, 10, 11, 12]),
+    ],
+)
+def test_parts_of_splits(toy, split, expected):
+    data_dir, examples = toy
+    source = tfds(dataset="toy", data_dir=data_dir, split=split)
+    images = source[np.arange(len(source))]["image"]
+    np.testing.assert_array_equal(images, [examples[i]["image"] for i in expected])
+
+
+def test_threads_read_the_same(toy):
+    data_dir, examples = toy
+    for cache_gib in (0.0, 1.0):
+        source = tfds(
+            dataset="toy", data_dir=data_dir, split="train", cache_gib=cache_gib
+        )
+        stream = batches(source, seed=0, batch_size=9, stop=20, workers=8)
+        for batch in stream:
+            for image, row in zip(batch["image"], batch["index"], strict=True):
+                np.testing.assert_array_equal(image, examples[row]["image"])
+
+
+def test_images_of_any_size_need_a_canvas(tmp_path, rng):
+    shapes = [(6, 5, 3), (3, 12, 3), (9, 9, 3)]
+    examples = [toy_examples(rng, 1, shape)[0] for shape in shapes]
+    write_dataset(tmp_path, toy_features((None, None, 3)), {"train": [examples]})
+    settings = {"dataset": "toy", "data_dir": str(tmp_path), "split": "train"}
+    with pytest.raises(ValueError, match=r"any size; set data\.canvas"):
+        tfds(**settings)
+    with pytest.raises(ValueError, match=r"data\.canvas = 0"):
+        tfds(**settings, canvas=0)
+    source = tfds(**settings, canvas=9)
+    assert source.spec["image"].shape == (9, 9, 3)
+    batch = source[np.arange(3)]
+    assert batch["size"].tolist() == [[6, 5], [2, 9], [9, 9]]
+    np.testing.assert_array_equal(batch["image"][0, :6, :5], examples[0]["image"])
+    assert not batch["image"][1, 2:].any()
+
+
+def test_grey_images_keep_one_channel_and_labels_are_optional(tmp_path, rng):
+    described = features.FeaturesDict({"picture": features.Image(shape=(4, 4, 1))})
+    images = rng.integers(0, 256, (3, 4, 4, 1), np.uint8)
+    write_dataset(tmp_path, described, {"train": [[{"picture": i} for i in images]]})
+    source = tfds(dataset="toy", data_dir=str(tmp_path), split="train")
+    assert set(source.spec) == {"image", "index"}
+    np.testing.assert_array_equal(source[np.arange(3)]["image"], images)
+    assert source.label_names is None
+    assert source[np.array([], int)]["image"].shape == (0, 4, 4, 1)
+
+
+def test_features_are_chosen_by_name_where_none_is_obvious(tmp_path, rng):
+    described = features.FeaturesDict(
+        {
+            "left": features.Image(shape=(4, 4, 3)),
+            "right": features.Image(shape=(4, 4, 3)),
+            "coarse": features.ClassLabel(num_classes=2),
+            "fine": features.ClassLabel(num_classes=9),
+        }
+    )
+    left, right = rng.integers(0, 256, (2, 4, 4, 3), np.uint8)
+    example = {"left": left, "right": right, "coarse": 1, "fine": 7}
+    write_dataset(tmp_path, described, {"train": [[example]]})
+    settings = {"dataset": "toy", "data_dir": str(tmp_path), "split": "train"}
+    with pytest.raises(ValueError, match=r"no obvious image .*\['left', 'right'\]"):
+        tfds(**settings)
+    with pytest.raises(ValueError, match="'coarse' is not an image"):
+        tfds(**settings, image_key="coarse")
+    with pytest.raises(ValueError, match=r"'left' is not a class .*'coarse', 'fine'"):
+        tfds(**settings, image_key="left", label_key="left")
+    assert "label" not in tfds(**settings, image_key="left").spec
+    batch = tfds(**settings, image_key="right", label_key="fine")[np.array([0])]
+    np.testing.assert_array_equal(batch["image"][0], right)
+    assert batch["label"].tolist() == [7]
+
+
+def test_images_that_are_not_bytes_are_refused(tmp_path, rng):
+    deep = features.Image(shape=(4, 4, 1), dtype=np.uint16)
+    image = rng.integers(0, 65536, (4, 4, 1), np.uint16)
+    write_dataset(
+        tmp_path, features.FeaturesDict({"image": deep}), {"a": [[{"image": image}]]}
+    )
+    with pytest.raises(ValueError, match="uint16 cannot be read"):
+        tfds(dataset="toy", data_dir=str(tmp_path), split="a")
+
+
+def test_names_versions_and_configurations_are_found(tmp_path, rng):
+    examples = toy_examples(rng, 3)
+    names = ("toy/1.0.0", "toy/1.10.0", "toy/1.9.0", "two/big/1.0.0", "two/small/1.0.0")
+    for i, name in enumerate(names):
+        split = {"train": [examples[: i % 3 + 1]]}
+        write_dataset(tmp_path, toy_features(), split, name=name)
+
+    def length(name):
+        return len(tfds(dataset=name, data_dir=str(tmp_path), split="train"))
+
+    assert length("toy") == 2  # 1.10.0, the newest by number.
+    assert length("toy:1.9.0") == 3
+    assert length("two/small") == 2
+    with pytest.raises(FileNotFoundError, match="one of two/big, two/small"):
+        length("two")
+    with pytest.raises(FileNotFoundError, match=r"'toy:2\.0\.0'.*there: toy:1\.0\.0"):
+        length("toy:2.0.0")
+    with pytest.raises(FileNotFoundError, match=r"tfds build mnist .*--data_dir"):
+        length("mnist")
+    with pytest.raises(FileNotFoundError, match=r"jax_ssl\[tensorflow\]"):
+        tfds(dataset="toy", data_dir=str(tmp_path / "no"), split="train")
+
+
+def test_unknown_splits_are_refused_with_those_that_are_there(toy):
+    for split in ("validation", "train[", "train[:0]"):
+        with pytest.raises(ValueError, match=r"data\.split = "):
+            tfds(dataset="toy", data_dir=toy[0], split=split)
+    with pytest.raises(ValueError, match=r"train \(9\), test \(4\)"):
+        tfds(dataset="toy", data_dir=toy[0], split="validation")
+
+
+def test_a_damaged_record_is_named_and_replaced(tmp_path, rng):
+    examples = toy_examples(rng, 4)
+    directory = write_dataset(tmp_path, toy_features(), {"train": [examples]})
+    path = directory / "toy-train.tfrecord-00000-of-00001"
+    data = bytearray(path.read_bytes())
+    at = [i for i in range(len(data)) if data[i : i + 4] == b"IDAT"][2]
+    data[at + 4 : at + 30] = bytes(26)
+    path.write_bytes(data)
+    source = tfds(dataset="toy", data_dir=str(tmp_path), split="train")
+    with pytest.raises(CorruptExamples, match=r"toy-train.*record 2"):
+        source[np.arange(4)]
+    rows = [b["index"].tolist() for b in sweep(source, batch_size=4)]
+    assert rows == [[0, 1, 3, 3]]
+    with pytest.raises(TooManyCorrupt, match="record 2"):
+        list(sweep(source, batch_size=4, max_corrupt=0.0))
+
+
+def test_an_image_of_another_shape_is_corrupt(tmp_path, rng):
+    written = toy_features((None, None, 3))
+    examples = [*toy_examples(rng, 2), *toy_examples(rng, 1, (3, 3, 3))]
+    directory = write_dataset(tmp_path, written, {"train": [examples]})
+    toy_features().save_config(str(directory))
+    source = tfds(dataset="toy", data_dir=str(tmp_path), split="train")
+    with pytest.raises(CorruptExamples, match=r"\(3, 3, 3\), not \(6, 5, 3\)"):
+        source[np.arange(3)]
+
+
+def test_tensorflow_is_not_needed(toy, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)  # Importing it would raise.
+    source = tfds(dataset="toy", data_dir=toy[0], split="train")
+    assert len(source[np.arange(9)]["index"]) == 9
+
+
+def test_cifar10_is_the_published_one(data_dir, rng):
+    settings = {"dataset": "cifar10", "data_dir": str(data_dir / "tfds")}
+    source = tfds(split="train", **settings)
+    assert len(source) == 50_000
+    assert len(tfds(split="test", **settings)) == 10_000
+    assert source.spec["image"].shape == (32, 32, 3)
+    assert source.label_names[:3] == ("airplane", "automobile", "bird")
+    rows = rng.choice(50_000, 500, replace=False)
+    batch = source[rows]
+    # The mean of 500 images is within five of its own standard errors.
+    means = batch["image"].mean((1, 2)) / 255
+    error = means.std(0) / np.sqrt(500)
+    assert (abs(means.mean(0) - (0.49139968, 0.48215841, 0.44653091)) < 5 * error).all()
+    assert np.bincount(batch["label"], minlength=10).min() > 25
+
+
+def test_cifar10_agrees_with_the_official_reader(data_dir):
+    source = tfds(dataset="cifar10", data_dir=str(data_dir / "tfds"), split="test")
+    builder = official.builder_from_directory(str(data_dir / "tfds/cifar10/3.0.2"))
+    for row in (0, 1, 4999, 9999):
+        raw = source.source.records[row]
+        example = builder.info.features.deserialize_example_np(raw)
+        got = source[np.array([row])]
+        np.testing.assert_array_equal(got["image"][0], example["image"])
+        assert got["label"][0] == example["label"]
+
+
+@pytest.mark.slow
+def test_cifar10_has_the_published_moments(data_dir):
+    settings = {"dataset": "cifar10", "data_dir": str(data_dir / "tfds")}
+    whole = load(tfds(split="train", **settings))
+    counts = [
+        np.bincount(whole["image"][..., c].ravel(), minlength=256) for c in range(3)
+    ]
+    values = np.arange(256) / 255
+    mean = np.array([count @ values for count in counts]) / counts[0].sum()
+    square = np.array([count @ values**2 for count in counts]) / counts[0].sum()
+    np.testing.assert_allclose(mean, (0.49139968, 0.48215841, 0.44653091), atol=1e-8)
+    std = np.sqrt(square - mean**2)
+    np.testing.assert_allclose(std, (0.24703223, 0.24348513, 0.26158784), atol=1e-8)
+    assert np.bincount(whole["label"]).tolist() == [5000] * 10
+    test = load(tfds(split="test", **settings))
+    assert np.bincount(test["label"]).tolist() == [1000] * 10
+
+
+def test_imagenette_fills_its_canvas(data_dir, rng):
+    settings = {"dataset": "imagenette224", "data_dir": str(data_dir / "tfds")}
+    train = tfds(split="train", canvas=224, **settings)
+    validation = tfds(split="validation", canvas=96, **settings)
+    assert (len(train), len(validation)) == (3500, 1000)
+    assert train.label_names[0] == "n01440764"
+    batch = train[rng.choice(3500, 64, replace=False)]
+    assert (batch["size"] == 224).all()
+    assert (batch["image"].std((1, 2, 3)) > 5).all()
+    batch = validation[np.arange(0, 1000, 10)]
+    assert batch["image"].shape == (100, 96, 96, 3)
+    assert (batch["size"] == 96).all()
+
+
+def test_imagenette_labels_are_balanced(data_dir):
+    source = tfds(
+        dataset="imagenette224",
+        data_dir=str(data_dir / "tfds"),
+        split="validation",
+        canvas=16,
+    )
+    assert np.bincount(load(source)["label"]).tolist() == [100] * 10
