@@ -16,12 +16,12 @@ BRIGHTNESS_FORMS = ("multiplicative", "additive")
 # The 24 orders of the four operations, first to last.
 ORDERS = tuple(itertools.permutations((BRIGHTNESS, CONTRAST, SATURATION, HUE)))
 
-# Stages that every order fits into, B for a blend and H for a turn of the hue. The hue
-# comes first, second, third or fourth among three blends, and "BHBBHB" holds "HBBB",
-# "BHBB", "BBHB" and "BBBH" as subsequences; a stage that an order leaves out does
-# nothing. It is the cheapest form without a branch: four stages that each could be
-# anything would turn the hue four times.
-STAGES = "BHBBHB"
+# Two rounds of blend, hue, blend hold every order: the hue comes first, second, third
+# or fourth among three blends, and HBBB, BHBB, BBHB and BBBH are all subsequences of
+# BHBBHB. A stage that an order leaves out does nothing. Without branches, which would
+# all run under `vmap`, this is cheaper than four stages that can each be anything.
+ROUND = "BHB"
+ROUNDS = 2
 EMPTY = -1
 
 
@@ -103,44 +103,49 @@ def apply_jitter(
         each other in the same way (the appendix also gives the torchvision form).
     """
     # A sum over the table's rows rather than a gather.
-    row = jnp.arange(len(ORDERS))[:, None] == jitter.order
-    plan = jnp.sum(jnp.where(row, _plan(), 0), axis=0)  # [6]
-    for stage, operation in zip(STAGES, plan, strict=True):
-        if stage == "H":
-            image = color.hue(image, jnp.where(operation == HUE, jitter.hue, 0.0))
-        else:
-            image = color.blend(image, *_weights(operation, jitter, brightness))
-    return image
+    row = jnp.arange(len(ORDERS))[:, None, None] == jitter.order
+    plan = jnp.sum(jnp.where(row, _plan(), 0), axis=0)  # [ROUNDS, 3]
+    weights = _blend_weights(plan[:, ::2], jitter, brightness)  # 4 of [ROUNDS, 2]
+    shifts = jnp.where(plan[:, 1] == HUE, jitter.hue, 0.0)  # [ROUNDS]
+
+    def one_round(image: Array, stages: tuple[tuple[Array, ...], Array]) -> tuple:
+        (scale, gray, mean, offset), shift = stages
+        image = color.blend(image, scale[0], gray[0], mean[0], offset[0])
+        image = color.hue(image, shift)
+        return color.blend(image, scale[1], gray[1], mean[1], offset[1]), None
+
+    # A loop and not its unrolling: the carried image is written out once a round, where
+    # XLA's fusions would compute the first round again inside of the second.
+    return jax.lax.scan(one_round, image, (weights, shifts))[0]
 
 
-def _weights(
+def _blend_weights(
     operation: Array, jitter: Jitter, brightness: str
 ) -> tuple[Array, Array, Array, Array]:
-    """The arguments of `color.blend` that do `operation`, or nothing."""
-    # (pixel, its luma, mean luma, offset)
-    additive = brightness == "additive"
+    """The weights of `color.blend` that do `operation`, or nothing, in its shape."""
     scale = jnp.where(operation == CONTRAST, jitter.contrast, 1.0)
     scale = jnp.where(operation == SATURATION, jitter.saturation, scale)
     gray = jnp.where(operation == SATURATION, 1.0 - jitter.saturation, 0.0)
     mean = jnp.where(operation == CONTRAST, 1.0 - jitter.contrast, 0.0)
-    if additive:
+    if brightness == "additive":
         offset = jnp.where(operation == BRIGHTNESS, jitter.brightness, 0.0)
     else:
         scale = jnp.where(operation == BRIGHTNESS, jitter.brightness, scale)
-        offset = jnp.zeros(())
+        offset = jnp.zeros_like(scale)
     return scale, gray, mean, offset
 
 
 def _plan() -> np.ndarray:
-    """[24, 6] int32: which operation each stage performs in each order, or `EMPTY`."""
-    plan = np.full((len(ORDERS), len(STAGES)), EMPTY, np.int32)
+    """[24, ROUNDS, 3] int32: what each stage does in each order, or `EMPTY`."""
+    stages = ROUND * ROUNDS
+    plan = np.full((len(ORDERS), len(stages)), EMPTY, np.int32)
     for row, order in zip(plan, ORDERS, strict=True):
         stage = 0
         for operation in order:
-            stage = STAGES.index("H" if operation == HUE else "B", stage)
+            stage = stages.index("H" if operation == HUE else "B", stage)
             row[stage] = operation
             stage += 1
-    return plan
+    return plan.reshape(len(ORDERS), ROUNDS, len(ROUND))
 
 
 def random_grayscale(key: Array, image: Array, *, probability: float = 0.2) -> Array:

@@ -4,7 +4,7 @@ Resampling by a separable filter is linear in the rows and in the columns of an 
 so a crop of any box to any size is A X Bᵀ with matrices made from the box. The box may
 be traced: under `vmap` every image has its own, and no gather appears. The conventions
 are Pillow's (`Image.crop` followed by `Image.resize`): the filter widens with the scale
-when an image shrinks, pixels outside of the crop have no weight, and weights sum to one.
+when an image shrinks, pixels outside of the crop weigh nothing, and weights sum to 1.
 
 Note:
     Pillow rounds to whole grey levels between the two passes and after them; here
