@@ -142,13 +142,14 @@ def map_chart(
 
 
 def densest(points: np.ndarray) -> tuple[float, float]:
-    """The point of [n, 2] whose tenth nearest other point is nearest.
+    """The point of [n, 2] in the middle of the smallest disc with a third of them.
 
-    Where a class lies in several groups, a mean or a median would fall between them.
+    Where a class lies in several groups, a mean or a median would fall between them; a
+    fixed small number of neighbours would find its smallest clump.
     """
     distances = ((points[:, None] - points) ** 2).sum(axis=-1)  # [n, n]
-    tenth = np.sort(distances, axis=1)[:, min(10, len(points) - 1)]
-    x, y = points[tenth.argmin()]
+    radii = np.sort(distances, axis=1)[:, len(points) // 3]
+    x, y = points[radii.argmin()]
     return float(x), float(y)
 
 

@@ -134,7 +134,7 @@ figcaption, .note { font-size: .875rem; }
 .panels { display: grid; gap: .75rem;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); }
 .panels.small { grid-template-columns:
-  repeat(auto-fill, minmax(min(100%, 300px), 1fr)); padding: 0 .75rem .75rem; }
+  repeat(auto-fill, minmax(min(100%, 380px), 1fr)); padding: 0 .75rem .75rem; }
 figure { margin: 0; }
 figure img { display: block; width: 100%; height: auto; }
 figure.grid { overflow-x: auto; }

@@ -61,9 +61,12 @@ def test_labels_move_apart_and_keep_their_order(rng):
 
 
 def test_a_name_stands_in_the_densest_group_and_not_between_groups(rng):
-    loose = rng.normal(size=(40, 2)) * 3 + [50, 0]
-    dense = rng.normal(size=(20, 2)) * 0.1 - [50, 0]
-    assert densest(np.concatenate([loose, dense]))[0] == pytest.approx(-50, abs=1)
+    main = rng.normal(size=(40, 2)) + np.array([50, 0])
+    clump = rng.normal(size=(12, 2)) * 0.01 - [50, 0]
+    assert densest(np.concatenate([main, clump])) == pytest.approx((50, 0), abs=1)
+    # Two groups of one size: the median is at neither.
+    pair = np.concatenate([main, main * 0.5 - [90, 0]])
+    assert densest(pair) == pytest.approx((-65, 0), abs=1)
     assert densest(np.array([[1.0, 2.0]])) == (1.0, 2.0)
 
 
