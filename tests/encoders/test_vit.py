@@ -100,8 +100,8 @@ def test_masked_patches_keep_their_place_and_lose_their_pixels(rng, image, param
     # The mask token stands for the patch before the position is added.
     pixel_free = {**params, "patch_embed": jax.tree.map(jnp.zeros_like, VIT_PATCH)}
     blank = {**pixel_free, "mask_embed": jnp.zeros_like(params["mask_embed"])}
-    np.testing.assert_array_equal(
-        tokens(VIT, blank, image, None, mask), tokens(VIT, blank, image)
+    np.testing.assert_allclose(
+        tokens(VIT, blank, image, None, mask), tokens(VIT, blank, image), atol=1e-6
     )
 
 
@@ -235,8 +235,10 @@ def test_first_weights_follow_the_scheme(image, scheme, spreads):
 
 def test_drop_path_acts_in_training_alone_and_rises_with_depth(image, params):
     vit = VIT.clone(drop_path=0.9)
-    np.testing.assert_array_equal(
-        features(vit, params, image).pooled, features(VIT, params, image).pooled
+    np.testing.assert_allclose(
+        features(vit, params, image).pooled,
+        features(VIT, params, image).pooled,
+        atol=1e-6,
     )
     assert [block.drop_path for block in vit.bind({"params": params}).blocks] == [
         0.0,
