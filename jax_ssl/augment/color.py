@@ -97,10 +97,9 @@ def apply_jitter(
         [H, W, 3] in [0, 1].
 
     Note:
-        Brightness, contrast and saturation are torchvision's and Pillow's. TensorFlow's
-        contrast, in SimCLR's released code, turns about each channel's own mean rather
-        than the mean luma, and its saturation works in HSV; paper and code differ from
-        each other in the same way (the appendix also gives the torchvision form).
+        The operations are torchvision's and Pillow's. SimCLR's released code has
+        TensorFlow's: its contrast scales about each channel's own mean instead of the
+        mean luma, and its saturation is that of HSV instead of a blend with the luma.
     """
     # A sum over the table's rows rather than a gather.
     row = jnp.arange(len(ORDERS))[:, None, None] == jitter.order

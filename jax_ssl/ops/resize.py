@@ -7,8 +7,9 @@ are Pillow's (`Image.crop` followed by `Image.resize`): the filter widens with t
 when an image shrinks, pixels outside of the crop weigh nothing, and weights sum to 1.
 
 Note:
-    Pillow rounds to whole grey levels between the two passes and after them; here
-    nothing is rounded, so the two agree to about one level of 255.
+    Pillow rounds and clips to whole grey levels between the two passes and after them;
+    here nothing is rounded or clipped, so the two agree to about one level of 255 (and
+    to a few where the cubic overshoots 0 or 255 between the passes).
 """
 
 from collections.abc import Callable
