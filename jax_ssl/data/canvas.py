@@ -59,6 +59,8 @@ def decode(
     if canvas is not None:
         width, height = _fitted(image.size, canvas)
         image.draft(None, (2 * width, 2 * height))
+    # Reading the EXIF of a PNG would load it too, and swallow what is wrong with it.
+    image.load()
     image = _eight_bit(image, "RGB" if channels == 3 else "L")
     if upright:
         turn = _UPRIGHT.get(_orientation(image))

@@ -198,7 +198,7 @@ class Resident:
 
         if shard_count() == 1:
             return mine(data, rows)
-        # One shard_map: left to itself the partitioner may gather rows of other shards.
+        # The partitioner would probably do the same; here it has no choice.
         return jax.shard_map(
             mine, in_specs=(P(), P(BATCH_AXES)), out_specs=P(BATCH_AXES)
         )(data, rows)

@@ -181,6 +181,15 @@ def test_truncated_files_are_refused(format, canvas):
         decode(data[: len(data) // 2], canvas=canvas)
 
 
+@pytest.mark.parametrize("upright", [True, False])
+def test_damaged_png_data_is_refused(upright, pixels):
+    data = bytearray(encoded(Image.fromarray(pixels), "PNG"))
+    at = data.index(b"IDAT") + 4
+    data[at : at + 26] = bytes(26)
+    with pytest.raises((OSError, SyntaxError)):
+        decode(bytes(data), canvas=16, upright=upright)
+
+
 def test_floating_point_pixels_are_refused():
     image = Image.fromarray(np.ones((2, 2), np.float32))
     with pytest.raises(ValueError, match="no known range"):

@@ -1,4 +1,6 @@
 import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -87,6 +89,22 @@ def test_each_file_is_logged_once_and_not_tried_again(caplog):
         f"broken: skipped a corrupt example: file{i}.jpg: broken" for i in (5, 6)
     ]
     assert source.tried.count(5) == 1
+
+
+def test_a_file_met_by_two_threads_at_once_is_logged_once(caplog):
+    both = threading.Barrier(2, timeout=10)
+
+    class Met(Broken):
+        def __getitem__(self, rows):
+            if 5 in rows:
+                both.wait()
+            return super().__getitem__(rows)
+
+    reader, order = Reader(Met({5})), np.arange(N)
+    with caplog.at_level(logging.WARNING), ThreadPoolExecutor(2) as pool:
+        reads = [pool.submit(reader.read, order, np.array([5])) for _ in range(2)]
+        assert [read.result()["index"].tolist() for read in reads] == [[6], [6]]
+    assert len(caplog.records) == 1
 
 
 def test_a_sweep_puts_the_next_good_row_in_place_of_a_corrupt_one():
