@@ -1,9 +1,8 @@
 """The linear probe: multinomial logistic regression on frozen features, swept.
 
-Zhang et al., 2016, arXiv:1603.08511, and every paper since. The sweep over learning
-rates and weight decays with the choice on held-out training images follows BYOL (Grill
-et al., 2020, arXiv:2006.07733, appendix C.1); training all its heads side by side
-follows DINOv2 (Oquab et al., 2023, arXiv:2304.07193, appendix B.3).
+Zhang et al., 2016, arXiv:1603.08511, and most papers since. Choosing on held-out
+training images follows BYOL (Grill et al., 2020, arXiv:2006.07733); training the heads
+of a sweep side by side follows DINOv2 (Oquab et al., 2023, arXiv:2304.07193).
 """
 
 import itertools
