@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -45,7 +44,7 @@ class FeatureSet:
 
 
 def extract(
-    encoder: nn.Module,
+    encoder: Any,
     variables: Variables,
     source: Source,
     view: ViewFn,
@@ -60,7 +59,7 @@ def extract(
     with other variables compiles nothing.
 
     Args:
-        encoder: `__call__(x [B, h, w, C], *, train)` returns `Features`.
+        encoder: linen module; `__call__(x [B, h, w, C], *, train)` returns `Features`.
         variables: of the encoder; read, never written.
         source: examples of one shape.
         view: one example -> one float image; its key is a constant.

@@ -17,7 +17,7 @@ from jax_ssl.evaluate.features import FeatureSet, everywhere
 from jax_ssl.evaluate.heads import fit_heads, score
 from jax_ssl.evaluate.labels import hold_out, labels_of
 
-LEARNING_RATES = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+LEARNING_RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 WEIGHT_DECAYS = (0.0, 1e-4, 1e-3, 1e-2)
 
 
