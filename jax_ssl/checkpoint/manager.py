@@ -6,28 +6,19 @@ Inside, every leaf of the TrainState lies under its own "/"-joined name, free of
 classes, beside one JSON document with the host's own facts (epoch, best score, ...).
 """
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Self
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 import orbax.checkpoint as ocp
 
 from jax_ssl import __version__
-from jax_ssl.checkpoint.names import (
-    by_name,
-    describe_differences,
-    is_key,
-    key_data,
-    key_impl,
-)
+from jax_ssl.checkpoint.leaves import owned, placed, rebuilt, stored
+from jax_ssl.checkpoint.names import by_name, describe_differences, is_key, key_impl
+from jax_ssl.checkpoint.run_folder import json_value
 from jax_ssl.core.state import TrainState
-from jax_ssl.core.types import Array, PyTree
 
 FORMAT = 1
 LEAVES, DOCUMENT = "train", "host"
@@ -59,13 +50,14 @@ class Checkpoints:
 
         Args:
             train: arrays, committed to the mesh.
-            host: JSON values to lie beside them, read back by `host`.
+            host: values to lie beside them as JSON (see `json_value`), for `host`.
 
         Returns:
             False where this step's checkpoint exists already, and nothing is done.
 
         Raises:
-            ValueError: if a later checkpoint exists, or `host` is not JSON.
+            ValueError: if a later checkpoint exists.
+            TypeError: if `host` has no form in JSON.
             RuntimeError: if the previous save failed, or the folder is read only.
         """
         if not self.writable:
@@ -81,26 +73,18 @@ class Checkpoints:
                 f"{max(steps)}. Restore that one, or move the later checkpoints away."
             )
         named = by_name(train)
-        keys = {name: key_impl(leaf) for name, leaf in named.items() if is_key(leaf)}
         document = {
             "format": FORMAT,
             "library": __version__,
-            "keys": keys,
-            "host": dict(host or {}),
+            "keys": {n: key_impl(leaf) for n, leaf in named.items() if is_key(leaf)},
+            "host": json_value(host or {}),
         }
-        try:
-            document = json.loads(json.dumps(document, allow_nan=False))
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"the host values of step {step} are not JSON: {error}. Store numbers, "
-                "strings, lists and dictionaries of finite values."
-            ) from error
         return self.manager.save(
             step,
             args=ocp.args.Composite(
                 **{
                     LEAVES: ocp.args.PyTreeSave(
-                        {name: _owned(leaf) for name, leaf in _stored(named).items()}
+                        {name: owned(leaf) for name, leaf in stored(named).items()}
                     ),
                     DOCUMENT: ocp.args.JsonSave(document),
                 }
@@ -132,14 +116,14 @@ class Checkpoints:
         document = self._document(step)
         named = by_name(abstract)
         self._check(step, abstract, named, document["keys"])
-        wanted = {name: _placed(leaf) for name, leaf in _stored(named).items()}
+        wanted = {name: placed(leaf) for name, leaf in stored(named).items()}
         args = ocp.args.PyTreeRestore(
             item=wanted,
             restore_args=ocp.checkpoint_utils.construct_restore_args(wanted),
             partial_restore=True,  # `_check` has compared what is to be read.
         )
         found = self._read(step, LEAVES, args)
-        return _rebuilt(abstract, named, found)
+        return rebuilt(abstract, named, found)
 
     def host(self, step: int | None = None) -> dict[str, Any]:
         """The JSON values saved beside a checkpoint, the latest unless given.
@@ -188,12 +172,7 @@ class Checkpoints:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _existing(self, step: int | None) -> int:
@@ -240,7 +219,7 @@ class Checkpoints:
             f"{field}/" for field, part in vars(abstract).items() if part is None
         )
         lines = describe_differences(
-            wanted=_stored(named),
+            wanted=stored(named),
             found={n: x for n, x in metadata.items() if not n.startswith(skipped)},
         )
         lines += [
@@ -312,47 +291,6 @@ def open_checkpoints(
     if writable:
         _empty_trash(manager)
     return Checkpoints(folder=name, writable=writable, manager=manager)
-
-
-def _stored(named: Mapping[str, Any]) -> dict[str, Any]:
-    """What of the leaves goes to disk: key data for keys, nothing for empty arrays."""
-    return {
-        name: key_data(leaf) if is_key(leaf) else leaf
-        for name, leaf in named.items()
-        if leaf.size
-    }
-
-
-def _owned(leaf: Array) -> Array:
-    """A copy of `leaf` if the background thread would read the leaf's own memory."""
-    # On CPU "device to host" is a view; elsewhere it is already a copy.
-    on_host = any(device.platform == "cpu" for device in leaf.sharding.device_set)
-    return jnp.copy(leaf) if on_host else leaf
-
-
-def _placed(leaf: Any) -> jax.ShapeDtypeStruct:
-    """The abstract leaf with a sharding, the first local device's for want of one."""
-    sharding = getattr(leaf, "sharding", None)
-    if sharding is None:
-        sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
-
-
-def _rebuilt(
-    abstract: TrainState, named: Mapping[str, Any], found: PyTree
-) -> TrainState:
-    """Puts the restored leaves back into the structure of `abstract`."""
-
-    def leaf(name: str, like: Any) -> Array:
-        if not like.size:
-            empty = np.zeros(like.shape, like.dtype)
-            return jax.device_put(empty, _placed(like).sharding)
-        if is_key(like):
-            return jax.random.wrap_key_data(found[name], impl=key_impl(like))
-        return found[name]
-
-    leaves = [leaf(name, like) for name, like in named.items()]
-    return jax.tree.unflatten(jax.tree.structure(abstract), leaves)
 
 
 def _empty_trash(manager: ocp.CheckpointManager) -> None:

@@ -1,6 +1,6 @@
 """Trees as flat dictionaries of "/"-joined names, and how two of them differ."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -23,14 +23,6 @@ def key_impl(leaf: Any) -> str:
     return names[0]
 
 
-def key_data(leaf: Any) -> Any:
-    """The uint32 words of a key array; abstract, and as sharded, where `leaf` is."""
-    if isinstance(leaf, jax.Array):
-        return jax.random.key_data(leaf)
-    words = jax.eval_shape(jax.random.key_data, leaf)
-    return jax.ShapeDtypeStruct(words.shape, words.dtype, sharding=leaf.sharding)
-
-
 def by_name(tree: PyTree) -> dict[str, Any]:
     """Leaves by name, in the order of `jax.tree.leaves`.
 
@@ -49,28 +41,37 @@ def by_name(tree: PyTree) -> dict[str, Any]:
     return named
 
 
+def array_text(leaf: Any) -> str:
+    """Dtype and shape, for example "float32[8, 3]"."""
+    return f"{jax.numpy.dtype(leaf.dtype).name}{list(leaf.shape)}"
+
+
+def shape_text(leaf: Any) -> str:
+    """The shape alone, for example "[8, 3]"."""
+    return str(list(leaf.shape))
+
+
 def describe_differences(
-    wanted: Mapping[str, Any], found: Mapping[str, Any]
+    wanted: Mapping[str, Any],
+    found: Mapping[str, Any],
+    describe: Callable[[Any], str] = array_text,
 ) -> list[str]:
     """Lines naming the leaves in which two flat trees differ; empty where they agree.
 
     Args:
         wanted: name -> anything with `shape` and `dtype`.
         found: the same, as stored.
+        describe: what must agree of two leaves, in words.
     """
     missing = [name for name in wanted if name not in found]
     unexpected = [name for name in found if name not in wanted]
     changed = [
-        f"{name} ({_kind(found[name])} there, {_kind(wanted[name])} here)"
+        f"{name} ({describe(found[name])} there, {describe(wanted[name])} here)"
         for name in wanted
-        if name in found and _kind(found[name]) != _kind(wanted[name])
+        if name in found and describe(found[name]) != describe(wanted[name])
     ]
     groups = (("missing", missing), ("unexpected", unexpected), ("different", changed))
     return [f"{title}: {_some(names)}" for title, names in groups if names]
-
-
-def _kind(leaf: Any) -> str:
-    return f"{jax.numpy.dtype(leaf.dtype).name}{list(leaf.shape)}"
 
 
 def _some(names: list[str]) -> str:

@@ -1,0 +1,146 @@
+"""Files of a run's folder: atomic writing, JSON of any float, the config's guard."""
+
+import contextlib
+import json
+import math
+import os
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, BinaryIO
+
+import jax
+import numpy as np
+
+CONFIG = "config.json"
+ABSENT = "absent"
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Opens a new file that takes the place of `path` when the block ends well.
+
+    A reader, or a process killed in between, sees the old file or the new one whole.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def json_value(value: Any) -> Any:
+    """`value` as JSON can say it, recursively.
+
+    NaN and the infinities, which JSON lacks, become the strings "NaN", "Infinity" and
+    "-Infinity", all of which Python's `float` reads back; null is left to mean "not
+    measured". Arrays and NumPy scalars become numbers and lists, paths strings, keys
+    of dictionaries strings.
+
+    Raises:
+        TypeError: for anything else.
+    """
+    if isinstance(value, (bool, int, str)) or value is None:
+        return value
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return value
+        return "NaN" if math.isnan(value) else "-Infinity"[value > 0 :]
+    if isinstance(value, (np.generic, np.ndarray, jax.Array)):
+        return json_value(np.asarray(value).tolist())
+    if isinstance(value, Mapping):
+        return {str(name): json_value(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [json_value(item) for item in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise TypeError(f"{value!r} of type {type(value).__name__} has no form in JSON.")
+
+
+def write_json_atomic(path: str | os.PathLike[str], value: Any) -> None:
+    """Writes `value` as indented JSON by one rename; floats as in `json_value`.
+
+    Raises:
+        TypeError: if `value` has no form in JSON; the old file then stays.
+    """
+    text = json.dumps(json_value(value), indent=2, allow_nan=False) + "\n"
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
+def config_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Lines "section.key: old → new", one for each value that differs, sorted."""
+    before, after = _flat(json_value(old)), _flat(json_value(new))
+    return [
+        f"{name}: {_shown(before, name)} → {_shown(after, name)}"
+        for name in sorted({*before, *after})
+        if name not in before or name not in after or before[name] != after[name]
+    ]
+
+
+def check_config(
+    folder: str | os.PathLike[str],
+    resolved: Mapping[str, Any],
+    *,
+    may_change: Sequence[str] = (),
+) -> list[str]:
+    """Refuses to go on in a folder whose run had another config.
+
+    The first run writes `config.json`. A later one must have the same values, except
+    under `may_change`, whose changes are written down. Every process may call this;
+    the first alone writes.
+
+    Args:
+        folder: the run's.
+        resolved: the config with every default filled in.
+        may_change: dotted keys, or whole sections, that do not touch the result.
+
+    Returns:
+        The changes that were let through, as `config_differences` words them.
+
+    Raises:
+        ValueError: naming every other difference, or that config.json is damaged.
+    """
+    path = pathlib.Path(folder) / CONFIG
+    lines: list[str] = []
+    if path.exists():
+        try:
+            old = json.loads(path.read_text())
+        except ValueError as error:
+            raise ValueError(
+                f"{path} is not JSON ({error}); restore it, or start in a new folder."
+            ) from error
+        lines = config_differences(old, resolved)
+        refused = [line for line in lines if not _under(line.split(":")[0], may_change)]
+        if refused:
+            raise ValueError(
+                f"{folder} holds a run with other settings:\n  "
+                + "\n  ".join(refused)
+                + "\nGo back to its settings to resume it, or start in a new folder."
+            )
+    if (lines or not path.exists()) and jax.process_index() == 0:
+        write_json_atomic(path, resolved)
+    return lines
+
+
+def _flat(value: Any, name: str = "") -> dict[str, Any]:
+    # An empty section is a value of its own, so that its coming and going shows.
+    if not isinstance(value, Mapping) or not value:
+        return {name: value}
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        flat |= _flat(item, f"{name}.{key}" if name else key)
+    return flat
+
+
+def _shown(flat: Mapping[str, Any], name: str) -> str:
+    return json.dumps(flat[name]) if name in flat else ABSENT
+
+
+def _under(name: str, sections: Sequence[str]) -> bool:
+    return any(name == s or name.startswith(f"{s}.") for s in sections)
