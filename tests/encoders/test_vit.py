@@ -85,7 +85,7 @@ def test_kept_patches_take_their_positions_along(image, params):
     np.testing.assert_allclose(
         tokens(VIT, without, flat, KEEP),
         tokens(VIT, without, flat, (KEEP + 1) % 16),
-        atol=1e-6,
+        atol=1e-5,
     )
 
 
@@ -101,7 +101,7 @@ def test_masked_patches_keep_their_place_and_lose_their_pixels(rng, image, param
     pixel_free = {**params, "patch_embed": jax.tree.map(jnp.zeros_like, VIT_PATCH)}
     blank = {**pixel_free, "mask_embed": jnp.zeros_like(params["mask_embed"])}
     np.testing.assert_allclose(
-        tokens(VIT, blank, image, None, mask), tokens(VIT, blank, image), atol=1e-6
+        tokens(VIT, blank, image, None, mask), tokens(VIT, blank, image), atol=1e-5
     )
 
 
@@ -202,7 +202,7 @@ def test_sincos_positions_are_a_learned_table_with_those_values(image, params):
     np.testing.assert_allclose(
         features(fixed, without, image).pooled,
         features(VIT, learned, image).pooled,
-        atol=1e-6,
+        atol=1e-5,
     )
 
 
@@ -238,7 +238,7 @@ def test_drop_path_acts_in_training_alone_and_rises_with_depth(image, params):
     np.testing.assert_allclose(
         features(vit, params, image).pooled,
         features(VIT, params, image).pooled,
-        atol=1e-6,
+        atol=1e-5,
     )
     assert [block.drop_path for block in vit.bind({"params": params}).blocks] == [
         0.0,
