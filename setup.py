@@ -28,10 +28,11 @@ setup(
         "ml-collections>=1.0.0",
         "chex>=0.1.90",
         "numpy>=1.26",
-        "pillow>=10.0",
+        "pillow>=10.1",
         "scikit-learn>=1.4",
         "matplotlib>=3.8",
         "tqdm>=4.60",
+        "threadpoolctl>=3.1",
     ],
     extras_require={
         "test": ["pytest>=8.0", "pytest-xdist>=3.5", "tensorboardX>=2.6"],

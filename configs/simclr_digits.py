@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 def get_config():
     config = ConfigDict()
-    config.encoder = dict(name="convnet", widths=(24, 48), pool="flat")
+    config.encoder = dict(name="convnet", widths=(24, 48))
     config.method = dict(name="simclr", temperature=0.2, hidden_dim=128, output_dim=64)
     config.views = dict(name="two_affine")
     config.optimizer = dict(

@@ -35,18 +35,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
     # Imported here: `jax-ssl --help` need not wait for jax.
-    from jax_ssl import commands
+    from jax_ssl.commands import COMMANDS
+    from jax_ssl.data.corrupt import TooManyCorrupt
     from jax_ssl.train.loop import NotFiniteError
 
     try:
-        return getattr(commands, options.command)(options)
+        return COMMANDS[options.command](options)
     except (ValueError, FileNotFoundError) as error:
         print(f"jax-ssl {options.command}: {error}", file=sys.stderr)
         if options.verbose:
             raise
         return 2
-    except NotFiniteError as error:
-        print(f"jax-ssl {options.command}: stopped at {error}", file=sys.stderr)
+    except (NotFiniteError, TooManyCorrupt) as error:
+        print(f"jax-ssl {options.command}: stopped: {error}", file=sys.stderr)
         return 1
 
 

@@ -29,6 +29,9 @@ from jax_ssl.data import SOURCES
 from jax_ssl.data.order import steps_per_epoch
 from jax_ssl.data.source import Source
 from jax_ssl.encoders import ENCODERS
+from jax_ssl.evaluate.few_label import few_label
+from jax_ssl.evaluate.knn import knn
+from jax_ssl.evaluate.linear import linear
 from jax_ssl.methods import METHODS
 from jax_ssl.optim import OPTIMIZERS
 from jax_ssl.parallel.mesh import check_batch_size, make_mesh
@@ -114,7 +117,35 @@ class Evals:
     batch_size: int = 512
 
 
+@dataclass(frozen=True, kw_only=True)
+class Online:
+    """Settings of `evals.online`.
+
+    Attributes:
+        every_epochs: how often.
+        k: neighbours that vote.
+        temperature: of their weights.
+        max_bank: training images to search, at most.
+        max_queries: training images held out to ask about, at most; a tenth of train
+            where that is less.
+        seed: of the choice of both.
+    """
+
+    every_epochs: float = 10.0
+    k: int = 200
+    temperature: float = 0.1
+    max_bank: int = 20_000
+    max_queries: int = 2_000
+    seed: int = 0
+
+
 PLAIN: dict[str, Callable[..., Any]] = {"evals": Evals, "mesh": make_mesh, "run": Run}
+PROTOCOLS: dict[str, Callable[..., Any]] = {
+    "online": Online,
+    "knn": knn,
+    "linear": linear,
+    "few_label": few_label,
+}
 SECTIONS = (*TABLES, *PLAIN)
 # Keys that may differ when a run is resumed: they do not change its numbers.
 MAY_CHANGE = (
@@ -281,6 +312,9 @@ def build(config: Mapping[str, Any], source: Source | None = None) -> Experiment
             with the section's name in front.
     """
     evals = _bound("evals", Evals, {}, config["evals"])
+    for name, maker in PROTOCOLS.items():
+        if getattr(evals, name) is not None:
+            _resolve(f"evals.{name}", maker, getattr(evals, name), optional=True)
     run = _bound("run", Run, {}, config["run"])
     data = config["data"]
     mine = {key: data[key] for key in accepted(Feeding) if key in data}
@@ -388,6 +422,7 @@ def _resolve(
     maker: Callable[..., Any],
     settings: Mapping[str, Any],
     also: Sequence[str] = (),
+    optional: bool = False,
 ) -> dict[str, Any]:
     for key in settings:
         known = (*accepted(maker), *also)
@@ -396,6 +431,8 @@ def _resolve(
                 f"config.{title} has no setting {key!r}{nearest(key, known)}; it has "
                 f"{', '.join(sorted(known))}."
             )
+    if optional:  # A protocol chooses what is not given.
+        return dict(settings)
     try:
         return resolve(maker, settings)
     except ValueError as error:

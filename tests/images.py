@@ -23,3 +23,11 @@ def examples(count: int, seed: int = 0) -> dict[str, np.ndarray]:
 def batch(seed: int = 0) -> dict[str, jax.Array]:
     """A batch of `BATCH` examples on the default device."""
     return jax.tree.map(jnp.asarray, examples(BATCH, seed))
+
+
+def plain_views(key, example):
+    """Two noisy views, [2, H, W, C]: quick to compile where the recipe is no matter."""
+    image = example["image"].astype(jnp.float32) / 255
+    noise, gain = jax.random.split(key)
+    gain = jax.random.uniform(gain, (2, 1, 1, 1), minval=0.7, maxval=1.3)
+    return gain * image + 0.1 * jax.random.normal(noise, (2, *image.shape))

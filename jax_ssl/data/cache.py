@@ -76,7 +76,7 @@ def load(source: Source, *, workers: int = 0, **limits: Any) -> Rows:
     Args:
         source: of N examples; corrupt ones are replaced as in `sweep`.
         workers: threads that read and decode; 0 for one per core.
-        **limits: `max_corrupt` of `sweep`.
+        **limits: `max_corrupt` or `reader` of `sweep`.
 
     Raises:
         TooManyCorrupt: as `sweep` does.

@@ -90,6 +90,7 @@ def batches(
     count: int = 1,
     workers: int = 0,
     max_corrupt: float = MAX_CORRUPT_SHARE,
+    reader: Reader | None = None,
 ) -> Generator[Rows, None, None]:
     """The batches of steps start ... stop - 1, decoded ahead by threads.
 
@@ -107,6 +108,8 @@ def batches(
         count: P.
         workers: threads that read and decode; 0 for one per core.
         max_corrupt: share of the rows seen that may be corrupt, in [0, 1].
+        reader: of the same source, for a caller that counts what is corrupt; its own
+            share then stands.
 
     Returns:
         Generator of {name: [B / P, ...]}; closing it ends its threads. Nothing is read
@@ -131,7 +134,9 @@ def batches(
             order, everyone = _places(seed, step, batch_size, num_examples)
             yield order, everyone[first:last]
 
-    return _decoded(Reader(source, max_corrupt), places(), last - first, workers)
+    return _decoded(
+        reader or Reader(source, max_corrupt), places(), last - first, workers
+    )
 
 
 def sweep(
@@ -140,6 +145,7 @@ def sweep(
     batch_size: int,
     workers: int = 0,
     max_corrupt: float = MAX_CORRUPT_SHARE,
+    reader: Reader | None = None,
 ) -> Generator[Rows, None, None]:
     """Every row once in data-set order; the last batch is short if need be.
 
@@ -151,6 +157,8 @@ def sweep(
         batch_size: rows of a batch.
         workers: threads that read and decode; 0 for one per core.
         max_corrupt: share of the rows seen that may be corrupt, in [0, 1].
+        reader: of the same source, for a caller that counts what is corrupt; its own
+            share then stands.
 
     Returns:
         Generator of {name: [B, ...]}; closing it ends its threads.
@@ -160,7 +168,7 @@ def sweep(
     """
     order = np.arange(len(source))
     places = ((order, order[i : i + batch_size]) for i in order[::batch_size])
-    return _decoded(Reader(source, max_corrupt), places, batch_size, workers)
+    return _decoded(reader or Reader(source, max_corrupt), places, batch_size, workers)
 
 
 def _decoded(

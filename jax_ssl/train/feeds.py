@@ -12,7 +12,9 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jax_ssl.core.types import Batch, PyTree
-from jax_ssl.data.order import batches, rows_of_step, sweep
+from jax_ssl.data.cache import load
+from jax_ssl.data.corrupt import Reader
+from jax_ssl.data.order import batches, rows_of_step
 from jax_ssl.data.source import Rows, Source
 from jax_ssl.parallel.feed import prefetch, resident, to_global
 from jax_ssl.parallel.mesh import BATCH_AXES
@@ -49,6 +51,9 @@ class Feed(Protocol):
     def pieces(self, calls: Calls) -> Any:
         """Context manager that gives the `Pieces` of `calls`."""
 
+    def corrupt(self) -> int:
+        """Examples found so far that could not be decoded."""
+
     def steps(self, payload: PyTree) -> PyTree:
         """The payload with the call's steps as axis 0 of every leaf, inside `jit`."""
 
@@ -73,12 +78,17 @@ class HostFeed:
         self.source, self.mesh, self.seed = source, mesh, seed
         self.batch_size, self.workers = batch_size, workers
         self.spec = source.spec
+        self.reader = Reader(source)
 
     @contextmanager
     def pieces(self, calls: Calls) -> Iterator[Pieces]:
         """Tuples of global batches, one batch per step of the call."""
         with prefetch(self._groups(calls), self._put) as fed:
             yield fed
+
+    def corrupt(self) -> int:
+        """Examples found so far that could not be decoded."""
+        return len(self.reader.bad)
 
     def steps(self, payload: PyTree) -> PyTree:
         """Stacks the call's batches."""
@@ -103,6 +113,7 @@ class HostFeed:
                 process=jax.process_index(),
                 count=jax.process_count(),
                 workers=self.workers,
+                reader=self.reader,
             )
         ) as host:
             for _, count in calls:
@@ -124,10 +135,8 @@ class ResidentFeed:
         batch_size: int,
         workers: int = 0,
     ) -> None:
-        parts = list(sweep(source, batch_size=1024, workers=workers))
-        arrays = {
-            name: np.concatenate([part[name] for part in parts]) for name in parts[0]
-        }
+        self.reader = Reader(source)
+        arrays = load(source, workers=workers, reader=self.reader)
         self.resident = resident(arrays, mesh)
         self.mesh, self.seed, self.batch_size = mesh, seed, batch_size
         self.spec, self.data = self.resident.spec, self.resident.data
@@ -136,6 +145,10 @@ class ResidentFeed:
     def pieces(self, calls: Calls) -> Iterator[Pieces]:
         """Row numbers [steps, B] of every call."""
         yield _Rows(self, calls)
+
+    def corrupt(self) -> int:
+        """Examples that could not be decoded, and were replaced."""
+        return len(self.reader.bad)
 
     def steps(self, payload: PyTree) -> PyTree:
         """They are axis 0 already."""

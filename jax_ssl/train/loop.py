@@ -202,6 +202,7 @@ def fit(
     checkpoints: Checkpoints | None = None,
     evaluations: Sequence[Evaluation] = (),
     on_compile: Callable[[Any, int], None] | None = None,
+    made: Program | None = None,
 ) -> Outcome:
     """Trains from the last checkpoint, or from the start, to `plan.num_steps`.
 
@@ -219,6 +220,7 @@ def fit(
         checkpoints: where states go; None keeps nothing.
         evaluations: on the exported encoder, during training.
         on_compile: called with each compiled call and its number of steps.
+        made: the result of `program` for these arguments, if the caller has it.
 
     Returns:
         The last state, and whether a signal ended the run early.
@@ -230,7 +232,8 @@ def fit(
     """
     if method.refresh is not None:
         raise NotImplementedError("methods with a refresh stage are not yet run.")
-    made = program(method, tx, feed, mesh)
+    if made is None:
+        made = program(method, tx, feed, mesh)
     intervals = [evaluation.every_steps for evaluation in evaluations]
     with jax.set_mesh(mesh), catch_signals() as interrupt:
         train = _first_state(made, checkpoints, seed)

@@ -1,0 +1,23 @@
+"""`jax-ssl evaluate`: judge a run's checkpoint again, perhaps by other protocols."""
+
+import argparse
+import pathlib
+
+from jax_ssl.checkpoint.run_folder import write_json_atomic
+from jax_ssl.commands.judge import Judge
+from jax_ssl.commands.opening import RESULTS, environment, read_experiment, restored
+from jax_ssl.evaluate.table import format_table
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Evaluates the last checkpoint, or `--step`, and replaces results.json."""
+    workdir = pathlib.Path(options.workdir)
+    experiment = read_experiment(workdir, options.overrides)
+    with restored(workdir, experiment, options.step) as (train, made):
+        judge = Judge(experiment, made)
+        variables = experiment.method.export(train.params, train.state)
+        results, _ = judge.final(variables, int(train.step))
+    results["environment"] = environment()
+    write_json_atomic(workdir / RESULTS, results)
+    print(format_table(results, method=experiment.config["method"]["name"]))
+    return 0

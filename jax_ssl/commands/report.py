@@ -1,0 +1,179 @@
+"""`jax-ssl report`: what a run is worth, as one page and its pictures."""
+
+import argparse
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jax_ssl.checkpoint.manager import open_checkpoints
+from jax_ssl.commands.judge import Judge, sample
+from jax_ssl.commands.opening import (
+    CHECKPOINTS,
+    METRICS,
+    REPORT,
+    RESULTS,
+    environment,
+    read_experiment,
+    restored,
+)
+from jax_ssl.config import Experiment
+from jax_ssl.core.types import Variables
+from jax_ssl.data.source import Source, subset
+from jax_ssl.evaluate.features import FeatureSet, pixels
+from jax_ssl.ops.neighbors import top_k
+from jax_ssl.ops.normalize import l2_normalize
+from jax_ssl.parallel.rows import map_examples
+from jax_ssl.report import Neighbors, ReportInputs, write_report
+
+VIEWED = 8  # Images in the grid of views.
+ASKED, SHOWN = 8, 8  # Test images, and neighbours of each.
+MAPPED = 2000  # Points of the map.
+
+
+def report(options: argparse.Namespace) -> int:
+    """Writes the report of the last checkpoint of a run."""
+    workdir = pathlib.Path(options.workdir)
+    experiment = read_experiment(workdir, options.overrides)
+    with open_checkpoints(workdir / CHECKPOINTS, writable=False) as checkpoints:
+        none = checkpoints.latest_step() is None
+    if none:
+        page = write_page(workdir, experiment, None, None)
+    else:
+        with restored(workdir, experiment, None) as (train, made):
+            variables = experiment.method.export(train.params, train.state)
+            page = write_page(workdir, experiment, Judge(experiment, made), variables)
+    print(page)
+    return 0
+
+
+def write_page(
+    workdir: pathlib.Path,
+    experiment: Experiment,
+    judge: Judge | None,
+    variables: Variables | None,
+) -> pathlib.Path:
+    """Gathers everything that the run's folder and encoder have to show.
+
+    Must be called with the run's mesh installed, unless there is no judge yet.
+    """
+    absent: dict[str, str] = {}
+    parts: dict[str, Any] = {}
+    names = experiment.source.label_names
+    parts.update(_views(experiment))
+    if judge is None or variables is None:
+        why = "the run has no checkpoint yet"
+        absent.update(neighbors=why, features=why)
+    else:
+        test = judge.test if judge.test is not None else judge.train
+        some = _some(test, MAPPED)
+        features = judge.features(variables, some)
+        parts["features"] = np.asarray(l2_normalize(features.features))
+        parts["labels"] = features.labels
+        parts["neighbors"] = _neighbors(judge, variables, some, features)
+    results = _json(workdir / RESULTS) or {}
+    metrics = _lines(workdir / METRICS)
+    skipped = max((line.get("corrupt_images", 0) for line in metrics), default=0)
+    warnings = (
+        [f"{skipped:g} corrupt images were skipped; the log names them."]
+        if skipped
+        else []
+    )
+    where = dict(results.get("environment") or environment())
+    seconds = [line["seconds"] for line in metrics if line.get("seconds") is not None]
+    if seconds:
+        where["seconds"] = seconds[-1]
+    inputs = ReportInputs(
+        title=f"{experiment.config['method']['name']} · {experiment.source.name}",
+        config=experiment.config,
+        metrics=metrics,
+        results=results,
+        label_names=names,
+        environment=where,
+        warnings=warnings,
+        absent=absent,
+        **parts,
+    )
+    return write_report(workdir / REPORT, inputs)
+
+
+def _views(experiment: Experiment) -> dict[str, Any]:
+    """A few images and what the network is given for them."""
+    batch = sample(experiment.source, VIEWED)
+    views = jax.jit(lambda key, some: map_examples(experiment.method.views, key, some))
+    with jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), ())):
+        made = views(jax.random.key(experiment.run.seed), batch)
+    groups: Sequence[np.ndarray] = [
+        np.asarray(leaf, np.float32)
+        for leaf in jax.tree.leaves(made)
+        if leaf.ndim == 5  # [n, V, h, w, C]; labels and indices are no pictures.
+    ]
+    settings = experiment.config["views"]
+    whole = subset(experiment.source, batch["index"])
+    return {
+        "originals": images(whole, experiment),
+        "views": groups or None,
+        "view_mean": settings.get("mean"),
+        "view_std": settings.get("std"),
+    }
+
+
+def images(source: Source, experiment: Experiment) -> np.ndarray:
+    """Images as the evaluation's view shows them, [n, h, w, C] in [0, 1]."""
+    view = experiment.view
+    example = jax.eval_shape(view, jax.random.key(0), source.spec)
+    flat = pixels(source, view, max_dim=int(np.prod(example.shape)))
+    shown = flat.features.reshape(-1, *example.shape)
+    settings = experiment.evals.view
+    if settings.get("std") is not None:
+        shown = shown * np.asarray(settings["std"]) + np.asarray(settings["mean"])
+    return np.clip(shown, 0, 1)
+
+
+def _neighbors(
+    judge: Judge, variables: Variables, asked: Source, features: FeatureSet
+) -> Neighbors:
+    """Some test images and the training images nearest to them."""
+    bank_source = _some(judge.train, 20_000)
+    bank = judge.features(variables, bank_source)
+    same = judge.test is None  # Then the queries are in the bank themselves.
+    rows = np.linspace(0, len(asked) - 1, ASKED).astype(np.int64)
+    unit = l2_normalize(features.features)[rows]
+    k = min(SHOWN + same, len(bank.rows))
+    scores, found = (np.asarray(x) for x in top_k(unit, l2_normalize(bank.features), k))
+    scores, found = scores[:, int(same) :], found[:, int(same) :]
+    shown = images(subset(bank_source, bank.rows[found.ravel()]), judge.experiment)
+    labelled = features.labels is not None and bank.labels is not None
+    return Neighbors(
+        queries=images(subset(asked, features.rows[rows]), judge.experiment),
+        images=shown.reshape(*found.shape, *shown.shape[1:]),
+        similarities=scores,
+        query_labels=features.labels[rows] if labelled else None,
+        labels=bank.labels[found] if labelled else None,
+    )
+
+
+def _some(source: Source, count: int) -> Source:
+    """At most `count` examples, spread over the source."""
+    if len(source) <= count:
+        return source
+    return subset(source, np.linspace(0, len(source) - 1, count).astype(np.int64))
+
+
+def _json(path: pathlib.Path) -> dict[str, Any] | None:
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def _lines(path: pathlib.Path) -> list[dict[str, Any]]:
+    """Records of metrics.jsonl; a last line torn by a kill is left out."""
+    found: list[dict[str, Any]] = []
+    if path.is_file():
+        for line in path.read_text().splitlines():
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                break
+    return found

@@ -1,0 +1,119 @@
+"""`jax-ssl train`: from a config page to a judged representation."""
+
+import argparse
+import logging
+import pathlib
+import time
+
+import jax
+
+from jax_ssl.checkpoint.manager import open_checkpoints
+from jax_ssl.checkpoint.run_folder import check_config, write_json_atomic
+from jax_ssl.commands.export import write_encoder
+from jax_ssl.commands.judge import Judge
+from jax_ssl.commands.opening import (
+    CHECKPOINTS,
+    ENCODER,
+    RESULTS,
+    environment,
+    make_feed,
+)
+from jax_ssl.commands.report import write_page
+from jax_ssl.config import MAY_CHANGE, build, load_page, override, resolved
+from jax_ssl.core.trees import count
+from jax_ssl.evaluate.table import format_table
+from jax_ssl.train.loop import Outcome, fit, program
+from jax_ssl.train.report import RunRecorder
+
+log = logging.getLogger(__name__)
+
+
+def train(options: argparse.Namespace) -> int:
+    """Trains, or continues; then evaluates, exports the encoder and reports.
+
+    Returns:
+        0, or 128 + signal number if a signal ended the run early, its state saved.
+    """
+    begun = time.perf_counter()
+    page = override(load_page(options.config), options.overrides)
+    config = resolved(page)
+    workdir = pathlib.Path(options.workdir)
+    experiment = build(config)
+    for line in check_config(workdir, config, may_change=MAY_CHANGE):
+        log.info("config changed: %s", line)
+    feed = make_feed(experiment)
+    made = program(experiment.method, experiment.tx, feed, experiment.mesh)
+    judge = Judge(experiment, made)
+    plan = experiment.plan
+    log.info(
+        "%s on %s: %d images, %d steps of %d, %s parameters, %d x %s",
+        config["method"]["name"],
+        experiment.source.name,
+        len(experiment.source),
+        plan.num_steps,
+        experiment.feeding.batch_size,
+        f"{count(made.abstract.params):,}",
+        experiment.mesh.size,
+        experiment.mesh.devices.flat[0].device_kind,
+    )
+
+    evaluations, skipped = judge.online()
+    with open_checkpoints(
+        workdir / CHECKPOINTS, keep=experiment.run.keep_checkpoints
+    ) as checkpoints:
+        start = checkpoints.latest_step() or 0
+        with RunRecorder(
+            workdir,
+            step=start,
+            num_steps=plan.num_steps,
+            steps_per_epoch=experiment.steps_per_epoch,
+            batch_size=experiment.feeding.batch_size,
+            learning_rate=experiment.learning_rate,
+            extra=lambda: {"corrupt_images": n} if (n := feed.corrupt()) else {},
+            tensorboard=experiment.run.tensorboard,
+        ) as recorder:
+            outcome = fit(
+                experiment.method,
+                experiment.tx,
+                feed,
+                mesh=experiment.mesh,
+                seed=experiment.run.seed,
+                plan=plan,
+                recorder=recorder,
+                checkpoints=checkpoints,
+                evaluations=evaluations,
+                on_compile=recorder.compiled,
+                made=made,
+            )
+    if outcome.interrupted is not None:
+        log.warning(
+            "stopped by %s after step %d of %d; saved. The same command continues.",
+            outcome.interrupted,
+            outcome.step,
+            plan.num_steps,
+        )
+        return outcome.code
+    _conclude(workdir, judge, outcome, skipped)
+    log.info("done in %.0f s", time.perf_counter() - begun)
+    return 0
+
+
+def _conclude(
+    workdir: pathlib.Path, judge: Judge, outcome: Outcome, skipped: list[dict]
+) -> None:
+    """The final evaluation, the exported encoder and the report."""
+    experiment = judge.experiment
+    log.info("evaluating")
+    with jax.set_mesh(experiment.mesh):
+        state = outcome.train
+        variables = experiment.method.export(state.params, state.state)
+        results, _ = judge.final(variables, outcome.step)
+        results["skipped"] = [*skipped, *results["skipped"]]
+        results["environment"] = environment()
+        write_encoder(workdir / ENCODER, experiment, state)
+        if jax.process_index() == 0:
+            write_json_atomic(workdir / RESULTS, results)
+            print(format_table(results, method=experiment.config["method"]["name"]))
+        if experiment.run.report:
+            page = write_page(workdir, experiment, judge, variables)
+            log.info("report: %s", page)
