@@ -5,6 +5,8 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
+from jax_ssl.ops.conv import conv_general_dilated
+
 KERNEL_INITS = {
     # He et al. (2015, arXiv:1502.01852) with fan-out, as in torchvision.
     "he_fan_out": nn.initializers.variance_scaling(2.0, "fan_out", "normal"),
@@ -44,5 +46,6 @@ def conv(
         use_bias=False,
         kernel_init=KERNEL_INITS[kernel_init],
         dtype=dtype,
+        conv_general_dilated=conv_general_dilated,
         name=name,
     )
