@@ -1,0 +1,73 @@
+"""The contract's values: frozen, keyword-only, replaceable, with honest defaults."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from jax_ssl.core.method import Method, Refresh, unchanged
+from jax_ssl.core.state import TrainState
+from jax_ssl.core.types import Features
+
+
+def method(**more):
+    nothing = lambda *args, **kwargs: None
+    parts = dict.fromkeys(("encoder", "views", "init", "loss", "export"), nothing)
+    return Method(**{**parts, **more})
+
+
+def test_a_method_is_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        method().loss = None
+
+
+def test_wrapping_is_replacing():
+    original = method()
+    wrapped = dataclasses.replace(original, update=lambda *args, step: args)
+    assert wrapped.loss is original.loss
+    assert original.update is unchanged
+    assert wrapped.update is not unchanged
+
+
+def test_parts_are_given_by_name_and_none_may_be_missing():
+    with pytest.raises(TypeError):
+        Method(None, None, None, None, None)
+    with pytest.raises(TypeError, match="export"):
+        Method(encoder=None, views=None, init=None, loss=None)
+
+
+def test_by_default_nothing_follows_the_params():
+    params, state = {"w": jnp.ones(2)}, (jnp.zeros(3),)
+    got = unchanged(params, state, step=jnp.zeros((), jnp.int32))
+    assert got[0] is params
+    assert got[1] is state
+    assert method().refresh is None
+
+
+def test_a_refresh_runs_every_epoch_and_resets_nothing_by_default():
+    refresh = Refresh(embed=len, fit=len)
+    assert refresh.every_epochs == 1
+    assert refresh.resets == ()
+
+
+def test_a_train_state_is_a_tree_of_arrays():
+    state = TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params={"w": jnp.ones(2)},
+        opt_state=(),
+        state=(),
+        key=jax.random.key(0),
+    )
+    names = [
+        jax.tree_util.keystr(path, simple=True, separator="/")
+        for path, _ in jax.tree_util.tree_leaves_with_path(state)
+    ]
+    assert names == ["step", "params/w", "key"]
+    assert jax.jit(lambda s: s.replace(step=s.step + 1))(state).step == 1
+
+
+def test_features_need_no_prediction():
+    features = Features(jnp.ones((2, 3)), jnp.ones((2, 4, 4, 3)))
+    assert features.prediction is None
+    assert len(jax.tree.leaves(features)) == 2
