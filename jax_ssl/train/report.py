@@ -1,266 +1,297 @@
-"""What a run says while it trains: a progress bar, metrics.jsonl, TensorBoard."""
+"""What a run says of itself: records, curves, a progress line, its own speed."""
 
-import json
 import logging
-import os
 import pathlib
 import sys
 import time
-from collections.abc import Callable, Mapping
-from typing import IO, Any, Self
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import jax
+from tqdm import tqdm
 
-from jax_ssl.checkpoint.run_folder import json_value, replacing
-from jax_ssl.train.flops import peak_flops, peak_memory, program_flops
+from jax_ssl.train.flops import mfu, step_flops
+from jax_ssl.train.metrics import MetricsFile
 
 log = logging.getLogger(__name__)
 
+Clock = Callable[[], float]
 
-class JsonLines:
-    """A file of one JSON object a line, that a resumed run continues.
 
-    Opening drops what a killed run wrote after its last checkpoint: lines of a later
-    step, which will be written again, and a last line torn in two. NaN and the
-    infinities are written as the strings "NaN", "Infinity" and "-Infinity".
-    """
-
-    def __init__(self, path: str | os.PathLike[str], *, step: int) -> None:
-        path = pathlib.Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        kept = [
-            line
-            for line, record in _parsed(path)
-            if isinstance(record.get("step"), int) and record["step"] <= step
-        ]
-        with replacing(path) as file:
-            file.write("".join(line + "\n" for line in kept).encode())
-        self._file: IO[str] = open(path, "a", encoding="utf-8")  # noqa: SIM115
+class Writer(Protocol):
+    """Somewhere that records go."""
 
     def write(self, record: Mapping[str, Any]) -> None:
-        """Appends one record and flushes it."""
-        self._file.write(json.dumps(json_value(record), allow_nan=False) + "\n")
-        self._file.flush()
+        """Takes one record of metrics.jsonl."""
 
     def close(self) -> None:
-        """Closes the file."""
-        self._file.close()
+        """Flushes and ends."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFacts:
+    """Facts of a run that its records are computed from.
+
+    Attributes:
+        num_steps: of the whole run.
+        steps_per_epoch: to say where it is in epochs.
+        batch_size: images a step, over all devices.
+        devices: all devices of the mesh.
+        restored_step: where this start of the run begins.
+        extra: completed steps -> further values for the record, such as the learning
+            rate of the last step.
+    """
+
+    num_steps: int
+    steps_per_epoch: int
+    batch_size: int
+    devices: Sequence[jax.Device]
+    restored_step: int = 0
+    extra: Callable[[int], Mapping[str, float]] = lambda step: {}
 
 
 class Stopwatch:
-    """Seconds of training, pauses left out.
+    """Time spent training: runs between `resume` and `pause`."""
 
-    Args:
-        clock: seconds from any origin.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._clock, self._sum = clock, 0.0
-        self._since: float | None = None
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.total = 0.0
+        self.since: float | None = None
 
     def resume(self) -> None:
-        """Starts to count, if it does not already."""
-        if self._since is None:
-            self._since = self._clock()
+        """Starts; nothing if it runs already."""
+        self.since = self.clock() if self.since is None else self.since
 
     def pause(self) -> None:
-        """Stops counting."""
-        self._sum += self._running()
-        self._since = None
+        """Stops; nothing if it has stopped already."""
+        if self.since is not None:
+            self.total += self.clock() - self.since
+            self.since = None
 
     def lap(self) -> float:
-        """Seconds counted since the last lap."""
-        running = self._running()
-        lap, self._sum = self._sum + running, 0.0
-        if self._since is not None:
-            self._since += running
-        return lap
-
-    def _running(self) -> float:
-        return 0.0 if self._since is None else self._clock() - self._since
+        """Seconds run since the last lap."""
+        running = self.since is not None
+        self.pause()
+        seconds, self.total = self.total, 0.0
+        if running:
+            self.resume()
+        return seconds
 
 
-class RunRecorder:
-    """Writes what the loop says; the `Recorder` of real runs.
+class Reporter:
+    """The loop's recorder: times the steps and passes complete records on.
 
-    Every line of kind "train" has the metrics' means over its interval and "step",
-    "epoch", "seconds" (since this start of the run), "learning_rate",
-    "images_per_second", "ms_per_step", "data_wait" (share of the time spent waiting for
-    data), "peak_memory_bytes" and "mfu" (null where it cannot be known).
+    Call `train` right after the interval's metrics have been fetched: that has waited
+    for the device, so the time is that of the work and not of its dispatch.
 
-    Only process 0 writes. With a terminal there is a progress bar; without, log lines.
+    A train record is {"kind": "train", "step", "epoch", "seconds" since the start of
+    the run, "images_per_second", "ms_per_step", "data_wait": share of the time in which
+    the host waited for data, "peak_memory_bytes": most of any local device, or None
+    where the backend does not say (CPU), "mfu": or None, "loss" and the other metrics};
+    an evaluation's is {"kind": "eval", "step", "epoch", "seconds", ...}.
+
+    Attributes:
+        flops: of one step over all devices, where known; set it, or let `compiled`.
     """
 
     def __init__(
         self,
-        folder: str | os.PathLike[str],
+        run: RunFacts,
+        writers: Iterable[Writer],
         *,
-        step: int,
-        num_steps: int,
-        steps_per_epoch: int,
-        batch_size: int,
-        learning_rate: Callable[[int], Any],
-        extra: Callable[[], Mapping[str, Any]] = dict,
-        tensorboard: bool = False,
-        clock: Callable[[], float] = time.perf_counter,
-        stream: IO[str] | None = None,
+        past_seconds: float = 0.0,
+        clock: Clock = time.perf_counter,
     ) -> None:
-        self.step, self.num_steps = step, num_steps
-        self.steps_per_epoch, self.batch_size = steps_per_epoch, batch_size
-        self.learning_rate, self.extra = learning_rate, extra
-        self.flops: float | None = None  # Of one step on one device.
-        self._clock, self._start = clock, clock()
-        self._watch = Stopwatch(clock)
-        self._main = jax.process_index() == 0
-        stream = stream or sys.stderr
-        self._bar = _bar(step, num_steps, stream) if self._main else None
-        path = pathlib.Path(folder)
-        self._lines = (
-            JsonLines(path / "metrics.jsonl", step=step) if self._main else None
-        )
-        self._board = _board(path, step) if self._main and tensorboard else None
+        self.run, self.writers = run, tuple(writers)
+        self.clock, self.watch = clock, Stopwatch(clock)
+        self.began = clock() - past_seconds
+        self.last = run.restored_step
+        self.flops: float | None = None
 
-    def compiled(self, program: Any, steps: int) -> None:
-        """Takes the FLOPs of a step from a compiled call."""
-        del steps  # A loop's body is counted once.
-        self.flops = program_flops(program) or self.flops
+    def compiled(self, compiled: Any, steps: int) -> None:
+        """Takes the FLOPs of a step from a compiled call, if not known better."""
+        del steps  # XLA counts the body of the scan over them once.
+        if self.flops is None:
+            self.flops = step_flops(compiled, len(self.run.devices))
 
     def train(self, step: int, metrics: Mapping[str, float], waited: float) -> None:
-        """Writes the line of the interval that ends at `step`."""
-        steps, seconds = step - self.step, max(self._watch.lap(), 1e-9)
-        self.step = step
-        device = jax.local_devices()[0]
-        peak = peak_flops(device)
-        rate = steps / seconds
-        record = {
-            "kind": "train",
-            "step": step,
-            "epoch": step / self.steps_per_epoch,
-            "seconds": self._clock() - self._start,
-            # The rate of the interval's last step, which is step - 1 counted from 0.
-            "learning_rate": float(self.learning_rate(step - 1)),
-            "images_per_second": rate * self.batch_size,
-            "ms_per_step": 1000 / rate,
-            "data_wait": min(waited / seconds, 1.0),
-            "peak_memory_bytes": peak_memory(jax.local_devices()),
-            "mfu": self.flops * rate / peak if self.flops and peak else None,
-            **metrics,
-            **self.extra(),
-        }
-        self._write(record)
-        shown = (
-            f"loss {record['loss']:.4f}  lr {record['learning_rate']:.3g}  "
-            f"{record['images_per_second']:,.0f} img/s  "
-            f"wait {record['data_wait']:.0%}"
-        )
-        if self._bar is not None:
-            self._bar.update(step - self._bar.n)
-            self._bar.set_postfix_str(shown)
-        elif self._main:
-            left = (self.num_steps - step) / rate
-            log.info("step %d/%d  %s  %s left", step, self.num_steps, shown, _hms(left))
+        """Records the interval since the last call.
 
-    def evaluation(self, step: int, record: Mapping[str, Any]) -> None:
-        """Writes a line of kind "eval"."""
+        Args:
+            step: completed steps.
+            metrics: means over the interval.
+            waited: seconds in it that the host waited for data.
+        """
+        seconds, steps = self.watch.lap(), step - self.last
+        self.last = step
+        timed = seconds > 0 and steps > 0
         self._write(
             {
-                "kind": "eval",
-                "step": step,
-                "epoch": step / self.steps_per_epoch,
-                "seconds": self._clock() - self._start,
-                **record,
+                **self._where("train", step),
+                "images_per_second": steps * self.run.batch_size / seconds
+                if timed
+                else None,
+                "ms_per_step": 1000 * seconds / steps if timed else None,
+                "data_wait": min(waited / seconds, 1.0) if timed else None,
+                "peak_memory_bytes": peak_memory(self.run.devices),
+                "mfu": mfu(self.flops, seconds / steps, self.run.devices)
+                if timed
+                else None,
+                **metrics,
+                **self.run.extra(step),
             }
         )
-        controls = [
-            f"{name} {100 * record[name]:.1f}"
-            for name in ("untrained", "pixels")
-            if name in record
-        ]
-        beside = f" ({', '.join(controls)})" if controls else ""
-        accuracy = 100 * record.get("accuracy", float("nan"))
-        protocol = record.get("protocol", "evaluation")
-        epoch = step / self.steps_per_epoch
-        self._say(f"epoch {epoch:.0f}  {protocol} {accuracy:.1f} %{beside}")
+
+    def evaluation(self, step: int, record: Mapping[str, Any]) -> None:
+        """Records one result of an evaluation during training."""
+        self._write({**self._where("eval", step), **record})
 
     def pause(self) -> None:
-        """The time that follows is not training."""
-        self._watch.pause()
+        """What follows is not training: compilation, evaluation, checkpoints."""
+        self.watch.pause()
 
     def resume(self) -> None:
         """Training goes on."""
-        self._watch.resume()
+        self.watch.resume()
 
     def close(self) -> None:
-        """Closes files and the bar."""
-        if self._bar is not None:
-            self._bar.close()
-        if self._lines is not None:
-            self._lines.close()
-        if self._board is not None:
-            self._board.close()
+        """Closes the writers."""
+        for writer in self.writers:
+            writer.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
+    def _where(self, kind: str, step: int) -> dict[str, Any]:
+        epoch = step / self.run.steps_per_epoch
+        seconds = self.clock() - self.began
+        return {"kind": kind, "step": step, "epoch": epoch, "seconds": seconds}
 
     def _write(self, record: Mapping[str, Any]) -> None:
-        if self._lines is not None:
-            self._lines.write(record)
-        if self._board is not None:
-            prefix = f"{record['kind']}/"
-            for name, value in record.items():
-                if isinstance(value, int | float) and name != "step":
-                    self._board.add_scalar(prefix + name, value, record["step"])
-
-    def _say(self, text: str) -> None:
-        if self._bar is not None:
-            self._bar.write(text)
-        elif self._main:
-            log.info(text)
+        for writer in self.writers:
+            writer.write(record)
 
 
-def _parsed(path: pathlib.Path) -> list[tuple[str, dict[str, Any]]]:
-    if not path.exists():
-        return []
-    found = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+def open_reporter(
+    folder: str | pathlib.Path,
+    run: RunFacts,
+    *,
+    tensorboard: bool = False,
+    clock: Clock = time.perf_counter,
+) -> Reporter:
+    """A reporter into a run's folder; all processes but the first say nothing.
+
+    Args:
+        folder: gets metrics.jsonl, and tensorboard/ if asked for.
+        run: facts of the run.
+        tensorboard: also write TensorBoard's event files.
+        clock: seconds.
+
+    Raises:
+        ValueError: if TensorBoard is asked for and tensorboardX is missing.
+    """
+    if jax.process_index() != 0:
+        return Reporter(run, (), clock=clock)
+    folder = pathlib.Path(folder)
+    board = [TensorBoard(folder / "tensorboard", run)] if tensorboard else []
+    file = MetricsFile(folder / "metrics.jsonl", restored_step=run.restored_step)
+    past = max((record.get("seconds") or 0.0 for record in file.kept), default=0.0)
+    progress = Progress(run, clock=clock)
+    return Reporter(run, (file, *board, progress), past_seconds=past, clock=clock)
+
+
+class TensorBoard:
+    """Numbers of records as curves named "train/loss", "eval/knn/accuracy"."""
+
+    def __init__(self, folder: str | pathlib.Path, run: RunFacts) -> None:
         try:
-            record = json.loads(line)
-        except ValueError:
-            break  # Torn by a kill; nothing whole can follow.
-        found.append((line, record))
-    return found
+            from tensorboardX import SummaryWriter
+        except ModuleNotFoundError as error:
+            raise ValueError(
+                "run.tensorboard = True needs tensorboardX: pip install "
+                "'jax_ssl[tensorboard]', or leave the setting off; metrics.jsonl is "
+                "written in any case."
+            ) from error
+        # Curves drawn beyond the restored step by a killed run are hidden.
+        self.board = SummaryWriter(str(folder), purge_step=run.restored_step + 1)
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Draws one point a number."""
+        group = "/".join(
+            str(record[name]) for name in ("kind", "protocol") if name in record
+        )
+        for name, value in record.items():
+            if isinstance(value, (int, float)) and name != "step":
+                self.board.add_scalar(f"{group}/{name}", value, record["step"])
+        self.board.flush()
+
+    def close(self) -> None:
+        """Ends the event file."""
+        self.board.close()
 
 
-def _bar(step: int, num_steps: int, stream: IO[str]) -> Any:
-    if not stream.isatty():
-        return None
-    from tqdm import tqdm
+class Progress:
+    """A bar on a terminal, and elsewhere one log line an interval."""
 
-    return tqdm(
-        initial=step,
-        total=num_steps,
-        file=stream,
-        unit="step",
-        dynamic_ncols=True,
-        smoothing=0.1,
-    )
+    def __init__(
+        self, run: RunFacts, *, stream: Any = None, clock: Clock = time.perf_counter
+    ) -> None:
+        stream = sys.stderr if stream is None else stream
+        self.run, self.clock, self.start = run, clock, clock()
+        self.bar = None
+        if stream.isatty():
+            self.bar = tqdm(
+                total=run.num_steps,
+                initial=run.restored_step,
+                file=stream,
+                unit="step",
+                dynamic_ncols=True,
+            )
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Shows a record."""
+        text = describe(record)
+        if record["kind"] != "train" or self.bar is None:
+            self._say(f"step {record['step']}/{self.run.num_steps} · {text}", record)
+            return
+        self.bar.set_postfix_str(text, refresh=False)
+        self.bar.update(record["step"] - self.bar.n)
+
+    def close(self) -> None:
+        """Leaves the bar as it stands."""
+        if self.bar is not None:
+            self.bar.close()
+
+    def _say(self, text: str, record: Mapping[str, Any]) -> None:
+        if self.bar is not None:
+            self.bar.write(text, file=self.bar.fp)
+            return
+        done = record["step"] - self.run.restored_step
+        if record["kind"] == "train" and done > 0:
+            left = self.run.num_steps - record["step"]
+            seconds = (self.clock() - self.start) / done * left
+            text += f" · {tqdm.format_interval(seconds)} left"
+        log.info(text)
 
 
-def _board(folder: pathlib.Path, step: int) -> Any:
-    try:
-        from tensorboardX import SummaryWriter
-    except ImportError as error:
-        raise ValueError(
-            "run.tensorboard needs the package tensorboardX: "
-            "pip install 'jax_ssl[tensorboard]', or set it to False."
-        ) from error
-    return SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+def describe(record: Mapping[str, Any]) -> str:
+    """A record in a few words."""
+    if record["kind"] == "eval":
+        score = f" accuracy {record['accuracy']:.4f}" if "accuracy" in record else ""
+        return f"{record.get('protocol', 'evaluation')}{score}"
+    words = [f"epoch {record['epoch']:.2f}"]
+    if "loss" in record:
+        words.append(f"loss {record['loss']:.4g}")
+    if record["images_per_second"] is not None:
+        words.append(f"{record['images_per_second']:,.0f} images/s")
+    if (record["data_wait"] or 0.0) >= 0.01:
+        words.append(f"{record['data_wait']:.0%} waiting for data")
+    if record["mfu"] is not None:
+        words.append(f"{record['mfu']:.1%} of peak")
+    return " · ".join(words)
 
 
-def _hms(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}"
+def peak_memory(devices: Iterable[jax.Device]) -> int | None:
+    """Most bytes that any local device has held at once; None if none of them says."""
+    mine = [d for d in devices if d.process_index == jax.process_index()]
+    stats = [device.memory_stats() or {} for device in mine]
+    peaks = [each["peak_bytes_in_use"] for each in stats if "peak_bytes_in_use" in each]
+    return max(peaks, default=None)
