@@ -104,7 +104,8 @@ def complaint_about_ours(unit, name):
     if inside(name, unit) or name == "__version__":
         return None
     if not any(inside(name, prefix) for prefix in GRANTED[unit]):
-        return f"{unit} (floor {FLOOR[unit]}) may import {', '.join(GRANTED[unit]) or 'nothing'}"
+        granted = ", ".join(GRANTED[unit]) or "nothing"
+        return f"{unit} (floor {FLOOR[unit]}) may import {granted}"
     if name.split(".")[-1] in TABLES and FLOOR[unit] < 6:
         return "only config, plan and bind read the tables"
     return None
