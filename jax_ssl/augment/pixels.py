@@ -42,9 +42,8 @@ def image_of(recipe: str, example: Example, *, colour: Sequence[str] = ()) -> Ar
 
 def unit(image: Array) -> Array:
     """Values in [0, 1] as float32."""
-    if image.dtype == jnp.uint8:
-        return image.astype(jnp.float32) / 255.0
-    return image.astype(jnp.float32)
+    scale = 255.0 if image.dtype == jnp.uint8 else 1.0
+    return jnp.asarray(image, jnp.float32) / scale
 
 
 def whole(recipe: str, example: Example) -> Array:

@@ -55,8 +55,8 @@ def two_crops(
     Defaults are those of SimCLR (arXiv 2002.05709), appendix A: "random crop with
     resize" for area, ratio and mirror; "color distortion" for jitter, its probability
     and grayscale; "Gaussian blur" for probability, taps and sigma. The jitter's order
-    is uniform, after the appendix's torchvision form. For CIFAR appendix B.9 has
-    `strength=0.5` and no blur.
+    is uniform, after the appendix's torchvision form, and the cubic filter that of the
+    released code. For CIFAR appendix B.9 has `strength=0.5` and no blur.
 
     Args:
         size: side of the views.
@@ -238,7 +238,7 @@ def center_crop(
 ) -> ViewFn:
     """The evaluation view: the middle of the image, the same for every key.
 
-    SimCLR (arXiv 2002.05709), appendix B.5, evaluates the central 224 x 224 pixels of
+    SimCLR (arXiv 2002.05709), appendix B.8, tests on the central 224 x 224 pixels of
     images whose shorter side was resized to 256: `size=224, resize=256`.
 
     Args:

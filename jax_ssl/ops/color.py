@@ -23,6 +23,18 @@ def luma(image: Array) -> Array:
     return LUMA[0] * r + LUMA[1] * g + LUMA[2] * b
 
 
+def mean_luma(image: Array) -> Array:
+    """The mean luma of an image [H, W, 3], [].
+
+    Summed in whole numbers (of 2⁻¹⁴ at 224 x 224, finer in smaller images), so that the
+    result depends neither on the order of the sum nor, by it, on the device count.
+    """
+    num_pixels = image.shape[-3] * image.shape[-2]
+    unit = 2.0 ** -(30 - num_pixels.bit_length())
+    whole = jnp.round(luma(image) / unit).astype(jnp.int32)
+    return whole.sum().astype(jnp.float32) * (unit / num_pixels)
+
+
 def grayscale(image: Array) -> Array:
     """The luma in all three channels: [..., 3] -> [..., 3]."""
     gray = luma(image)
@@ -47,8 +59,7 @@ def blend(
     Returns:
         [H, W, 3] in [0, 1].
     """
-    level = luma(image)
-    rest = gray * level + (mean * level.mean() + offset)
+    rest = gray * luma(image) + (mean * mean_luma(image) + offset)
     return jnp.clip(scale * image + rest[..., None], 0.0, 1.0)
 
 
