@@ -10,6 +10,7 @@ import numpy as np
 from jax_ssl.bind import bind
 from jax_ssl.config import Experiment, Online
 from jax_ssl.core.types import Variables
+from jax_ssl.data.corrupt import Reader
 from jax_ssl.data.order import permutation
 from jax_ssl.data.source import Source, subset
 from jax_ssl.evaluate.features import FeatureSet, extract, pixels
@@ -155,6 +156,10 @@ class Judge:
 
 
 def sample(source: Source, count: int) -> dict[str, np.ndarray]:
-    """The same few examples of a source every time, spread over it."""
+    """The same few examples of a source every time, spread over it.
+
+    A corrupt one is replaced by the next good one.
+    """
     rows = np.linspace(0, len(source) - 1, min(count, len(source))).astype(np.int64)
-    return source[np.unique(rows)]
+    reader = Reader(source, max_corrupt=1.0)
+    return reader.read(np.arange(len(source)), np.unique(rows))

@@ -140,7 +140,7 @@ def _neighbors(
     bank_source = _some(judge.train, 20_000)
     bank = judge.features(variables, bank_source)
     same = judge.test is None  # Then the queries are in the bank themselves.
-    rows = np.linspace(0, len(asked) - 1, ASKED).astype(np.int64)
+    rows = np.linspace(0, len(features.rows) - 1, ASKED).astype(np.int64)
     unit = l2_normalize(features.features)[rows]
     k = min(SHOWN + same, len(bank.rows))
     scores, found = (np.asarray(x) for x in top_k(unit, l2_normalize(bank.features), k))

@@ -1,9 +1,12 @@
 """`jax-ssl train`: from a config page to a judged representation."""
 
 import argparse
+import contextlib
 import logging
 import pathlib
 import time
+from collections.abc import Callable
+from typing import Any
 
 import jax
 
@@ -19,11 +22,13 @@ from jax_ssl.commands.opening import (
     make_feed,
 )
 from jax_ssl.commands.report import write_page
-from jax_ssl.config import MAY_CHANGE, build, load_page, override, resolved
+from jax_ssl.config import MAY_CHANGE, Experiment, build, load_page, override, resolved
 from jax_ssl.core.trees import count
 from jax_ssl.evaluate.table import format_table
+from jax_ssl.train.feeds import Feed
+from jax_ssl.train.flops import jaxpr_flops
 from jax_ssl.train.loop import Outcome, fit, program
-from jax_ssl.train.report import RunRecorder
+from jax_ssl.train.report import RunFacts, open_reporter
 
 log = logging.getLogger(__name__)
 
@@ -39,10 +44,10 @@ def train(options: argparse.Namespace) -> int:
     config = resolved(page)
     workdir = pathlib.Path(options.workdir)
     experiment = build(config)
-    for line in check_config(workdir, config, may_change=MAY_CHANGE):
-        log.info("config changed: %s", line)
     feed = make_feed(experiment)
     made = program(experiment.method, experiment.tx, feed, experiment.mesh)
+    for line in check_config(workdir, config, may_change=MAY_CHANGE):
+        log.info("config changed: %s", line)
     judge = Judge(experiment, made)
     plan = experiment.plan
     log.info(
@@ -61,17 +66,21 @@ def train(options: argparse.Namespace) -> int:
     with open_checkpoints(
         workdir / CHECKPOINTS, keep=experiment.run.keep_checkpoints
     ) as checkpoints:
-        start = checkpoints.latest_step() or 0
-        with RunRecorder(
-            workdir,
-            step=start,
+        facts = RunFacts(
             num_steps=plan.num_steps,
             steps_per_epoch=experiment.steps_per_epoch,
             batch_size=experiment.feeding.batch_size,
-            learning_rate=experiment.learning_rate,
-            extra=lambda: {"corrupt_images": n} if (n := feed.corrupt()) else {},
-            tensorboard=experiment.run.tensorboard,
-        ) as recorder:
+            devices=list(experiment.mesh.devices.flat),
+            restored_step=checkpoints.latest_step() or 0,
+            extra=_extra(experiment, feed),
+        )
+        with contextlib.closing(
+            open_reporter(workdir, facts, tensorboard=experiment.run.tensorboard)
+        ) as reporter:
+
+            def on_trace(traced: Any, steps: int) -> None:
+                reporter.flops = jaxpr_flops(traced.jaxpr) / steps
+
             outcome = fit(
                 experiment.method,
                 experiment.tx,
@@ -79,10 +88,10 @@ def train(options: argparse.Namespace) -> int:
                 mesh=experiment.mesh,
                 seed=experiment.run.seed,
                 plan=plan,
-                recorder=recorder,
+                recorder=reporter,
                 checkpoints=checkpoints,
                 evaluations=evaluations,
-                on_compile=recorder.compiled,
+                on_trace=on_trace,
                 made=made,
             )
     if outcome.interrupted is not None:
@@ -96,6 +105,19 @@ def train(options: argparse.Namespace) -> int:
     _conclude(workdir, judge, outcome, skipped)
     log.info("done in %.0f s", time.perf_counter() - begun)
     return 0
+
+
+def _extra(experiment: Experiment, feed: Feed) -> Callable[[int], dict[str, float]]:
+    """What a train record says beside the loop's metrics."""
+
+    def extra(step: int) -> dict[str, float]:
+        # The rate that the last step used; schedules count completed steps.
+        rate = float(experiment.learning_rate(step - 1))
+        corrupt = feed.corrupt()
+        found = {"corrupt_images": corrupt} if corrupt else {}
+        return {"learning_rate": rate, **found}
+
+    return extra
 
 
 def _conclude(

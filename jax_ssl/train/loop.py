@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 
 from jax_ssl.checkpoint.manager import Checkpoints
 from jax_ssl.core.method import Method
+from jax_ssl.core.paths import leaf_names
 from jax_ssl.core.state import TrainState
 from jax_ssl.core.types import Array, Metrics, PyTree, Variables
 from jax_ssl.parallel.mesh import check_batch_size, replicated, row_sharding
@@ -175,6 +176,11 @@ def program(
         shapes = jax.eval_shape(start, key)
         placed = shardings(shapes, mesh)
         names = suspects(method, shapes, batch)
+        # What cannot work is found here, before minutes of compilation.
+        after, _ = jax.eval_shape(
+            lambda train, batch: train_step(method, tx, train, batch), shapes, batch
+        )
+        _check_closed(shapes, after)
     abstract = jax.tree.map(
         lambda leaf, where: jax.ShapeDtypeStruct(
             leaf.shape, leaf.dtype, sharding=where
@@ -201,7 +207,7 @@ def fit(
     recorder: Recorder,
     checkpoints: Checkpoints | None = None,
     evaluations: Sequence[Evaluation] = (),
-    on_compile: Callable[[Any, int], None] | None = None,
+    on_trace: Callable[[Any, int], None] | None = None,
     made: Program | None = None,
 ) -> Outcome:
     """Trains from the last checkpoint, or from the start, to `plan.num_steps`.
@@ -219,7 +225,7 @@ def fit(
         recorder: where metrics go.
         checkpoints: where states go; None keeps nothing.
         evaluations: on the exported encoder, during training.
-        on_compile: called with each compiled call and its number of steps.
+        on_trace: called with each traced call (`jax.stages.Traced`) and its steps.
         made: the result of `program` for these arguments, if the caller has it.
 
     Returns:
@@ -249,9 +255,10 @@ def fit(
             for (_, k), payload in zip(calls, pieces, strict=True):
                 if k not in compiled:
                     recorder.pause()
-                    compiled[k] = made.call.lower(train, feed.data, payload).compile()
-                    if on_compile is not None:
-                        on_compile(compiled[k], k)
+                    traced = made.call.trace(train, feed.data, payload)
+                    if on_trace is not None:
+                        on_trace(traced, k)
+                    compiled[k] = traced.lower().compile()
                     recorder.resume()
                 train, metrics = compiled[k](train, feed.data, payload)
                 step += k
@@ -285,6 +292,30 @@ def fit(
             checkpoints.wait()
     ended_early = interrupt.name if step < plan.num_steps else None
     return Outcome(train, step, ended_early, interrupt.code if ended_early else 0)
+
+
+def _check_closed(before: TrainState, after: TrainState) -> None:
+    """Refuses a method whose step changes the shape of its own state.
+
+    Raises:
+        ValueError: naming the leaves that differ.
+    """
+    old, new = (
+        {
+            name: (leaf.shape, leaf.dtype)
+            for name, leaf in zip(names, leaves, strict=True)
+        }
+        for names, leaves in (
+            (leaf_names(tree), jax.tree.leaves(tree)) for tree in (before, after)
+        )
+    )
+    changed = sorted(n for n in old.keys() | new.keys() if old.get(n) != new.get(n))
+    if changed:
+        raise ValueError(
+            "a step must return a state of the structure, shapes and dtypes it was "
+            "given; it changes "
+            + ", ".join(f"{n} ({old.get(n)} → {new.get(n)})" for n in changed[:5])
+        )
 
 
 def _first_state(

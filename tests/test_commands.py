@@ -1,0 +1,190 @@
+"""The commands as a user types them, on data of a few dozen images."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jax_ssl.checkpoint.export import load_encoder
+from jax_ssl.cli import main
+
+DIGITS = str(pathlib.Path(__file__).parent.parent / "configs" / "simclr_digits.py")
+CIFAR = str(pathlib.Path(__file__).parent.parent / "configs" / "simclr_cifar10.py")
+TINY = {
+    "encoder.widths": "(4,)",
+    "method.hidden_dim": "8",
+    "method.output_dim": "4",
+    "data.batch_size": "64",
+    "optimizer.learning_rate": "0.01",
+    "run.num_epochs": "None",
+    "run.num_steps": "4",
+    "run.checkpoint_every_epochs": "None",
+    "run.log_every_steps": "2",
+    "evals.online": "{'every_epochs': 0.1, 'k': 5}",
+    "evals.linear": "{'epochs': 2}",
+    "evals.few_label": "{'draws': 3}",
+}
+
+
+def arguments(command, workdir, changes=(), page=DIGITS):
+    settings = {**TINY, **dict(changes)}
+    config = [f"--config={page}"] if command == "train" else []
+    overrides = settings if command == "train" else dict(changes)
+    return [
+        command,
+        f"--workdir={workdir}",
+        *config,
+        *(f"--config.{key}={value}" for key, value in overrides.items()),
+    ]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished run on digits."""
+    workdir = tmp_path_factory.mktemp("digits")
+    assert main(arguments("train", workdir)) == 0
+    return workdir
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+def test_run_folder_holds_what_the_readme_says(run):
+    config = read(run / "config.json")
+    assert config["method"]["head_layers"] == 2  # A default, filled in.
+    lines = [json.loads(s) for s in (run / "metrics.jsonl").read_text().splitlines()]
+    train = [line for line in lines if line["kind"] == "train"]
+    assert [line["step"] for line in train] == [2, 4]
+    for name in ("loss", "learning_rate", "images_per_second", "ms_per_step"):
+        assert train[-1][name] > 0
+    assert 0 <= train[-1]["data_wait"] <= 1
+    assert {"mfu", "peak_memory_bytes"} <= set(train[-1])
+    online = [line for line in lines if line["kind"] == "eval"]
+    assert online
+    assert {"accuracy", "untrained", "pixels"} <= set(online[0])
+    assert (run / "checkpoints" / "4").is_dir()
+    page = (run / "report" / "index.html").read_text()
+    assert "<img" in page
+    assert list((run / "report").glob("*.png"))
+
+
+def test_results_have_every_protocol_beside_both_controls(run):
+    results = read(run / "results.json")
+    protocols = [e["protocol"] for e in results["evaluations"]]
+    assert protocols == ["few_label", "few_label", "few_label", "knn", "knn", "linear"]
+    for evaluation in results["evaluations"]:
+        kinds = [row["features"] for row in evaluation["rows"]]
+        assert kinds == ["trained", "untrained", "pixels"]
+        assert evaluation["split"] == "test"
+        assert evaluation["step"] == 4
+    assert results["environment"]["versions"]["jax"]
+
+
+def test_a_finished_run_is_only_judged_again(run, capsys):
+    before = (run / "metrics.jsonl").read_text()
+    assert main(arguments("train", run)) == 0
+    assert (run / "metrics.jsonl").read_text() == before
+    assert "raw pixels" in capsys.readouterr().out
+
+
+def test_a_changed_config_is_refused_with_its_keys(run, capsys):
+    changes = {"method.temperature": "0.7", "run.seed": "5"}
+    assert main(arguments("train", run, changes)) == 2
+    said = capsys.readouterr().err
+    assert "method.temperature: 0.2 → 0.7" in said
+    assert "run.seed: 0 → 5" in said
+
+
+def test_evaluate_takes_other_protocols(run, tmp_path, capsys):
+    changes = {"evals.knn": "{'k': 3}", "evals.linear": "None"}
+    assert main(arguments("evaluate", run, changes)) == 0
+    said = capsys.readouterr().out
+    assert "3-NN" in said
+    assert "skipped linear: not asked for" in said
+
+
+def test_evaluate_refuses_to_change_the_method(run, capsys):
+    assert main(arguments("evaluate", run, {"method.temperature": "1.0"})) == 2
+    assert "the run in" in capsys.readouterr().err
+
+
+def test_export_writes_a_file_that_says_how_to_feed_it(run, tmp_path):
+    path = tmp_path / "encoder.npz"
+    assert main(["export", f"--workdir={run}", f"--output={path}"]) == 0
+    variables, card = load_encoder(path)
+    assert card["encoder"]["name"] == "convnet"
+    assert card["input"]["size"] == 8
+    assert card["step"] == 4
+    assert set(variables) == {"params", "batch_stats"}
+
+
+def test_report_can_be_written_again(run, capsys):
+    assert main(["report", f"--workdir={run}"]) == 0
+    assert capsys.readouterr().out.strip().endswith("index.html")
+
+
+def test_a_folder_of_images_without_labels_trains_and_says_what_it_skipped(
+    tmp_path, capsys, rng
+):
+    images = tmp_path / "images" / "nested"
+    images.mkdir(parents=True)
+    for i in range(40):
+        pixels = rng.integers(0, 255, (20 + i, 30, 3), np.uint8)
+        Image.fromarray(pixels).save(images / f"{i}.jpg")
+    (images / "broken.jpg").write_bytes(b"not an image")
+    changes = {
+        "data": f"{{'name': 'folder', 'path': '{tmp_path / 'images'}', 'canvas': 16, "
+        "'batch_size': 16}",
+        "views": "{'name': 'two_crops', 'size': 8}",
+        "evals.view": "{'name': 'center_crop', 'size': 8}",
+        "evals.test": "None",
+    }
+    settings = {**TINY, **changes}
+    del settings["data.batch_size"]
+    words = [f"--config.{key}={value}" for key, value in settings.items()]
+    workdir = tmp_path / "run"
+    assert main(["train", f"--config={DIGITS}", f"--workdir={workdir}", *words]) == 0
+    said = capsys.readouterr().out
+    for protocol in ("few-label", "knn", "linear"):
+        assert f"skipped {protocol}: there is no test part" in said
+    skipped = {
+        s["protocol"]: s["reason"] for s in read(workdir / "results.json")["skipped"]
+    }
+    assert "has no labels" in skipped["online knn"]
+    last = json.loads((workdir / "metrics.jsonl").read_text().splitlines()[-1])
+    assert last["corrupt_images"] == 1
+    assert "no labels" in (workdir / "report" / "index.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"method.tempratur": "1"}, "did you mean 'temperature'"),
+        ({"data.batch_size": "60"}, "56 and 64"),
+        ({"evals.knn": "{'kk': 3}"}, "has no setting 'kk'"),
+        ({"evals.online": "{'every': 3}"}, "did you mean 'every_epochs'"),
+        ({"encoder.groups": "7"}, "groups = 7"),
+    ],
+)
+def test_bad_settings_end_with_status_2_and_no_folder(
+    tmp_path, capsys, changes, message
+):
+    workdir = tmp_path / "run"
+    assert main(arguments("train", workdir, changes)) == 2
+    assert message in capsys.readouterr().err
+    assert not workdir.exists()
+
+
+def test_commands_without_a_run_say_so(tmp_path, capsys):
+    for command in ("evaluate", "report", "export"):
+        assert main([command, f"--workdir={tmp_path}"]) == 2
+        assert "holds no run" in capsys.readouterr().err
+
+
+def test_missing_data_is_said_with_its_remedy(tmp_path, capsys):
+    words = [f"--config.data.data_dir={tmp_path}", f"--workdir={tmp_path / 'run'}"]
+    assert main(["train", f"--config={CIFAR}", *words]) == 2
+    assert "cifar10" in capsys.readouterr().err
