@@ -130,7 +130,7 @@ def check_config(
 
 def _flat(value: Any, name: str = "") -> dict[str, Any]:
     # An empty section is a value of its own, so that its coming and going shows.
-    if not isinstance(value, Mapping) or not value:
+    if not isinstance(value, Mapping) or (name and not value):
         return {name: value}
     flat: dict[str, Any] = {}
     for key, item in value.items():
