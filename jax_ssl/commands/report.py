@@ -76,12 +76,6 @@ def write_page(
         parts["neighbors"] = _neighbors(judge, variables, some, features)
     results = _json(workdir / RESULTS) or {}
     metrics = _lines(workdir / METRICS)
-    skipped = max((line.get("corrupt_images", 0) for line in metrics), default=0)
-    warnings = (
-        [f"{skipped:g} corrupt images were skipped; the log names them."]
-        if skipped
-        else []
-    )
     where = dict(results.get("environment") or environment())
     seconds = [line["seconds"] for line in metrics if line.get("seconds") is not None]
     if seconds:
@@ -93,7 +87,6 @@ def write_page(
         results=results,
         label_names=names,
         environment=where,
-        warnings=warnings,
         absent=absent,
         **parts,
     )

@@ -73,15 +73,19 @@ def evaluation_details(evaluations: Sequence[Mapping[str, Any]]) -> str:
 
 
 def control_accuracies(
-    evaluations: Sequence[Mapping[str, Any]], protocol: str
+    records: Sequence[Mapping[str, Any]], protocol: str
 ) -> dict[str, float]:
-    """Accuracies of the controls in the latest evaluation by `protocol`, by name."""
-    same = [e for e in evaluations if e.get("protocol") == protocol]
-    rows = same[-1]["rows"] if same else []
+    """Accuracies of the controls by name, from the last record by `protocol`.
+
+    They are those of the same images as the curve's, which the final evaluation's,
+    on the test part, are not.
+    """
+    same = [record for record in records if record.get("protocol") == protocol]
+    last = same[-1] if same else {}
     return {
-        _kind_name(row["features"]).lower(): float(row["accuracy"])
-        for row in rows
-        if row["features"] in CONTROLS and is_number(row.get("accuracy"))
+        _kind_name(kind).lower(): float(last[kind])
+        for kind in CONTROLS
+        if is_number(last.get(kind))
     }
 
 

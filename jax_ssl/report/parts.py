@@ -106,8 +106,8 @@ def _accuracy_curves(inputs: ReportInputs) -> Picture | None:
     if not by_protocol:
         return None
     first = "knn" if "knn" in by_protocol else next(iter(by_protocol))
-    evaluations = inputs.results.get("evaluations") or ()
-    controls = accuracy.control_accuracies(evaluations, first)
+    records = series.of_kind(inputs.metrics, "eval")
+    controls = accuracy.control_accuracies(records, first)
     named = {accuracy.protocol_name(p): found for p, found in by_protocol.items()}
     return _themed(
         "accuracy",

@@ -18,7 +18,7 @@ from jax_ssl.report.quantities import (
 def key_figures(inputs: ReportInputs) -> list[tuple[str, str, str]]:
     """(name, value, small print) of each card; only the accuracy is always there."""
     train = series.of_kind(inputs.metrics, "train")
-    cards = [_best_knn(inputs)]
+    cards = [_knn(inputs)]
     if steps := series.numbers(train, "step"):
         epochs = series.numbers(train, "epoch")
         cards.append(("Steps", number(max(steps)), _epochs(max(epochs, default=None))))
@@ -68,24 +68,25 @@ def skipped(inputs: ReportInputs) -> list[str]:
     ]
 
 
-def _best_knn(inputs: ReportInputs) -> tuple[str, str, str]:
-    found = [
-        (float(record["accuracy"]), _moment(record))
-        for record in series.of_kind(inputs.metrics, "eval")
-        if record.get("protocol") == "knn" and is_number(record.get("accuracy"))
-    ]
-    for evaluation in inputs.results.get("evaluations") or ():
-        found += [
-            (float(row["accuracy"]), _moment({"step": evaluation.get("step")}))
-            for row in evaluation["rows"]
-            if evaluation.get("protocol") == "knn"
-            and row["features"] == "trained"
-            and is_number(row.get("accuracy"))
-        ]
-    if not found:
-        return ("Best k-NN accuracy", DASH, "not evaluated")
-    best, moment = max(found, key=lambda entry: entry[0])
-    return ("Best k-NN accuracy", percent(best), moment)
+def _knn(inputs: ReportInputs) -> tuple[str, str, str]:
+    """The last k-NN accuracy: of the final evaluation, else of training so far.
+
+    Never the best of several, which would choose by looking at the test part.
+    """
+    title = "k-NN accuracy"
+    for evaluation in reversed(inputs.results.get("evaluations") or ()):
+        for row in evaluation["rows"]:
+            known = row["features"] == "trained" and is_number(row.get("accuracy"))
+            if evaluation.get("protocol") == "knn" and known:
+                k = (evaluation.get("settings") or {}).get("k")
+                where = str(evaluation.get("split", "test"))
+                said = f"{where}, k = {k}" if k is not None else where
+                return title, percent(float(row["accuracy"])), said
+    for record in reversed(series.of_kind(inputs.metrics, "eval")):
+        if record.get("protocol") == "knn" and is_number(record.get("accuracy")):
+            said = ", ".join(filter(None, (record.get("split"), _moment(record))))
+            return title, percent(float(record["accuracy"])), said
+    return title, DASH, "not evaluated"
 
 
 def _epochs(count: float | None) -> str:
