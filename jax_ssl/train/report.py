@@ -1,6 +1,7 @@
 """What a run says of itself: records, curves, a progress line, its own speed."""
 
 import logging
+import math
 import pathlib
 import sys
 import time
@@ -214,12 +215,13 @@ class TensorBoard:
         self.board = SummaryWriter(str(folder), purge_step=run.restored_step + 1)
 
     def write(self, record: Mapping[str, Any]) -> None:
-        """Draws one point a number."""
+        """Draws one point a finite number."""
         group = "/".join(
             str(record[name]) for name in ("kind", "protocol") if name in record
         )
         for name, value in record.items():
-            if isinstance(value, (int, float)) and name != "step":
+            number = isinstance(value, (int, float)) and math.isfinite(value)
+            if number and name != "step":
                 self.board.add_scalar(f"{group}/{name}", value, record["step"])
         self.board.flush()
 

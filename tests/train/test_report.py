@@ -1,0 +1,267 @@
+import io
+import logging
+import math
+import sys
+from types import SimpleNamespace
+
+import jax
+import pytest
+
+from jax_ssl.train.metrics import read_metrics
+from jax_ssl.train.report import (
+    Progress,
+    Reporter,
+    RunFacts,
+    TensorBoard,
+    describe,
+    open_reporter,
+    peak_memory,
+)
+
+
+class Clock:
+    """A clock that the test sets."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+    def wait(self, seconds):
+        self.now += seconds
+
+
+class Kept:
+    """A writer that keeps its records."""
+
+    def __init__(self):
+        self.records, self.closed = [], False
+
+    def write(self, record):
+        self.records.append(dict(record))
+
+    def close(self):
+        self.closed = True
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def chip(kind="TPU v5 lite", process=0, **stats):
+    return SimpleNamespace(
+        device_kind=kind, process_index=process, memory_stats=lambda: stats or None
+    )
+
+
+def facts(**changes):
+    settings = {
+        "num_steps": 100,
+        "steps_per_epoch": 10,
+        "batch_size": 64,
+        "devices": [chip()] * 2,
+    }
+    return RunFacts(**{**settings, **changes})
+
+
+def started(**changes):
+    clock, kept = Clock(), Kept()
+    reporter = Reporter(facts(**changes), [kept], clock=clock)
+    return reporter, clock, kept.records
+
+
+def test_a_train_record_has_every_entry_of_the_schema():
+    reporter, clock, records = started(extra=lambda step: {"learning_rate": step / 100})
+    reporter.flops = 197e12  # Half a second at full speed, on two chips.
+    reporter.resume()
+    clock.wait(8)
+    reporter.train(5, {"loss": 1.5, "entropy": 0.5}, waited=2.0)
+    assert records == [
+        {
+            "kind": "train",
+            "step": 5,
+            "epoch": 0.5,
+            "seconds": 8.0,
+            "images_per_second": 5 * 64 / 8,
+            "ms_per_step": 1600.0,
+            "data_wait": 0.25,
+            "peak_memory_bytes": None,
+            "mfu": pytest.approx(0.5 / 1.6),
+            "loss": 1.5,
+            "entropy": 0.5,
+            "learning_rate": 0.05,
+        }
+    ]
+
+
+def test_pauses_count_in_seconds_but_not_in_speed():
+    reporter, clock, records = started()
+    clock.wait(50)  # Compilation, before the first resume.
+    reporter.resume()
+    clock.wait(4)
+    reporter.pause()
+    reporter.pause()
+    clock.wait(30)
+    reporter.resume()
+    reporter.resume()
+    clock.wait(6)
+    reporter.train(10, {}, 0.0)
+    reporter.pause()
+    clock.wait(7)
+    reporter.evaluation(10, {"protocol": "knn", "accuracy": 0.5})
+    reporter.resume()
+    clock.wait(5)
+    reporter.train(15, {}, 0.0)
+    assert [r.get("ms_per_step") for r in records] == [1000.0, None, 1000.0]
+    assert [r["seconds"] for r in records] == [90.0, 97.0, 102.0]
+    assert records[1] == {
+        "kind": "eval",
+        "step": 10,
+        "epoch": 1.0,
+        "seconds": 97.0,
+        "protocol": "knn",
+        "accuracy": 0.5,
+    }
+
+
+def test_what_cannot_be_measured_is_none():
+    reporter, clock, records = started(devices=[chip("cpu")])
+    reporter.flops = 1e12
+    reporter.resume()
+    reporter.train(5, {}, 0.0)  # No time has passed.
+    clock.wait(1)
+    reporter.train(6, {}, 0.0)
+    assert records[0]["images_per_second"] is None
+    assert records[0]["ms_per_step"] is None
+    assert records[0]["data_wait"] is None
+    assert records[1]["images_per_second"] == 64
+    assert [r["mfu"] for r in records] == [None, None]
+
+
+def test_flops_come_from_the_compiled_call_unless_given():
+    compiled = SimpleNamespace(cost_analysis=lambda: {"flops": 5.0})
+    reporter, _, _ = started()
+    reporter.compiled(compiled, 4)
+    assert reporter.flops == 10.0
+    reporter.flops = 7.0
+    reporter.compiled(compiled, 1)
+    assert reporter.flops == 7.0
+
+
+def test_peak_memory_is_the_most_of_any_local_device():
+    full = chip(peak_bytes_in_use=9)
+    assert peak_memory([chip(peak_bytes_in_use=5), full]) == 9
+    assert peak_memory([full, chip(process=1, peak_bytes_in_use=99)]) == 9
+    assert peak_memory([chip(bytes_in_use=5)]) is None
+    assert peak_memory(jax.devices("cpu")) is None
+
+
+def test_a_resumed_run_goes_on_in_steps_and_seconds(tmp_path):
+    def start(restored):
+        clock = Clock()
+        run = facts(restored_step=restored)
+        reporter = open_reporter(tmp_path, run, clock=clock)
+        reporter.resume()
+        return reporter, clock
+
+    reporter, clock = start(0)
+    for step in (10, 20, 30):
+        clock.wait(10)
+        reporter.train(step, {"loss": 1.0}, 0.0)
+    reporter.close()
+    reporter, clock = start(20)
+    clock.wait(5)
+    reporter.train(30, {"loss": 2.0}, 0.0)
+    reporter.close()
+    records = read_metrics(tmp_path / "metrics.jsonl")
+    assert [r["step"] for r in records] == [10, 20, 30]
+    assert [r["seconds"] for r in records] == [10.0, 20.0, 25.0]
+    assert records[-1]["loss"] == 2.0
+    assert records[-1]["ms_per_step"] == 500.0
+
+
+def test_only_the_first_process_writes(tmp_path, monkeypatch):
+    monkeypatch.setattr(jax, "process_index", lambda: 1)
+    reporter = open_reporter(tmp_path, facts(), tensorboard=True)
+    reporter.resume()
+    reporter.train(10, {}, 0.0)
+    reporter.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_closing_closes_every_writer():
+    one, two = Kept(), Kept()
+    Reporter(facts(), [one, two]).close()
+    assert one.closed
+    assert two.closed
+
+
+def test_tensorboard_draws_finite_numbers(tmp_path):
+    pytest.importorskip("tensorboardX")
+    board = TensorBoard(tmp_path, facts(restored_step=5))
+    drawn = []
+    board.board.add_scalar = lambda *point: drawn.append(point)
+    board.write({"kind": "train", "step": 10, "loss": 1.5, "mfu": None, "x": math.inf})
+    board.write({"kind": "eval", "step": 10, "protocol": "knn", "accuracy": 0.5})
+    board.close()
+    assert drawn == [("train/loss", 1.5, 10), ("eval/knn/accuracy", 0.5, 10)]
+    assert any("tfevents" in path.name for path in tmp_path.iterdir())
+
+
+def test_tensorboard_that_is_missing_names_its_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    with pytest.raises(ValueError, match=r"jax_ssl\[tensorboard\]"):
+        open_reporter(tmp_path, facts(), tensorboard=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+RECORD = {
+    "kind": "train",
+    "step": 25,
+    "epoch": 2.5,
+    "loss": 1.23456,
+    "images_per_second": 12345.6,
+    "data_wait": 0.25,
+    "mfu": 0.456,
+}
+
+
+def test_a_record_in_a_few_words():
+    assert describe(RECORD) == (
+        "epoch 2.50 · loss 1.235 · 12,346 images/s · 25% waiting for data · "
+        "45.6% of peak"
+    )
+    bare = {**RECORD, "images_per_second": None, "data_wait": None, "mfu": None}
+    assert describe(bare) == "epoch 2.50 · loss 1.235"
+    assert describe({"kind": "eval", "protocol": "knn", "accuracy": 0.5}) == (
+        "knn accuracy 0.5000"
+    )
+
+
+def test_without_a_terminal_there_is_one_line_an_interval_with_the_time_left(caplog):
+    clock, stream = Clock(), io.StringIO()
+    caplog.set_level(logging.INFO, logger="jax_ssl.train.report")
+    progress = Progress(facts(restored_step=5), stream=stream, clock=clock)
+    clock.wait(40)  # Twenty steps in forty seconds; seventy-five are left.
+    progress.write(RECORD)
+    progress.write({"kind": "eval", "step": 25, "protocol": "knn", "accuracy": 0.5})
+    progress.close()
+    first, second = caplog.messages
+    assert first == f"step 25/100 · {describe(RECORD)} · 02:30 left"
+    assert second == "step 25/100 · knn accuracy 0.5000"
+    assert stream.getvalue() == ""
+
+
+def test_on_a_terminal_there_is_a_bar(caplog):
+    caplog.set_level(logging.INFO, logger="jax_ssl.train.report")
+    stream = Terminal()
+    progress = Progress(facts(restored_step=5), stream=stream)
+    progress.write(RECORD)
+    progress.write({"kind": "eval", "step": 25, "protocol": "knn", "accuracy": 0.5})
+    progress.close()
+    text = stream.getvalue()
+    assert "25/100" in text
+    assert "step 25/100 · knn accuracy 0.5000" in text
+    assert caplog.messages == []
