@@ -22,7 +22,7 @@ setup(
         "jax>=0.10.2",
         "flax>=0.12.0",
         "optax>=0.2.5",
-        "orbax-checkpoint>=0.11.30",
+        "orbax-checkpoint>=0.12.8",
         "tensorflow-datasets>=4.9.9",
         "importlib_resources",  # tensorflow-datasets 4.9.10 imports it undeclared.
         "ml-collections>=1.0.0",

@@ -25,9 +25,9 @@ for flag, value in (
         flags = f"{os.environ.get('XLA_FLAGS', '')} {flag}={value}"
         os.environ["XLA_FLAGS"] = flags.strip()
 
-import jax
-import numpy as np
-import pytest
+import jax  # noqa: E402 - the environment above must come first
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
 
 jax.config.update("jax_default_matmul_precision", "highest")
 jax.config.update("jax_threefry_partitionable", True)

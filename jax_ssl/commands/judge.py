@@ -133,7 +133,7 @@ class Judge:
         }
         reasons = {name: "not asked for" for name, s in protocols.items() if s is None}
         asked = {name: s for name, s in protocols.items() if s is not None}
-        why = None
+        why = ""
         if self.test is None:
             why = "there is no test part (config.evals.test is None)"
         elif "label" not in self.train.spec:
@@ -141,7 +141,7 @@ class Judge:
         elif "label" not in self.test.spec:
             why = f"{self.test.name} has no labels"
         skipped = [{"protocol": k, "reason": v} for k, v in reasons.items()]
-        if why is not None or self.test is None:
+        if why or self.test is None:
             skipped += [{"protocol": name, "reason": why} for name in asked]
             return {"evaluations": [], "skipped": skipped}, None
         trained = (

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jax_ssl.checkpoint.manager import open_checkpoints
@@ -21,13 +22,14 @@ from jax_ssl.commands.opening import (
     restored,
 )
 from jax_ssl.config import Experiment
-from jax_ssl.core.types import Variables
+from jax_ssl.core.types import Array, Variables
 from jax_ssl.data.source import Source, subset
 from jax_ssl.evaluate.features import FeatureSet, pixels
 from jax_ssl.ops.neighbors import top_k
 from jax_ssl.ops.normalize import l2_normalize
 from jax_ssl.parallel.rows import map_examples
 from jax_ssl.report import Neighbors, ReportInputs, write_report
+from jax_ssl.train.metrics import read_metrics
 
 VIEWED = 8  # Images in the grid of views.
 ASKED, SHOWN = 8, 8  # Test images, and neighbours of each.
@@ -71,11 +73,11 @@ def write_page(
         test = judge.test if judge.test is not None else judge.train
         some = _some(test, MAPPED)
         features = judge.features(variables, some)
-        parts["features"] = np.asarray(l2_normalize(features.features))
+        parts["features"] = np.asarray(_unit(features.features))
         parts["labels"] = features.labels
         parts["neighbors"] = _neighbors(judge, variables, some, features)
     results = _json(workdir / RESULTS) or {}
-    metrics = _lines(workdir / METRICS)
+    metrics = read_metrics(workdir / METRICS)
     where = dict(results.get("environment") or environment())
     seconds = [line["seconds"] for line in metrics if line.get("seconds") is not None]
     if seconds:
@@ -134,19 +136,22 @@ def _neighbors(
     bank = judge.features(variables, bank_source)
     same = judge.test is None  # Then the queries are in the bank themselves.
     rows = np.linspace(0, len(features.rows) - 1, ASKED).astype(np.int64)
-    unit = l2_normalize(features.features)[rows]
     k = min(SHOWN + same, len(bank.rows))
-    scores, found = (np.asarray(x) for x in top_k(unit, l2_normalize(bank.features), k))
+    unit = _unit(features.features)[rows]
+    scores, found = (np.asarray(x) for x in top_k(unit, _unit(bank.features), k))
     scores, found = scores[:, int(same) :], found[:, int(same) :]
     shown = images(subset(bank_source, bank.rows[found.ravel()]), judge.experiment)
-    labelled = features.labels is not None and bank.labels is not None
     return Neighbors(
         queries=images(subset(asked, features.rows[rows]), judge.experiment),
         images=shown.reshape(*found.shape, *shown.shape[1:]),
         similarities=scores,
-        query_labels=features.labels[rows] if labelled else None,
-        labels=bank.labels[found] if labelled else None,
+        query_labels=None if features.labels is None else features.labels[rows],
+        labels=None if bank.labels is None else bank.labels[found],
     )
+
+
+def _unit(features: np.ndarray) -> Array:
+    return l2_normalize(jnp.asarray(features))
 
 
 def _some(source: Source, count: int) -> Source:
@@ -158,15 +163,3 @@ def _some(source: Source, count: int) -> Source:
 
 def _json(path: pathlib.Path) -> dict[str, Any] | None:
     return json.loads(path.read_text()) if path.is_file() else None
-
-
-def _lines(path: pathlib.Path) -> list[dict[str, Any]]:
-    """Records of metrics.jsonl; a last line torn by a kill is left out."""
-    found: list[dict[str, Any]] = []
-    if path.is_file():
-        for line in path.read_text().splitlines():
-            try:
-                found.append(json.loads(line))
-            except ValueError:
-                break
-    return found

@@ -254,6 +254,7 @@ def fit(
         with feed.pieces(calls) as pieces:
             for (_, k), payload in zip(calls, pieces, strict=True):
                 if k not in compiled:
+                    jax.block_until_ready(train)  # Or running steps would go untimed.
                     recorder.pause()
                     traced = made.call.trace(train, feed.data, payload)
                     if on_trace is not None:

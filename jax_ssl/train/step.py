@@ -75,7 +75,7 @@ def train_step(
     return train, metrics
 
 
-def suspects(method: Method, train: TrainState, batch: Batch) -> list[str]:
+def suspects(method: Method, train: TrainState, batch: PyTree) -> list[str]:
     """Names that "culprit" counts: what the step read, in the order it was read.
 
     Args:
@@ -92,7 +92,7 @@ def suspects(method: Method, train: TrainState, batch: Batch) -> list[str]:
 
 
 def _suspects(
-    views: PyTree, train: TrainState, loss: Array, gradients: PyTree
+    views: PyTree, train: TrainState, loss: PyTree, gradients: PyTree
 ) -> tuple[dict[str, PyTree], ...]:
     # A tuple keeps this order; a dict would sort it. The params come before the loss:
     # an update that overflowed shows as the params of the next step.
