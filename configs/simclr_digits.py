@@ -1,7 +1,8 @@
 """SimCLR on scikit-learn's 8x8 digits: the quickstart, minutes on a laptop's CPU.
 
-Paper: arXiv:2002.05709; the digits are not in it. Views are random affine maps, for
-       crops and colours mean nothing to an 8x8 grey digit.
+Paper: arXiv:2002.05709; the digits are not in it. Views are random affine maps with
+       noise, for crops and colours mean nothing to an 8x8 grey digit. Of the maps it is
+       scale and shift that matter here: without them a label a class gives 57 %.
 Run:   jax-ssl train --config=configs/simclr_digits.py --workdir=runs/simclr_digits
 Ours:  see experiments/simclr_digits.
 """
@@ -11,24 +12,31 @@ from ml_collections import ConfigDict
 
 def get_config():
     config = ConfigDict()
-    config.encoder = dict(name="convnet", widths=(24, 48))
-    config.method = dict(name="simclr", temperature=0.2, hidden_dim=128, output_dim=64)
-    config.views = dict(name="two_affine")
+    config.encoder = dict(name="convnet", widths=(24, 48, 96))
+    config.method = dict(name="simclr", temperature=0.5, hidden_dim=256, output_dim=64)
+    config.views = dict(
+        name="two_affine",
+        degrees=15.0,
+        translate=0.15,
+        min_scale=0.6,
+        max_scale=1.4,
+        shear=15.0,
+        noise=0.15,
+    )
     config.optimizer = dict(
-        name="sgd",
-        learning_rate=dict(name="warmup_cosine", peak_value=0.5, warmup_epochs=10),
-        weight_decay=1e-4,
+        name="adam",
+        learning_rate=dict(name="warmup_cosine", peak_value=3e-3, warmup_epochs=5),
     )
     config.data = dict(name="digits", split="train", batch_size=256, resident=True)
     config.evals = dict(
         view=dict(name="identity"),
         test=dict(split="test"),
-        online=dict(every_epochs=50, k=20, temperature=0.1),
+        online=dict(every_epochs=20, k=20, temperature=0.1),
         knn=dict(k=20, temperature=0.1),
         linear=dict(),
         few_label=dict(),
     )
     config.run = dict(
-        num_epochs=600, seed=0, log_every_steps=50, checkpoint_every_epochs=100
+        num_epochs=200, seed=0, log_every_steps=50, checkpoint_every_epochs=40
     )
     return config

@@ -94,7 +94,7 @@ def test_a_changed_config_is_refused_with_its_keys(run, capsys):
     changes = {"method.temperature": "0.7", "run.seed": "5"}
     assert main(arguments("train", run, changes)) == 2
     said = capsys.readouterr().err
-    assert "method.temperature: 0.2 → 0.7" in said
+    assert "method.temperature: 0.5 → 0.7" in said
     assert "run.seed: 0 → 5" in said
 
 
