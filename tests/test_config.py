@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from jax_ssl.config import build, load_page, override, resolved
 from jax_ssl.train.feeds import HostFeed
-from jax_ssl.train.loop import program
+from jax_ssl.train.program import program
 
 PAGES = sorted((pathlib.Path(__file__).parent.parent / "configs").glob("*.py"))
 

@@ -16,7 +16,8 @@ from jax_ssl.data.source import Source, subset
 from jax_ssl.evaluate.features import FeatureSet, extract, pixels
 from jax_ssl.evaluate.knn import knn
 from jax_ssl.evaluate.protocols import evaluate_all
-from jax_ssl.train.loop import Evaluation, Program
+from jax_ssl.train.loop import Evaluation
+from jax_ssl.train.program import Program
 
 Pair = tuple[FeatureSet, FeatureSet]  # Of the training and of the test part.
 Result = dict[str, Any]

@@ -3,6 +3,7 @@
 import datetime
 import importlib.metadata
 import json
+import os
 import pathlib
 import platform
 import shlex
@@ -21,7 +22,7 @@ from jax_ssl.checkpoint.run_folder import CONFIG
 from jax_ssl.config import Experiment, build, override, resolved
 from jax_ssl.core.state import TrainState
 from jax_ssl.train.feeds import Feed, HostFeed, ResidentFeed
-from jax_ssl.train.loop import Program, program
+from jax_ssl.train.program import Program, program
 
 METRICS = "metrics.jsonl"
 RESULTS = "results.json"
@@ -92,11 +93,14 @@ def environment() -> dict[str, Any]:
     """Where and with what a run ran, for its results and its report."""
     device = jax.devices()[0]
     packages = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+    program = pathlib.Path(sys.argv[0]).name
+    spoken = "python -m jax_ssl" if program == "__main__.py" else program
     return {
-        "command": shlex.join([pathlib.Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": " ".join([spoken, *map(shlex.quote, sys.argv[1:])]),
         "commit": _commit(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "devices": f"{jax.device_count()} x {device.device_kind}",
+        "cores": os.cpu_count(),
         "processes": jax.process_count(),
         "platform": platform.platform(),
         "versions": {

@@ -27,8 +27,10 @@ from jax_ssl.core.trees import count
 from jax_ssl.evaluate.table import format_table
 from jax_ssl.train.feeds import Feed
 from jax_ssl.train.flops import jaxpr_flops
-from jax_ssl.train.loop import Outcome, fit, program
-from jax_ssl.train.report import RunFacts, open_reporter
+from jax_ssl.train.loop import Outcome, fit
+from jax_ssl.train.program import program
+from jax_ssl.train.progress import RunFacts
+from jax_ssl.train.report import open_reporter
 
 log = logging.getLogger(__name__)
 

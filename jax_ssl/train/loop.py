@@ -7,21 +7,18 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh
 
 from jax_ssl.checkpoint.manager import Checkpoints
 from jax_ssl.core.method import Method
-from jax_ssl.core.paths import leaf_names
 from jax_ssl.core.state import TrainState
-from jax_ssl.core.types import Array, Metrics, PyTree, Variables
-from jax_ssl.parallel.mesh import check_batch_size, replicated, row_sharding
-from jax_ssl.parallel.rules import shardings
+from jax_ssl.core.types import Array, Metrics, Variables
 from jax_ssl.train.feeds import Feed
 from jax_ssl.train.interrupt import catch_signals
-from jax_ssl.train.step import CULPRIT, init, suspects, train_step
+from jax_ssl.train.program import Program, program
+from jax_ssl.train.step import CULPRIT
 
 log = logging.getLogger(__name__)
 
@@ -124,78 +121,6 @@ class Outcome:
     code: int = 0
 
 
-@dataclass(frozen=True)
-class Program:
-    """A method, an optimizer and a mesh, ready to be compiled.
-
-    Attributes:
-        abstract: TrainState of `ShapeDtypeStruct`s with shardings.
-        start: key -> first TrainState, jitted.
-        call: (train, data, payload) -> (train, metrics [k]), jitted; donates `train`.
-        suspects: names that the metric "culprit" counts.
-    """
-
-    abstract: TrainState
-    start: Callable[[Array], TrainState]
-    call: Any
-    suspects: Sequence[str]
-
-
-def program(
-    method: Method, tx: optax.GradientTransformation, feed: Feed, mesh: Mesh
-) -> Program:
-    """Builds the run's two compiled functions; nothing is compiled yet.
-
-    Raises:
-        ValueError: if the devices of the mesh cannot share the batch.
-    """
-    check_batch_size(feed.batch_size, mesh.size)
-    rows = row_sharding(mesh)
-    batch = {
-        name: jax.ShapeDtypeStruct(
-            (feed.batch_size, *leaf.shape), leaf.dtype, sharding=rows
-        )
-        for name, leaf in feed.spec.items()
-    }
-
-    def start(key: Array) -> TrainState:
-        zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), batch)
-        zeros = jax.lax.with_sharding_constraint(zeros, rows)
-        return init(method, tx, key, zeros)
-
-    def call(
-        train: TrainState, data: PyTree, payload: PyTree
-    ) -> tuple[TrainState, Metrics]:
-        def one(train: TrainState, piece: PyTree) -> tuple[TrainState, Metrics]:
-            return train_step(method, tx, train, feed.batch(data, piece))
-
-        return jax.lax.scan(one, train, feed.steps(payload))
-
-    with jax.set_mesh(mesh):
-        key = jax.eval_shape(lambda: jax.random.key(0))
-        shapes = jax.eval_shape(start, key)
-        placed = shardings(shapes, mesh)
-        names = suspects(method, shapes, batch)
-        # What cannot work is found here, before minutes of compilation.
-        after, _ = jax.eval_shape(
-            lambda train, batch: train_step(method, tx, train, batch), shapes, batch
-        )
-        _check_closed(shapes, after)
-    abstract = jax.tree.map(
-        lambda leaf, where: jax.ShapeDtypeStruct(
-            leaf.shape, leaf.dtype, sharding=where
-        ),
-        shapes,
-        placed,
-    )
-    return Program(
-        abstract=abstract,
-        start=jax.jit(start, out_shardings=placed),
-        call=jax.jit(call, donate_argnums=0, out_shardings=(placed, replicated(mesh))),
-        suspects=names,
-    )
-
-
 def fit(
     method: Method,
     tx: optax.GradientTransformation,
@@ -293,30 +218,6 @@ def fit(
             checkpoints.wait()
     ended_early = interrupt.name if step < plan.num_steps else None
     return Outcome(train, step, ended_early, interrupt.code if ended_early else 0)
-
-
-def _check_closed(before: TrainState, after: TrainState) -> None:
-    """Refuses a method whose step changes the shape of its own state.
-
-    Raises:
-        ValueError: naming the leaves that differ.
-    """
-    old, new = (
-        {
-            name: (leaf.shape, leaf.dtype)
-            for name, leaf in zip(names, leaves, strict=True)
-        }
-        for names, leaves in (
-            (leaf_names(tree), jax.tree.leaves(tree)) for tree in (before, after)
-        )
-    )
-    changed = sorted(n for n in old.keys() | new.keys() if old.get(n) != new.get(n))
-    if changed:
-        raise ValueError(
-            "a step must return a state of the structure, shapes and dtypes it was "
-            "given; it changes "
-            + ", ".join(f"{n} ({old.get(n)} → {new.get(n)})" for n in changed[:5])
-        )
 
 
 def _first_state(

@@ -1,23 +1,16 @@
 """What a run says of itself: records, curves, a progress line, its own speed."""
 
-import logging
 import math
 import pathlib
-import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 import jax
-from tqdm import tqdm
 
 from jax_ssl.train.flops import mfu, step_flops
 from jax_ssl.train.metrics import MetricsFile
-
-log = logging.getLogger(__name__)
-
-Clock = Callable[[], float]
+from jax_ssl.train.progress import Clock, Progress, RunFacts
 
 
 class Writer(Protocol):
@@ -28,28 +21,6 @@ class Writer(Protocol):
 
     def close(self) -> None:
         """Flushes and ends."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunFacts:
-    """Facts of a run that its records are computed from.
-
-    Attributes:
-        num_steps: of the whole run.
-        steps_per_epoch: to say where it is in epochs.
-        batch_size: images a step, over all devices.
-        devices: all devices of the mesh.
-        restored_step: where this start of the run begins.
-        extra: completed steps -> further values for the record, such as the learning
-            rate of the last step.
-    """
-
-    num_steps: int
-    steps_per_epoch: int
-    batch_size: int
-    devices: Sequence[jax.Device]
-    restored_step: int = 0
-    extra: Callable[[int], Mapping[str, float]] = lambda step: {}
 
 
 class Stopwatch:
@@ -228,67 +199,6 @@ class TensorBoard:
     def close(self) -> None:
         """Ends the event file."""
         self.board.close()
-
-
-class Progress:
-    """A bar on a terminal, and elsewhere one log line an interval."""
-
-    def __init__(
-        self, run: RunFacts, *, stream: Any = None, clock: Clock = time.perf_counter
-    ) -> None:
-        stream = sys.stderr if stream is None else stream
-        self.run, self.clock, self.start = run, clock, clock()
-        self.bar = None
-        if stream.isatty():
-            self.bar = tqdm(
-                total=run.num_steps,
-                initial=run.restored_step,
-                file=stream,
-                unit="step",
-                dynamic_ncols=True,
-            )
-
-    def write(self, record: Mapping[str, Any]) -> None:
-        """Shows a record."""
-        text = describe(record)
-        if record["kind"] != "train" or self.bar is None:
-            self._say(f"step {record['step']}/{self.run.num_steps} · {text}", record)
-            return
-        self.bar.set_postfix_str(text, refresh=False)
-        self.bar.update(record["step"] - self.bar.n)
-
-    def close(self) -> None:
-        """Leaves the bar as it stands."""
-        if self.bar is not None:
-            self.bar.close()
-
-    def _say(self, text: str, record: Mapping[str, Any]) -> None:
-        if self.bar is not None:
-            self.bar.write(text, file=self.bar.fp)
-            return
-        done = record["step"] - self.run.restored_step
-        if record["kind"] == "train" and done > 0:
-            left = self.run.num_steps - record["step"]
-            seconds = (self.clock() - self.start) / done * left
-            text += f" · {tqdm.format_interval(seconds)} left"
-        log.info(text)
-
-
-def describe(record: Mapping[str, Any]) -> str:
-    """A record in a few words."""
-    if record["kind"] == "eval":
-        score = f" accuracy {record['accuracy']:.4f}" if "accuracy" in record else ""
-        return f"{record.get('protocol', 'evaluation')}{score}"
-    words = [f"epoch {record['epoch']:.2f}"]
-    if "loss" in record:
-        words.append(f"loss {record['loss']:.4g}")
-    if record["images_per_second"] is not None:
-        words.append(f"{record['images_per_second']:,.0f} images/s")
-    if (record["data_wait"] or 0.0) >= 0.01:
-        words.append(f"{record['data_wait']:.0%} waiting for data")
-    if record["mfu"] is not None:
-        words.append(f"{record['mfu']:.1%} of peak")
-    return " · ".join(words)
 
 
 def peak_memory(devices: Iterable[jax.Device]) -> int | None:

@@ -8,15 +8,8 @@ import jax
 import pytest
 
 from jax_ssl.train.metrics import read_metrics
-from jax_ssl.train.report import (
-    Progress,
-    Reporter,
-    RunFacts,
-    TensorBoard,
-    describe,
-    open_reporter,
-    peak_memory,
-)
+from jax_ssl.train.progress import Progress, RunFacts, describe
+from jax_ssl.train.report import Reporter, TensorBoard, open_reporter, peak_memory
 
 
 class Clock:
@@ -222,7 +215,10 @@ RECORD = {
     "step": 25,
     "epoch": 2.5,
     "loss": 1.23456,
+    "learning_rate": 0.0125,
     "images_per_second": 12345.6,
+    "ms_per_step": 41.5,
+    "peak_memory_bytes": 3 * 2**29,
     "data_wait": 0.25,
     "mfu": 0.456,
 }
@@ -230,19 +226,21 @@ RECORD = {
 
 def test_a_record_in_a_few_words():
     assert describe(RECORD) == (
-        "epoch 2.50 · loss 1.235 · 12,346 images/s · 25% waiting for data · "
-        "45.6% of peak"
+        "epoch 2.50 · loss 1.235 · lr 0.0125 · 12,346 images/s · 41.5 ms/step · "
+        "25% waiting for data · 45.6% of peak · 1.50 GiB"
     )
-    bare = {**RECORD, "images_per_second": None, "data_wait": None, "mfu": None}
-    assert describe(bare) == "epoch 2.50 · loss 1.235"
-    assert describe({"kind": "eval", "protocol": "knn", "accuracy": 0.5}) == (
-        "knn accuracy 0.5000"
-    )
+    unknown = ("images_per_second", "ms_per_step", "data_wait", "mfu")
+    bare = {**RECORD, **dict.fromkeys((*unknown, "peak_memory_bytes"))}
+    assert describe(bare) == "epoch 2.50 · loss 1.235 · lr 0.0125"
+    record = {"kind": "eval", "protocol": "knn", "accuracy": 0.5}
+    assert describe(record) == "knn 50.0%"
+    beside = {**record, "untrained": 0.25, "pixels": 0.3333}
+    assert describe(beside) == "knn 50.0% (untrained 25.0%, pixels 33.3%)"
 
 
 def test_without_a_terminal_there_is_one_line_an_interval_with_the_time_left(caplog):
     clock, stream = Clock(), io.StringIO()
-    caplog.set_level(logging.INFO, logger="jax_ssl.train.report")
+    caplog.set_level(logging.INFO, logger="jax_ssl.train.progress")
     progress = Progress(facts(restored_step=5), stream=stream, clock=clock)
     clock.wait(40)  # Twenty steps in forty seconds; seventy-five are left.
     progress.write(RECORD)
@@ -250,12 +248,12 @@ def test_without_a_terminal_there_is_one_line_an_interval_with_the_time_left(cap
     progress.close()
     first, second = caplog.messages
     assert first == f"step 25/100 · {describe(RECORD)} · 02:30 left"
-    assert second == "step 25/100 · knn accuracy 0.5000"
+    assert second == "step 25/100 · knn 50.0%"
     assert stream.getvalue() == ""
 
 
 def test_on_a_terminal_there_is_a_bar(caplog):
-    caplog.set_level(logging.INFO, logger="jax_ssl.train.report")
+    caplog.set_level(logging.INFO, logger="jax_ssl.train.progress")
     stream = Terminal()
     progress = Progress(facts(restored_step=5), stream=stream)
     progress.write(RECORD)
@@ -263,5 +261,5 @@ def test_on_a_terminal_there_is_a_bar(caplog):
     progress.close()
     text = stream.getvalue()
     assert "25/100" in text
-    assert "step 25/100 · knn accuracy 0.5000" in text
+    assert "step 25/100 · knn 50.0%" in text
     assert caplog.messages == []

@@ -1,0 +1,15 @@
+"""From a config page to the objects of a run, everything checked before compilation."""
+
+from jax_ssl.config.experiment import Experiment, build
+from jax_ssl.config.pages import load_page, override, resolved
+from jax_ssl.config.sections import MAY_CHANGE, Online
+
+__all__ = [
+    "MAY_CHANGE",
+    "Experiment",
+    "Online",
+    "build",
+    "load_page",
+    "override",
+    "resolved",
+]

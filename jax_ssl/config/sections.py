@@ -1,0 +1,134 @@
+"""The sections of a config: tables of what they can name, and settings of their own."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jax_ssl.augment import VIEWS
+from jax_ssl.data import SOURCES
+from jax_ssl.encoders import ENCODERS
+from jax_ssl.evaluate.few_label import few_label
+from jax_ssl.evaluate.knn import knn
+from jax_ssl.evaluate.linear import linear
+from jax_ssl.methods import METHODS
+from jax_ssl.optim import OPTIMIZERS
+from jax_ssl.parallel.mesh import make_mesh
+
+TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {
+    "encoder": ENCODERS,
+    "method": METHODS,
+    "views": VIEWS,
+    "optimizer": OPTIMIZERS,
+    "data": SOURCES,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feeding:
+    """Settings of `data` that are not the source's own.
+
+    Attributes:
+        batch_size: of the global batch, over all devices of all hosts.
+        resident: keep all images in device memory and gather the batches there.
+        workers: threads that read and decode; 0 for one per core.
+    """
+
+    batch_size: int
+    resident: bool = False
+    workers: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Settings of `run`.
+
+    Attributes:
+        num_epochs: length of the run in passes over the data; or
+        num_steps: in optimizer steps.
+        seed: of data order, parameters and views.
+        log_every_steps: one log line, and one wait for the device, per this many.
+        checkpoint_every_epochs: None for only the last; or
+        checkpoint_every_steps: in steps.
+        keep_checkpoints: the newest that stay.
+        steps_per_call: steps scanned in one dispatch; worth it for tiny steps.
+        tensorboard: write TensorBoard files beside metrics.jsonl.
+        report: write the HTML report at the end.
+    """
+
+    num_epochs: float | None = None
+    num_steps: int | None = None
+    seed: int = 0
+    log_every_steps: int = 50
+    checkpoint_every_epochs: float | None = None
+    checkpoint_every_steps: int | None = None
+    keep_checkpoints: int = 3
+    steps_per_call: int = 1
+    tensorboard: bool = False
+    report: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evals:
+    """Settings of `evals`; each protocol is a mapping of its own settings, or None.
+
+    Attributes:
+        view: the un-augmented view, dict(name=..., ...).
+        train: keys of `data` that differ for the labelled training part.
+        test: keys of `data` that differ for the test part; None: there is none.
+        online: k-NN on a held-out part of train during training.
+        knn: weighted k-NN on all labels.
+        linear: linear probe, swept, chosen on a held-out part of train.
+        few_label: accuracy with a few labels a class.
+        batch_size: of feature extraction.
+    """
+
+    view: dict
+    train: dict | None = None
+    test: dict | None = None
+    online: dict | None = None
+    knn: dict | None = None
+    linear: dict | None = None
+    few_label: dict | None = None
+    batch_size: int = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class Online:
+    """Settings of `evals.online`.
+
+    Attributes:
+        every_epochs: how often.
+        k: neighbours that vote.
+        temperature: of their weights.
+        max_bank: training images to search, at most.
+        max_queries: training images held out to ask about, at most; a tenth of train
+            where that is less.
+        seed: of the choice of both.
+    """
+
+    every_epochs: float = 10.0
+    k: int = 200
+    temperature: float = 0.1
+    max_bank: int = 20_000
+    max_queries: int = 2_000
+    seed: int = 0
+
+
+PLAIN: dict[str, Callable[..., Any]] = {"evals": Evals, "mesh": make_mesh, "run": Run}
+PROTOCOLS: dict[str, Callable[..., Any]] = {
+    "online": Online,
+    "knn": knn,
+    "linear": linear,
+    "few_label": few_label,
+}
+SECTIONS = (*TABLES, *PLAIN)
+# Keys that may differ when a run is resumed: they do not change its numbers.
+MAY_CHANGE = (
+    "data.workers",
+    "data.data_dir",
+    "data.path",
+    "evals",
+    "run.keep_checkpoints",
+    "run.tensorboard",
+    "run.report",
+)

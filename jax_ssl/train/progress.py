@@ -1,0 +1,112 @@
+"""What a run shows while it trains: a bar on a terminal, log lines elsewhere."""
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+from tqdm import tqdm
+
+log = logging.getLogger(__name__)
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFacts:
+    """Facts of a run that its records are computed from.
+
+    Attributes:
+        num_steps: of the whole run.
+        steps_per_epoch: to say where it is in epochs.
+        batch_size: images a step, over all devices.
+        devices: all devices of the mesh.
+        restored_step: where this start of the run begins.
+        extra: completed steps -> further values for the record, such as the learning
+            rate of the last step.
+    """
+
+    num_steps: int
+    steps_per_epoch: int
+    batch_size: int
+    devices: Sequence[jax.Device]
+    restored_step: int = 0
+    extra: Callable[[int], Mapping[str, float]] = lambda step: {}
+
+
+class Progress:
+    """A bar on a terminal, and elsewhere one log line an interval."""
+
+    def __init__(
+        self, run: RunFacts, *, stream: Any = None, clock: Clock = time.perf_counter
+    ) -> None:
+        stream = sys.stderr if stream is None else stream
+        self.run, self.clock, self.start = run, clock, clock()
+        self.bar = None
+        if stream.isatty():
+            self.bar = tqdm(
+                total=run.num_steps,
+                initial=run.restored_step,
+                file=stream,
+                unit="step",
+                dynamic_ncols=True,
+            )
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Shows a record."""
+        text = describe(record)
+        if record["kind"] != "train" or self.bar is None:
+            self._say(f"step {record['step']}/{self.run.num_steps} · {text}", record)
+            return
+        self.bar.set_postfix_str(text, refresh=False)
+        self.bar.update(record["step"] - self.bar.n)
+
+    def close(self) -> None:
+        """Leaves the bar as it stands."""
+        if self.bar is not None:
+            self.bar.close()
+
+    def _say(self, text: str, record: Mapping[str, Any]) -> None:
+        if self.bar is not None:
+            self.bar.write(text, file=self.bar.fp)
+            return
+        done = record["step"] - self.run.restored_step
+        if record["kind"] == "train" and done > 0:
+            left = self.run.num_steps - record["step"]
+            seconds = (self.clock() - self.start) / done * left
+            text += f" · {tqdm.format_interval(seconds)} left"
+        log.info(text)
+
+
+def describe(record: Mapping[str, Any]) -> str:
+    """A record of metrics.jsonl in a few words; what is not known is left out."""
+    if record["kind"] == "eval":
+        words = [str(record.get("protocol", "evaluation"))]
+        if "accuracy" in record:
+            words.append(f"{record['accuracy']:.1%}")
+        beside = [
+            f"{name} {record[name]:.1%}"
+            for name in ("untrained", "pixels")
+            if record.get(name) is not None
+        ]
+        return " ".join(words) + (f" ({', '.join(beside)})" if beside else "")
+    forms = {
+        "epoch": "epoch {:.2f}",
+        "loss": "loss {:.4g}",
+        "learning_rate": "lr {:.3g}",
+        "images_per_second": "{:,.0f} images/s",
+        "ms_per_step": "{:,.4g} ms/step",
+        "data_wait": "{:.0%} waiting for data",
+        "mfu": "{:.1%} of peak",
+    }
+    words = [
+        form.format(record[name])
+        for name, form in forms.items()
+        if isinstance(record.get(name), int | float)
+    ]
+    if record.get("peak_memory_bytes"):
+        words.append(f"{record['peak_memory_bytes'] / 2**30:.2f} GiB")
+    return " · ".join(words)
