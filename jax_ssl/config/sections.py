@@ -50,7 +50,8 @@ class Run:
         checkpoint_every_epochs: None for only the last; or
         checkpoint_every_steps: in steps.
         keep_checkpoints: the newest that stay.
-        steps_per_call: steps scanned in one dispatch; worth it for tiny steps.
+        steps_per_call: steps scanned in one dispatch; worth it for tiny steps on an
+            accelerator. On CPU it is slower by far.
         tensorboard: write TensorBoard files beside metrics.jsonl.
         report: write the HTML report at the end.
     """

@@ -64,7 +64,13 @@ def program(
         def one(train: TrainState, piece: PyTree) -> tuple[TrainState, Metrics]:
             return train_step(method, tx, train, feed.batch(data, piece))
 
-        return jax.lax.scan(one, train, feed.steps(payload))
+        stacked = feed.steps(payload)
+        if jax.tree.leaves(stacked)[0].shape[0] > 1:
+            return jax.lax.scan(one, train, stacked)
+        # Not a loop of one turn: XLA:CPU runs convolutions in loops on a slow path (an
+        # encoder of four stages took 17 times as long), and leaves such loops in.
+        train, metrics = one(train, jax.tree.map(lambda leaf: leaf[0], stacked))
+        return train, jax.tree.map(lambda value: value[None], metrics)
 
     with jax.set_mesh(mesh):
         key = jax.eval_shape(lambda: jax.random.key(0))
