@@ -31,12 +31,12 @@ def get_config():
     config.evals = dict(
         view=dict(name="identity"),
         test=dict(split="test"),
-        online=dict(every_epochs=25, k=20, temperature=0.1),
+        online=dict(every_epochs=50, k=20, temperature=0.1),
         knn=dict(k=20, temperature=0.1),
         linear=dict(),
         few_label=dict(),
     )
     config.run = dict(
-        num_epochs=150, seed=0, log_every_steps=50, checkpoint_every_epochs=50
+        num_epochs=300, seed=0, log_every_steps=50, checkpoint_every_epochs=100
     )
     return config

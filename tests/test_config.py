@@ -91,7 +91,7 @@ def test_page_takes_an_argument():
         ("encoder.widths=(0,)", "widths"),
         ("evals.view.name=centre_crop", "did you mean 'center_crop'"),
         ("optimizer.learning_rate.warmup_epochs=1e6", "warm"),
-        ("run.num_epochs.x=5", "'num_epochs' is the value 150"),
+        ("run.num_epochs.x=5", "'num_epochs' is the value 300"),
         ("nonsense", "not of the form"),
     ],
 )

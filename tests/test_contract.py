@@ -124,10 +124,14 @@ def test_any_device_count_gives_the_same_state(method, step, first, devices, fsd
     moved = global_norm(jax.tree.map(jnp.subtract, expected.params, first.params))
     assert moved > 1e-3  # The comparison is not of two runs that stand still.
 
-    def assert_close(a, b):  # Slots hold gradients, whose scale is their own.
-        np.testing.assert_allclose(a, b, atol=1e-5 * max(1, np.abs(b).max()))
+    def assert_close(tolerance, a, b):
+        np.testing.assert_allclose(a, b, atol=tolerance * max(1, np.abs(b).max()))
 
-    jax.tree.map(assert_close, data(train), data(expected))
+    found, wanted = data(train), data(expected)
+    for part, tolerance in (("params", 1e-5), ("state", 1e-5), ("opt_state", 1e-4)):
+        # The slots hold the gradient, many times as steep as what it has moved.
+        close = functools.partial(assert_close, tolerance)
+        jax.tree.map(close, getattr(found, part), getattr(wanted, part))
     for name, value in expected_metrics.items():
         np.testing.assert_allclose(metrics[name], value, rtol=1e-4, atol=1e-5)
 
