@@ -55,7 +55,7 @@ METHODS_UNDER_TEST = {
     ),
     "simclr-vit": Case(
         "simclr",
-        SMALL,
+        {**SMALL, "temperature": 0.5},
         encoder={
             "name": "vit",
             "dim": 24,
