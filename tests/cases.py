@@ -55,7 +55,7 @@ METHODS_UNDER_TEST = {
     ),
     "simclr-vit": Case(
         "simclr",
-        {**SMALL, "temperature": 0.5},
+        SMALL,
         encoder={
             "name": "vit",
             "dim": 24,
