@@ -63,6 +63,9 @@ METHODS_UNDER_TEST = {
             "num_heads": 2,
             "patch": 4,
             "image_size": SIZE,
+            # An untrained class token hardly depends on the image, and batch norm after
+            # it magnifies rounding a thousandfold.
+            "pool": "mean",
         },
     ),
 }

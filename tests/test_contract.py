@@ -25,7 +25,7 @@ from tests.images import BATCH, batch, examples
 
 # SGD: Adam's first updates are ±lr·sign(g), and rounding flips signs near zero. Its
 # rate is part of the state, so that one compiled step serves all tests of a case.
-SGD = optax.inject_hyperparams(optax.sgd)(learning_rate=0.01, momentum=0.9)
+SGD = optax.inject_hyperparams(optax.sgd)(learning_rate=0.002, momentum=0.9)
 COLLECTIVE = r"(all-gather|all-reduce|reduce-scatter|all-to-all|collective-permute)\("
 
 
