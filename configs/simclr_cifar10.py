@@ -5,7 +5,7 @@ Paper: arXiv:2002.05709, appendix B.9. The authors' README gives about 91 % (lin
        linearly to 2.0, weight decay 1e-4, temperature 0.5, 1000 epochs.
 Run:   jax-ssl train --config=configs/simclr_cifar10.py --workdir=runs/simclr_cifar10 \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
-Ours:  not yet run at full length; experiments/simclr_cifar10 has a short run.
+Ours:  not yet run at full length; a short run in experiments/simclr_cifar10.
 """
 
 from ml_collections import ConfigDict
