@@ -157,8 +157,7 @@ def _renamed(section: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     dropped = sorted(set(settings) - set(known))
     if dropped:
         log.warning(
-            "config.%s is now %r; the page's %s are dropped, for it has no such "
-            "settings",
+            "config.%s is now %r; it has no settings %s, so the page's are dropped",
             section,
             settings["name"],
             ", ".join(dropped),
