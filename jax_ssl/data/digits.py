@@ -26,8 +26,8 @@ def digits(*, split: str) -> Arrays:
     Note:
         The writers of the two splits are the same. Taking the second half of the data
         set as test, as some scikit-learn examples do, separates more of the writers
-        and is harder: the nearest neighbour on pixels, by Euclidean distance, is right in
-        96.1 % there and in 98.1 % here.
+        and is harder: the nearest neighbour of the pixels, by Euclidean distance, is
+        right in 96.1 % there and in 98.1 % here.
 
     Raises:
         ValueError: for any other split.
