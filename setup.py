@@ -12,7 +12,7 @@ VERSION = next(
 setup(
     name="jax_ssl",
     version=VERSION,
-    description="Self-supervised learning in JAX, from one CPU to a TPU pod",
+    description="Self-supervised learning in JAX, on one device or many",
     long_description=(HERE / "README.md").read_text(),
     long_description_content_type="text/markdown",
     license="Apache-2.0",

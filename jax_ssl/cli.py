@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-DESCRIPTION = "Self-supervised learning in JAX, from one CPU to a TPU pod."
+DESCRIPTION = "Self-supervised learning in JAX: train, evaluate, report, export."
 CONFIG_HELP = (
     "config page, FILE.py or FILE.py:ARG; any setting follows as "
     "--config.SECTION.KEY=VALUE"
