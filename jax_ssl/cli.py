@@ -30,8 +30,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     for name in ("absl", "orbax", "jax._src", "matplotlib", "PIL"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    # A compiled step is reused by the next start of the same run; set the variable to
-    # an empty string to do without.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
     # Imported here: `jax-ssl --help` need not wait for jax.

@@ -188,3 +188,11 @@ def test_missing_data_is_said_with_its_remedy(tmp_path, capsys):
     words = [f"--config.data.data_dir={tmp_path}", f"--workdir={tmp_path / 'run'}"]
     assert main(["train", f"--config={CIFAR}", *words]) == 2
     assert "cifar10" in capsys.readouterr().err
+
+
+def test_a_test_part_that_is_not_there_is_said_before_training(tmp_path, capsys):
+    workdir = tmp_path / "run"
+    changes = {"evals.test": "{'split': 'tset'}"}
+    assert main(arguments("train", workdir, changes)) == 2
+    assert "config.evals.test: digits has no split 'tset'" in capsys.readouterr().err
+    assert not workdir.exists()

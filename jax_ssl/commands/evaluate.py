@@ -4,7 +4,7 @@ import argparse
 import pathlib
 
 from jax_ssl.checkpoint.run_folder import write_json_atomic
-from jax_ssl.commands.judge import Judge
+from jax_ssl.commands.evaluator import Evaluator
 from jax_ssl.commands.opening import RESULTS, environment, read_experiment, restored
 from jax_ssl.evaluate.table import format_table
 
@@ -14,9 +14,9 @@ def evaluate(options: argparse.Namespace) -> int:
     workdir = pathlib.Path(options.workdir)
     experiment = read_experiment(workdir, options.overrides)
     with restored(workdir, experiment, options.step) as (train, made):
-        judge = Judge(experiment, made)
+        evaluator = Evaluator(experiment, made)
         variables = experiment.method.export(train.params, train.state)
-        results, _ = judge.final(variables, int(train.step))
+        results = evaluator.final(variables, int(train.step))
     results["environment"] = environment()
     write_json_atomic(workdir / RESULTS, results)
     print(format_table(results, method=experiment.config["method"]["name"]))

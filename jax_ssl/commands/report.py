@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jax_ssl.checkpoint.manager import open_checkpoints
-from jax_ssl.commands.judge import Judge, sample
+from jax_ssl.commands.evaluator import Evaluator, sample
 from jax_ssl.commands.opening import (
     CHECKPOINTS,
     METRICS,
@@ -47,7 +47,9 @@ def report(options: argparse.Namespace) -> int:
     else:
         with restored(workdir, experiment, None) as (train, made):
             variables = experiment.method.export(train.params, train.state)
-            page = write_page(workdir, experiment, Judge(experiment, made), variables)
+            page = write_page(
+                workdir, experiment, Evaluator(experiment, made), variables
+            )
     print(page)
     return 0
 
@@ -55,27 +57,27 @@ def report(options: argparse.Namespace) -> int:
 def write_page(
     workdir: pathlib.Path,
     experiment: Experiment,
-    judge: Judge | None,
+    evaluator: Evaluator | None,
     variables: Variables | None,
 ) -> pathlib.Path:
     """Gathers everything that the run's folder and encoder have to show.
 
-    Must be called with the run's mesh installed, unless there is no judge yet.
+    Must be called with the run's mesh installed, unless there is no evaluator yet.
     """
     absent: dict[str, str] = {}
     parts: dict[str, Any] = {}
     names = experiment.source.label_names
     parts.update(_views(experiment))
-    if judge is None or variables is None:
+    if evaluator is None or variables is None:
         why = "the run has no checkpoint yet"
         absent.update(neighbors=why, features=why)
     else:
-        test = judge.test if judge.test is not None else judge.train
-        some = _some(test, MAPPED)
-        features = judge.features(variables, some)
+        test = evaluator.test
+        some = _some(evaluator.train if test is None else test, MAPPED)
+        features = evaluator.features(variables, some)
         parts["features"] = np.asarray(_unit(features.features))
         parts["labels"] = features.labels
-        parts["neighbors"] = _neighbors(judge, variables, some, features)
+        parts["neighbors"] = _neighbors(evaluator, variables, some, features)
     results = _json(workdir / RESULTS) or {}
     metrics = read_metrics(workdir / METRICS)
     where = dict(results.get("environment") or environment())
@@ -129,20 +131,27 @@ def images(source: Source, experiment: Experiment) -> np.ndarray:
 
 
 def _neighbors(
-    judge: Judge, variables: Variables, asked: Source, features: FeatureSet
+    evaluator: Evaluator, variables: Variables, asked: Source, features: FeatureSet
 ) -> Neighbors:
-    """Some test images and the training images nearest to them."""
-    bank_source = _some(judge.train, 20_000)
-    bank = judge.features(variables, bank_source)
-    same = judge.test is None  # Then the queries are in the bank themselves.
+    """Some test images and the training images nearest to them.
+
+    Without a test part: some training images and those nearest among the others.
+    """
+    same = evaluator.test is None  # Then the bank is what the queries come from.
+    bank_source = asked if same else _some(evaluator.train, 20_000)
+    bank = features if same else evaluator.features(variables, bank_source)
     rows = np.linspace(0, len(features.rows) - 1, ASKED).astype(np.int64)
     k = min(SHOWN + same, len(bank.rows))
     unit = _unit(features.features)[rows]
     scores, found = (np.asarray(x) for x in top_k(unit, _unit(bank.features), k))
-    scores, found = scores[:, int(same) :], found[:, int(same) :]
-    shown = images(subset(bank_source, bank.rows[found.ravel()]), judge.experiment)
+    if same:  # A query is left out of its own answer.
+        own = bank.rows[found] == features.rows[rows][:, None]
+        kept = np.argsort(own, axis=1, kind="stable")[:, : max(k - 1, 1)]
+        scores = np.take_along_axis(scores, kept, 1)
+        found = np.take_along_axis(found, kept, 1)
+    shown = images(subset(bank_source, bank.rows[found.ravel()]), evaluator.experiment)
     return Neighbors(
-        queries=images(subset(asked, features.rows[rows]), judge.experiment),
+        queries=images(subset(asked, features.rows[rows]), evaluator.experiment),
         images=shown.reshape(*found.shape, *shown.shape[1:]),
         similarities=scores,
         query_labels=None if features.labels is None else features.labels[rows],

@@ -12,8 +12,8 @@ import jax
 
 from jax_ssl.checkpoint.manager import open_checkpoints
 from jax_ssl.checkpoint.run_folder import check_config, write_json_atomic
+from jax_ssl.commands.evaluator import Evaluator
 from jax_ssl.commands.export import write_encoder
-from jax_ssl.commands.judge import Judge
 from jax_ssl.commands.opening import (
     CHECKPOINTS,
     ENCODER,
@@ -48,9 +48,10 @@ def train(options: argparse.Namespace) -> int:
     experiment = build(config)
     feed = make_feed(experiment)
     made = program(experiment.method, experiment.tx, feed, experiment.mesh)
+    evaluator = Evaluator(experiment, made)
+    evaluator.open()
     for line in check_config(workdir, config, may_change=MAY_CHANGE):
         log.info("config changed: %s", line)
-    judge = Judge(experiment, made)
     plan = experiment.plan
     log.info(
         "%s on %s: %d images, %d steps of %d, %s parameters, %d x %s",
@@ -64,7 +65,7 @@ def train(options: argparse.Namespace) -> int:
         experiment.mesh.devices.flat[0].device_kind,
     )
 
-    evaluations, skipped = judge.online()
+    evaluations, skipped = evaluator.online()
     with open_checkpoints(
         workdir / CHECKPOINTS, keep=experiment.run.keep_checkpoints
     ) as checkpoints:
@@ -104,7 +105,7 @@ def train(options: argparse.Namespace) -> int:
             plan.num_steps,
         )
         return outcome.code
-    _conclude(workdir, judge, outcome, skipped)
+    _conclude(workdir, evaluator, outcome, skipped)
     log.info("done in %.0f s", time.perf_counter() - begun)
     return 0
 
@@ -123,15 +124,15 @@ def _extra(experiment: Experiment, feed: Feed) -> Callable[[int], dict[str, floa
 
 
 def _conclude(
-    workdir: pathlib.Path, judge: Judge, outcome: Outcome, skipped: list[dict]
+    workdir: pathlib.Path, evaluator: Evaluator, outcome: Outcome, skipped: list[dict]
 ) -> None:
     """The final evaluation, the exported encoder and the report."""
-    experiment = judge.experiment
+    experiment = evaluator.experiment
     log.info("evaluating")
     with jax.set_mesh(experiment.mesh):
         state = outcome.train
         variables = experiment.method.export(state.params, state.state)
-        results, _ = judge.final(variables, outcome.step)
+        results = evaluator.final(variables, outcome.step)
         results["skipped"] = [*skipped, *results["skipped"]]
         results["environment"] = environment()
         write_encoder(workdir / ENCODER, experiment, state)
@@ -139,5 +140,5 @@ def _conclude(
             write_json_atomic(workdir / RESULTS, results)
             print(format_table(results, method=experiment.config["method"]["name"]))
         if experiment.run.report:
-            page = write_page(workdir, experiment, judge, variables)
+            page = write_page(workdir, experiment, evaluator, variables)
             log.info("report: %s", page)

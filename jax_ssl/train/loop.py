@@ -18,7 +18,7 @@ from jax_ssl.core.types import Array, Metrics, Variables
 from jax_ssl.train.feeds import Feed
 from jax_ssl.train.interrupt import catch_signals
 from jax_ssl.train.program import Program, program
-from jax_ssl.train.step import CULPRIT
+from jax_ssl.train.step import NONFINITE_LEAF
 
 log = logging.getLogger(__name__)
 
@@ -199,7 +199,7 @@ def fit(
                     last or (plan.checkpoint_every and not step % plan.checkpoint_every)
                 )
                 if due or save or last or step % plan.log_every == 0:
-                    means = _fetch(pending, logged, made.suspects)
+                    means = _fetch(pending, logged, made.checked_leaves)
                     recorder.train(step, means, pieces.waited - waited)
                     pending, logged, waited = [], step, pieces.waited
                 if due or save:
@@ -252,10 +252,10 @@ def _fetch(
     joined = {
         name: np.concatenate([metrics[name] for metrics in host]) for name in host[0]
     }
-    culprits = joined.pop(CULPRIT)
-    bad = np.flatnonzero((culprits >= 0) | ~np.isfinite(joined["loss"]))
+    leaves = joined.pop(NONFINITE_LEAF)
+    bad = np.flatnonzero((leaves >= 0) | ~np.isfinite(joined["loss"]))
     if bad.size:
         at = int(bad[0])
-        part = names[culprits[at]] if culprits[at] >= 0 else "loss"
+        part = names[leaves[at]] if leaves[at] >= 0 else "loss"
         raise NotFiniteError(start + at, part, float(joined["loss"][at]))
     return {name: float(values.mean()) for name, values in joined.items()}

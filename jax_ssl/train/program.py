@@ -16,7 +16,7 @@ from jax_ssl.core.types import Array, Metrics, PyTree
 from jax_ssl.parallel.mesh import check_batch_size, replicated, row_sharding
 from jax_ssl.parallel.rules import shardings
 from jax_ssl.train.feeds import Feed
-from jax_ssl.train.step import init, suspects, train_step
+from jax_ssl.train.step import checked_leaves, init, train_step
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class Program:
         abstract: TrainState of `ShapeDtypeStruct`s with shardings.
         start: key -> first TrainState, jitted.
         call: (train, data, payload) -> (train, metrics [k]), jitted; donates `train`.
-        suspects: names that the metric "culprit" counts.
+        checked_leaves: names that the metric "nonfinite_leaf" counts.
     """
 
     abstract: TrainState
     start: Callable[[Array], TrainState]
     call: Any
-    suspects: Sequence[str]
+    checked_leaves: Sequence[str]
 
 
 def program(
@@ -76,7 +76,7 @@ def program(
         key = jax.eval_shape(lambda: jax.random.key(0))
         shapes = jax.eval_shape(start, key)
         placed = shardings(shapes, mesh)
-        names = suspects(method, shapes, batch)
+        names = checked_leaves(method, shapes, batch)
         # What cannot work is found here, before minutes of compilation.
         after, _ = jax.eval_shape(
             lambda train, batch: train_step(method, tx, train, batch), shapes, batch
@@ -93,7 +93,7 @@ def program(
         abstract=abstract,
         start=jax.jit(start, out_shardings=placed),
         call=jax.jit(call, donate_argnums=0, out_shardings=(placed, replicated(mesh))),
-        suspects=names,
+        checked_leaves=names,
     )
 
 

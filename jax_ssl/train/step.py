@@ -12,7 +12,7 @@ from jax_ssl.core.types import Array, Batch, Metrics, PyTree
 from jax_ssl.parallel.rows import map_examples
 
 # Keys that the step itself puts among a method's metrics.
-CULPRIT = "culprit"
+NONFINITE_LEAF = "nonfinite_leaf"
 
 
 def init(
@@ -47,9 +47,9 @@ def train_step(
     """One optimizer step on the global batch.
 
     Returns:
-        The next state and the method's metrics, with "loss", "grad_norm" and "culprit":
-        -1, or where loss or gradient is not finite the place in `suspects` of the
-        first leaf that is not.
+        The next state and the method's metrics, with "loss", "grad_norm" and
+        "nonfinite_leaf": -1, or where loss or gradient is not finite the place in
+        `checked_leaves` of the first leaf that is not.
     """
     view_key, loss_key = jax.random.split(jax.random.fold_in(train.key, train.step))
     views = map_examples(method.views, view_key, batch)
@@ -64,19 +64,19 @@ def train_step(
     step = train.step + 1
     params, state = method.update(params, state, step=step)
     norm = global_norm(gradients)
-    culprit = jax.lax.cond(
+    nonfinite = jax.lax.cond(
         jnp.isfinite(loss) & jnp.isfinite(norm),
         lambda *_: jnp.int32(-1),
         _first_not_finite,
-        _suspects(views, train, loss, gradients),
+        _checked(views, train, loss, gradients),
     )
-    metrics = {**metrics, "loss": loss, "grad_norm": norm, CULPRIT: culprit}
+    metrics = {**metrics, "loss": loss, "grad_norm": norm, NONFINITE_LEAF: nonfinite}
     train = train.replace(step=step, params=params, opt_state=opt_state, state=state)
     return train, metrics
 
 
-def suspects(method: Method, train: TrainState, batch: PyTree) -> list[str]:
-    """Names that "culprit" counts: what the step read, in the order it was read.
+def checked_leaves(method: Method, train: TrainState, batch: PyTree) -> list[str]:
+    """Names that "nonfinite_leaf" counts: what the step read, in the order it was read.
 
     Args:
         method: the method.
@@ -87,11 +87,11 @@ def suspects(method: Method, train: TrainState, batch: PyTree) -> list[str]:
         lambda key, batch: map_examples(method.views, key, batch), train.key, batch
     )
     loss = jax.ShapeDtypeStruct((), jnp.float32)
-    names = leaf_names(_suspects(views, train, loss, train.params))
+    names = leaf_names(_checked(views, train, loss, train.params))
     return [name.split("/", 1)[1] for name in names]  # Drops the tuple's own index.
 
 
-def _suspects(
+def _checked(
     views: PyTree, train: TrainState, loss: PyTree, gradients: PyTree
 ) -> tuple[dict[str, PyTree], ...]:
     # A tuple keeps this order; a dict would sort it. The params come before the loss:

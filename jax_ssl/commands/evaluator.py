@@ -1,4 +1,4 @@
-"""One run's judge: its encoder beside raw pixels and the same encoder untrained."""
+"""A run's evaluator: its encoder beside raw pixels and the same encoder untrained."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ Result = dict[str, Any]
 HELD_OUT = 0.1  # Share of train that the online k-NN asks about.
 
 
-class Judge:
+class Evaluator:
     """Evaluates encoders of one run; the controls are computed once.
 
     Must be used with the run's mesh installed (`jax.set_mesh`).
@@ -46,6 +46,18 @@ class Judge:
         """The test part, or None."""
         changes = self.evals.test
         return None if changes is None else self.experiment.open(changes)
+
+    def open(self) -> None:
+        """Opens both parts, so that a wrong one is known before training, not after.
+
+        Raises:
+            ValueError: if `evals.train` or `evals.test` names what is not there.
+        """
+        for name in ("train", "test"):
+            try:
+                getattr(self, name)
+            except (ValueError, OSError) as error:
+                raise ValueError(f"config.evals.{name}: {error}") from error
 
     @functools.cached_property
     def untrained(self) -> Variables:
@@ -124,8 +136,8 @@ class Judge:
             "pixels": (self.pixels(self.train), self.pixels(self.test)),
         }
 
-    def final(self, variables: Variables, step: int) -> tuple[Result, Pair | None]:
-        """results.json for the trained encoder, and its features if there is a test.
+    def final(self, variables: Variables, step: int) -> Result:
+        """The content of results.json for the trained encoder.
 
         The test part is touched here and nowhere else.
         """
@@ -144,7 +156,7 @@ class Judge:
         skipped = [{"protocol": k, "reason": v} for k, v in reasons.items()]
         if why or self.test is None:
             skipped += [{"protocol": name, "reason": why} for name in asked]
-            return {"evaluations": [], "skipped": skipped}, None
+            return {"evaluations": [], "skipped": skipped}
         trained = (
             self.features(variables, self.train),
             self.features(variables, self.test),
@@ -153,7 +165,7 @@ class Judge:
         split = str((self.evals.test or {}).get("split", "test"))
         results = evaluate_all(kinds, **asked, split=split, step=step)
         results["skipped"] = [*skipped, *results["skipped"]]
-        return results, trained
+        return results
 
 
 def sample(source: Source, count: int) -> dict[str, np.ndarray]:
