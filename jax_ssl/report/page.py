@@ -130,6 +130,6 @@ def _settings(inputs: ReportInputs) -> str:
             f"{environment['seconds']:.1f} ({duration(environment['seconds'])})"
         )
     if environment:
-        aside = plain(environment.get("commit", ""))
+        aside = plain(environment.get("commit") or "")
         html += fold("Environment", aside, settings_table(environment))
     return html

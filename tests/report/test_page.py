@@ -250,3 +250,10 @@ def test_importing_the_package_does_not_load_the_plotting_library():
         "sys.exit(any(m in sys.modules for m in ('matplotlib', 'sklearn')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_commit_that_is_not_known_is_not_shown(tmp_path):
+    inputs = ReportInputs(title="x", environment={"commit": None, "command": "y"})
+    page = write_report(tmp_path, inputs).read_text()
+    heading = page[page.index("Environment") :].split("</summary>")[0]
+    assert "null" not in heading
