@@ -9,6 +9,7 @@ import numpy as np
 
 from jax_ssl.bind import bind
 from jax_ssl.config import Experiment, Online
+from jax_ssl.core.state import TrainState
 from jax_ssl.core.types import Variables
 from jax_ssl.data.corrupt import Reader
 from jax_ssl.data.order import permutation
@@ -114,7 +115,11 @@ class Evaluator:
                 "pixels": accuracy(self.pixels),
             }
 
-        def run(variables: Variables) -> Sequence[Mapping[str, Any]]:
+        def run(
+            train: TrainState, means: Mapping[str, float]
+        ) -> Sequence[Mapping[str, Any]]:
+            del means
+            variables = self.experiment.method.export(train.params, train.state)
             trained = accuracy(functools.partial(self.features, variables))
             record = {
                 "protocol": "knn",

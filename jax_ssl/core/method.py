@@ -59,6 +59,20 @@ class ExportFn(Protocol):
         """Returns linen variables for `Method.encoder`."""
 
 
+class ProjectFn(Protocol):
+    """What the loss compares, without what is only there for training."""
+
+    def __call__(self, params: Params, state: State, images: Array) -> Array:
+        """Returns embeddings [B, D] of images [B, H, W, C], in evaluation mode."""
+
+
+class ChanceFn(Protocol):
+    """What the loss is worth to a network that tells nothing apart."""
+
+    def __call__(self, batch_size: int) -> float:
+        """Returns the loss, such as ln(2 B - 1), at this many images a step."""
+
+
 def unchanged(params: Params, state: State, *, step: Array) -> tuple[Params, State]:
     """The `update` of a method in which nothing follows the params."""
     del step
@@ -95,6 +109,9 @@ class Method:
         export: params and state -> variables of `encoder`.
         update: what moves after an optimizer step.
         refresh: optional stage between epochs.
+        project: images -> embeddings, for the collapse doctor; None if the loss
+            compares no embeddings.
+        chance: batch size -> loss by chance, likewise; None if there is no such value.
     """
 
     encoder: Any
@@ -104,3 +121,5 @@ class Method:
     export: ExportFn
     update: UpdateFn = unchanged
     refresh: Refresh | None = None
+    project: ProjectFn | None = None
+    chance: ChanceFn | None = None

@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from jax_ssl.checkpoint.manager import Checkpoints
 from jax_ssl.core.method import Method
 from jax_ssl.core.state import TrainState
-from jax_ssl.core.types import Array, Metrics, Variables
+from jax_ssl.core.types import Array, Metrics
 from jax_ssl.parallel.hosts import meet
 from jax_ssl.train.feeds import Feed
 from jax_ssl.train.interrupt import catch_signals
@@ -64,15 +64,16 @@ class Recorder(Protocol):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Something to run on the exported encoder every so many steps.
+    """Something to look at every so many steps.
 
     Attributes:
         every_steps: at each multiple of this, and nowhere else.
-        run: variables of the encoder -> records for the log.
+        run: (state, means of the metrics since the last log line) -> records for the
+            log. What it raises ends the run, before anything is saved.
     """
 
     every_steps: int
-    run: Callable[[Variables], Sequence[Mapping[str, Any]]]
+    run: Callable[[TrainState, Mapping[str, float]], Sequence[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +151,7 @@ def fit(
         plan: when things happen.
         recorder: where metrics go.
         checkpoints: where states go; None keeps nothing.
-        evaluations: on the exported encoder, during training.
+        evaluations: of the state, during training.
         on_trace: called with each traced call (`jax.stages.Traced`) and its steps.
         made: the result of `program` for these arguments, if the caller has it.
 
@@ -208,8 +209,7 @@ def fit(
                 if due or save:
                     recorder.pause()
                     for evaluation in due:
-                        variables = method.export(train.params, train.state)
-                        for record in evaluation.run(variables):
+                        for record in evaluation.run(train, means):
                             recorder.evaluation(step, record)
                     if save and checkpoints is not None:
                         checkpoints.save(train, {"step": step, "seed": seed})

@@ -231,16 +231,18 @@ def test_an_update_that_overflows_shows_as_params():
 
 def test_evaluations_come_at_their_steps_and_before_the_checkpoint(tmp_path):
     with open_checkpoints(tmp_path, keep=9) as kept:
-        seen = []
+        seen, latest = [], []
 
-        def evaluate(variables):
-            seen.append((jax.tree.leaves(variables)[0].shape, kept.latest_step()))
+        def evaluate(train, means):
+            seen.append((int(train.step), np.isfinite(means["loss"])))
+            latest.append(kept.latest_step())
             return [{"accuracy": 0.5}]
 
         every = [Evaluation(5, evaluate)]
         _, recorder = run(checkpoints=kept, checkpoint_every=5, evaluations=every)
     assert [step for step, _ in recorder.evaluations] == [5, 10]
-    assert [latest for _, latest in seen] == [None, 5]
+    assert seen == [(5, True), (10, True)]
+    assert latest == [None, 5]
 
 
 @pytest.mark.parametrize("name", ["num_steps", "log_every", "steps_per_call"])
