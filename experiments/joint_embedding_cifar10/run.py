@@ -94,7 +94,7 @@ def summary(folder, name, seed):
 
 
 def table(rows):
-    """Per method: accuracy of every seed, and the least lead over the better control."""
+    """Accuracy of every seed, and the least lead over the better of the controls."""
     lines = [
         "| method | " + " | ".join(f"{m} | lead" for m in MEASURES) + " | seconds |",
         "| --- |" + " ---: |" * (2 * len(MEASURES) + 1),
