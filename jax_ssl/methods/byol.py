@@ -20,7 +20,7 @@ from jax_ssl.core.schedule import at
 from jax_ssl.core.trees import ema
 from jax_ssl.core.types import Array, Metrics, Params, Variables
 from jax_ssl.losses.prediction import normalized_mse, output_std
-from jax_ssl.nn.apply import initialize, part
+from jax_ssl.nn.apply import forward, initialize, part
 from jax_ssl.nn.mlp import Projected, mlp_after
 from jax_ssl.nn.views import forward_each
 
@@ -107,6 +107,15 @@ def byol(
     def export(params: Params, state: BYOLState) -> Variables:
         return part(params, state.stats, "encoder")
 
+    def project(params: Params, state: BYOLState, images: Array) -> Array:
+        return forward(network, params, state.stats, images, train=False)[0]
+
     return Method(
-        encoder=encoder, views=views, init=init, loss=loss, export=export, update=update
+        encoder=encoder,
+        views=views,
+        init=init,
+        loss=loss,
+        export=export,
+        update=update,
+        project=project,
     )

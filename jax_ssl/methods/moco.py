@@ -7,6 +7,7 @@ be compared.
 Views: [B, 2, H, W, C] float; view 0 is the query, view 1 the key.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import chex
@@ -19,7 +20,7 @@ from jax_ssl.core.schedule import at
 from jax_ssl.core.trees import ema
 from jax_ssl.core.types import Array, Metrics, Params, Variables
 from jax_ssl.losses.contrastive import Form, check_form, info_nce
-from jax_ssl.nn.apply import initialize, part
+from jax_ssl.nn.apply import forward, initialize, part
 from jax_ssl.nn.mlp import TORCH_UNIFORM, Projected, mlp_after
 from jax_ssl.nn.norm import norm_groups
 from jax_ssl.nn.views import forward_each
@@ -140,6 +141,16 @@ def moco(
     def export(params: Params, state: MoCoState) -> Variables:
         return part(params, state.stats, "encoder")
 
+    def project(params: Params, state: MoCoState, images: Array) -> Array:
+        return forward(network, params, state.stats, images, train=False)[0]
+
     return Method(
-        encoder=encoder, views=views, init=init, loss=loss, export=export, update=update
+        encoder=encoder,
+        views=views,
+        init=init,
+        loss=loss,
+        export=export,
+        update=update,
+        project=project,
+        chance=lambda batch_size: directions * math.log(1 + queue_size),
     )

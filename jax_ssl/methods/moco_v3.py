@@ -7,6 +7,7 @@ vision transformers.
 Views: [B, 2, H, W, C] float.
 """
 
+import math
 from typing import Any, Literal, NamedTuple
 
 import chex
@@ -21,7 +22,7 @@ from jax_ssl.core.trees import ema
 from jax_ssl.core.types import Array, Metrics, Params, Variables
 from jax_ssl.losses.contrastive import Form, check_form, info_nce_in_batch
 from jax_ssl.losses.prediction import output_std
-from jax_ssl.nn.apply import initialize, part
+from jax_ssl.nn.apply import forward, initialize, part
 from jax_ssl.nn.mlp import TORCH_UNIFORM, Projected, mlp_after
 from jax_ssl.nn.views import forward_each
 from jax_ssl.ops.normalize import l2_normalize
@@ -152,6 +153,16 @@ def moco_v3(
     def export(params: Params, state: MoCoV3State) -> Variables:
         return part(params, state.stats, "encoder")
 
+    def project(params: Params, state: MoCoV3State, images: Array) -> Array:
+        return forward(network, params, state.stats, images, train=False)[0]
+
     return Method(
-        encoder=encoder, views=views, init=init, loss=loss, export=export, update=update
+        encoder=encoder,
+        views=views,
+        init=init,
+        loss=loss,
+        export=export,
+        update=update,
+        project=project,
+        chance=lambda batch_size: 2 * temperature * 2 * math.log(batch_size),
     )

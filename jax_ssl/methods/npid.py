@@ -6,6 +6,7 @@ each image had when it was last seen, and takes the place of a classifier's weig
 Views: {"image": [B, H, W, C] float, "index": [B] int32, row in the data set}.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -125,4 +126,23 @@ def npid(
     def export(params: Params, state: NPIDState) -> Variables:
         return part(params, state.stats, "encoder")
 
-    return Method(encoder=encoder, views=views, init=init, loss=loss, export=export)
+    def project(params: Params, state: NPIDState, images: Array) -> Array:
+        return forward(network, params, state.stats, images, train=False)[0]
+
+    def chance(batch_size: int) -> float:
+        del batch_size
+        if objective == "softmax":
+            return math.log(num_examples)
+        # The least that one probability for everything can cost, 1 / (1 + m).
+        m = num_negatives
+        return math.log1p(m) + m * math.log1p(1 / m)
+
+    return Method(
+        encoder=encoder,
+        views=views,
+        init=init,
+        loss=loss,
+        export=export,
+        project=project,
+        chance=chance,
+    )

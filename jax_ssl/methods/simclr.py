@@ -6,6 +6,7 @@ other views in the global batch, by the NT-Xent loss on a projection head.
 Views: [B, 2, H, W, C] float.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import chex
@@ -95,4 +96,15 @@ def simclr(
     def export(params: Params, state: SimCLRState) -> Variables:
         return part(params, state.stats, "encoder")
 
-    return Method(encoder=encoder, views=views, init=init, loss=loss, export=export)
+    def project(params: Params, state: SimCLRState, images: Array) -> Array:
+        return forward(network, params, state.stats, images, train=False)[0]
+
+    return Method(
+        encoder=encoder,
+        views=views,
+        init=init,
+        loss=loss,
+        export=export,
+        project=project,
+        chance=lambda batch_size: math.log(2 * batch_size - 1),
+    )

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jax_ssl.core.method import Method, ViewFn
 from jax_ssl.core.types import Array, Metrics, Params, Variables
 from jax_ssl.losses.prediction import negative_cosine, output_std
-from jax_ssl.nn.apply import initialize, part
+from jax_ssl.nn.apply import forward, initialize, part
 from jax_ssl.nn.mlp import TORCH_UNIFORM, Projected, mlp_after
 from jax_ssl.nn.views import forward_each
 
@@ -100,4 +100,14 @@ def simsiam(
     def export(params: Params, state: SimSiamState) -> Variables:
         return part(params, state.stats, "encoder")
 
-    return Method(encoder=encoder, views=views, init=init, loss=loss, export=export)
+    def project(params: Params, state: SimSiamState, images: Array) -> Array:
+        return forward(network, params, state.stats, images, train=False)[0]
+
+    return Method(
+        encoder=encoder,
+        views=views,
+        init=init,
+        loss=loss,
+        export=export,
+        project=project,
+    )

@@ -83,4 +83,15 @@ def triplet(
     def export(params: Params, state: TripletState) -> Variables:
         return part(params, state.stats, "encoder")
 
-    return Method(encoder=encoder, views=views, init=init, loss=loss, export=export)
+    def project(params: Params, state: TripletState, images: Array) -> Array:
+        return forward(network, params, state.stats, images, train=False)[0]
+
+    return Method(
+        encoder=encoder,
+        views=views,
+        init=init,
+        loss=loss,
+        export=export,
+        project=project,
+        chance=lambda batch_size: margin,
+    )

@@ -14,7 +14,7 @@ import flax.linen as nn
 from jax_ssl.core.method import Method, ViewFn
 from jax_ssl.core.types import Array, Metrics, Params, Variables
 from jax_ssl.losses import redundancy
-from jax_ssl.nn.apply import initialize, part
+from jax_ssl.nn.apply import forward, initialize, part
 from jax_ssl.nn.mlp import TORCH_UNIFORM, Projected, mlp_after
 from jax_ssl.nn.views import forward_each
 
@@ -88,4 +88,14 @@ def vicreg(
     def export(params: Params, state: VICRegState) -> Variables:
         return part(params, state.stats, "encoder")
 
-    return Method(encoder=encoder, views=views, init=init, loss=loss, export=export)
+    def project(params: Params, state: VICRegState, images: Array) -> Array:
+        return forward(network, params, state.stats, images, train=False)[0]
+
+    return Method(
+        encoder=encoder,
+        views=views,
+        init=init,
+        loss=loss,
+        export=export,
+        project=project,
+    )

@@ -124,4 +124,24 @@ def w_mse(
     def export(params: Params, state: WMSEState) -> Variables:
         return {"params": params["encoder"], **state.encoder}
 
-    return Method(encoder=encoder, views=views, init=init, loss=loss, export=export)
+    def project(params: Params, state: WMSEState, images: Array) -> Array:
+        # Before whitening, which would hide a collapse and mix the rows.
+        features, _ = forward(
+            encoder, params["encoder"], state.encoder, images, train=False
+        )
+        return forward(
+            projector,
+            params["projector"],
+            state.projector,
+            features.pooled,
+            train=False,
+        )[0]
+
+    return Method(
+        encoder=encoder,
+        views=views,
+        init=init,
+        loss=loss,
+        export=export,
+        project=project,
+    )
