@@ -1,0 +1,11 @@
+"""Every method's loss, gradient and next state are float64's to a hundred-thousandth."""
+
+import pytest
+
+from tests.methods.errors import COMPARISONS, errors
+
+
+@pytest.mark.parametrize("name", COMPARISONS)
+def test_errors_are_those_of_float32(name):
+    found = errors(COMPARISONS[name])
+    assert all(error < 1e-5 for error in found.values()), found

@@ -1,0 +1,205 @@
+"""Whole methods in float64: networks, loss and the state's next value, from the papers.
+
+The encoder is one dense layer with ReLU; heads are read off the names and shapes of
+their parameters. A gradient is a central difference of `loss`, in which `held` are the
+params of what the paper stops the gradient of.
+"""
+
+import numpy as np
+
+from tests.references import assignments, contrastive, instance, prediction, redundancy
+from tests.references import triplet as triplets
+
+MOMENTUM = 0.9  # Of running statistics.
+
+
+def mlp(x, p, stats):
+    """Dense layers, the norms that there are, ReLU between; (output, next stats)."""
+    moved = {}
+    last = len(p) - 1 - sum(name.startswith("norm") for name in p)
+    for i in range(last + 1):
+        x = x @ p[f"dense{i}"]["kernel"] + p[f"dense{i}"].get("bias", 0.0)
+        name = f"norm{i}"
+        if name in stats:
+            mean, var = x.mean(0), x.var(0)
+            moved[name] = {
+                "mean": MOMENTUM * stats[name]["mean"] + (1 - MOMENTUM) * mean,
+                "var": MOMENTUM * stats[name]["var"] + (1 - MOMENTUM) * var,
+            }
+            own = p.get(name, {})
+            x = (x - mean) / np.sqrt(var + 1e-5) * own.get("scale", 1.0)
+            x = x + own.get("bias", 0.0)
+        if i < last:
+            x = np.maximum(x, 0)
+    return x, moved
+
+
+def features(views, p):
+    """[n, ...] images to [n, F]: the encoder of these comparisons."""
+    x = views.reshape(len(views), -1) @ p["dense"]["kernel"] + p["dense"]["bias"]
+    return np.maximum(x, 0)
+
+
+def norms(stats, *path):
+    """The running statistics at a path of a stats tree; {} where there are none."""
+    tree = stats.get("batch_stats", {})
+    for name in path:
+        tree = tree.get(name, {})
+    return tree
+
+
+def wrapped(moved, *path):
+    """The inverse of `norms`: a stats tree."""
+    for name in reversed(path):
+        moved = {name: moved} if moved else {}
+    return {"batch_stats": moved} if moved else {}
+
+
+def embed(views, p, stats):
+    """Encoder and projector of [n, ...] views; (z, next stats)."""
+    z, moved = mlp(
+        features(views, p["encoder"]), p["projector"], norms(stats, "projector")
+    )
+    return z, wrapped(moved, "projector")
+
+
+def embed_each(views, p, stats):
+    """The same view by view, [B, V, ...] -> [B, V, D]."""
+    outputs = []
+    for v in range(views.shape[1]):
+        z, stats = embed(views[:, v], p, stats)
+        outputs.append(z)
+    return np.stack(outputs, axis=1), stats
+
+
+def predict_each(z, p, stats):
+    """The predictor on [B, V, D]."""
+    outputs = []
+    for v in range(z.shape[1]):
+        moved_output, moved = mlp(z[:, v], p, norms(stats))
+        stats = wrapped(moved)
+        outputs.append(moved_output)
+    return np.stack(outputs, axis=1), stats
+
+
+def ema(old, new, momentum):
+    """The teacher's next value."""
+    if isinstance(old, dict):
+        return {name: ema(old[name], new[name], momentum) for name in old}
+    return momentum * old + (1 - momentum) * new
+
+
+def unit(z):
+    """Rows of unit length along the last axis."""
+    return z / np.sqrt((z * z).sum(-1, keepdims=True))
+
+
+def flat(views):
+    """[B, V, ...] -> [B V, ...]."""
+    return views.reshape(-1, *views.shape[2:])
+
+
+# Each: (params, held, state, views, drawn) -> (loss, next state as a dict of its
+# fields). `drawn` is what the method draws with its key.
+
+
+def simclr(p, held, state, views, drawn, temperature):
+    z, stats = embed(flat(views), p, state["stats"])
+    value, _ = contrastive.nt_xent(z.reshape(*views.shape[:2], -1), temperature)
+    return value, {"stats": stats}
+
+
+def triplet(p, held, state, views, drawn, margin, mining):
+    z, stats = embed(flat(views), p, state["stats"])
+    z = z.reshape(*views.shape[:2], -1)
+    return triplets.triplet(z, margin, mining)[0], {"stats": stats}
+
+
+def moco(p, held, state, views, drawn, temperature, step):
+    q, stats = embed(views[:, 0], p, state["stats"])
+    k, teacher_stats = embed(views[:, 1], state["teacher"], state["teacher_stats"])
+    q, k = unit(q), unit(k)
+    value, _ = contrastive.info_nce(q, k, state["queue"], temperature)
+    queue = state["queue"].copy()
+    start = step * len(k) % len(queue)
+    queue[start : start + len(k)] = k
+    after = {"stats": stats, "teacher_stats": teacher_stats, "queue": queue}
+    return value, {**after, "teacher": state["teacher"]}
+
+
+def _asymmetric(p, state, views):
+    """Online predictions and teacher's projections of each view, and the next state."""
+    z, stats = embed_each(views, p, state["stats"])
+    q, predictor_stats = predict_each(z, p["predictor"], state["predictor_stats"])
+    k, teacher_stats = embed_each(views, state["teacher"], state["teacher_stats"])
+    after = {
+        "stats": stats,
+        "predictor_stats": predictor_stats,
+        "teacher": state["teacher"],
+        "teacher_stats": teacher_stats,
+    }
+    return q, k, after
+
+
+def moco_v3(p, held, state, views, drawn, temperature):
+    q, k, after = _asymmetric(p, state, views)
+    q, k = unit(q), unit(k)
+    value = sum(
+        contrastive.info_nce_in_batch(q[:, v], k[:, 1 - v], temperature)[0]
+        for v in range(2)
+    )
+    return 2 * temperature * value, after
+
+
+def byol(p, held, state, views, drawn):
+    q, k, after = _asymmetric(p, state, views)
+    value = sum(prediction.normalized_mse(q[:, v], k[:, 1 - v])[0] for v in range(2))
+    return value, after
+
+
+def simsiam(p, held, state, views, drawn):
+    z, stats = embed_each(views, p, state["stats"])
+    q, predictor_stats = predict_each(z, p["predictor"], state["predictor_stats"])
+    target, _ = embed_each(views, held, state["stats"])
+    value = np.mean(
+        [prediction.negative_cosine(q[:, v], target[:, 1 - v])[0] for v in range(2)]
+    )
+    return value, {"stats": stats, "predictor_stats": predictor_stats}
+
+
+def barlow_twins(p, held, state, views, drawn, redundancy_weight, scale):
+    z, stats = embed_each(views, p, state["stats"])
+    value = redundancy.barlow_twins(z, redundancy_weight)[0]
+    return scale * value, {"stats": stats}
+
+
+def vicreg(p, held, state, views, drawn):
+    z, stats = embed_each(views, p, state["stats"])
+    return redundancy.vicreg(z)[0], {"stats": stats}
+
+
+def w_mse(p, held, state, views, drawn, size):
+    pooled = features(flat(views), p["encoder"])
+    z, moved = mlp(pooled, p["projector"], norms(state["projector"]))
+    z = z.reshape(*views.shape[:2], -1)
+    after = {"encoder": state["encoder"], "projector": wrapped(moved)}
+    return redundancy.w_mse(z, drawn, size), after
+
+
+def npid(p, held, state, views, drawn, temperature, momentum, objective, rows):
+    z, stats = embed(views["image"], p, state["stats"])
+    v, index = unit(z), views["index"]
+    bank = state["bank"][:rows]  # What follows fills up the devices.
+    if objective == "softmax":
+        value, _ = instance.softmax(v, index, bank, temperature)
+        constant = state["partition"]
+    else:
+        own = unit(embed(views["image"], held, state["stats"])[0])
+        # The constant is estimated from the first batch, and kept.
+        constant = instance.partition(own, index, drawn, bank, temperature)
+        value, _ = instance.nce(v, index, drawn, bank, constant, temperature)
+    after = {"stats": stats, "partition": constant}
+    return value, {
+        **after,
+        "bank": instance.remember(state["bank"], index, v, momentum),
+    }
