@@ -1,4 +1,4 @@
-"""Every method's loss, gradient and next state are float64's to a hundred-thousandth."""
+"""Loss, gradient and next state of every method, beside float64."""
 
 import pytest
 

@@ -7,7 +7,7 @@ params of what the paper stops the gradient of.
 
 import numpy as np
 
-from tests.references import assignments, contrastive, instance, prediction, redundancy
+from tests.references import contrastive, instance, prediction, redundancy
 from tests.references import triplet as triplets
 
 MOMENTUM = 0.9  # Of running statistics.
