@@ -102,6 +102,7 @@ def train(options: argparse.Namespace) -> int:
                 evaluations=evaluations,
                 on_trace=on_trace,
                 made=made,
+                view=experiment.view,
             )
     if outcome.interrupted is not None:
         log.warning(

@@ -83,15 +83,23 @@ def unchanged(params: Params, state: State, *, step: Array) -> tuple[Params, Sta
 class Refresh:
     """A stage between epochs that reads the whole training set.
 
+    It runs before step s where s is a multiple of `every_epochs` epochs, 0 included.
+
     Attributes:
-        embed: (params, state, un-augmented batch) -> features [B, D].
-        fit: (params, state, features [N, D] in data-set order, key) -> (params, state).
+        embed: (params, state, batch whose "image" is the evaluation's view, float
+            [B, h, w, C]) -> features [B, ...], in evaluation mode.
+        fit: (params, state, features [N', ...] in data-set order, key) -> (params,
+            state, metrics). Rows are sharded over the mesh; those from the number of
+            examples on are padding.
+        recall: state -> features [N', ...] that training has left in it. They are read
+            in place of `embed` at all steps but 0, which spares a pass over the data.
         resets: parts of the params whose optimizer slots start afresh.
         every_epochs: how often the stage runs.
     """
 
     embed: Callable[[Params, State, Batch], Array]
-    fit: Callable[[Params, State, Array, Array], tuple[Params, State]]
+    fit: Callable[[Params, State, Array, Array], tuple[Params, State, Metrics]]
+    recall: Callable[[State], Array] | None = None
     resets: tuple[str, ...] = ()
     every_epochs: int = 1
 

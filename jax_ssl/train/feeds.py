@@ -1,6 +1,6 @@
 """Where the loop's batches come from: the host, or the device's own memory."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from itertools import islice
 from typing import Any, Protocol
@@ -14,10 +14,10 @@ from jax.sharding import PartitionSpec as P
 from jax_ssl.core.types import Batch, PyTree
 from jax_ssl.data.cache import load
 from jax_ssl.data.corrupt import Reader
-from jax_ssl.data.order import batches, rows_of_step
+from jax_ssl.data.order import batches, decoded, rows_of_step
 from jax_ssl.data.source import Rows, Source
 from jax_ssl.parallel.feed import prefetch, resident, to_global
-from jax_ssl.parallel.mesh import BATCH_AXES
+from jax_ssl.parallel.mesh import BATCH_AXES, row_sharding
 
 Calls = Sequence[tuple[int, int]]  # (first step, number of steps) of every call.
 
@@ -40,16 +40,24 @@ class Feed(Protocol):
 
     Attributes:
         batch_size: of the global batch.
+        num_examples: of the data set.
         spec: of one example.
         data: what stays in device memory all along; `()` if nothing.
     """
 
     batch_size: int
+    num_examples: int
     spec: Mapping[str, jax.ShapeDtypeStruct]
     data: PyTree
 
     def pieces(self, calls: Calls) -> Any:
         """Context manager that gives the `Pieces` of `calls`."""
+
+    def sweep(self, rows: np.ndarray) -> Any:
+        """Context manager that gives one piece for each of `rows` [batches, B].
+
+        A corrupt row gives way to the next good one of the data set.
+        """
 
     def corrupt(self) -> int:
         """Examples found so far that could not be decoded."""
@@ -80,13 +88,23 @@ class HostFeed:
     ) -> None:
         self.source, self.mesh, self.seed = source, mesh, seed
         self.batch_size, self.workers = batch_size, workers
-        self.spec = source.spec
+        self.spec, self.num_examples = source.spec, len(source)
         self.reader = Reader(source)
 
     @contextmanager
     def pieces(self, calls: Calls) -> Iterator[Pieces]:
         """Tuples of global batches, one batch per step of the call."""
         with prefetch(self._groups(calls), self._put) as fed:
+            yield fed
+
+    @contextmanager
+    def sweep(self, rows: np.ndarray) -> Iterator[Iterable[Batch]]:
+        """The global batch of each of `rows` [batches, B]."""
+        mine = np.split(rows, jax.process_count(), axis=1)[jax.process_index()]
+        order = np.arange(self.num_examples)
+        lists = ((order, places) for places in mine)
+        host = decoded(self.reader, lists, mine.shape[1], self.workers)
+        with prefetch(host, lambda batch: to_global(batch, self.mesh)) as fed:
             yield fed
 
     def corrupt(self) -> int:
@@ -147,11 +165,21 @@ class ResidentFeed:
         self.resident = resident(arrays, mesh)
         self.mesh, self.seed, self.batch_size = mesh, seed, batch_size
         self.spec, self.data = self.resident.spec, self.resident.data
+        self.num_examples = len(self.resident)
 
     @contextmanager
     def pieces(self, calls: Calls) -> Iterator[Pieces]:
         """Row numbers [steps, B] of every call."""
         yield _Rows(self, calls)
+
+    @contextmanager
+    def sweep(self, rows: np.ndarray) -> Iterator[Iterable[jax.Array]]:
+        """Each of `rows` [batches, B], sharded like a batch."""
+        where = row_sharding(self.mesh)
+        yield (
+            jax.make_array_from_callback(one.shape, where, one.__getitem__)
+            for one in rows.astype(np.int32)
+        )
 
     def corrupt(self) -> int:
         """Examples that could not be decoded, and were replaced."""
@@ -171,10 +199,9 @@ class ResidentFeed:
 
     def rows(self, first: int, count: int) -> jax.Array:
         """Rows of `count` steps from step `first`, [count, B] int32."""
-        n = len(self.resident)
         rows = np.stack(
             [
-                rows_of_step(self.seed, step, self.batch_size, n)
+                rows_of_step(self.seed, step, self.batch_size, self.num_examples)
                 for step in range(first, first + count)
             ]
         ).astype(np.int32)

@@ -12,13 +12,14 @@ import optax
 from jax.sharding import Mesh
 
 from jax_ssl.checkpoint.manager import Checkpoints
-from jax_ssl.core.method import Method
+from jax_ssl.core.method import Method, ViewFn
 from jax_ssl.core.state import TrainState
 from jax_ssl.core.types import Array, Metrics
 from jax_ssl.parallel.hosts import meet
 from jax_ssl.train.feeds import Feed
 from jax_ssl.train.interrupt import catch_signals
 from jax_ssl.train.program import Program, program
+from jax_ssl.train.refresh import Refresher
 from jax_ssl.train.step import NONFINITE_LEAF
 
 log = logging.getLogger(__name__)
@@ -55,8 +56,11 @@ class Recorder(Protocol):
     def evaluation(self, step: int, record: Mapping[str, Any]) -> None:
         """One result of an evaluation during training."""
 
+    def refresh(self, step: int, record: Mapping[str, Any]) -> None:
+        """What a stage between epochs said, before the step after `step`."""
+
     def pause(self) -> None:
-        """Time that follows is not training (evaluations, checkpoints)."""
+        """Time that follows is not training (evaluations, refreshes, checkpoints)."""
 
     def resume(self) -> None:
         """Training goes on."""
@@ -136,11 +140,14 @@ def fit(
     evaluations: Sequence[Evaluation] = (),
     on_trace: Callable[[Any, int], None] | None = None,
     made: Program | None = None,
+    view: ViewFn | None = None,
 ) -> Outcome:
     """Trains from the last checkpoint, or from the start, to `plan.num_steps`.
 
     At a stop the order is: metrics, evaluations, checkpoint. A run killed between two
-    of them resumes at the checkpoint before and repeats the steps since, bit for bit.
+    of them resumes at the checkpoint before and repeats the steps since, bit for bit. A
+    refresh of the method belongs to the step after it, so that a checkpoint of that
+    moment is of before the refresh.
 
     Args:
         method: the method.
@@ -154,20 +161,23 @@ def fit(
         evaluations: of the state, during training.
         on_trace: called with each traced call (`jax.stages.Traced`) and its steps.
         made: the result of `program` for these arguments, if the caller has it.
+        view: the evaluation's: one example -> one un-augmented image [h, w, C]. Only
+            methods with a `refresh` need it.
 
     Returns:
         The last state, and whether a signal ended the run early.
 
     Raises:
         NotFiniteError: if loss or gradient is not; checked before anything is saved.
-        NotImplementedError: for a method with a `refresh` stage.
-        ValueError: if the devices cannot share the batch.
+        ValueError: if the devices cannot share the batch, or a refresh lacks its view.
     """
-    if method.refresh is not None:
-        raise NotImplementedError("methods with a refresh stage are not yet run.")
     if made is None:
         made = program(method, tx, feed, mesh)
     intervals = [evaluation.every_steps for evaluation in evaluations]
+    refresher = None
+    if method.refresh is not None:
+        refresher = Refresher(method, tx, feed, mesh, made, view)
+        intervals.append(refresher.every_steps)
     with jax.set_mesh(mesh), catch_signals() as interrupt:
         meet()
         train = _first_state(made, checkpoints, seed)
@@ -181,6 +191,12 @@ def fit(
         recorder.resume()
         with feed.pieces(calls) as pieces:
             for (_, k), payload in zip(calls, pieces, strict=True):
+                if refresher is not None and step % refresher.every_steps == 0:
+                    jax.block_until_ready(train)  # As below.
+                    recorder.pause()
+                    train, numbers = refresher(train)
+                    recorder.refresh(step, numbers)
+                    recorder.resume()
                 if k not in compiled:
                     jax.block_until_ready(train)  # Or running steps would go untimed.
                     recorder.pause()

@@ -35,7 +35,7 @@ class MetricsFile:
         self.kept = [
             record
             for record in read_metrics(self.path)
-            if record.get("step", 0) <= restored_step
+            if not _comes_again(record, restored_step)
         ]
         with replacing(self.path) as file:
             for record in self.kept:
@@ -67,6 +67,16 @@ def read_metrics(path: str | os.PathLike[str]) -> list[Record]:
         if isinstance(record, dict):
             records.append({name: _spoken(value) for name, value in record.items()})
     return records
+
+
+def _comes_again(record: Record, restored_step: int) -> bool:
+    step = record.get("step", 0)
+    # A refresh is part of the step after it: a run restored there refreshes again.
+    return (
+        step >= restored_step
+        if record.get("kind") == "refresh"
+        else (step > restored_step)
+    )
 
 
 def _line(record: Mapping[str, Any]) -> bytes:

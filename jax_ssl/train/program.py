@@ -100,7 +100,7 @@ def program(
         names = checked_leaves(method, shapes, batch)
         # What cannot work is found here, before minutes of compilation.
         after, _ = jax.eval_shape(one_step, shapes, batch)
-        _check_closed(shapes, after)
+        check_closed(shapes, after)
     abstract = jax.tree.map(
         lambda leaf, where: jax.ShapeDtypeStruct(
             leaf.shape, leaf.dtype, sharding=where
@@ -116,8 +116,8 @@ def program(
     )
 
 
-def _check_closed(before: TrainState, after: TrainState) -> None:
-    """Refuses a method whose step changes the shape of its own state.
+def check_closed(before: TrainState, after: TrainState) -> None:
+    """Refuses a method that changes the shape of its own state.
 
     Raises:
         ValueError: naming the leaves that differ.
@@ -134,7 +134,7 @@ def _check_closed(before: TrainState, after: TrainState) -> None:
     changed = sorted(n for n in old.keys() | new.keys() if old.get(n) != new.get(n))
     if changed:
         raise ValueError(
-            "a step must return a state of the structure, shapes and dtypes it was "
+            "a method must return a state of the structure, shapes and dtypes it was "
             "given; it changes "
             + ", ".join(f"{n} ({old.get(n)} → {new.get(n)})" for n in changed[:5])
         )

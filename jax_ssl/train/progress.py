@@ -14,6 +14,9 @@ log = logging.getLogger(__name__)
 
 Clock = Callable[[], float]
 
+# What the record of a refresh has beside its own numbers.
+REFRESHED_WHERE = ("kind", "step", "epoch", "seconds")
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunFacts:
@@ -93,6 +96,10 @@ def describe(record: Mapping[str, Any]) -> str:
             if record.get(name) is not None
         ]
         return " ".join(words) + (f" ({', '.join(beside)})" if beside else "")
+    if record["kind"] == "refresh":
+        said = {k: v for k, v in record.items() if k not in REFRESHED_WHERE}
+        words = [f"{name} {value:.4g}" for name, value in said.items()]
+        return " · ".join(["refresh", *words])
     forms = {
         "epoch": "epoch {:.2f}",
         "loss": "loss {:.4g}",

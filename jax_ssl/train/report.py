@@ -61,7 +61,8 @@ class Reporter:
     the run, "images_per_second", "ms_per_step", "data_wait": share of the time in which
     the host waited for data, "peak_memory_bytes": most of any local device, or None
     where the backend does not say (CPU), "mfu": or None, "loss" and the other metrics};
-    an evaluation's is {"kind": "eval", "step", "epoch", "seconds", ...}.
+    an evaluation's is {"kind": "eval", "step", "epoch", "seconds", ...}, and so is that
+    of a refresh, {"kind": "refresh", ..., "refresh_seconds"}.
 
     Attributes:
         flops: of one step over all devices, where known; set it, or let `compiled`.
@@ -118,6 +119,10 @@ class Reporter:
     def evaluation(self, step: int, record: Mapping[str, Any]) -> None:
         """Records one result of an evaluation during training."""
         self._write({**self._where("eval", step), **record})
+
+    def refresh(self, step: int, record: Mapping[str, Any]) -> None:
+        """Records what a stage between epochs said."""
+        self._write({**self._where("refresh", step), **record})
 
     def pause(self) -> None:
         """What follows is not training: compilation, evaluation, checkpoints."""

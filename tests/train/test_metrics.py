@@ -52,6 +52,14 @@ def test_resuming_drops_what_the_run_will_write_again(tmp_path):
     assert steps(path) == [10, 20, 20, 30, 40, 50]
 
 
+def test_a_refresh_before_the_restored_step_is_written_again(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    kinds = ("refresh", "train", "refresh", "train")
+    fill(path, *({"kind": k, "step": 10 * (i // 2)} for i, k in enumerate(kinds)))
+    kept = MetricsFile(path, restored_step=10).kept
+    assert [record["kind"] for record in kept] == ["refresh", "train", "train"]
+
+
 def test_a_run_without_a_checkpoint_starts_over(tmp_path):
     path = tmp_path / "metrics.jsonl"
     fill(path, {"step": 10}, {"step": 20})
