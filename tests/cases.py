@@ -9,7 +9,7 @@ from jax_ssl.bind import bind
 from jax_ssl.core.method import Method, ViewFn
 from jax_ssl.encoders import ENCODERS
 from jax_ssl.methods import METHODS
-from tests.images import BATCH, SIZE, one_view, plain_views
+from tests.images import BATCH, SIZE, one_image, one_view, plain_views
 
 
 @dataclass(frozen=True)
@@ -128,5 +128,21 @@ METHODS_UNDER_TEST = {
     ),
     "triplet": Case(
         "triplet", {"output_dim": 8, "margin": 0.5, "mining": "all"}, share=0.3
+    ),
+    "mae": Case(
+        "mae",
+        {"decoder_width": 16, "decoder_depth": 1, "decoder_heads": 2},
+        one_image,
+        encoder={
+            "name": "vit",
+            "dim": 24,
+            "depth": 2,
+            "num_heads": 2,
+            "patch": 2,
+            "image_size": SIZE,
+            "positions": "sincos",
+            "scheme": "mae",
+        },
+        share=0.5,
     ),
 }

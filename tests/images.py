@@ -36,3 +36,8 @@ def plain_views(key, example):
 def one_view(key, example):
     """One such view, and the row of its image."""
     return {"image": plain_views(key, example)[0], "index": example["index"]}
+
+
+def one_image(key, example):
+    """One such view alone, [H, W, C]."""
+    return plain_views(key, example)[0]

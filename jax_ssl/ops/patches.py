@@ -1,5 +1,9 @@
 """Images as sequences of patches, and choosing among the patches of each image."""
 
+import math
+from typing import NamedTuple
+
+import jax
 import jax.numpy as jnp
 
 from jax_ssl.core.types import Array
@@ -75,3 +79,56 @@ def gather_tokens(tokens: Array, index: Array) -> Array:
         [B, K, D].
     """
     return jnp.take_along_axis(tokens, index[..., None], axis=1)
+
+
+class Kept(NamedTuple):
+    """Which patches of each image a network sees.
+
+    Attributes:
+        keep: [B, K] int32, numbers of the patches that stay, in random order.
+        restore: [B, N] int32, the place of each patch when those that stay come first;
+            gathering by it puts such a sequence back into the order of the image.
+        mask: [B, N] bool, True for the N - K patches that are left out.
+    """
+
+    keep: Array
+    restore: Array
+    mask: Array
+
+
+def random_keep(key: Array, rows: int, patches: int, kept: int) -> Kept:
+    """Draws the patches of each image that stay, all subsets being equally likely.
+
+    MAE (He et al., 2022, arXiv:2111.06377), section 3: the patches are shuffled, by
+    sorting noise, and the first of them stay.
+
+    Args:
+        key: [] typed PRNG key.
+        rows: B, of the global batch, so that the draw does not depend on the devices.
+        patches: N, of an image.
+        kept: K, in [1, N].
+
+    Raises:
+        ValueError: if `kept` is not in [1, N].
+    """
+    if not 1 <= kept <= patches:
+        raise ValueError(f"cannot keep {kept} of {patches} patches; keep 1 or more.")
+    order = jnp.argsort(jax.random.uniform(key, (rows, patches)), axis=1)
+    restore = jnp.argsort(order, axis=1)  # The inverse permutation.
+    return Kept(order[:, :kept], restore, restore >= kept)
+
+
+def kept_count(patches: int, mask_ratio: float) -> int:
+    """Patches that stay when a share of them is masked, ⌊N (1 - ratio)⌋.
+
+    Raises:
+        ValueError: if all or none of them would stay.
+    """
+    # Rounded first: in floating point 100 x (1 - 0.9) is less than 10.
+    kept = math.floor(round(patches * (1 - mask_ratio), 6))
+    if not 1 <= kept < patches:
+        raise ValueError(
+            f"mask_ratio = {mask_ratio} leaves {kept} of {patches} patches visible; at "
+            "least one must be visible and one masked."
+        )
+    return kept

@@ -1,0 +1,222 @@
+"""Masked autoencoder, MAE (He et al., 2022, arXiv:2111.06377).
+
+The encoder, a vision transformer, sees a random quarter of the patches of an image; a
+light decoder predicts the pixels of the others, and is then thrown away.
+
+Views: [B, H, W, C] float.
+"""
+
+from typing import Any, NamedTuple
+
+import chex
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jax_ssl.core.method import Method, ViewFn
+from jax_ssl.core.types import Array, Metrics, Params, Variables
+from jax_ssl.encoders.vit import ViT
+from jax_ssl.losses.masked import masked_mse
+from jax_ssl.nn.apply import forward, initialize, part
+from jax_ssl.nn.decoder import Decoder
+from jax_ssl.ops.normalize import standardize
+from jax_ssl.ops.patches import (
+    Kept,
+    grid_shape,
+    kept_count,
+    patchify,
+    random_keep,
+    unpatchify,
+)
+
+
+class MAEState(NamedTuple):
+    """State that MAE carries beside its params."""
+
+    stats: Any  # Collections of the network other than params; a ViT has none.
+
+
+class Autoencoder(nn.Module):
+    """An encoder of the visible patches and a decoder of all of them.
+
+    Attributes:
+        encoder: evaluation keeps it.
+        decoder_width: see `Decoder`, as for the others.
+        decoder_depth: blocks.
+        decoder_heads: of their attention.
+    """
+
+    encoder: ViT
+    decoder_width: int = 512
+    decoder_depth: int = 8
+    decoder_heads: int = 16
+
+    @nn.compact
+    def __call__(
+        self, images: Array, keep: Array, restore: Array, *, train: bool
+    ) -> Array:
+        """Predictions [B, N, P] of all patches of the images [B, H, W, C].
+
+        Args:
+            images: of which only the patches `keep` are looked at.
+            keep: [B, K], see `Kept`.
+            restore: [B, N], likewise.
+            train: drops paths of the encoder, if it has any.
+        """
+        height, width, channels = images.shape[1:]
+        patch = self.encoder.patch
+        decoder = Decoder(
+            patch * patch * channels,
+            self.decoder_width,
+            self.decoder_depth,
+            self.decoder_heads,
+            self.encoder.dtype,
+            name="decoder",
+        )
+        tokens = self.encoder.tokens(images, keep, train=train)
+        return decoder(tokens, restore, grid_shape(height, width, patch), train=train)
+
+
+class Reconstruction(NamedTuple):
+    """What a masked autoencoder makes of images, each [B, H, W, C] but `mask`.
+
+    Attributes:
+        mask: [B, H, W, 1] bool, True where the pixels were hidden from the encoder.
+        masked: the images, 0 where hidden.
+        prediction: of all pixels, also of the visible ones.
+        pasted: the images, the prediction where hidden.
+    """
+
+    mask: Array
+    masked: Array
+    prediction: Array
+    pasted: Array
+
+
+def mae(
+    encoder: ViT,
+    views: ViewFn,
+    *,
+    mask_ratio: float = 0.75,
+    norm_pix: bool = True,
+    decoder_width: int = 512,
+    decoder_depth: int = 8,
+    decoder_heads: int = 16,
+) -> Method:
+    """Builds MAE around a vision transformer; settings as in section 3, appendix A.1.
+
+    The encoder has `positions="sincos", scheme="mae"` there. Its loss has no value of
+    chance, and compares no embeddings; with `norm_pix` a decoder that predicts 0 has
+    (P - 1) / P, P being the values of a patch.
+
+    Args:
+        encoder: a `ViT`; evaluation keeps it and shows it all patches.
+        views: one example -> [H, W, C].
+        mask_ratio: share of the patches that are hidden, in (0, 1).
+        norm_pix: the target is each patch standardized by its own mean and (unbiased)
+            variance, which table 1d finds best; False for the pixels themselves.
+        decoder_width: of its tokens.
+        decoder_depth: its blocks.
+        decoder_heads: of its attention; divides the width.
+
+    Raises:
+        ValueError: if the encoder cannot leave patches out, or a setting is out of
+            range.
+    """
+    if not isinstance(encoder, ViT):
+        raise ValueError(
+            f"mae hides patches from the encoder, and {type(encoder).__name__} has "
+            "none; choose a vision transformer, such as encoder.name = 'vit_b'."
+        )
+    if not 0 < mask_ratio < 1:
+        raise ValueError(f"mask_ratio = {mask_ratio} must lie between 0 and 1.")
+    if decoder_depth < 1 or decoder_heads < 1 or decoder_width % decoder_heads:
+        raise ValueError(
+            f"decoder_width = {decoder_width}, decoder_depth = {decoder_depth}, "
+            f"decoder_heads = {decoder_heads}: there is at least one block, and the "
+            "heads divide the width."
+        )
+    network = Autoencoder(encoder, decoder_width, decoder_depth, decoder_heads)
+
+    def init(key: Array, views: Array) -> tuple[Params, MAEState]:
+        chex.assert_rank(views, 4)
+        patches = draw(key, views, encoder.patch, mask_ratio)
+        params, stats = initialize(network, key, views, patches.keep, patches.restore)
+        return params, MAEState(stats)
+
+    def loss(
+        params: Params, state: MAEState, views: Array, *, key: Array, step: Array
+    ) -> tuple[Array, tuple[MAEState, Metrics]]:
+        del step
+        keep, restore, mask = draw(key, views, encoder.patch, mask_ratio)
+        prediction, stats = forward(network, params, state.stats, views, keep, restore)
+        target = patchify(views.astype(jnp.float32), encoder.patch)
+        target = standardize(target) if norm_pix else target
+        value = masked_mse(prediction, target, mask)
+        metrics = {
+            # How far the decoder is from predicting nothing, and what it makes of the
+            # patches that it saw and that the loss leaves out.
+            "zero_loss": masked_mse(jnp.zeros_like(target), target, mask),
+            "visible_loss": masked_mse(prediction, target, ~mask),
+        }
+        return value, (MAEState(stats), jax.lax.stop_gradient(metrics))
+
+    def export(params: Params, state: MAEState) -> Variables:
+        return part(params, state.stats, "encoder")
+
+    return Method(encoder=encoder, views=views, init=init, loss=loss, export=export)
+
+
+def draw(key: Array, images: Array, patch: int, mask_ratio: float) -> Kept:
+    """Which patches of the images [B, H, W, C] stay visible."""
+    h, w = grid_shape(images.shape[1], images.shape[2], patch)
+    return random_keep(key, images.shape[0], h * w, kept_count(h * w, mask_ratio))
+
+
+def reconstruct(
+    network: Autoencoder,
+    params: Params,
+    images: Array,
+    key: Array,
+    *,
+    mask_ratio: float = 0.75,
+    norm_pix: bool = True,
+) -> Reconstruction:
+    """Hides patches and fills them in, for pictures; in evaluation mode.
+
+    Args:
+        network: of the method's settings.
+        params: of the method.
+        images: [B, H, W, C], standardized as the views were.
+        key: [] of the choice of patches.
+        mask_ratio: share of hidden patches; need not be that of training.
+        norm_pix: as in training.
+
+    Note:
+        With `norm_pix` the decoder does not say how bright and how rich in contrast a
+        patch is. Its predictions then get the mean and standard deviation of the TRUE
+        patch, hidden or not, so the picture flatters the model by these two numbers a
+        patch.
+    """
+    patch = network.encoder.patch
+    keep, restore, mask = draw(key, images, patch, mask_ratio)
+    prediction, _ = forward(network, params, {}, images, keep, restore, train=False)
+    patches = patchify(images, patch)
+    if norm_pix:
+        mean = patches.mean(axis=-1, keepdims=True)
+        variance = patches.var(axis=-1, ddof=1, keepdims=True)
+        prediction = prediction * jnp.sqrt(variance + 1e-6) + mean
+    hidden = mask[..., None]
+    grid = grid_shape(images.shape[1], images.shape[2], patch)
+    ones = jnp.ones((*mask.shape, patch * patch), bool)
+    return Reconstruction(
+        *(
+            unpatchify(values, patch, grid)
+            for values in (
+                hidden & ones,
+                jnp.where(hidden, 0, patches),
+                prediction,
+                jnp.where(hidden, prediction, patches),
+            )
+        )
+    )
