@@ -9,7 +9,7 @@ from jax_ssl.bind import bind
 from jax_ssl.core.method import Method, ViewFn
 from jax_ssl.encoders import ENCODERS
 from jax_ssl.methods import METHODS
-from tests.images import BATCH, SIZE, one_image, one_view, plain_views
+from tests.images import BATCH, SIZE, one_image, one_view, plain_crops, plain_views
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Case:
 
 
 SMALL = {"hidden_dim": 16, "output_dim": 8}
+DINO_HEAD = {"num_prototypes": 16, "hidden_dim": 32, "bottleneck_dim": 8}
 
 METHODS_UNDER_TEST = {
     # One case with the real recipe, all of its operations switched on.
@@ -142,6 +143,41 @@ METHODS_UNDER_TEST = {
             "image_size": SIZE,
             "positions": "sincos",
             "scheme": "mae",
+        },
+        share=0.5,
+    ),
+    "dino": Case(
+        "dino",
+        {
+            **DINO_HEAD,
+            "hidden_dim": 256,
+            "head_layers": 2,
+            "norm_last_layer": False,
+            "momentum": 0.9,
+            "student_temperature": 0.3,
+            "teacher_temperature": 0.1,
+        },
+        plain_crops,
+        encoder={
+            "name": "vit",
+            "dim": 24,
+            "depth": 2,
+            "num_heads": 2,
+            "patch": 4,
+            "image_size": SIZE,
+            "pool": "mean",
+            "drop_path": 0.1,
+        },
+        share=0.5,
+    ),
+    "dino-convnet": Case(
+        "dino",
+        {
+            **DINO_HEAD,
+            "head_norm": "batch",
+            "momentum": 0.9,
+            "student_temperature": 0.3,
+            "teacher_temperature": 0.1,
         },
         share=0.5,
     ),

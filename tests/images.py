@@ -41,3 +41,12 @@ def one_view(key, example):
 def one_image(key, example):
     """One such view alone, [H, W, C]."""
     return plain_views(key, example)[0]
+
+
+def plain_crops(key, example):
+    """Two such views and two small ones, {"global": [2, ...], "local": [2, ...]}."""
+    own, other = jax.random.split(key)
+    wide = plain_views(own, example)
+    half = SIZE // 2
+    narrow = plain_views(other, example)[:, :half, half:]
+    return {"global": wide, "local": narrow}

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from jax_ssl.core.method import Method
 from jax_ssl.methods.barlow_twins import barlow_twins
 from jax_ssl.methods.byol import byol
+from jax_ssl.methods.dino import dino
 from jax_ssl.methods.mae import mae
 from jax_ssl.methods.moco import moco
 from jax_ssl.methods.moco_v3 import moco_v3
@@ -27,4 +28,5 @@ METHODS: Mapping[str, Callable[..., Method]] = {
     "npid": npid,
     "triplet": triplet,
     "mae": mae,
+    "dino": dino,
 }

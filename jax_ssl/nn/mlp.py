@@ -1,6 +1,7 @@
 """The multilayer perceptron of projection heads, and an encoder with one on top."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -13,9 +14,14 @@ from jax_ssl.nn.norm import norm_groups
 # torch's default for dense layers: uniform within 1 / sqrt(inputs).
 TORCH_UNIFORM = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
+ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
+    "relu": nn.relu,
+    "gelu": functools.partial(nn.gelu, approximate=False),
+}
+
 
 class MLP(nn.Module):
-    """Dense layers with a norm, if any, and ReLU between them.
+    """Dense layers with a norm, if any, and an activation between them.
 
     Attributes:
         widths: output width of every layer; the last is the output.
@@ -26,6 +32,7 @@ class MLP(nn.Module):
             (neither scale nor offset) or "affine".
         kernel_init: of the dense layers.
         use_bias: dense layers that no norm follows get a bias.
+        activation: "relu", or "gelu", the exact (erf) one.
         dtype: compute dtype; parameters are float32 and so is the output.
     """
 
@@ -35,6 +42,7 @@ class MLP(nn.Module):
     last_norm: str = "none"
     kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
     use_bias: bool = True
+    activation: str = "relu"
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -42,9 +50,13 @@ class MLP(nn.Module):
         """Maps x [B, D] to [B, widths[-1]] float32.
 
         Raises:
-            ValueError: if `norm` or `last_norm` is not one of its words, or only the
-                last layer would have a norm.
+            ValueError: if `norm`, `last_norm` or `activation` is not one of its words,
+                or only the last layer would have a norm.
         """
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(
+                f"activation = {self.activation!r} is not one of {sorted(ACTIVATIONS)}."
+            )
         if self.last_norm not in ("none", "scale", "plain", "affine"):
             raise ValueError(
                 f"last_norm = {self.last_norm!r} is not 'none', 'scale', 'plain' or "
@@ -75,7 +87,7 @@ class MLP(nn.Module):
                     name=f"norm{i}",
                 )(x, train=train)
             if i < last:
-                x = nn.relu(x)
+                x = ACTIVATIONS[self.activation](x)
         return x.astype(jnp.float32)
 
 

@@ -180,3 +180,8 @@ class Block(nn.Module):
 def layer_norm(dtype: Any = jnp.float32, *, name: str | None = None) -> nn.LayerNorm:
     """Layer norm with ε = 1e-6, statistics in float32 and in two passes."""
     return nn.LayerNorm(epsilon=1e-6, dtype=dtype, use_fast_variance=False, name=name)
+
+
+def without_drop_path(encoder: nn.Module) -> nn.Module:
+    """The same network, which drops nothing when training: what a teacher is."""
+    return encoder.clone(drop_path=0.0) if hasattr(encoder, "drop_path") else encoder
