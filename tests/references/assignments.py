@@ -1,4 +1,4 @@
-"""Sinkhorn-Knopp and whitening in float64."""
+"""Sinkhorn-Knopp, swapped prediction and whitening in float64."""
 
 import numpy as np
 
@@ -29,3 +29,39 @@ def whiten(x, form, shrinkage):
         values, vectors = np.linalg.eigh(covariance)
         matrix = vectors @ np.diag(values**-0.5) @ vectors.T
     return centred @ matrix.T
+
+
+def swapped_prediction(scores, codes, temperature):
+    """SwAV's equations 2 and 6 as means, and the gradient in the scores."""
+    scores, codes = np.asarray(scores, np.float64), np.asarray(codes, np.float64)
+    B, V, K = scores.shape
+    T = codes.shape[1]
+    value, gradient = 0.0, np.zeros_like(scores)
+    for i in range(T):
+        for v in range(V):
+            if v == i:
+                continue
+            for b in range(B):
+                p = np.exp((scores[b, v] - scores[b, v].max()) / temperature)
+                p /= p.sum()
+                value -= sum(codes[b, i, k] * np.log(p[k]) for k in range(K))
+                gradient[b, v] += (codes[b, i].sum() * p - codes[b, i]) / temperature
+    pairs = B * T * (V - 1)
+    return value / pairs, gradient / pairs
+
+
+def codes_with_queue(scores, past, epsilon, iterations):
+    """Codes of the batch [B, K] behind the queue's scores [Q, K]."""
+    together = np.concatenate([past, scores])
+    return sinkhorn(together, epsilon, iterations)[len(past) :]
+
+
+def shifted(queue, rows):
+    """The queue after new rows came in front, as in SwAV's released code."""
+    return np.concatenate([rows, queue[: len(queue) - len(rows)]])
+
+
+def moved_prototypes(prototypes, gradient, rate):
+    """A step of gradient descent, then rows of unit length."""
+    moved = np.asarray(prototypes, np.float64) - rate * gradient
+    return np.stack([row / np.sqrt(row @ row) for row in moved])
