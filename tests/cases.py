@@ -116,6 +116,32 @@ METHODS_UNDER_TEST = {
             "momentum": 0.9,
         },
     ),
+    "swav": Case(
+        "swav",
+        {**SMALL, "num_prototypes": 12, "freeze_prototypes_steps": 2},
+        VIEWS["swav"](
+            sizes=(SIZE, 6),
+            counts=(2, 2),
+            min_scales=(0.8, 0.5),
+            max_scales=(1.0, 0.8),
+            strength=0.1,
+            gray_probability=0.0,
+        ),
+        # Codes that tell nothing apart would end at ln 12, which is 0.6 of it.
+        share=0.5,
+    ),
+    "swav-queue": Case(
+        "swav",
+        {
+            **SMALL,
+            "num_prototypes": 12,
+            "freeze_prototypes_steps": 0,
+            # After one step, and two batches: read from the fourth step on.
+            "queue_start_epoch": 0.25,
+            "queue_size": 2 * BATCH,
+        },
+        share=0.4,
+    ),
     "npid": Case(
         "npid",
         {"output_dim": 8, "num_negatives": 24, "temperature": 0.3},

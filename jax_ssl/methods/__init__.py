@@ -12,6 +12,7 @@ from jax_ssl.methods.moco_v3 import moco_v3
 from jax_ssl.methods.npid import npid
 from jax_ssl.methods.simclr import simclr
 from jax_ssl.methods.simsiam import simsiam
+from jax_ssl.methods.swav import swav
 from jax_ssl.methods.triplet import triplet
 from jax_ssl.methods.vicreg import vicreg
 from jax_ssl.methods.w_mse import w_mse
@@ -25,6 +26,7 @@ METHODS: Mapping[str, Callable[..., Method]] = {
     "w_mse": w_mse,
     "moco": moco,
     "moco_v3": moco_v3,
+    "swav": swav,
     "npid": npid,
     "triplet": triplet,
     "mae": mae,
