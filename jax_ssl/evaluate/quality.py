@@ -2,6 +2,7 @@
 
 Wang and Isola, 2020, arXiv:2005.10242 (alignment, uniformity); Garrido et al., 2023,
 arXiv:2210.02885 (RankMe); Chen and He, 2021, arXiv:2011.10566, section 4.1 (spread).
+The participation ratio is older than all of them.
 """
 
 import jax
@@ -82,6 +83,27 @@ def rankme(x: Array, *, epsilon: float = 1e-7) -> Array:
     first = jnp.zeros_like(values).at[0].set(1)
     p = jnp.where(total > 0, values / jnp.where(total > 0, total, 1), first) + epsilon
     return jnp.exp(-jnp.sum(p * jnp.log(p)))
+
+
+def participation_ratio(x: Array) -> Array:
+    """(Σ λ)² / Σ λ² of the covariance's eigenvalues λ: how many directions share it.
+
+    It counts what varies from row to row, about the mean, where `rankme` counts the
+    mean as a direction and is generous with small ones.
+
+    Args:
+        x: [N, D], scaled to unit length here.
+
+    Returns:
+        [] float32 from 1 (one direction) to min(N - 1, D); 1 if nothing varies.
+    """
+    unit = l2_normalize(_wide(x))
+    centred = unit - jnp.mean(unit, axis=0)
+    # Σ λ and Σ λ² are the trace and the squared norm of the Gram matrix [N, N].
+    gram = jnp.matmul(centred, centred.T, precision=jax.lax.Precision.HIGHEST)
+    gram = gram / jnp.maximum(jnp.trace(gram), jnp.finfo(jnp.float32).tiny)
+    squares = jnp.sum(jnp.square(gram))
+    return jnp.where(squares > 0, 1 / jnp.where(squares > 0, squares, 1), 1.0)
 
 
 def feature_std(x: Array) -> Array:

@@ -4,7 +4,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jax_ssl.evaluate.quality import alignment, feature_std, rankme, uniformity
+from jax_ssl.evaluate.quality import (
+    alignment,
+    feature_std,
+    participation_ratio,
+    rankme,
+    uniformity,
+)
 
 
 def unit(x):
@@ -76,3 +82,26 @@ def test_spread_of_collapse_and_of_random_directions(rng):
     np.testing.assert_allclose(
         feature_std(jnp.asarray(x)), unit(x).std(0).mean(), rtol=1e-5
     )
+
+
+def test_participation_ratio_counts_equal_directions(rng):
+    corners = np.concatenate([np.eye(6), -np.eye(6)])  # Unit rows, mean zero, I / 6.
+    np.testing.assert_allclose(participation_ratio(jnp.asarray(corners)), 6, rtol=1e-5)
+    np.testing.assert_allclose(
+        participation_ratio(jnp.asarray(corners * rng.uniform(1, 9, (12, 1)))),
+        6,
+        rtol=1e-5,
+    )
+    two = np.where(rng.normal(size=(30, 1)) > 0, [[1.0, 0, 0]], [[0.6, 0.8, 0]])
+    np.testing.assert_allclose(participation_ratio(jnp.asarray(two)), 1, rtol=1e-4)
+    assert participation_ratio(jnp.zeros((5, 3))) == 1
+
+
+def test_participation_ratio_is_of_the_covariance_about_the_mean(rng):
+    x = 5 + rng.normal(size=(40, 7)) @ rng.normal(size=(7, 7))
+    values = np.linalg.eigvalsh(np.cov(unit(x).T))
+    expected = values.sum() ** 2 / np.square(values).sum()
+    found = participation_ratio(jnp.asarray(x))
+    np.testing.assert_allclose(found, expected, rtol=1e-3)
+    isotropic = participation_ratio(jnp.asarray(rng.normal(size=(2000, 10))))
+    assert 9.8 < isotropic <= 10.01
