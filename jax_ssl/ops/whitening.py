@@ -59,3 +59,44 @@ def whiten(
         precision=precise,
     )
     return jnp.einsum("...nd,...de->...ne", centred, root, precision=precise)
+
+
+def pca_whiten(
+    x: Array, dim: int, *, num_rows: int | None = None, tolerance: float = 1e-6
+) -> Array:
+    """Principal components of unit variance, (x - μ) V Λ^-1/2.
+
+    V Λ Vᵀ is the covariance (divisor n) with the eigenvalues falling, cut to `dim`
+    columns. Rows may be sharded over a mesh; only their moments travel.
+
+    Args:
+        x: [N, D].
+        dim: components to keep; all D where there are no more.
+        num_rows: n, rows that count, the first; the others are mapped too, and move
+            nothing. All N unless given.
+        tolerance: directions whose variance is less than this share of the largest
+            become zero, for there rounding is all there is.
+
+    Returns:
+        [N, min(dim, D)] float32; the sign of each column is arbitrary.
+
+    Raises:
+        ValueError: if there are not 2 rows that count, or dim < 1.
+    """
+    count = len(x) if num_rows is None else num_rows
+    if not 2 <= count <= len(x) or dim < 1:
+        raise ValueError(
+            f"{count} rows of {len(x)} in {dim} principal components; there must be at "
+            "least 2 rows and 1 component."
+        )
+    x = x.astype(jnp.float32)
+    real = (jnp.arange(len(x)) < count)[:, None]
+    centred = x - jnp.sum(jnp.where(real, x, 0.0), axis=0) / count
+    known = jnp.where(real, centred, 0.0)
+    precise = jax.lax.Precision.HIGHEST
+    covariance = jnp.einsum("nd,ne->de", known, known, precision=precise) / count
+    values, vectors = jnp.linalg.eigh(covariance)  # Rising.
+    values, vectors = values[::-1][:dim], vectors[:, ::-1][:, :dim]
+    loud = values > tolerance * values[0]
+    scale = jnp.where(loud, jax.lax.rsqrt(jnp.where(loud, values, 1.0)), 0.0)
+    return jnp.matmul(centred, vectors * scale, precision=precise)
