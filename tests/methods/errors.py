@@ -114,6 +114,37 @@ COMPARISONS = {
         views=one_view,
         wires=BANK,
     ),
+    "SwAV": Comparison(
+        "swav",
+        {**HEAD, "num_prototypes": 6, "freeze_prototypes_steps": 0},
+        functools.partial(reference.swav, temperature=0.1, step=STEP, queue_from=0),
+        wires={"steps_per_epoch": 1},
+    ),
+    "SwAV with its queue": Comparison(
+        "swav",
+        {
+            **HEAD,
+            "num_prototypes": 6,
+            "freeze_prototypes_steps": 0,
+            "queue_size": 2 * B,
+            "queue_start_epoch": 1,
+        },
+        functools.partial(reference.swav, temperature=0.1, step=STEP, queue_from=3),
+        wires={"steps_per_epoch": 1},
+    ),
+    "DINO": Comparison(
+        "dino",
+        {
+            "hidden_dim": 6,
+            "bottleneck_dim": 4,
+            "num_prototypes": 6,
+            "momentum": MOMENTUM,
+            "teacher_temperature": 0.04,
+        },
+        functools.partial(
+            reference.dino, student_temperature=0.1, teacher_temperature=0.04
+        ),
+    ),
     "triplet, semi-hard": Comparison(
         "triplet",
         {**HEAD, "head_layers": 2, "margin": 0.5, "mining": "semi-hard"},
@@ -143,8 +174,9 @@ def errors(comparison: Comparison) -> dict[str, float]:
     method = METHODS[comparison.method](**wires, **comparison.settings)
     params, state = jax.jit(method.init)(jax.random.key(0), narrow)
     params = stirred(params)
-    if hasattr(state, "teacher"):
-        state = state._replace(teacher=stirred(state.teacher))
+    # As after some steps: a teacher is not its student, a queue is not empty.
+    for name in {"teacher", "queue", "center"} & set(state._fields):
+        state = state._replace(**{name: stirred(getattr(state, name))})
 
     @jax.jit
     def found(params, state):

@@ -5,9 +5,11 @@ their parameters. A gradient is a central difference of `loss`, in which `held` 
 params of what the paper stops the gradient of.
 """
 
+import math
+
 import numpy as np
 
-from tests.references import contrastive, instance, prediction, redundancy
+from tests.references import assignments, contrastive, instance, prediction, redundancy
 from tests.references import triplet as triplets
 
 MOMENTUM = 0.9  # Of running statistics.
@@ -203,3 +205,68 @@ def npid(p, held, state, views, drawn, temperature, momentum, objective, rows):
         **after,
         "bank": instance.remember(state["bank"], index, v, momentum),
     }
+
+
+def swav(p, held, state, views, drawn, temperature, step, queue_from):
+    def embedded(p):
+        pooled = features(flat(views), p["encoder"])
+        z, moved = mlp(pooled, p["projector"], norms(state["projector"]))
+        z = unit(z).reshape(*views.shape[:2], -1)
+        return z, z @ p["prototypes"].T, moved
+
+    _, fixed, _ = embedded(held)
+    codes = []
+    for v in range(2):
+        past = np.empty((0, fixed.shape[-1]))
+        if state["queue"] is not None and step >= queue_from:
+            past = state["queue"][:, v] @ held["prototypes"].T
+        codes.append(assignments.codes_with_queue(fixed[:, v], past, 0.05, 3))
+    z, scores, moved = embedded(p)
+    value, _ = assignments.swapped_prediction(scores, np.stack(codes, 1), temperature)
+    queue = state["queue"]
+    if queue is not None:
+        queue = queue.copy()
+        start = step * len(z) % len(queue)
+        queue[start : start + len(z)] = z
+    after = {"encoder": state["encoder"], "projector": wrapped(moved), "queue": queue}
+    return value, after
+
+
+def gelu(x):
+    """Half of x times 1 + erf(x / sqrt 2)."""
+    return x / 2 * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
+
+
+def softmax(x):
+    """Along the last axis."""
+    shares = np.exp(x - x.max(-1, keepdims=True))
+    return shares / shares.sum(-1, keepdims=True)
+
+
+def dino(p, held, state, views, drawn, student_temperature, teacher_temperature):
+    def scores(p):
+        x = features(flat(views), p["encoder"])
+        head = p["projector"]
+        last = len(head["mlp"]) - 1
+        for i in range(last + 1):
+            x = (
+                x @ head["mlp"][f"dense{i}"]["kernel"]
+                + head["mlp"][f"dense{i}"]["bias"]
+            )
+            x = gelu(x) if i < last else unit(x)
+        kernel = head["prototypes"]["kernel"]
+        x = x @ (kernel / np.sqrt((kernel**2).sum(0)))
+        return x.reshape(*views.shape[:2], -1)
+
+    taught, said = scores(state["teacher"]), scores(p)
+    targets = softmax((taught - state["center"]) / teacher_temperature)
+    logs = np.log(softmax(said / student_temperature))
+    terms = [
+        -np.sum(targets[b, i] * logs[b, v])
+        for b in range(len(said))
+        for i in range(2)
+        for v in range(said.shape[1])
+        if v != i
+    ]
+    center = 0.9 * state["center"] + 0.1 * taught.reshape(-1, taught.shape[-1]).mean(0)
+    return np.mean(terms), {**state, "center": center}
