@@ -16,6 +16,7 @@ from jax_ssl.config import load_page
 
 PAGES = pathlib.Path(__file__).parents[2] / "configs"
 EPOCHS = 5
+STEPS_PER_EPOCH = 78
 HEAD = dict(hidden_dim=256, output_dim=64)
 
 # Name -> (page, changes of the method's settings, changes of the views').
@@ -57,7 +58,17 @@ METHODS = {
     ),
     "npid": ("npid_cifar10.py", dict(output_dim=64), {}),
     "triplet": ("triplet_cifar10.py", HEAD, {}),
-    "swav": ("swav_cifar10.py", HEAD, {}),
+    "swav": (
+        "swav_cifar10.py",
+        dict(
+            num_prototypes=256,
+            freeze_prototypes_steps=STEPS_PER_EPOCH,
+            queue_size=1024,
+            queue_start_epoch=2.0,
+            **HEAD,
+        ),
+        {},
+    ),
     "deepcluster": ("deepcluster_cifar10.py", {}, {}),
     "deepcluster_v2": ("deepcluster_v2_cifar10.py", HEAD, {}),
     "dino": ("dino_cifar10.py", {}, {}),
