@@ -1,8 +1,16 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jax_ssl.ops.patches import gather_tokens, grid_shape, patchify, unpatchify
+from jax_ssl.ops.patches import (
+    gather_tokens,
+    grid_shape,
+    kept_count,
+    patchify,
+    random_keep,
+    unpatchify,
+)
 
 SHAPES = [((2, 8, 12, 3), 4), ((1, 6, 6, 1), 2), ((3, 5, 10, 2), 5), ((2, 4, 4, 3), 1)]
 
@@ -48,3 +56,53 @@ def test_grid_shape_is_height_then_width():
 def test_patches_that_do_not_fill_the_grid_are_refused(patch, grid):
     with pytest.raises(ValueError, match="6 patches of 12 values"):
         unpatchify(jnp.ones((1, 6, 12)), patch, grid)
+
+
+KEPT = random_keep(jax.random.key(0), 5, 196, 49)
+
+
+def test_every_image_keeps_as_many_patches():
+    assert KEPT.keep.shape == (5, 49)
+    assert KEPT.restore.shape == KEPT.mask.shape == (5, 196)
+    assert KEPT.keep.dtype == KEPT.restore.dtype == jnp.int32
+    assert (np.asarray(KEPT.mask).sum(axis=1) == 147).all()
+    for keep, mask in zip(KEPT.keep, KEPT.mask, strict=True):
+        assert len(set(np.asarray(keep).tolist())) == 49
+        assert not mask[keep].any()
+    assert len({tuple(np.sort(keep).tolist()) for keep in np.asarray(KEPT.keep)}) == 5
+
+
+def test_restoring_undoes_the_shuffle():
+    numbers = jnp.broadcast_to(jnp.arange(196.0)[None, :, None], (5, 196, 1))
+    kept = gather_tokens(numbers, KEPT.keep)
+    holes = jnp.full((5, 147, 1), -1.0)
+    back = gather_tokens(jnp.concatenate([kept, holes], axis=1), KEPT.restore)
+    want = np.where(KEPT.mask[..., None], -1, numbers)
+    np.testing.assert_array_equal(back, want)
+
+
+def test_every_patch_is_kept_as_often_as_any_other():
+    kept = random_keep(jax.random.key(1), 4000, 16, 4)
+    share = 1 - np.asarray(kept.mask).mean(axis=0)
+    # Four standard deviations of a mean of 4000 draws of probability 1/4.
+    assert np.abs(share - 0.25).max() < 4 * np.sqrt(0.25 * 0.75 / 4000)
+
+
+@pytest.mark.parametrize(
+    ("patches", "ratio", "kept"),
+    [(196, 0.75, 49), (196, 0.85, 29), (196, 0.95, 9), (100, 0.9, 10), (64, 0.75, 16)],
+)
+def test_kept_count_is_rounded_down(patches, ratio, kept):
+    assert kept_count(patches, ratio) == kept
+
+
+@pytest.mark.parametrize(("patches", "ratio"), [(4, 0.9), (4, 0.0), (196, -0.5)])
+def test_masks_that_hide_all_or_nothing_are_refused(patches, ratio):
+    with pytest.raises(ValueError, match=f"mask_ratio = {ratio} leaves"):
+        kept_count(patches, ratio)
+
+
+@pytest.mark.parametrize("kept", [0, 9])
+def test_keeping_more_than_there_are_is_refused(kept):
+    with pytest.raises(ValueError, match=f"cannot keep {kept} of 8 patches"):
+        random_keep(jax.random.key(0), 2, 8, kept)
