@@ -58,11 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _explained(error: BaseException) -> tuple[int | None, str]:
     """Exit status and message of an error that a user can do something about."""
     from jax_ssl.data.corrupt import TooManyCorrupt
+    from jax_ssl.train.doctor import CollapseError
     from jax_ssl.train.loop import NotFiniteError
 
     if isinstance(error, ValueError | FileNotFoundError):
         return 2, str(error)
-    if isinstance(error, NotFiniteError | TooManyCorrupt):
+    if isinstance(error, NotFiniteError | CollapseError | TooManyCorrupt):
         return 1, f"stopped: {error}"
     return None, ""
 

@@ -12,6 +12,7 @@ import jax
 
 from jax_ssl.checkpoint.manager import open_checkpoints
 from jax_ssl.checkpoint.run_folder import CONFIG, check_config, write_json_atomic
+from jax_ssl.commands.doctor import doctor
 from jax_ssl.commands.evaluator import Evaluator
 from jax_ssl.commands.export import write_encoder
 from jax_ssl.commands.opening import (
@@ -86,6 +87,7 @@ def train(options: argparse.Namespace) -> int:
         with contextlib.closing(
             open_reporter(workdir, facts, tensorboard=experiment.run.tensorboard)
         ) as reporter:
+            evaluations += doctor(experiment, made, workdir, reporter)
 
             def on_trace(traced: Any, steps: int) -> None:
                 reporter.flops = live_flops(traced.jaxpr) / steps
@@ -150,5 +152,5 @@ def _conclude(
             write_json_atomic(workdir / RESULTS, results)
             print(format_table(results, method=experiment.config["method"]["name"]))
         if experiment.run.report:
-            page = write_page(workdir, experiment, evaluator, variables)
+            page = write_page(workdir, experiment, evaluator, variables, state.params)
             log.info("report: %s", page)

@@ -2,10 +2,11 @@
 
 from jax_ssl.config.experiment import Experiment, build
 from jax_ssl.config.pages import load_page, override, resolved
-from jax_ssl.config.sections import MAY_CHANGE, Online
+from jax_ssl.config.sections import MAY_CHANGE, Checkup, Online
 
 __all__ = [
     "MAY_CHANGE",
+    "Checkup",
     "Experiment",
     "Online",
     "build",

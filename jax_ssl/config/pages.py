@@ -20,7 +20,14 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from jax_ssl.bind import accepted, nearest, pick, resolve, without_name
-from jax_ssl.config.sections import PLAIN, PROTOCOLS, SECTIONS, TABLES, Feeding
+from jax_ssl.config.sections import (
+    PLAIN,
+    PROTOCOLS,
+    SECTIONS,
+    TABLES,
+    Checkup,
+    Feeding,
+)
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +124,10 @@ def resolved(config: ConfigDict) -> dict[str, Any]:
         found = _resolve(section, maker, without_name(settings), accepted(Feeding))
         full[section] = {"name": settings["name"], **found, **extra}
     for section, maker in PLAIN.items():
-        values = _resolve(section, maker, tree.get(section, {}))
+        given = tree.get(section, {})
+        if section == "run":  # On unless it is None.
+            given = {**given, "doctor": _checkup(given.get("doctor", {}))}
+        values = _resolve(section, maker, given)
         full[section] = {k: v for k, v in values.items() if k != "devices"}
     for name, maker in PROTOCOLS.items():
         if full["evals"][name] is not None:
@@ -136,6 +146,17 @@ def _resolve(
         return resolve(maker, settings)
     except ValueError as error:
         raise ValueError(f"config.{title}: {error}") from error
+
+
+def _checkup(settings: Any) -> dict[str, Any] | None:
+    if settings is None:
+        return None
+    if not isinstance(settings, Mapping):
+        raise ValueError(
+            f"config.run.doctor = {settings!r} must be a dict of settings, such as "
+            "dict(stop=True), or None."
+        )
+    return _resolve("run.doctor", Checkup, settings)
 
 
 def _refuse_unknown(

@@ -1,7 +1,7 @@
 """The sections of a config: tables of what they can name, and settings of their own."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from jax.sharding import PartitionSpec as P
@@ -84,6 +84,7 @@ class Run:
             their memory where the encoder computes in bfloat16.
         tensorboard: write TensorBoard files beside metrics.jsonl.
         report: write the HTML report at the end.
+        doctor: look for collapse, with the settings of `Checkup`; None: do not.
     """
 
     num_epochs: float | None = None
@@ -98,6 +99,40 @@ class Run:
     view_dtype: Literal["float32", "bfloat16"] = "float32"
     tensorboard: bool = False
     report: bool = True
+    doctor: dict | None = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkup:
+    """Settings of `run.doctor`.
+
+    Attributes:
+        every_steps: how often; None: at every tenth log line, or at as many as make
+            ten looks in a shorter run.
+        stop: end the run, with status 1 and before anything is saved, at the first
+            diagnosis; the last checkpoint stays.
+        images: of the training part, the same ones each time.
+    """
+
+    every_steps: int | None = None
+    stop: bool = False
+    images: int = 256
+
+    def interval(self, num_steps: int, log_every: int) -> int:
+        """Steps between two looks.
+
+        Raises:
+            ValueError: if that is not at least 1.
+        """
+        if self.every_steps is None:
+            lines = min(10, num_steps // (10 * log_every))
+            return max(1, lines) * log_every
+        if self.every_steps < 1:
+            raise ValueError(
+                f"config.run.doctor: every_steps = {self.every_steps} must be at least "
+                "1; run.doctor = None switches the doctor off."
+            )
+        return self.every_steps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,6 +200,7 @@ MAY_CHANGE = (
     "mesh",
     "method.similarity",
     "run.chunks",
+    "run.doctor",
     "run.keep_checkpoints",
     "run.tensorboard",
     "run.report",

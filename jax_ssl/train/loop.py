@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -73,11 +73,12 @@ class Evaluation:
     Attributes:
         every_steps: at each multiple of this, and nowhere else.
         run: (state, means of the metrics since the last log line) -> records for the
-            log. What it raises ends the run, before anything is saved.
+            log. What it raises ends the run, before anything is saved; what it has
+            yielded before is in the log.
     """
 
     every_steps: int
-    run: Callable[[TrainState, Mapping[str, float]], Sequence[Mapping[str, Any]]]
+    run: Callable[[TrainState, Mapping[str, float]], Iterable[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True, kw_only=True)

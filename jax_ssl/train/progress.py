@@ -86,6 +86,13 @@ class Progress:
 
 def describe(record: Mapping[str, Any]) -> str:
     """A record of metrics.jsonl in a few words; what is not known is left out."""
+    if record["kind"] == "doctor":
+        spaces = [s for s in ("representation", "embedding") if f"{s}_std" in record]
+        return "health: " + " · ".join(
+            f"{space} spread {record[f'{space}_std']:.2f}, RankMe "
+            f"{record[f'{space}_rank']:.1f} of {record[f'{space}_dim']:.0f}"
+            for space in spaces
+        )
     if record["kind"] == "eval":
         words = [str(record.get("protocol", "evaluation"))]
         if "accuracy" in record:

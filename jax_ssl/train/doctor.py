@@ -1,0 +1,277 @@
+"""The collapse doctor: what a run's vital signs mean, while it can still be stopped.
+
+A network that gives every image the same answer makes many losses small, so that the
+loss alone cannot tell. `diagnose` judges a history of signs (`evaluate.vitals`) and of
+the method's own metrics; `Doctor` does so during a run.
+
+A sign is bad if it is so in two records running, so that a dip passes: BYOL's spread
+fell to a sixth in the first 20 steps of a healthy run, and rose again. Thresholds are
+relative, to the isotropic spread, to the best record, to chance or to ln K; each stands
+between what healthy and broken runs of every method showed (experiments/collapse).
+"""
+
+import dataclasses
+import logging
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from jax_ssl.core.state import TrainState
+
+log = logging.getLogger(__name__)
+
+Record = Mapping[str, Any]
+
+KIND = "doctor"
+# Records before this step are only compared with: statistics of batch norm begin at
+# mean 0 and variance 1, and need some 50 steps to mean anything.
+WARM_UP = 50
+# Of the isotropic spread, and of the best record's. Healthy: at least 0.10 and 0.16;
+# broken: at most 0.03 and 0.05.
+POINT, POINT_OF_BEST = 0.05, 0.1
+# Directions that share the variance; a line has one. Not judged in fewer than
+# `FEW_DIMENSIONS` dimensions, where an untrained network has hardly more.
+LINE, FEW_DIMENSIONS = 1.3, 8
+# Share of the best record's scale; a trained network's stays within a factor of three.
+VANISHED = 0.05
+# Relative distance from the loss by chance.
+AT_CHANCE = 0.002
+# Shares of ln K from the top and from the bottom, and of the loss by chance.
+UNIFORM, ONE_HOT, ONE_HOT_LOSS = 0.005, 0.01, 0.05
+# Prototypes in use, exp(entropy), as a share of those that a batch can use.
+FEW_PROTOTYPES = 0.05
+
+SPACES = {"embedding": "embeddings", "representation": "representations"}
+ENTROPIES = {"teacher_entropy": "teacher", "code_entropy": "code"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Diagnosis:
+    """What is wrong with a run.
+
+    Attributes:
+        name: one word, and of which space, such as "point: embedding".
+        evidence: the numbers.
+        cause: what usually does this.
+        remedy: what to try.
+    """
+
+    name: str
+    evidence: str
+    cause: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.evidence}: {self.cause}. {self.remedy}."
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What the signs of a run are measured against.
+
+    Attributes:
+        batch_size: images a step.
+        chance: the loss of a network that tells nothing apart, if there is one.
+        num_prototypes: K, if the method has prototypes.
+    """
+
+    batch_size: int
+    chance: float | None = None
+    num_prototypes: int | None = None
+
+
+class CollapseError(ArithmeticError):
+    """The run has collapsed, and was asked to stop then.
+
+    Attributes:
+        step: completed steps when it was found.
+        found: the diagnoses.
+    """
+
+    def __init__(self, step: int, found: Sequence[Diagnosis]) -> None:
+        super().__init__(
+            f"step {step}: {' '.join(map(str, found))} The last checkpoint before it "
+            "is kept; run.doctor.stop = False would have gone on."
+        )
+        self.step, self.found = step, tuple(found)
+
+
+def diagnose(history: Sequence[Record], facts: Facts) -> list[Diagnosis]:
+    """What is wrong with the last record, and was with the one before it.
+
+    Args:
+        history: records in order: "step", the signs of `evaluate.vitals` with the name
+            of their space in front, and means of the method's metrics, such as "loss"
+            and "teacher_entropy". The first may be of step 0, the untrained network.
+        facts: of the run.
+
+    Returns:
+        Diagnoses with different names; [] for a healthy run, or one too young.
+    """
+    if len(history) < 2 or history[-2]["step"] < WARM_UP:
+        return []
+    before = {found.name for found in _symptoms(history[:-1], facts)}
+    return [found for found in _symptoms(history, facts) if found.name in before]
+
+
+def _symptoms(history: Sequence[Record], facts: Facts) -> Iterator[Diagnosis]:
+    points = [found for space in SPACES if (found := _point(history, space))]
+    yield from points
+    if not points:  # What is left of the variance is rounding.
+        yield from (found for space in SPACES if (found := _line(history, space)))
+    if found := _vanished(history):
+        yield found
+    yield from _assignments(history[-1], facts)
+    if (found := _at_chance(history[-1], facts)) and not points:
+        yield found
+
+
+def _point(history: Sequence[Record], space: str) -> Diagnosis | None:
+    last, best = _last_and_best(history, f"{space}_std")
+    if last is None or not (last < POINT and last < POINT_OF_BEST * best):
+        return None
+    dim, rank = (history[-1][f"{space}_{name}"] for name in ("dim", "rank"))
+    return Diagnosis(
+        f"point: {space}",
+        f"the {SPACES[space]} are one point (spread {last:.2g} of an even one's 1, "
+        f"after {best:.2g}; RankMe {rank:.3g} of {dim:.0f})",
+        "the loss can be had by giving all images one answer",
+        "Check what prevents it: the predictor, the stopped gradient, the teacher's "
+        "momentum, negatives, variance terms, centring; else lower the learning rate",
+    )
+
+
+def _line(history: Sequence[Record], space: str) -> Diagnosis | None:
+    last = history[-1].get(f"{space}_directions")
+    dim = history[-1].get(f"{space}_dim", 0)
+    if last is None or dim < FEW_DIMENSIONS or not last < LINE:
+        return None
+    return Diagnosis(
+        f"line: {space}",
+        f"the {SPACES[space]} vary in {last:.2f} directions of {dim:.0f}",
+        "they lie on a line or in two heaps, which is dimensional collapse",
+        "Check that the gradient is stopped where the paper stops it and that terms "
+        "against redundancy are on; a lower learning rate or weight decay may help",
+    )
+
+
+def _vanished(history: Sequence[Record]) -> Diagnosis | None:
+    last, best = _last_and_best(history, "embedding_scale")
+    if last is None or not last < VANISHED * best:
+        return None
+    return Diagnosis(
+        "vanished: embedding",
+        f"the embeddings shrink to nothing (distance from their mean {last:.2g}, "
+        f"after {best:.2g})",
+        "a loss that reads their length, such as VICReg's, falls as they shrink",
+        "Raise the weight of the variance term, or lower the weight decay",
+    )
+
+
+def _assignments(record: Record, facts: Facts) -> Iterator[Diagnosis]:
+    if not facts.num_prototypes or facts.num_prototypes < 2:
+        return
+    count = facts.num_prototypes
+    most = math.log(count)
+    limit = f"ln {count} = {most:.4g}"
+    for name, whose in ENTROPIES.items():
+        entropy = record.get(name)
+        if entropy is None:
+            continue
+        if entropy > (1 - UNIFORM) * most:
+            yield Diagnosis(
+                f"uniform: {whose}",
+                f"the {whose} is uniform (entropy {entropy:.4g} of {limit})",
+                "centring or equal use without sharpening gives every image all "
+                "prototypes alike",
+                "Lower the teacher's temperature, or epsilon of Sinkhorn's; check the "
+                "centre; freeze the prototypes for longer",
+            )
+        trivial = facts.chance and record["loss"] < ONE_HOT_LOSS * facts.chance
+        if entropy < ONE_HOT * most and trivial:
+            yield Diagnosis(
+                f"one-hot: {whose}",
+                f"the {whose} is one-hot (entropy {entropy:.2g} of {limit}) and the "
+                f"loss {record['loss']:.2g} asks nothing more",
+                "sharpening without centring gives all images the same few prototypes",
+                "Check that the centre moves, or raise the teacher's temperature",
+            )
+    used = record.get("prototype_entropy")
+    if used is not None:
+        possible = min(count, facts.batch_size)
+        effective = math.exp(used)
+        if effective < max(2.0, FEW_PROTOTYPES * possible):
+            yield Diagnosis(
+                "prototypes",
+                f"prototypes: {effective:.3g} of {count} in use",
+                "most clusters are empty, and the rest hold everything",
+                "Check the equal partition (Sinkhorn's epsilon and iterations) or the "
+                "reassignment of empty clusters",
+            )
+
+
+def _at_chance(record: Record, facts: Facts) -> Diagnosis | None:
+    loss, chance = record.get("loss"), facts.chance
+    if loss is None or not chance or abs(loss - chance) > AT_CHANCE * abs(chance):
+        return None
+    return Diagnosis(
+        "chance",
+        f"the loss is stuck at {loss:.4g}, by chance it is {chance:.4g}",
+        "nothing is told apart, whether embeddings, temperature or views hide it",
+        "Look at the views of the report; try a longer warm-up, or another learning "
+        "rate or temperature",
+    )
+
+
+def _last_and_best(history: Sequence[Record], name: str) -> tuple[float | None, float]:
+    values = [record[name] for record in history if record.get(name) is not None]
+    if history[-1].get(name) is None:
+        return None, 0.0
+    return values[-1], max(values)
+
+
+class Doctor:
+    """Looks at a run now and then; `run` is that of a `train.loop.Evaluation`.
+
+    Attributes:
+        history: records so far, with those of earlier starts of the run.
+    """
+
+    def __init__(
+        self,
+        measure: Callable[[TrainState], Mapping[str, float]],
+        facts: Facts,
+        *,
+        stop: bool = False,
+        past: Sequence[Record] = (),
+    ) -> None:
+        self.measure, self.facts, self.stop = measure, facts, stop
+        self.history: list[Record] = list(past)
+        self.said = {
+            found["name"] for record in past for found in record.get("diagnoses", ())
+        }
+
+    def run(
+        self, train: TrainState, means: Mapping[str, float]
+    ) -> Iterator[dict[str, Any]]:
+        """Yields the record of one look, and warns of what is found for the first time.
+
+        Raises:
+            CollapseError: after it, if something is found and the run shall stop.
+        """
+        step = int(train.step)
+        watched = {k: v for k, v in means.items() if k == "loss" or "protot" in k}
+        watched |= {k: means[k] for k in ENTROPIES if k in means}
+        record: dict[str, Any] = {"kind": KIND, "step": step}
+        record |= {**self.measure(train), **watched}
+        if self.facts.chance is not None:
+            record["chance"] = self.facts.chance
+        self.history.append(record)
+        found = diagnose(self.history, self.facts)
+        for diagnosis in found:
+            if diagnosis.name not in self.said:
+                log.warning("step %d: %s", step, diagnosis)
+                self.said.add(diagnosis.name)
+        yield {**record, "diagnoses": [dataclasses.asdict(each) for each in found]}
+        if found and self.stop:
+            raise CollapseError(step, found)
