@@ -146,14 +146,20 @@ class ViT(nn.Module):
         ]
         self.norm = layer_norm()
 
-    def __call__(self, x: Array, *, train: bool) -> Features:
+    def __call__(self, x: Array, mask: Array | None = None, *, train: bool) -> Features:
         """Maps images [B, H, W, C] to pooled [B, D] and grid [B, h, w, D], float32.
 
+        Args:
+            x: [B, H, W, C].
+            mask: [B, h * w] bool, patches replaced by the mask token, if any.
+            train: only drops paths.
+
         Raises:
-            ValueError: if the patch does not divide H and W.
+            ValueError: if the patch does not divide H and W, or if there is a mask but
+                no mask token.
         """
         h, w = grid_shape(x.shape[1], x.shape[2], self.patch)
-        tokens = self._encode(x, None, None, train)
+        tokens = self._encode(x, None, mask, train)
         normed = self.norm(tokens)
         if self.pool == "class":
             pooled = normed[:, 0]

@@ -6,6 +6,7 @@ from jax_ssl.core.method import Method
 from jax_ssl.methods.barlow_twins import barlow_twins
 from jax_ssl.methods.byol import byol
 from jax_ssl.methods.dino import dino
+from jax_ssl.methods.dinov2 import dinov2
 from jax_ssl.methods.mae import mae
 from jax_ssl.methods.moco import moco
 from jax_ssl.methods.moco_v3 import moco_v3
@@ -31,4 +32,5 @@ METHODS: Mapping[str, Callable[..., Method]] = {
     "triplet": triplet,
     "mae": mae,
     "dino": dino,
+    "dinov2": dinov2,
 }

@@ -84,7 +84,9 @@ def dino(
         As in the released code, batch norm of the encoder sees all crops of one size
         together and the teacher is in training mode, with running statistics of its
         own. The code looks the teacher's temperature up once per epoch; here every step
-        has its own.
+        has its own. It takes the gradient of prototypes that stand still away after
+        clipping, so that neither decay nor moments see it; here they do not decay
+        either, but Adam's moments of them are filled already when they start.
     """
     _check(student_temperature, teacher_temperature, center_momentum)
     head = head_after(

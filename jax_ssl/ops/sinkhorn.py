@@ -6,7 +6,13 @@ import jax.numpy as jnp
 from jax_ssl.core.types import Array
 
 
-def sinkhorn(scores: Array, *, epsilon: float = 0.05, iterations: int = 3) -> Array:
+def sinkhorn(
+    scores: Array,
+    *,
+    epsilon: float | Array = 0.05,
+    iterations: int = 3,
+    rows: Array | None = None,
+) -> Array:
     """Assigns rows to prototypes so that all prototypes receive equally much.
 
     SwAV (Caron et al., 2020, arXiv:2006.09882), equations 3 to 5: Q = Diag(u)
@@ -19,6 +25,8 @@ def sinkhorn(scores: Array, *, epsilon: float = 0.05, iterations: int = 3) -> Ar
         epsilon: ε, positive; the smaller, the harder the assignment.
         iterations: at least 1; each ends with the rows, so that a row's assignment sums
             to 1 exactly and a prototype's to B / K nearly.
+        rows: [B] bool, rows that count; the others are assigned as they would be, and
+            leave no trace. All count if None.
 
     Returns:
         [B, K] float32 in [0, 1]; no gradient flows through it.
@@ -26,14 +34,16 @@ def sinkhorn(scores: Array, *, epsilon: float = 0.05, iterations: int = 3) -> Ar
     Raises:
         ValueError: if epsilon or iterations are out of range.
     """
-    if not epsilon > 0 or iterations < 1:
+    known = not isinstance(epsilon, jax.core.Tracer)
+    if (known and not epsilon > 0) or iterations < 1:
         raise ValueError(
             f"sinkhorn with epsilon = {epsilon} and {iterations} iterations: both must "
             "be positive; SwAV has 0.05 and 3."
         )
     logs = jax.lax.stop_gradient(scores).astype(jnp.float32) / epsilon
+    where = None if rows is None else rows[:, None]
     for _ in range(iterations):
         # A prototype's share B / K is a constant that the rows' division takes out.
-        logs = logs - jax.nn.logsumexp(logs, axis=0, keepdims=True)
+        logs = logs - jax.nn.logsumexp(logs, axis=0, keepdims=True, where=where)
         logs = logs - jax.nn.logsumexp(logs, axis=1, keepdims=True)
     return jnp.exp(logs)
