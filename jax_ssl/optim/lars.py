@@ -8,7 +8,7 @@ import optax
 
 from jax_ssl.core.schedule import at
 from jax_ssl.core.types import Array, PyTree
-from jax_ssl.optim.rules import BIAS_AND_NORM, Rates, clipped, matrices, with_rates
+from jax_ssl.optim.rules import BIAS_AND_NORM, Rates, around, matrices
 
 
 def lars(
@@ -22,7 +22,9 @@ def lars(
     cap: bool = False,
     exclude: tuple[str, ...] | None = BIAS_AND_NORM,
     rates: Rates = (),
+    factors: Rates = (),
     clip_norm: float | None = None,
+    clip_each: float | None = None,
 ) -> optax.GradientTransformation:
     """Builds LARS; defaults as in SimCLR (arXiv:2002.05709, section 2.3).
 
@@ -47,7 +49,9 @@ def lars(
             trust ratio (r = 1). Parameters with fewer than two axes never do, unless
             this is None.
         rates: (pattern, rate) pairs for parameters with a rate of their own.
+        factors: (pattern, factor) pairs for parameters whose steps are multiplied.
         clip_norm: largest global norm of the gradient, or None.
+        clip_each: largest norm of the gradient of one array, or None.
 
     Raises:
         ValueError: for another word than the two, or a cap "inside".
@@ -84,7 +88,14 @@ def lars(
         )
 
     steps = inside if rate == "inside" else outside
-    return clipped(with_rates(steps, learning_rate, rates), clip_norm)
+    return around(
+        steps,
+        learning_rate,
+        rates=rates,
+        factors=factors,
+        clip_norm=clip_norm,
+        clip_each=clip_each,
+    )
 
 
 def _capped_trust_ratio(

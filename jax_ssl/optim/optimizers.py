@@ -2,12 +2,14 @@
 
 Weight decay leaves out biases, norms and everything with fewer than two axes, unless
 `exclude` says otherwise. `rates` gives some parameters a learning rate of their own, or
-None to freeze them: (("^predictor/", 0.1), ("patch_embed/", None)).
+None to freeze them: (("^predictor/", 0.1), ("patch_embed/", None)). `factors` multiply
+the steps of some, by a number or along a schedule: (("patch_embed/", 0.2), ("^head/",
+dict(name="after", epochs=1))).
 """
 
 import optax
 
-from jax_ssl.optim.rules import BIAS_AND_NORM, Rates, clipped, matrices, with_rates
+from jax_ssl.optim.rules import BIAS_AND_NORM, Rates, around, matrices
 
 
 def sgd(
@@ -18,7 +20,9 @@ def sgd(
     weight_decay: float = 0.0,
     exclude: tuple[str, ...] | None = BIAS_AND_NORM,
     rates: Rates = (),
+    factors: Rates = (),
     clip_norm: float | None = None,
+    clip_each: float | None = None,
 ) -> optax.GradientTransformation:
     """Builds stochastic gradient descent, v ← m v + g + λ w, w ← w - γ v.
 
@@ -30,7 +34,9 @@ def sgd(
         exclude: patterns of the paths of parameters without weight decay; None for the
             habit of older papers, which decay everything.
         rates: (pattern, rate) pairs for parameters with a rate of their own.
+        factors: (pattern, factor) pairs for parameters whose steps are multiplied.
         clip_norm: largest global norm of the gradient, or None.
+        clip_each: largest norm of the gradient of one array, or None.
     """
 
     def steps(rate: optax.Schedule) -> optax.GradientTransformation:
@@ -40,7 +46,14 @@ def sgd(
             optax.scale_by_learning_rate(rate),
         )
 
-    return clipped(with_rates(steps, learning_rate, rates), clip_norm)
+    return around(
+        steps,
+        learning_rate,
+        rates=rates,
+        factors=factors,
+        clip_norm=clip_norm,
+        clip_each=clip_each,
+    )
 
 
 def adam(
@@ -52,7 +65,9 @@ def adam(
     weight_decay: float = 0.0,
     exclude: tuple[str, ...] | None = BIAS_AND_NORM,
     rates: Rates = (),
+    factors: Rates = (),
     clip_norm: float | None = None,
+    clip_each: float | None = None,
 ) -> optax.GradientTransformation:
     """Builds Adam (Kingma & Ba, 2015, arXiv:1412.6980, algorithm 1).
 
@@ -66,7 +81,9 @@ def adam(
         exclude: patterns of the paths of parameters without weight decay; None for
             none.
         rates: (pattern, rate) pairs for parameters with a rate of their own.
+        factors: (pattern, factor) pairs for parameters whose steps are multiplied.
         clip_norm: largest global norm of the gradient, or None.
+        clip_each: largest norm of the gradient of one array, or None.
     """
     penalty = optax.add_decayed_weights(weight_decay, matrices(exclude))
 
@@ -74,7 +91,14 @@ def adam(
         plain = optax.adam(rate, b1=b1, b2=b2, eps=epsilon)
         return optax.chain(penalty, plain) if weight_decay else plain
 
-    return clipped(with_rates(steps, learning_rate, rates), clip_norm)
+    return around(
+        steps,
+        learning_rate,
+        rates=rates,
+        factors=factors,
+        clip_norm=clip_norm,
+        clip_each=clip_each,
+    )
 
 
 def adamw(
@@ -86,7 +110,9 @@ def adamw(
     epsilon: float = 1e-8,
     exclude: tuple[str, ...] | None = BIAS_AND_NORM,
     rates: Rates = (),
+    factors: Rates = (),
     clip_norm: float | None = None,
+    clip_each: float | None = None,
 ) -> optax.GradientTransformation:
     """Builds AdamW (Loshchilov & Hutter, 2019, arXiv:1711.05101, algorithm 2).
 
@@ -100,7 +126,9 @@ def adamw(
         exclude: patterns of the paths of parameters without weight decay; None for
             none.
         rates: (pattern, rate) pairs for parameters with a rate of their own.
+        factors: (pattern, factor) pairs for parameters whose steps are multiplied.
         clip_norm: largest global norm of the gradient, or None.
+        clip_each: largest norm of the gradient of one array, or None.
 
     Note:
         As in torch and optax, λ is multiplied by the learning rate; algorithm 2 of the
@@ -117,4 +145,11 @@ def adamw(
             mask=matrices(exclude),
         )
 
-    return clipped(with_rates(steps, learning_rate, rates), clip_norm)
+    return around(
+        steps,
+        learning_rate,
+        rates=rates,
+        factors=factors,
+        clip_norm=clip_norm,
+        clip_each=clip_each,
+    )

@@ -5,15 +5,18 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import jax
+import jax.numpy as jnp
 import optax
 
-from jax_ssl.core.paths import assign, leaf_names, map_named
-from jax_ssl.core.types import Params, PyTree
+from jax_ssl.core.paths import assign, first_match, leaf_names, map_named
+from jax_ssl.core.schedule import at
+from jax_ssl.core.types import Array, Params, PyTree
 
 # Biases, and the scales of norms, of whatever rank (attention biases have two axes).
 BIAS_AND_NORM = (r"(^|/)bias$", r"(^|/)scale$")
 
-# Learning rates of some parameters: (pattern, rate) pairs, None for no learning.
+# Learning rates, or factors of the rate, of some parameters: (pattern, rate) pairs,
+# None for no learning.
 Rates: TypeAlias = tuple[tuple[str, optax.Schedule | None], ...]
 
 
@@ -73,16 +76,61 @@ def with_rates(
     )
 
     def init(params: Params) -> optax.OptState:
-        used = set(jax.tree.leaves(assign([*labels, ("", len(rates))], params)))
-        for pattern, i in labels:
-            if i not in used:
-                raise ValueError(
-                    f"optimizer.rates: {pattern!r} decides over no parameter; the "
-                    f"params have {', '.join(_some(leaf_names(params)))}."
-                )
+        _check_used("rates", labels, params)
         return tx.init(params)
 
     return optax.GradientTransformationExtraArgs(init, tx.update)
+
+
+def with_factors(
+    tx: optax.GradientTransformation, factors: Rates
+) -> optax.GradientTransformation:
+    """`tx`, but some parameters take so many times its steps, weight decay included.
+
+    Args:
+        tx: an optimizer.
+        factors: (pattern, factor) pairs, searched in order in every parameter's
+            "/"-joined path; the first match wins. A factor of None or 0 holds the
+            parameters where they are, while their slots go on.
+
+    Returns:
+        An optimizer whose `init` raises `ValueError` for a pattern that decides over no
+        parameter.
+    """
+    if not factors:
+        return tx
+    labels = [(pattern, i) for i, (pattern, _) in enumerate(factors)]
+    own = [*labels, ("", len(factors))]
+
+    def init(params: Params) -> optax.ScaleByScheduleState:
+        _check_used("factors", labels, params)
+        return optax.ScaleByScheduleState(jnp.zeros((), jnp.int32))
+
+    def update(
+        updates: PyTree, state: optax.ScaleByScheduleState, params: Params = None
+    ) -> tuple[PyTree, optax.ScaleByScheduleState]:
+        del params
+        now = [
+            at(0.0 if factor is None else factor, state.count) for _, factor in factors
+        ]
+        now.append(jnp.ones(()))
+        scaled = map_named(
+            lambda name, leaf: leaf * now[first_match(own, name)].astype(leaf.dtype),
+            updates,
+        )
+        return scaled, optax.ScaleByScheduleState(state.count + 1)
+
+    return optax.chain(tx, optax.GradientTransformation(init, update))
+
+
+def _check_used(title: str, labels: Sequence[tuple[str, int]], params: Params) -> None:
+    used = set(jax.tree.leaves(assign([*labels, ("", -1)], params)))
+    for pattern, i in labels:
+        if i not in used:
+            raise ValueError(
+                f"optimizer.{title}: {pattern!r} decides over no parameter; the "
+                f"params have {', '.join(_some(leaf_names(params)))}."
+            )
 
 
 def _some(names: Sequence[str]) -> list[str]:
@@ -111,18 +159,51 @@ def matrices(
 
 
 def clipped(
-    tx: optax.GradientTransformation, clip_norm: float | None
+    tx: optax.GradientTransformation,
+    clip_norm: float | None,
+    clip_each: float | None = None,
 ) -> optax.GradientTransformation:
-    """`tx` behind a ceiling on the global norm of the gradient; None for no ceiling.
+    """`tx` behind ceilings on the norm of the gradient; None for no ceiling.
+
+    Args:
+        tx: an optimizer.
+        clip_norm: largest norm of all arrays together.
+        clip_each: largest norm of each array by itself, seen before `clip_norm`.
 
     Raises:
-        ValueError: if the ceiling is not positive.
+        ValueError: if a ceiling is not positive.
     """
-    if clip_norm is None:
-        return tx
-    if not clip_norm > 0:
-        raise ValueError(f"clip_norm = {clip_norm} must be positive, or None.")
-    return optax.chain(optax.clip_by_global_norm(clip_norm), tx)
+    for name, ceiling in (("clip_norm", clip_norm), ("clip_each", clip_each)):
+        if ceiling is not None and not ceiling > 0:
+            raise ValueError(f"{name} = {ceiling} must be positive, or None.")
+    if clip_norm is not None:
+        tx = optax.chain(optax.clip_by_global_norm(clip_norm), tx)
+    if clip_each is not None:
+        tx = optax.chain(_clip_each(clip_each), tx)
+    return tx
+
+
+def _clip_each(ceiling: float) -> optax.GradientTransformation:
+    def leaf(gradient: Array) -> Array:
+        norm = jnp.linalg.norm(gradient.astype(jnp.float32).ravel())
+        scale = jnp.minimum(1.0, ceiling / jnp.maximum(norm, 1e-12))
+        return gradient * scale.astype(gradient.dtype)
+
+    return optax.stateless(lambda updates, params: jax.tree.map(leaf, updates))
+
+
+def around(
+    steps: Callable[[optax.Schedule], optax.GradientTransformation],
+    learning_rate: optax.Schedule,
+    *,
+    rates: Rates,
+    factors: Rates,
+    clip_norm: float | None,
+    clip_each: float | None,
+) -> optax.GradientTransformation:
+    """What all optimizers share: ceilings, then the steps by path, then factors."""
+    tx = with_factors(with_rates(steps, learning_rate, rates), factors)
+    return clipped(tx, clip_norm, clip_each)
 
 
 def reset_slots(

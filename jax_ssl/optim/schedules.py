@@ -205,12 +205,43 @@ def step_decay(
     return lambda step: fall(step) * jnp.minimum(step / warmup_steps, 1.0)
 
 
+def after(
+    total_steps: int,
+    steps_per_epoch: int,
+    batch_size: int,
+    *,
+    epochs: float,
+    value: float = 1.0,
+) -> optax.Schedule:
+    """0 for the first epochs, then a value: DINO's prototypes stand still for one.
+
+    Args:
+        total_steps: length of the run.
+        steps_per_epoch: length of an epoch.
+        batch_size: rows of the global batch.
+        epochs: how long it is 0; not negative.
+        value: afterwards.
+
+    Raises:
+        ValueError: if the epochs are negative, or as long as the run.
+    """
+    del batch_size
+    start = round(epochs * steps_per_epoch)
+    if not 0 <= start < total_steps:
+        raise ValueError(
+            f"epochs = {epochs} ({start} steps) must be at least 0 and shorter than "
+            f"the run, which has {total_steps} steps."
+        )
+    return lambda step: jnp.where(jnp.asarray(step) < start, 0.0, value)
+
+
 SCHEDULES: Mapping[str, Callable[..., optax.Schedule]] = {
     "constant": constant,
     "linear": linear,
     "cosine": cosine,
     "warmup_cosine": warmup_cosine,
     "step_decay": step_decay,
+    "after": after,
 }
 
 
