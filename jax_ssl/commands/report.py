@@ -23,7 +23,9 @@ from jax_ssl.commands.opening import (
     read_experiment,
     restored,
 )
+from jax_ssl.commands.reconstruction import reconstructions
 from jax_ssl.config import Experiment
+from jax_ssl.core.state import TrainState
 from jax_ssl.core.types import Array, Variables
 from jax_ssl.data.source import Source, subset
 from jax_ssl.evaluate.features import FeatureSet, pixels
@@ -48,10 +50,8 @@ def report(options: argparse.Namespace) -> int:
         page = write_page(workdir, experiment, None, None)
     else:
         with restored(workdir, experiment, None) as (train, made):
-            variables = experiment.method.export(train.params, train.state)
-            page = write_page(
-                workdir, experiment, Evaluator(experiment, made), variables
-            )
+            evaluator = Evaluator(experiment, made)
+            page = write_page(workdir, experiment, evaluator, train)
     print(page)
     return 0
 
@@ -60,9 +60,9 @@ def write_page(
     workdir: pathlib.Path,
     experiment: Experiment,
     evaluator: Evaluator | None,
-    variables: Variables | None,
+    train: TrainState | None,
 ) -> pathlib.Path:
-    """Gathers everything that the run's folder and encoder have to show.
+    """Gathers everything that the run's folder and last state have to show.
 
     Must be called with the run's mesh installed, unless there is no evaluator yet, and
     by all processes of a run, of which the first writes.
@@ -71,16 +71,18 @@ def write_page(
     parts: dict[str, Any] = {}
     names = experiment.source.label_names
     parts.update(_views(experiment))
-    if evaluator is None or variables is None:
+    if evaluator is None or train is None:
         why = "the run has no checkpoint yet"
         absent.update(neighbors=why, features=why)
     else:
+        variables = experiment.method.export(train.params, train.state)
         test = evaluator.test
         some = _some(evaluator.train if test is None else test, MAPPED)
         features = evaluator.features(variables, some)
         parts["features"] = np.asarray(_unit(features.features))
         parts["labels"] = features.labels
         parts["neighbors"] = _neighbors(evaluator, variables, some, features)
+        parts["reconstructions"] = reconstructions(experiment, train.params, some)
     results = _json(workdir / RESULTS) or {}
     metrics = read_metrics(workdir / METRICS)
     where = dict(results.get("environment") or environment())
@@ -109,9 +111,10 @@ def _views(experiment: Experiment) -> dict[str, Any]:
     with jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), ())):
         made = views(jax.random.key(experiment.run.seed), batch)
     groups: Sequence[np.ndarray] = [
-        np.asarray(leaf, np.float32)
+        np.asarray(leaf if leaf.ndim == 5 else leaf[:, None], np.float32)
         for leaf in jax.tree.leaves(made)
-        if leaf.ndim == 5  # [n, V, h, w, C]; labels and indices are no pictures.
+        # [n, V, h, w, C] or [n, h, w, C]; labels and indices are no pictures.
+        if leaf.ndim > 3
     ]
     settings = experiment.config["views"]
     whole = subset(experiment.source, batch["index"])

@@ -152,5 +152,5 @@ def _conclude(
             write_json_atomic(workdir / RESULTS, results)
             print(format_table(results, method=experiment.config["method"]["name"]))
         if experiment.run.report:
-            page = write_page(workdir, experiment, evaluator, variables, state.params)
+            page = write_page(workdir, experiment, evaluator, state)
             log.info("report: %s", page)

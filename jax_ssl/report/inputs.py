@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -37,6 +37,35 @@ class Neighbors:
         _check("neighbors.labels", self.labels, (q, k))
 
 
+class Filled(NamedTuple):
+    """Images with patches filled in, in the order of the originals.
+
+    Attributes:
+        mask: [n, H, W, 1] bool, True where the encoder saw nothing.
+        prediction: [n, H, W, C] in [0, 1], what the decoder says of all pixels.
+    """
+
+    mask: np.ndarray
+    prediction: np.ndarray
+
+
+class Reconstructions(NamedTuple):
+    """Images, and what a model makes of them from fewer and fewer patches.
+
+    Attributes:
+        images: [n, H, W, C] in [0, 1].
+        filled: by the share of the patches that are hidden.
+        trained_at: the share that was hidden in training.
+        norm_pix: whether predictions borrow the mean and standard deviation of each
+            true patch, because the model was trained without them.
+    """
+
+    images: np.ndarray
+    filled: Mapping[float, Filled]
+    trained_at: float
+    norm_pix: bool
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReportInputs:
     """Everything that the page shows; whatever is absent becomes a sentence there.
@@ -55,6 +84,7 @@ class ReportInputs:
         view_std: the per-channel divisor that goes with `view_mean`.
         operations: by title, [n, h, w, C] in [0, 1]: n draws of each operation of the
             recipe on one image, and of its views; None where it has no steps to show.
+        reconstructions: of a method that fills in hidden patches; else None.
         neighbors: the retrieval figure's images.
         features: [N, D] frozen features of the map.
         labels: [N] int classes of `features`; negative where unlabelled.
@@ -74,6 +104,7 @@ class ReportInputs:
     view_mean: Sequence[float] | None = None
     view_std: Sequence[float] | None = None
     operations: Mapping[str, np.ndarray] | None = None
+    reconstructions: Reconstructions | None = None
     neighbors: Neighbors | None = None
     features: np.ndarray | None = None
     labels: np.ndarray | None = None

@@ -10,6 +10,7 @@ from jax_ssl.report.embedding import tsne_map
 from jax_ssl.report.inputs import ReportInputs
 from jax_ssl.report.markup import Picture, absent, figure, fold
 from jax_ssl.report.quantities import plural
+from jax_ssl.report.reconstruction import reconstruction_grid
 from jax_ssl.report.theme import DARK, LIGHT, Theme
 
 MAX_METHOD_METRICS = 12
@@ -28,6 +29,7 @@ def figure_parts(inputs: ReportInputs, seed: int) -> list[Part]:
     return [
         _curves(inputs),
         _views(inputs),
+        *_reconstructions(inputs),
         _neighbors(inputs),
         _feature_map(inputs, seed),
     ]
@@ -131,6 +133,18 @@ def _views(inputs: ReportInputs) -> Part:
         drawn.append(Picture("operations", steps.png, None, alt))
         html += figure(drawn[1], steps.caption, "grid")
     return Part(title, html, (*drawn,))
+
+
+def _reconstructions(inputs: ReportInputs) -> list[Part]:
+    grid = None
+    if inputs.reconstructions is not None:
+        grid = reconstruction_grid(inputs.reconstructions)
+    if grid is None:
+        return []
+    alt = "Images with patches hidden, and filled in by the model"
+    picture = Picture("reconstructions", grid.png, None, alt)
+    html = figure(picture, grid.caption, "grid")
+    return [Part("Hidden patches, filled in", html, (picture,))]
 
 
 def _neighbors(inputs: ReportInputs) -> Part:

@@ -4,7 +4,7 @@ Tiles are laid out at device pixels by NumPy and never resampled by the plotting
 library, so a pixel of a small image is a square of whole pixels here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -53,9 +53,8 @@ def views_grid(inputs: ReportInputs) -> Grid | None:
             f" The first {rows} of {len(groups[0])} images and the first "
             f"{len(columns)} of {total} columns are shown."
         )
-    canvas = _Canvas(
-        rows, len(columns), head=34, foot=0, lead=inputs.originals is not None
-    )
+    breaks = (1,) if inputs.originals is not None else ()
+    canvas = Canvas(rows, len(columns), head=34, foot=0, breaks=breaks)
     for c, (head, column) in enumerate(zip(heads, columns, strict=True)):
         canvas.write(-1, c, head)
         for r, image in enumerate(column):
@@ -69,7 +68,7 @@ def operations_grid(operations: Mapping[str, np.ndarray] | None) -> Grid | None:
         return None
     titles = list(operations)[:MAX_COLUMNS]
     rows = min(MAX_ROWS, *(len(operations[title]) for title in titles))
-    canvas = _Canvas(rows, len(titles), head=34, foot=0, lead=False)
+    canvas = Canvas(rows, len(titles), head=34, foot=0)
     for c, title in enumerate(titles):
         canvas.write(-1, c, title)
         for r in range(rows):
@@ -92,7 +91,7 @@ def neighbors_grid(neighbors: Neighbors, names: Sequence[str] | None) -> Grid | 
         return None
     rows, found = min(q, MAX_ROWS), min(k, MAX_COLUMNS - 1)
     asked, given = neighbors.query_labels, neighbors.labels
-    canvas = _Canvas(rows, 1 + found, head=34, foot=32, lead=True)
+    canvas = Canvas(rows, 1 + found, head=34, foot=32, breaks=(1,))
     canvas.write(-1, 0, "query")
     for c in range(found):
         canvas.write(-1, 1 + c, "nearest" if c == 0 else f"{c + 1}")
@@ -172,13 +171,26 @@ def tile(image: np.ndarray) -> np.ndarray:
     return np.asarray(reduced)
 
 
-class _Canvas:
-    """A transparent sheet of tiles with words above and below them."""
+class Canvas:
+    """A transparent sheet of tiles with words above and below them.
 
-    def __init__(self, rows: int, columns: int, *, head: int, foot: int, lead: bool):
-        self.head, self.foot = head, foot
-        self.lead = GAP if lead else 0  # extra room right of the first column
-        width = GAP + columns * (TILE + GAP) + self.lead
+    Attributes:
+        head: pixels above the tiles, for words.
+        foot: pixels below each row, likewise.
+        breaks: columns with extra room to their left.
+    """
+
+    def __init__(
+        self,
+        rows: int,
+        columns: int,
+        *,
+        head: int,
+        foot: int,
+        breaks: Collection[int] = (),
+    ) -> None:
+        self.head, self.foot, self.breaks = head, foot, breaks
+        width = GAP + columns * (TILE + GAP) + GAP * len(breaks)
         height = head + rows * (TILE + foot + GAP) + GAP // 2
         self.pixels = np.zeros((height, width, 4), np.uint8)
         self.fig = Figure(
@@ -188,7 +200,8 @@ class _Canvas:
 
     def corner(self, row: int, column: int) -> tuple[int, int]:
         """Pixels from the top and from the left to the tile's corner."""
-        left = GAP + column * (TILE + GAP) + (self.lead if column else 0)
+        room = sum(column >= at for at in self.breaks)
+        left = GAP + column * (TILE + GAP) + GAP * room
         return self.head + row * (TILE + self.foot + GAP) + GAP // 2, left
 
     def place(
@@ -217,11 +230,19 @@ class _Canvas:
     def write(self, row: int, column: int, text: str, color: str | None = None) -> None:
         """Writes below a tile; row -1 is the heads of the columns."""
         top, left = self.corner(max(row, 0), column)
-        middle = self.head / 2 + 2 if row < 0 else top + TILE + self.foot / 2 + 4
+        middle = self.head - 15 if row < 0 else top + TILE + self.foot / 2 + 4
+        self._text(left + TILE / 2, middle, text, color)
+
+    def title(self, first: int, last: int, text: str) -> None:
+        """Writes above the heads of some columns, the last among them; needs room."""
+        (_, left), (_, right) = self.corner(0, first), self.corner(0, last)
+        self._text((left + right + TILE) / 2, self.head - 47, text, None)
+
+    def _text(self, x: float, y: float, text: str, color: str | None) -> None:
         height, width = self.pixels.shape[:2]
         self.fig.text(
-            (left + TILE / 2) / width,
-            1 - middle / height,
+            x / width,
+            1 - y / height,
             text if len(text) <= 17 else text[:16] + "…",
             color=color or NEUTRAL_INK,
             fontsize=7.5,
