@@ -9,6 +9,7 @@ dict(name="after", epochs=1))).
 
 import optax
 
+from jax_ssl.optim.layer_decay import with_layer_decay
 from jax_ssl.optim.rules import BIAS_AND_NORM, Rates, around, matrices
 
 
@@ -113,6 +114,7 @@ def adamw(
     factors: Rates = (),
     clip_norm: float | None = None,
     clip_each: float | None = None,
+    layer_decay: float | None = None,
 ) -> optax.GradientTransformation:
     """Builds AdamW (Loshchilov & Hutter, 2019, arXiv:1711.05101, algorithm 2).
 
@@ -129,6 +131,8 @@ def adamw(
         factors: (pattern, factor) pairs for parameters whose steps are multiplied.
         clip_norm: largest global norm of the gradient, or None.
         clip_each: largest norm of the gradient of one array, or None.
+        layer_decay: ratio of the rates of neighbouring blocks of a vision transformer,
+            the last having the full rate; in (0, 1], or None.
 
     Note:
         As in torch and optax, λ is multiplied by the learning rate; algorithm 2 of the
@@ -145,7 +149,7 @@ def adamw(
             mask=matrices(exclude),
         )
 
-    return around(
+    tx = around(
         steps,
         learning_rate,
         rates=rates,
@@ -153,3 +157,4 @@ def adamw(
         clip_norm=clip_norm,
         clip_each=clip_each,
     )
+    return with_layer_decay(tx, layer_decay)
