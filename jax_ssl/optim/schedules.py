@@ -230,7 +230,7 @@ def after(
     if not 0 <= start < total_steps:
         raise ValueError(
             f"epochs = {epochs} ({start} steps) must be at least 0 and shorter than "
-            f"the run, which has {total_steps} steps."
+            f"the run, which has {total_steps} steps; lower it, or train longer."
         )
     return lambda step: jnp.where(jnp.asarray(step) < start, 0.0, value)
 

@@ -65,3 +65,14 @@ def test_bad_settings_are_refused():
         sinkhorn(jnp.zeros((2, 2)), epsilon=0)
     with pytest.raises(ValueError, match="0 iterations"):
         sinkhorn(jnp.zeros((2, 2)), iterations=0)
+
+
+def test_rows_that_do_not_count_leave_no_trace(rng):
+    scores = rng.normal(size=(12, 5)).astype(np.float32)
+    rows = np.arange(12) % 3 > 0
+    got = sinkhorn(scores, epsilon=0.2, rows=jnp.asarray(rows))
+    alone = sinkhorn(scores[rows], epsilon=0.2)
+    np.testing.assert_allclose(got[rows], alone, rtol=1e-5, atol=1e-7)
+    other = np.where(rows[:, None], scores, 5 * scores[::-1])
+    again = sinkhorn(other, epsilon=0.2, rows=jnp.asarray(rows))
+    np.testing.assert_array_equal(again[rows], got[rows])

@@ -174,3 +174,55 @@ def test_slots_of_groups_survive_a_checkpoint(tmp_path):
         restored = checkpoints.restore(jax.eval_shape(lambda: train))
     assert jax.tree.structure(restored) == jax.tree.structure(train)
     jax.tree.map(np.testing.assert_array_equal, restored.opt_state, slots)
+
+
+@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
+def test_every_optimizer_clips_array_by_array(name):
+    """Long gradients are shortened to the ceiling, each by itself; short ones stay."""
+    make = functools.partial(OPTIMIZERS[name], learning_rate=0.5)
+    params = {"long": jnp.ones((2, 2)), "short": jnp.ones((2, 2))}
+    gradient = {"long": jnp.full((2, 2), 6.0), "short": jnp.full((2, 2), 0.01)}
+    unit = {"long": jnp.full((2, 2), 1.5), "short": gradient["short"]}
+    got = run(make(clip_each=3.0), params, [gradient, gradient])
+    expected = run(make(), params, [unit, unit])
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=1e-6), got, expected
+    )
+
+
+def test_a_ceiling_must_be_positive():
+    with pytest.raises(ValueError, match=r"clip_each = -1.0 must be positive"):
+        adamw(learning_rate=0.1, clip_each=-1.0)
+
+
+@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
+def test_factors_multiply_every_step(rng, name):
+    make = functools.partial(OPTIMIZERS[name], learning_rate=schedule)
+    params, gradients = leaves(rng)
+    params = {"trunk": params, "stem": params, "head": params}
+    gradients = [dict.fromkeys(params, g) for g in gradients]
+    later = lambda step: jnp.where(step < 2, 0.0, 1.0)
+    tx = make(factors=(("^stem/", lambda step: 0.5), ("^head/", later)))
+    opt_state, usual = tx.init(params), make().init(params)
+    for i, gradient in enumerate(gradients):
+        updates, opt_state = tx.update(gradient, opt_state, params)
+        wanted, usual = make().update(gradient, usual, params)
+        for leaf in ("kernel", "bias"):
+            step = wanted["trunk"][leaf]
+            np.testing.assert_array_equal(updates["trunk"][leaf], step)
+            np.testing.assert_allclose(updates["stem"][leaf], 0.5 * step, rtol=1e-6)
+            np.testing.assert_array_equal(updates["head"][leaf], (i >= 2) * step)
+
+
+def test_what_stands_still_does_not_decay():
+    tx = adamw(learning_rate=0.1, weight_decay=0.5, factors=(("held", None),))
+    params = {"held": jnp.ones((2, 2)), "free": jnp.ones((2, 2))}
+    after = run(tx, params, [jax.tree.map(jnp.zeros_like, params)])
+    np.testing.assert_array_equal(after["held"], params["held"])
+    assert (after["free"] < 1).all()
+
+
+def test_a_factor_that_decides_over_nothing_is_refused():
+    tx = adamw(learning_rate=0.1, factors=(("^prototypes/", None),))
+    with pytest.raises(ValueError, match=r"factors: '\^prototypes/' decides over no"):
+        tx.init({"predictor": {"kernel": jnp.ones((2, 2))}})

@@ -7,6 +7,7 @@ import pytest
 
 from jax_ssl.optim import SCHEDULES
 from jax_ssl.optim.schedules import (
+    after,
     constant,
     cosine,
     linear,
@@ -124,6 +125,15 @@ def test_step_decay_refuses_what_is_no_staircase():
         step_decay(*WIRES, value=1.0, drops=(1,), warmup_steps=500)
 
 
+def test_after_is_nothing_at_first():
+    schedule = after(*WIRES, epochs=1.5, value=2.0)
+    values = [float(schedule(s)) for s in (0, 74, 75, 499)]
+    assert values == [0, 0, 2, 2]
+    assert after(*WIRES, epochs=0)(0) == 1
+    with pytest.raises(ValueError, match=r"epochs = 10 \(500 steps\) must be"):
+        after(*WIRES, epochs=10)
+
+
 def test_schedules_take_a_traced_step():
     settings = {
         "constant": {"value": 1.0},
@@ -131,6 +141,7 @@ def test_schedules_take_a_traced_step():
         "cosine": {"init_value": 1.0},
         "warmup_cosine": {"peak_value": 1.0},
         "step_decay": {"value": 1.0, "drops": (3, 5)},
+        "after": {"epochs": 1},
     }
     assert set(settings) == set(SCHEDULES)
     for name, factory in SCHEDULES.items():
