@@ -9,7 +9,15 @@ from jax_ssl.bind import bind
 from jax_ssl.core.method import Method, ViewFn
 from jax_ssl.encoders import ENCODERS
 from jax_ssl.methods import METHODS
-from tests.images import BATCH, SIZE, one_image, one_view, plain_crops, plain_views
+from tests.images import (
+    BATCH,
+    SIZE,
+    known_crops,
+    one_image,
+    one_view,
+    plain_crops,
+    plain_views,
+)
 
 
 @dataclass(frozen=True)
@@ -141,6 +149,22 @@ METHODS_UNDER_TEST = {
             "queue_size": 2 * BATCH,
         },
         share=0.4,
+    ),
+    "deepcluster": Case(
+        "deepcluster",
+        # The first labels have nothing to do with the images, and must be learned.
+        {"num_clusters": 4, "hidden_dims": (256,), "dropout": 0.1},
+        one_view,
+        encoder={"name": "convnet", "widths": (8, 16), "pool": "flat"},
+        share=0.75,
+        learning_rate=0.05,
+    ),
+    "deepcluster_v2": Case(
+        "deepcluster_v2",
+        {**SMALL, "num_prototypes": 4, "num_heads": 2, "temperature": 0.3},
+        known_crops,
+        share=0.6,
+        learning_rate=0.03,
     ),
     "npid": Case(
         "npid",

@@ -50,3 +50,8 @@ def plain_crops(key, example):
     half = SIZE // 2
     narrow = plain_views(other, example)[:, :half, half:]
     return {"global": wide, "local": narrow}
+
+
+def known_crops(key, example):
+    """Such crops, and the row of their image."""
+    return {**plain_crops(key, example), "index": example["index"]}

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from jax_ssl.core.method import Method
 from jax_ssl.methods.barlow_twins import barlow_twins
 from jax_ssl.methods.byol import byol
+from jax_ssl.methods.deepcluster import deepcluster
+from jax_ssl.methods.deepcluster_v2 import deepcluster_v2
 from jax_ssl.methods.dino import dino
 from jax_ssl.methods.dinov2 import dinov2
 from jax_ssl.methods.mae import mae
@@ -28,6 +30,8 @@ METHODS: Mapping[str, Callable[..., Method]] = {
     "moco": moco,
     "moco_v3": moco_v3,
     "swav": swav,
+    "deepcluster": deepcluster,
+    "deepcluster_v2": deepcluster_v2,
     "npid": npid,
     "triplet": triplet,
     "mae": mae,

@@ -25,6 +25,27 @@ def partition_entropy(sizes: Array) -> Array:
     return jax.scipy.special.entr(share).sum(-1)
 
 
+def partition_metrics(sizes: Array, shared: Array) -> dict[str, Array]:
+    """What a clustering of the data set is watched by.
+
+    Args:
+        sizes: [..., K] int, members of every cluster.
+        shared: [...], mutual information with the clustering before.
+
+    Returns:
+        "mutual_information", "prototype_entropy" (of membership, nats),
+        "empty_clusters" (how many) and "largest_cluster" (share of all members), [],
+        means over the leading axes.
+    """
+    metrics = {
+        "mutual_information": shared,
+        "prototype_entropy": partition_entropy(sizes),
+        "empty_clusters": jnp.sum(sizes == 0, axis=-1),
+        "largest_cluster": sizes.max(-1) / sizes.sum(-1),
+    }
+    return {name: value.astype(jnp.float32).mean() for name, value in metrics.items()}
+
+
 def mutual_information(a: Array, b: Array) -> Array:
     """Normalised mutual information of two partitions, I(A; B) / √(H(A) H(B)).
 

@@ -26,6 +26,7 @@ def swav(
     blur_probability: float = 0.5,
     mean: Sequence[float] | None = IMAGENET_MEAN,
     std: Sequence[float] | None = (0.228, 0.224, 0.225),
+    carried: tuple[str, ...] = (),
 ) -> ViewFn:
     """SwAV (arXiv 2006.09882), section 3.2 and appendix A; any mix of sizes.
 
@@ -41,10 +42,11 @@ def swav(
         blur_probability: that it is blurred.
         mean: subtracted.
         std: divided by; the red 0.228 is the released code's, elsewhere it is 0.229.
+        carried: fields of the example to hand over, ("index",) for DeepCluster-v2.
 
     Returns:
-        {"global": [counts[0], sizes[0], sizes[0], 3], "local": [counts[1], ...]}, and
-        "local_2", "local_3"... for further sizes.
+        {"global": [counts[0], sizes[0], sizes[0], 3], "local": [counts[1], ...]},
+        "local_2", "local_3"... for further sizes, and what is carried.
 
     Raises:
         ValueError: if the four tuples differ in length, or a count is below 1.
@@ -71,7 +73,7 @@ def swav(
         )
         name = ("global", "local")[i] if i < 2 else f"local_{i}"
         stacks[name] = (view,) * count
-    return Recipe("swav", stacks)
+    return Recipe("swav", stacks, carried)
 
 
 def dino(

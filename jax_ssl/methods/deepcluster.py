@@ -1,0 +1,247 @@
+"""DeepCluster (Caron et al., 2018, arXiv:1807.05520).
+
+Between epochs the features of all images are clustered by k-means; during an epoch the
+network learns to tell the clusters apart, with a new classifier each time.
+
+Views: {"image": [B, H, W, C] float, "index": [B] int32, row in the data set}.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import chex
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from jax_ssl.core.method import Method, Refresh, ViewFn
+from jax_ssl.core.types import (
+    Array,
+    Batch,
+    Features,
+    Metrics,
+    Params,
+    Variables,
+    Views,
+)
+from jax_ssl.nn.apply import forward, initialize, part
+from jax_ssl.nn.mlp import Projected, mlp_after
+from jax_ssl.ops import stencils
+from jax_ssl.ops.kmeans import kmeans
+from jax_ssl.ops.normalize import l2_normalize
+from jax_ssl.ops.partitions import (
+    cluster_sizes,
+    mutual_information,
+    partition_entropy,
+    partition_metrics,
+)
+from jax_ssl.ops.whitening import pca_whiten
+
+FIRST_WEIGHTS = nn.initializers.normal(0.01)
+
+
+class DeepClusterState(NamedTuple):
+    """State that DeepCluster carries beside its params."""
+
+    stats: Any  # Running statistics of encoder and projector.
+    labels: Array  # [N] int32, cluster of every image.
+    sizes: Array  # [K] int32, images of every cluster.
+    shared: Array  # [] mutual information of the last two clusterings, in [0, 1].
+
+
+class GradientEncoder(nn.Module):
+    """An encoder that sees the gradients of a grey image, 2 channels, for its colours.
+
+    Attributes:
+        encoder: returns `Features`.
+    """
+
+    encoder: nn.Module
+
+    def __call__(self, x: Array, *, train: bool) -> Features:
+        """Maps images [B, H, W, C] to the features of their `sobel` [B, H, W, 2]."""
+        return self.encoder(stencils.sobel(x), train=train)
+
+
+class Hidden(nn.Module):
+    """Dense layers with dropout before each and ReLU between; none: the identity.
+
+    Attributes:
+        widths: of the layers.
+        dropout: share of the inputs of each layer that are zero in training.
+        dtype: compute dtype; parameters are float32 and so is the output.
+    """
+
+    widths: tuple[int, ...]
+    dropout: float
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> Array:
+        """Maps x [B, D] to [B, widths[-1]]; no ReLU comes last."""
+        for i, width in enumerate(self.widths):
+            x = nn.relu(x) if i else x
+            x = nn.Dropout(self.dropout, deterministic=not train)(x)
+            x = nn.Dense(
+                width, kernel_init=FIRST_WEIGHTS, dtype=self.dtype, name=f"dense{i}"
+            )(x)
+        return x.astype(jnp.float32)
+
+
+def deepcluster(
+    encoder: nn.Module,
+    views: ViewFn,
+    num_examples: int,
+    *,
+    num_clusters: int = 10_000,
+    hidden_dims: tuple[int, ...] = (4096, 4096),
+    dropout: float = 0.5,
+    sobel: bool = True,
+    components: int = 256,
+    iterations: int = 20,
+    every_epochs: int = 1,
+) -> Method:
+    """Builds DeepCluster around `encoder`; settings as in sections 3.3 and 4.
+
+    What is clustered are the features before the last ReLU, in evaluation mode, of
+    un-augmented images: their first principal components, whitened and scaled to unit
+    length. A new clustering gives its clusters other names, so that the classifier and
+    its optimizer slots start afresh.
+
+    Section 3.3 draws images uniformly over the clusters that are not empty, lest one
+    huge cluster teach the network a constant. Here images are drawn uniformly and their
+    losses weighted by N / (K' nₖ), K' clusters that are not empty and nₖ images in the
+    own one: the same objective in expectation, and nothing is asked of the data feed.
+
+    Args:
+        encoder: returns `Features`; evaluation keeps it, with the gradients before it.
+        views: one example -> {"image": [H, W, C], "index": []}.
+        num_examples: N, images of the data set.
+        num_clusters: K, at least 2.
+        hidden_dims: widths of the dense layers between encoder and classifier, the two
+            of AlexNet and VGG; () clusters the encoder's pooled features.
+        dropout: before each of them, in [0, 1).
+        sobel: the encoder sees the gradients of a grey image (section 4).
+        components: principal components, at most; 256 in the released code.
+        iterations: of `kmeans`.
+        every_epochs: how often images are clustered anew.
+
+    Raises:
+        ValueError: if a number is out of its range.
+
+    Note:
+        In the released code the classifier has an optimizer of its own, without
+        momentum; here all parameters share one.
+
+        Encoders whose pooled features are means of a ReLU, such as ResNets, have no
+        last layer before it to cluster, unless `hidden_dims` gives one.
+    """
+    for name, number, low in (
+        ("num_clusters", num_clusters, 1),
+        ("components", components, 0),
+        ("iterations", iterations, 0),
+        ("every_epochs", every_epochs, 0),
+        ("num_examples", num_examples, num_clusters - 1),
+    ):
+        if not number > low:
+            raise ValueError(f"{name} = {number} must be more than {low}.")
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout = {dropout} is not in [0, 1).")
+    dtype = getattr(encoder, "dtype", jnp.float32)
+    classifier = mlp_after(
+        encoder, (num_clusters,), norm="none", kernel_init=FIRST_WEIGHTS
+    )
+    if sobel:
+        encoder = GradientEncoder(encoder)
+    network = Projected(encoder, Hidden(tuple(hidden_dims), dropout, dtype))
+
+    def new_classifier(key: Array, features: Array) -> Params:
+        return initialize(classifier, key, features[:1])[0]
+
+    def init(key: Array, views: Views) -> tuple[Params, DeepClusterState]:
+        if not isinstance(views, Mapping) or not {"image", "index"} <= set(views):
+            raise ValueError(
+                "deepcluster reads views {'image', 'index'}, one of each image and its "
+                "row; choose config.views.name = 'deepcluster'."
+            )
+        chex.assert_shape(views["image"], (None, None, None, None))
+        key, classifier_key = jax.random.split(key)
+        params, stats = initialize(network, key, views["image"])
+        known = jax.eval_shape(features_of, params, stats, views["image"])
+        params["classifier"] = new_classifier(classifier_key, jnp.zeros(known.shape))
+        # Of no meaning until the first clustering, but equally large.
+        labels = jnp.arange(num_examples, dtype=jnp.int32) % num_clusters
+        sizes = cluster_sizes(labels, num_clusters)
+        return params, DeepClusterState(stats, labels, sizes, jnp.zeros(()))
+
+    def features_of(params: Params, stats: Any, images: Array) -> Array:
+        return forward(network, params, stats, images, train=False)[0]
+
+    def loss(
+        params: Params,
+        state: DeepClusterState,
+        views: Views,
+        *,
+        key: Array,
+        step: Array,
+    ) -> tuple[Array, tuple[DeepClusterState, Metrics]]:
+        del step
+        x, stats = forward(
+            network, params, state.stats, views["image"], rngs={"dropout": key}
+        )
+        x = nn.relu(x) if hidden_dims else x
+        logits, _ = forward(classifier, params["classifier"], {}, x)
+        labels = state.labels[views["index"]]
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        used = jnp.sum(state.sizes > 0)
+        weights = num_examples / (used * jnp.maximum(state.sizes[labels], 1))
+        metrics = {
+            "assignment_accuracy": jnp.mean(logits.argmax(1) == labels),
+            "prototype_entropy": partition_entropy(state.sizes),
+            "mutual_information": lax.stop_gradient(state.shared),
+        }
+        return jnp.mean(weights * losses), (state._replace(stats=stats), metrics)
+
+    def export(params: Params, state: DeepClusterState) -> Variables:
+        return part(params, state.stats, "encoder")
+
+    def project(params: Params, state: DeepClusterState, images: Array) -> Array:
+        return features_of(params, state.stats, images)
+
+    def embed(params: Params, state: DeepClusterState, batch: Batch) -> Array:
+        return features_of(params, state.stats, batch["image"])
+
+    def fit(
+        params: Params, state: DeepClusterState, features: Array, key: Array
+    ) -> tuple[Params, DeepClusterState, Metrics]:
+        cluster_key, classifier_key = jax.random.split(key)
+        white = pca_whiten(features, components, num_rows=num_examples)
+        labels, _ = kmeans(
+            cluster_key,
+            l2_normalize(white),
+            num_clusters,
+            iterations=iterations,
+            num_rows=num_examples,
+        )
+        labels = labels[:num_examples]
+        sizes = cluster_sizes(labels, num_clusters)
+        shared = mutual_information(labels, state.labels)
+        state = DeepClusterState(state.stats, labels, sizes, shared)
+        params = {**params, "classifier": new_classifier(classifier_key, features)}
+        return params, state, partition_metrics(sizes, shared)
+
+    return Method(
+        encoder=encoder,
+        views=views,
+        init=init,
+        loss=loss,
+        export=export,
+        refresh=Refresh(
+            embed=embed, fit=fit, resets=("classifier",), every_epochs=every_epochs
+        ),
+        project=project,
+        chance=lambda batch_size: math.log(num_clusters),
+    )

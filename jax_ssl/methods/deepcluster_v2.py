@@ -1,0 +1,249 @@
+"""DeepCluster-v2 (Caron et al., 2020, arXiv:2006.09882, the SwAV paper).
+
+Every crop of an image predicts the clusters to which the image was assigned at the
+start of the epoch, by spherical k-means on the embeddings that the epoch before left in
+memory. The centres of the clusters are the classifier.
+
+Views: {"global": [B, 2, H, W, C], "local": [B, L, h, w, C], ...} float, the local crops
+may be missing; "index": [B] int32, row in the data set.
+"""
+
+import functools
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import chex
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from jax_ssl.core.method import Method, Refresh, ViewFn
+from jax_ssl.core.types import Array, Batch, Metrics, Params, Variables, Views
+from jax_ssl.losses.instance import new_bank, remember
+from jax_ssl.nn.apply import forward, initialize
+from jax_ssl.nn.crops import crop_stacks, forward_crops
+from jax_ssl.nn.mlp import TORCH_UNIFORM, mlp_after
+from jax_ssl.ops.kmeans import kmeans
+from jax_ssl.ops.normalize import l2_normalize
+from jax_ssl.ops.partitions import (
+    cluster_sizes,
+    mutual_information,
+    partition_entropy,
+    partition_metrics,
+)
+from jax_ssl.ops.queue import random_queue
+
+
+class DeepClusterV2State(NamedTuple):
+    """State that DeepCluster-v2 carries beside its params."""
+
+    encoder: Any  # Running statistics.
+    projector: Any  # Likewise.
+    banks: tuple[Array, ...]  # [N or a few more, D] of each global crop, unit rows.
+    prototypes: Array  # [heads, K, D] unit rows.
+    labels: Array  # [heads, N] int32, cluster of every image.
+    sizes: Array  # [heads, K] int32, images of every cluster.
+    shared: Array  # [] mutual information of the last two clusterings, in [0, 1].
+
+
+def deepcluster_v2(
+    encoder: nn.Module,
+    views: ViewFn,
+    num_examples: int,
+    *,
+    num_prototypes: int = 3000,
+    num_heads: int = 3,
+    temperature: float = 0.1,
+    iterations: int = 10,
+    hidden_dim: int = 2048,
+    output_dim: int = 128,
+) -> Method:
+    """Builds DeepCluster-v2 around `encoder`; settings as in appendix A and C.
+
+    There are several clusterings at a time, from different first centres. Head h
+    clusters the embeddings of the global crop h mod 2. No gradient moves the
+    prototypes.
+
+    Args:
+        encoder: returns `Features`; evaluation keeps it and drops the projector. With
+            local crops it must take images of several sizes.
+        views: one example -> {"global": [2, H, W, C], "local": ..., "index": []}.
+        num_examples: N, images of the data set.
+        num_prototypes: K, clusters of each head, at least 2.
+        num_heads: clusterings.
+        temperature: of the softmax over prototypes, positive.
+        iterations: of `kmeans`.
+        hidden_dim: width of the projector's inner layer.
+        output_dim: D, width of embeddings and prototypes.
+
+    Raises:
+        ValueError: if a number is out of its range.
+
+    Note:
+        The loss is the mean over heads, crops and images, as in the released code
+        (facebookresearch/swav: main_deepclusterv2.py), which also leaves the centre of
+        an empty cluster where it was.
+
+        That code fills the memory for the first epoch with augmented crops in training
+        mode, here it gets the evaluation's view in evaluation mode.
+
+        That code clusters the images of the epoch before, and skips in the loss those
+        that the last, incomplete batch of it would have held. Here they are clustered
+        by older embeddings.
+    """
+    for name, number, low in (
+        ("num_prototypes", num_prototypes, 1),
+        ("num_heads", num_heads, 0),
+        ("temperature", temperature, 0),
+        ("iterations", iterations, 0),
+        ("num_examples", num_examples, num_prototypes - 1),
+    ):
+        if not number > low:
+            raise ValueError(f"{name} = {number} must be more than {low}.")
+    projector = mlp_after(encoder, (hidden_dim, output_dim), kernel_init=TORCH_UNIFORM)
+
+    def init(key: Array, views: Views) -> tuple[Params, DeepClusterV2State]:
+        if not isinstance(views, Mapping) or not {"global", "index"} <= set(views):
+            raise ValueError(
+                "deepcluster_v2 reads views {'global', 'index', ...}, crops of each "
+                "image and its row; choose config.views.name = 'swav' and its carried "
+                "= ('index',)."
+            )
+        large = crop_stacks(views)[0]
+        chex.assert_shape(views["index"], (len(large),))
+        encoder_key, projector_key, prototypes_key, bank_key = jax.random.split(key, 4)
+        first, stats = initialize(encoder, encoder_key, large[:1, 0])
+        evaluate = functools.partial(forward, encoder, train=False)
+        features, _ = jax.eval_shape(evaluate, first, stats, large[:1, 0])
+        head, head_stats = initialize(
+            projector, projector_key, jnp.zeros(features.pooled.shape)
+        )
+        prototypes = random_queue(
+            prototypes_key, num_heads * num_prototypes, output_dim
+        )
+        # Of no meaning until the first clustering, but equally large.
+        labels = jnp.arange(num_heads)[:, None] + jnp.arange(num_examples)
+        labels = labels.astype(jnp.int32) % num_prototypes
+        state = DeepClusterV2State(
+            encoder=stats,
+            projector=head_stats,
+            banks=tuple(
+                new_bank(bank_key, num_examples, output_dim)
+                for bank_key in jax.random.split(bank_key, large.shape[1])
+            ),
+            prototypes=prototypes.reshape(num_heads, num_prototypes, output_dim),
+            labels=labels,
+            sizes=sizes_of(labels),
+            shared=jnp.zeros(()),
+        )
+        return {"encoder": first, "projector": head}, state
+
+    def embeddings(
+        params: Params,
+        state: DeepClusterV2State,
+        stacks: list[Array],
+        **settings: Any,
+    ) -> tuple[Array, DeepClusterV2State]:  # Unit rows [B, V, D].
+        pooled, stats = forward_crops(
+            encoder, params["encoder"], state.encoder, stacks, **settings
+        )
+        z, head_stats = forward(
+            projector,
+            params["projector"],
+            state.projector,
+            pooled.reshape(-1, pooled.shape[-1]),
+            **settings,
+        )
+        z = l2_normalize(z).reshape(*pooled.shape[:2], -1)
+        return z, state._replace(encoder=stats, projector=head_stats)
+
+    def loss(
+        params: Params,
+        state: DeepClusterV2State,
+        views: Views,
+        *,
+        key: Array,
+        step: Array,
+    ) -> tuple[Array, tuple[DeepClusterV2State, Metrics]]:
+        del key, step
+        z, state = embeddings(params, state, crop_stacks(views))
+        prototypes = lax.stop_gradient(state.prototypes)
+        scores = jnp.einsum(
+            "bvd,hkd->bvhk", z, prototypes, precision=lax.Precision.HIGHEST
+        )
+        labels = state.labels[:, views["index"]].T[:, None]  # [B, 1, heads]
+        losses = optax.softmax_cross_entropy_with_integer_labels(
+            scores / temperature, jnp.broadcast_to(labels, scores.shape[:3])
+        )
+        banks = tuple(
+            remember(bank, views["index"], z[:, crop], momentum=0.0)
+            for crop, bank in enumerate(state.banks)
+        )
+        metrics = {
+            "assignment_accuracy": jnp.mean(scores.argmax(-1) == labels),
+            "prototype_entropy": partition_entropy(state.sizes).mean(),
+            "mutual_information": lax.stop_gradient(state.shared),
+        }
+        return losses.mean(), (state._replace(banks=banks), metrics)
+
+    def sizes_of(labels: Array) -> Array:  # [heads, N] -> [heads, K]
+        return jax.vmap(lambda row: cluster_sizes(row, num_prototypes))(labels)
+
+    def export(params: Params, state: DeepClusterV2State) -> Variables:
+        return {"params": params["encoder"], **state.encoder}
+
+    def project(params: Params, state: DeepClusterV2State, images: Array) -> Array:
+        return embeddings(params, state, [images[:, None]], train=False)[0][:, 0]
+
+    def embed(params: Params, state: DeepClusterV2State, batch: Batch) -> Array:
+        z = project(params, state, batch["image"])
+        return jnp.stack([z] * len(state.banks), axis=1)  # [B, crops, D]
+
+    def recall(state: DeepClusterV2State) -> Array:
+        return jnp.stack(state.banks, axis=1)
+
+    def fit(
+        params: Params, state: DeepClusterV2State, features: Array, key: Array
+    ) -> tuple[Params, DeepClusterV2State, Metrics]:
+        labels, prototypes = [], []
+        for head in range(num_heads):
+            own, centers = kmeans(
+                jax.random.fold_in(key, head),
+                features[:, head % len(state.banks)],
+                num_prototypes,
+                iterations=iterations,
+                num_rows=num_examples,
+                spherical=True,
+                empty="keep",
+            )
+            labels.append(own[:num_examples])
+            prototypes.append(centers)
+        after = jnp.stack(labels)
+        sizes = sizes_of(after)
+        shared = jax.vmap(mutual_information)(after, state.labels)
+        known = features[:num_examples]
+        state = state._replace(
+            banks=tuple(
+                bank.at[:num_examples].set(known[:, crop])
+                for crop, bank in enumerate(state.banks)
+            ),
+            prototypes=jnp.stack(prototypes),
+            labels=after,
+            sizes=sizes,
+            shared=shared.mean(),
+        )
+        return params, state, partition_metrics(sizes, shared)
+
+    return Method(
+        encoder=encoder,
+        views=views,
+        init=init,
+        loss=loss,
+        export=export,
+        refresh=Refresh(embed=embed, fit=fit, recall=recall),
+        project=project,
+        chance=lambda batch_size: math.log(num_prototypes),
+    )
