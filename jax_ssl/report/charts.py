@@ -1,7 +1,7 @@
 """Charts in matplotlib's object form: no pyplot, no state that outlives a call."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,7 +63,31 @@ def accuracy_chart(
         over: "epoch" or "step".
         controls: fractions by the control's name.
     """
-    fig, ax = _axes(theme, WIDE, "Accuracy during training, %", over)
+    percent = {name: Curve(found.x, 100 * found.y) for name, found in curves.items()}
+    levels = {name: 100 * accuracy for name, accuracy in controls.items()}
+    title = "Accuracy during training, %"
+    return curves_chart(theme, title, percent, over, levels, "{:.1f}".format)
+
+
+def curves_chart(
+    theme: Theme,
+    title: str,
+    curves: Mapping[str, Curve],
+    over: str,
+    levels: Mapping[str, float],
+    spoken: Callable[[float], str] = number,
+) -> bytes:
+    """Several quantities of one kind, PNG, each named at its end with its last value.
+
+    Args:
+        theme: colours.
+        title: of the chart.
+        curves: by name, at least one.
+        over: "epoch" or "step".
+        levels: values by name, drawn as level lines.
+        spoken: a value in words.
+    """
+    fig, ax = _axes(theme, WIDE, title, over)
     colors = (theme.accent, *theme.series)
     names = []
     for i, (name, found) in enumerate(curves.items()):
@@ -71,20 +95,19 @@ def accuracy_chart(
         few = len(found.x) <= 40
         ax.plot(
             found.x,
-            100 * found.y,
+            found.y,
             color=color,
             linewidth=1.7,
             marker="o" if few else "",
             markersize=3,
         )
-        text = f"{name} {100 * found.y[-1]:.1f}"
-        names.append((found.x[-1], 100 * float(found.y[-1]), text, color))
+        last = float(found.y[-1])
+        if np.isfinite(last):
+            names.append((found.x[-1], last, f"{name} {spoken(last)}", color))
     end = max(found.x[-1] for found in curves.values())
-    for name, accuracy in controls.items():
-        ax.axhline(
-            100 * accuracy, color=theme.muted, linewidth=1, linestyle=(0, (4, 3))
-        )
-        names.append((end, 100 * accuracy, f"{name} {100 * accuracy:.1f}", theme.muted))
+    for name, level in levels.items():
+        ax.axhline(level, color=theme.muted, linewidth=1, linestyle=(0, (4, 3)))
+        names.append((end, level, f"{name} {spoken(level)}", theme.muted))
     ax.margins(x=0.02, y=0.08)
     _name(ax, names)
     return png(fig)

@@ -6,7 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from jax_ssl.report import accuracy, charts, pictures, series
+from jax_ssl.report.attention import attention_grid
 from jax_ssl.report.embedding import tsne_map
+from jax_ssl.report.health import health
 from jax_ssl.report.inputs import ReportInputs
 from jax_ssl.report.markup import Picture, absent, figure, fold
 from jax_ssl.report.quantities import plural
@@ -28,8 +30,10 @@ def figure_parts(inputs: ReportInputs, seed: int) -> list[Part]:
     """All parts with figures, in the page's order; `seed` is the map's."""
     return [
         _curves(inputs),
+        Part("Health", *health(inputs)),
         _views(inputs),
         *_reconstructions(inputs),
+        *_attention(inputs),
         _neighbors(inputs),
         _feature_map(inputs, seed),
     ]
@@ -145,6 +149,15 @@ def _reconstructions(inputs: ReportInputs) -> list[Part]:
     picture = Picture("reconstructions", grid.png, None, alt)
     html = figure(picture, grid.caption, "grid")
     return [Part("Hidden patches, filled in", html, (picture,))]
+
+
+def _attention(inputs: ReportInputs) -> list[Part]:
+    grid = None if inputs.attention is None else attention_grid(inputs.attention)
+    if grid is None:
+        return []
+    alt = "Images, and what each attention head of the last block looks at in them"
+    picture = Picture("attention", grid.png, None, alt)
+    return [Part("Attention", figure(picture, grid.caption, "grid"), (picture,))]
 
 
 def _neighbors(inputs: ReportInputs) -> Part:

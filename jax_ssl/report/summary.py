@@ -1,5 +1,7 @@
 """The top of the page: the key figures, and what to know before believing them."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from jax_ssl.report import accuracy, series
@@ -56,7 +58,32 @@ def warnings(inputs: ReportInputs) -> list[str]:
     corrupt = int(max(series.numbers(train, "corrupt_images"), default=0))
     if corrupt:
         said.append(f"{plural(corrupt, 'image')} could not be decoded.")
+    if found := diagnoses(inputs.metrics):
+        said.append(
+            f"The network may have collapsed: {len(found)} under Health, below."
+        )
     return said
+
+
+def diagnoses(metrics: Sequence[Record]) -> list[str]:
+    """A sentence for everything that was found, with the steps, in order."""
+    records = series.of_kind(metrics, "doctor")
+    found: dict[str, tuple[int, Record, Record]] = {}
+    for record in records:
+        for each in record.get("diagnoses") or ():
+            first = found.get(each["name"], (record["step"], record, each))[0]
+            found[each["name"]] = (first, record, each)
+    return [
+        f"From step {first:,}{_until(record, records[-1])}: {each['evidence']}: "
+        f"{each['cause']}. {each['remedy']}."
+        for first, record, each in found.values()
+    ]
+
+
+def _until(record: Record, last: Record) -> str:
+    if record["step"] == last["step"]:
+        return f" to the last look, at {last['step']:,}"
+    return f" to {record['step']:,}, and not after"
 
 
 def skipped(inputs: ReportInputs) -> list[str]:

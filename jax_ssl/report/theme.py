@@ -121,6 +121,11 @@ figcaption, .note { font-size: .875rem; }
 .warnings { background: var(--warning); border-radius: 10px; padding: .9rem 1.1rem;
   margin: 1.25rem 0 0; }
 .warnings ul { margin: .25rem 0 0; padding-left: 1.2rem; }
+.healthy { background: var(--surface); border: 1px solid var(--rule);
+  border-left: 4px solid #0a9c76; border-radius: 10px; padding: .9rem 1.1rem;
+  max-width: none; margin: 0; }
+.healthy + .panels, .warnings + .panels { margin-top: .75rem; }
+section > .warnings { margin-top: 0; }
 .cards { display: flex; flex-wrap: wrap; gap: .75rem; margin: 1.5rem 0 0; }
 .card, .panel { background: var(--surface); border: 1px solid var(--rule);
   border-radius: 10px; }
