@@ -169,7 +169,7 @@ def test_the_queue_is_filled_shifted_and_read_when_full(rng):
         np.testing.assert_allclose(value, expected, rtol=1e-5)
         without, _ = plain(params, state._replace(queue=None), views, step=step)
         if read is None:
-            assert value == without
+            np.testing.assert_allclose(value, without, rtol=1e-6)
         else:
             assert abs(value - without) > 1e-3
         queue, state = reference.shifted(queue, u[:, :2]), after
