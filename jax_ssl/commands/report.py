@@ -13,6 +13,7 @@ import numpy as np
 from jax_ssl.augment.recipe import Recipe
 from jax_ssl.augment.shown import operations
 from jax_ssl.checkpoint.manager import open_checkpoints
+from jax_ssl.commands.attention import attention
 from jax_ssl.commands.evaluator import Evaluator, sample
 from jax_ssl.commands.opening import (
     CHECKPOINTS,
@@ -83,6 +84,7 @@ def write_page(
         parts["labels"] = features.labels
         parts["neighbors"] = _neighbors(evaluator, variables, some, features)
         parts["reconstructions"] = reconstructions(experiment, train.params, some)
+        parts["attention"] = attention(experiment, variables, some)
     results = _json(workdir / RESULTS) or {}
     metrics = read_metrics(workdir / METRICS)
     where = dict(results.get("environment") or environment())

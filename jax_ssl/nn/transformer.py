@@ -26,14 +26,23 @@ def attention(q: Array, k: Array, v: Array) -> Array:
     Returns:
         [B, n, heads, d] in the dtype of `v`.
     """
+    return mixed(attention_weights(q, k), v)
+
+
+def attention_weights(q: Array, k: Array) -> Array:
+    """Shares softmax(q kᵀ / √d), [B, heads, n, m] float32, rows summing to 1."""
     logits = jnp.einsum(
         "bnhd,bmhd->bhnm",
         q * q.shape[-1] ** -0.5,
         k,
         preferred_element_type=jnp.float32,
     )
-    weights = jax.nn.softmax(logits, axis=-1).astype(v.dtype)
-    return jnp.einsum("bhnm,bmhd->bnhd", weights, v)
+    return jax.nn.softmax(logits, axis=-1)
+
+
+def mixed(weights: Array, v: Array) -> Array:
+    """Values v [B, m, heads, d] in these shares, [B, n, heads, d]."""
+    return jnp.einsum("bhnm,bmhd->bnhd", weights.astype(v.dtype), v)
 
 
 class SelfAttention(nn.Module):
@@ -65,10 +74,12 @@ class SelfAttention(nn.Module):
             )
         qkv = nn.Dense(3 * dim, kernel_init=self.qkv_init, dtype=self.dtype, name="qkv")
         heads = qkv(x).reshape(B, n, 3, self.num_heads, dim // self.num_heads)
-        mixed = attention(heads[:, :, 0], heads[:, :, 1], heads[:, :, 2])
+        weights = attention_weights(heads[:, :, 0], heads[:, :, 1])
+        # Kept only by those who ask for the collection; else it costs nothing.
+        self.sow("intermediates", "weights", weights)
         return nn.Dense(
             dim, kernel_init=self.kernel_init, dtype=self.dtype, name="out"
-        )(mixed.reshape(B, n, dim))
+        )(mixed(weights, heads[:, :, 2]).reshape(B, n, dim))
 
 
 class FeedForward(nn.Module):

@@ -66,6 +66,22 @@ class Reconstructions(NamedTuple):
     norm_pix: bool
 
 
+class Attention(NamedTuple):
+    """What the class token of a ViT looks at.
+
+    Attributes:
+        images: [n, H, W, C] in [0, 1].
+        maps: [n, heads, h, w], its attention to the patches in the last block.
+        kept: [n, h, w] bool, the fewest patches that hold `mass` of the mean map.
+        mass: the share that is kept.
+    """
+
+    images: np.ndarray
+    maps: np.ndarray
+    kept: np.ndarray
+    mass: float
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReportInputs:
     """Everything that the page shows; whatever is absent becomes a sentence there.
@@ -85,6 +101,7 @@ class ReportInputs:
         operations: by title, [n, h, w, C] in [0, 1]: n draws of each operation of the
             recipe on one image, and of its views; None where it has no steps to show.
         reconstructions: of a method that fills in hidden patches; else None.
+        attention: of an encoder with a class token; else None.
         neighbors: the retrieval figure's images.
         features: [N, D] frozen features of the map.
         labels: [N] int classes of `features`; negative where unlabelled.
@@ -105,6 +122,7 @@ class ReportInputs:
     view_std: Sequence[float] | None = None
     operations: Mapping[str, np.ndarray] | None = None
     reconstructions: Reconstructions | None = None
+    attention: Attention | None = None
     neighbors: Neighbors | None = None
     features: np.ndarray | None = None
     labels: np.ndarray | None = None
