@@ -248,7 +248,8 @@ def test_views_contain_no_collective(method):
 
 
 def test_unknown_setting_is_named(case):
-    wires = {"encoder": None, "views": None, "num_examples": 64}
+    counts = {"num_examples": 64, "steps_per_epoch": 4, "batch_size": 16}
+    wires = {"encoder": None, "views": None, **counts}
     with pytest.raises(ValueError, match="has no setting 'tempratur'"):
         bind(METHODS[case.method], wires, {"tempratur": 1.0})
 
