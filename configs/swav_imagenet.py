@@ -50,9 +50,8 @@ def get_config(recipe="800"):
             max_scales=(1.0, 0.14),
         )
     config.views = dict(name="swav", **crops, **STANDARD)
-    # LARC without a cap, and everything decays. The released code's warm-up starts at
-    # 0.3 where this one starts at 0, and its trust ratio has ‖g‖ + λ ‖w‖ where this one
-    # has ‖g + λ w‖.
+    # LARC without a cap, and everything decays. The released code's trust ratio has
+    # ‖g‖ + λ ‖w‖ where this one has ‖g + λ w‖.
     config.optimizer = dict(
         name="lars",
         rate="outside",
@@ -63,6 +62,7 @@ def get_config(recipe="800"):
             peak_value=rate,
             scaling="linear",
             warmup_epochs=warmup,
+            init_value=0.3,
             end_value=rate * batch_size / 256 / 1000,
         ),
     )

@@ -124,10 +124,11 @@ def warmup_cosine(
     peak_value: float,
     warmup_epochs: float = 10.0,
     warmup_steps: int | None = None,
+    init_value: float = 0.0,
     end_value: float = 0.0,
     scaling: Scaling = "none",
 ) -> optax.Schedule:
-    """A line from 0 to the peak, then half a cosine to the end of the run.
+    """A line to the peak, then half a cosine to the end of the run.
 
     SimCLR (arXiv:2002.05709, section 2.3 and appendix B.1), and with other ends most
     methods since. Both parts move every step, not every epoch.
@@ -139,6 +140,7 @@ def warmup_cosine(
         peak_value: reached at the end of the warm-up.
         warmup_epochs: length of the line; 0 for none.
         warmup_steps: the same in steps, and used instead where given.
+        init_value: at step 0, where there is a warm-up. Not scaled.
         end_value: at step `total_steps`, one after the last update. Not scaled.
         scaling: of the peak, see `scaled_rate`.
 
@@ -159,7 +161,7 @@ def warmup_cosine(
     fall = _half_cosine(peak, end_value, total_steps - warmup_steps)
     if warmup_steps == 0:
         return fall
-    rise = optax.linear_schedule(0.0, peak, warmup_steps)
+    rise = optax.linear_schedule(init_value, peak, warmup_steps)
     return optax.join_schedules([rise, fall], [warmup_steps])
 
 

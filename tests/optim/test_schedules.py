@@ -34,6 +34,12 @@ def test_scaled_rate_refuses_other_words():
         scaled_rate(0.3, 0, "linear")
 
 
+def test_a_warmup_may_start_above_zero():
+    schedule = warmup_cosine(*WIRES, peak_value=4.8, warmup_steps=10, init_value=0.3)
+    found = [float(schedule(step)) for step in (0, 5, 10)]
+    np.testing.assert_allclose(found, [0.3, (0.3 + 4.8) / 2, 4.8], rtol=1e-6)
+
+
 def test_warmup_cosine_matches_the_closed_form():
     schedule = warmup_cosine(*WIRES, peak_value=0.3, warmup_epochs=2, end_value=1e-3)
     steps = np.array([0, 1, 50, 99, 100, 101, 300, 498, 499, 500, 900])
