@@ -95,8 +95,8 @@ def signs(x: Array, y: Array) -> dict[str, Array]:
         [] float32 each. Of `x` at unit length: "std", the mean standard deviation of a
         feature times √D, 1 for directions spread evenly and 0 for one point; "rank",
         its RankMe; "directions", its participation ratio about the mean; "uniformity".
-        Of `x` as it is: "scale", root of the mean squared distance from the mean. Of
-        both: "alignment". And "dim", D.
+        Of `x` as it is: "length", root of the mean squared length. Of both:
+        "alignment". And "dim", D.
     """
     dim = x.shape[1]
     x, y = (z.astype(jnp.float32) for z in (x, y))
@@ -106,7 +106,7 @@ def signs(x: Array, y: Array) -> dict[str, Array]:
         "directions": quality.participation_ratio(x),
         "alignment": quality.alignment(x, y),
         "uniformity": quality.uniformity(x),
-        "scale": jnp.sqrt(jnp.square(x - x.mean(0)).sum(1).mean()),
+        "length": jnp.sqrt(jnp.square(x).sum(1).mean()),
         "dim": jnp.float32(dim),
     }
 

@@ -32,7 +32,7 @@ POINT, POINT_OF_BEST = 0.05, 0.1
 # Directions that share the variance. Healthy: at least 1.37, in 8 dimensions; broken:
 # below 1.1. Not judged in fewer than `FEW_DIMENSIONS` dimensions.
 LINE, FEW_DIMENSIONS = 1.2, 8
-# Share of the best record's scale. Healthy: at least 0.41; broken: 0 to 0.05.
+# Share of the best record's length; with it the directions are but rounding.
 VANISHED = 0.05
 # Relative distance from the loss by chance. Healthy: 0.006 and falling; broken: 1e-4.
 AT_CHANCE = 0.002
@@ -42,7 +42,7 @@ UNIFORM, ONE_HOT, ONE_HOT_LOSS = 0.005, 0.01, 0.05
 # Prototypes in use, exp(entropy), as a share of those that a batch can use.
 FEW_PROTOTYPES = 0.05
 
-SPACES = {"embedding": "embeddings", "representation": "representations"}
+SPACES = ("embedding", "representation")
 ENTROPIES = {"teacher_entropy": "teacher", "code_entropy": "code"}
 
 
@@ -116,14 +116,14 @@ def diagnose(history: Sequence[Record], facts: Facts) -> list[Diagnosis]:
 
 
 def _symptoms(history: Sequence[Record], facts: Facts) -> Iterator[Diagnosis]:
-    points = [found for space in SPACES if (found := _point(history, space))]
-    yield from points
-    if not points:  # What is left of the variance is rounding.
-        yield from (found for space in SPACES if (found := _line(history, space)))
-    if found := _vanished(history):
-        yield found
+    embedding, representation = (_point(history, space) for space in SPACES)
+    # Vectors of no length have no direction either, which is not what is wrong.
+    gone = [_vanished(history) or embedding, representation]
+    lines = [_line(history, space) for space in SPACES]
+    # Of a point, what is left of the variance is rounding.
+    yield from filter(None, gone if any(gone) else lines)
     yield from _assignments(history[-1], facts)
-    if (found := _at_chance(history[-1], facts)) and not points:
+    if (found := _at_chance(history[-1], facts)) and not any(gone):
         yield found
 
 
@@ -134,7 +134,7 @@ def _point(history: Sequence[Record], space: str) -> Diagnosis | None:
     dim, rank = (history[-1][f"{space}_{name}"] for name in ("dim", "rank"))
     return Diagnosis(
         f"point: {space}",
-        f"the {SPACES[space]} are one point (spread {last:.2g} of an even one's 1, "
+        f"the {space}s are one point (spread {last:.2g} of an even one's 1, "
         f"after {best:.2g}; RankMe {rank:.3g} of {dim:.0f})",
         "the loss can be had by giving all images one answer",
         "Check what prevents it: the predictor, the stopped gradient, the teacher's "
@@ -149,7 +149,7 @@ def _line(history: Sequence[Record], space: str) -> Diagnosis | None:
         return None
     return Diagnosis(
         f"line: {space}",
-        f"the {SPACES[space]} vary in {last:.2f} directions of {dim:.0f}",
+        f"the {space}s vary in {last:.2f} directions of {dim:.0f}",
         "they lie on a line or in two heaps, which is dimensional collapse",
         "Check that the gradient is stopped where the paper stops it and that terms "
         "against redundancy are on; a lower learning rate or weight decay may help",
@@ -157,13 +157,12 @@ def _line(history: Sequence[Record], space: str) -> Diagnosis | None:
 
 
 def _vanished(history: Sequence[Record]) -> Diagnosis | None:
-    last, best = _last_and_best(history, "embedding_scale")
+    last, best = _last_and_best(history, "embedding_length")
     if last is None or not last < VANISHED * best:
         return None
     return Diagnosis(
         "vanished: embedding",
-        f"the embeddings shrink to nothing (distance from their mean {last:.2g}, "
-        f"after {best:.2g})",
+        f"the embeddings shrink to nothing (length {last:.2g}, after {best:.2g})",
         "a loss that reads their length, such as VICReg's, falls as they shrink",
         "Raise the weight of the variance term, or lower the weight decay",
     )

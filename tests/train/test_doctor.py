@@ -27,7 +27,7 @@ HEALTHY = {
             "directions": 30.0,
             "alignment": 0.3,
             "uniformity": -3.0,
-            "scale": 2.0,
+            "length": 2.0,
             "dim": 128.0,
         }.items()
     },
@@ -49,7 +49,7 @@ SIGNS = {
     "point: representation": {"representation_std": 0.001},
     "line: embedding": {"embedding_directions": 1.05},
     "line: representation": {"representation_directions": 1.0},
-    "vanished: embedding": {"embedding_scale": 0.01},
+    "vanished: embedding": {"embedding_length": 0.01},
     "uniform: teacher": {"teacher_entropy": math.log(4096) - 0.01},
     "uniform: code": {"code_entropy": math.log(4096) - 1e-4},
     "one-hot: teacher": {"teacher_entropy": 1e-3, "loss": 0.01},
@@ -84,6 +84,11 @@ def test_what_was_low_from_the_start_is_not_called_collapsed():
     # An untrained class token hardly depends on the image.
     low = {"representation_std": 0.01, "embedding_std": 0.03}
     assert found(low, low, low, low) == []
+
+
+def test_directions_of_nothing_are_not_judged():
+    nothing = POINT | SIGNS["vanished: embedding"] | SIGNS["line: embedding"]
+    assert found({}, nothing, nothing) == ["vanished: embedding"]
 
 
 def test_few_dimensions_are_not_judged_by_their_number():
@@ -132,7 +137,7 @@ def looks(doctor, count, start=0):
 
 
 def test_a_warning_comes_once_and_again_only_for_news(caplog):
-    sick = SIGNS["vanished: embedding"]
+    sick = SIGNS["point: representation"]
     changes = ({}, POINT, POINT, POINT, POINT | sick, POINT | sick, POINT | sick)
     doctor = Doctor(signs_of(changes), FACTS)
     with caplog.at_level(logging.WARNING):
