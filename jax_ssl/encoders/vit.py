@@ -13,6 +13,7 @@ from flax.linen.initializers import Initializer
 
 from jax_ssl.core.types import Array, Features
 from jax_ssl.encoders.checks import at_least, one_of
+from jax_ssl.nn.depth import POLICIES, recomputed, scanned
 from jax_ssl.nn.transformer import Block, layer_norm
 from jax_ssl.ops.patches import gather_tokens, grid_shape, patchify
 from jax_ssl.ops.positions import resample_positions, sincos_positions
@@ -69,8 +70,16 @@ class ViT(nn.Module):
         mlp_ratio: hidden width of the feed-forward layers over `dim`.
         drop_path: probability of dropping the last block's branches, rising linearly
             from 0 at the first block; needs a "drop_path" key when training.
+        drop_path_uniform: the same probability in all blocks, as in DINOv2.
+        drop_path_group: 0, or of how many consecutive rows a fixed share loses the
+            branch, for which it is then not computed; 0 draws row by row, and computes
+            all.
         layer_scale: first value of the layer scale; 0 for none.
         scheme: whose first weights: "dino", "mae" or "moco_v3".
+        remat: what blocks recompute in the backward pass, to save memory: "none",
+            "dots" (all but matrix products) or "full".
+        scan_layers: one compiled block in a loop, for short compilations. Draws of drop
+            path are others then; all else is the same.
         dtype: compute dtype; parameters, the final norm and all outputs are float32.
 
     Note:
@@ -89,8 +98,12 @@ class ViT(nn.Module):
     mask_token: bool = False
     mlp_ratio: float = 4.0
     drop_path: float = 0.0
+    drop_path_uniform: bool = False
+    drop_path_group: int = 0
     layer_scale: float = 0.0
     scheme: str = "dino"
+    remat: str = "none"
+    scan_layers: bool = False
     dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
@@ -105,6 +118,13 @@ class ViT(nn.Module):
             raise ValueError(
                 f"encoder.num_heads = {self.num_heads} does not divide the width "
                 f"{self.dim}."
+            )
+        one_of("encoder.remat", self.remat, POLICIES)
+        at_least("encoder.drop_path_group", self.drop_path_group, 0)
+        if self.scan_layers and self.drop_path_group and not self.drop_path_uniform:
+            raise ValueError(
+                "encoder.scan_layers loops over blocks that are alike: with "
+                "encoder.drop_path_group set encoder.drop_path_uniform = True too."
             )
         if not 0 <= self.drop_path < 1:
             raise ValueError(f"encoder.drop_path = {self.drop_path} is not in [0, 1).")
@@ -132,17 +152,18 @@ class ViT(nn.Module):
             zeros = nn.initializers.zeros
             self.mask_embed = self.param("mask_embed", zeros, (1, self.dim))
         self.blocks = [
-            Block(
+            recomputed(Block, "none" if self.scan_layers else self.remat)(
                 self.num_heads,
                 self.mlp_ratio,
-                drop_path=self.drop_path * i / max(self.depth - 1, 1),
+                drop_path=rate,
+                drop_group=self.drop_path_group,
                 layer_scale=self.layer_scale,
                 kernel_init=first.kernel,
                 qkv_init=first.qkv,
                 dtype=self.dtype,
                 name=f"block{i}",
             )
-            for i in range(self.depth)
+            for i, rate in enumerate(self._rates())
         ]
         self.norm = layer_norm()
 
@@ -224,9 +245,31 @@ class ViT(nn.Module):
         prefix = jnp.concatenate(front).astype(self.dtype)
         prefix = jnp.broadcast_to(prefix, (B, *prefix.shape))
         tokens = jnp.concatenate([prefix, tokens], axis=1)
-        for block in self.blocks:
-            tokens = block(tokens, train=train)
+        tokens = self._through_blocks(tokens, train)
         if self.registers:
             rest = tokens[:, 1 + self.registers :]
             tokens = jnp.concatenate([tokens[:, :1], rest], axis=1)
         return tokens
+
+    def _rates(self) -> list[float]:
+        """Drop path of every block."""
+        if self.drop_path_uniform:
+            return [self.drop_path] * self.depth
+        return [self.drop_path * i / max(self.depth - 1, 1) for i in range(self.depth)]
+
+    def _through_blocks(self, tokens: Array, train: bool) -> Array:
+        shown = self.is_mutable_collection("intermediates")  # A loop shows nothing.
+        if not self.scan_layers or self.is_initializing() or shown:
+            for block in self.blocks:
+                tokens = block(tokens, train)
+            return tokens
+        drops = train and self.drop_path > 0
+        differ = drops and not self.drop_path_uniform
+        return scanned(
+            self.blocks,
+            tokens,
+            train=train,
+            remat=self.remat,
+            rates=self._rates() if differ else None,
+            key=self.make_rng("drop_path") if drops else None,
+        )

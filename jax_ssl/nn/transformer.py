@@ -12,11 +12,15 @@ import jax.numpy as jnp
 from flax.linen.initializers import Initializer
 
 from jax_ssl.core.types import Array
+from jax_ssl.nn.depth import kept_rows, of_kept
 from jax_ssl.parallel.chunks import row_numbers
 
 
 def attention(q: Array, k: Array, v: Array) -> Array:
     """Scaled dot-product attention, softmax(q kᵀ / √d) v, the softmax in float32.
+
+    On NVIDIA GPUs, in half precision, one fused kernel (cuDNN's) that never writes the
+    [n, m] shares to memory; elsewhere two products, which XLA compiles.
 
     Args:
         q: [B, n, heads, d].
@@ -26,7 +30,25 @@ def attention(q: Array, k: Array, v: Array) -> Array:
     Returns:
         [B, n, heads, d] in the dtype of `v`.
     """
+    if fused_here(q):
+        fused: Array = jax.nn.dot_product_attention(q, k, v, implementation="cudnn")
+        return fused
     return mixed(attention_weights(q, k), v)
+
+
+def fused_here(q: Array) -> bool:
+    """Whether this process's devices have a fused kernel for such queries.
+
+    A program that is compiled for other devices than the process has ("jax-ssl plan")
+    is the one without.
+    """
+    half = q.dtype in (jnp.bfloat16, jnp.float16)
+    return half and q.shape[-1] % 8 == 0 and q.shape[-1] <= 128 and _on_nvidia()
+
+
+def _on_nvidia() -> bool:
+    device = jax.devices()[0]
+    return device.platform == "gpu" and "NVIDIA" in device.device_kind.upper()
 
 
 def attention_weights(q: Array, k: Array) -> Array:
@@ -74,12 +96,17 @@ class SelfAttention(nn.Module):
             )
         qkv = nn.Dense(3 * dim, kernel_init=self.qkv_init, dtype=self.dtype, name="qkv")
         heads = qkv(x).reshape(B, n, 3, self.num_heads, dim // self.num_heads)
-        weights = attention_weights(heads[:, :, 0], heads[:, :, 1])
-        # Kept only by those who ask for the collection; else it costs nothing.
-        self.sow("intermediates", "weights", weights)
+        q, k, v = heads[:, :, 0], heads[:, :, 1], heads[:, :, 2]
+        if self.is_mutable_collection("intermediates"):
+            # Somebody wants to see the shares, which the fused kernel never makes.
+            weights = attention_weights(q, k)
+            self.sow("intermediates", "weights", weights)
+            x = mixed(weights, v)
+        else:
+            x = attention(q, k, v)
         return nn.Dense(
             dim, kernel_init=self.kernel_init, dtype=self.dtype, name="out"
-        )(mixed(weights, heads[:, :, 2]).reshape(B, n, dim))
+        )(x.reshape(B, n, dim))
 
 
 class FeedForward(nn.Module):
@@ -117,10 +144,11 @@ class Branch(nn.Module):
 
     Attributes:
         drop_path: probability of dropping, in [0, 1); drawn from the "drop_path" keys.
+            An array [] where it is not known when tracing.
         layer_scale: first value of the scale; 0 for none.
     """
 
-    drop_path: float = 0.0
+    drop_path: float | Array = 0.0
     layer_scale: float = 0.0
 
     @nn.compact
@@ -129,7 +157,7 @@ class Branch(nn.Module):
         if self.layer_scale:
             init = nn.initializers.constant(self.layer_scale)
             x = x * self.param("scale", init, (x.shape[-1],)).astype(x.dtype)
-        if not train or not self.drop_path:
+        if not train or (isinstance(self.drop_path, float) and not self.drop_path):
             return x
         keep = 1 - self.drop_path
         key, n = self.make_rng("drop_path"), x.shape[0]
@@ -146,7 +174,10 @@ class Block(nn.Module):
     Attributes:
         num_heads: divides the width of the input.
         mlp_ratio: hidden width of the feed-forward layer over the width of the input.
-        drop_path: probability of dropping a branch, for each row and branch.
+        drop_path: probability of dropping a branch, for each row and branch; an array
+            [] where it is not known when tracing.
+        drop_group: 0, or of how many consecutive rows a fixed share loses the branch,
+            which is then not computed for them.
         layer_scale: first value of the layer scale; 0 for none.
         kernel_init: of all dense layers but `qkv`.
         qkv_init: of the matrix of query, key and value.
@@ -156,14 +187,15 @@ class Block(nn.Module):
 
     num_heads: int
     mlp_ratio: float = 4.0
-    drop_path: float = 0.0
+    drop_path: float | Array = 0.0
+    drop_group: int = 0
     layer_scale: float = 0.0
     kernel_init: Initializer = nn.initializers.xavier_uniform()
     qkv_init: Initializer = nn.initializers.xavier_uniform()
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array, *, train: bool = False) -> Array:
+    def __call__(self, x: Array, train: bool = False) -> Array:
         """Maps x [B, n, D] to [B, n, D]; `train` only drops paths."""
         layers = (
             SelfAttention(
@@ -181,10 +213,23 @@ class Block(nn.Module):
             ),
         )
         x = x.astype(self.dtype)
+        share = float(self.drop_path) if train and self.drop_group else 0.0
         for i, layer in enumerate(layers):
-            y = layer(layer_norm(self.dtype, name=f"norm{i}")(x))
-            branch = Branch(self.drop_path, self.layer_scale, name=f"branch{i}")
-            x = x + branch(y, train=train)
+            norm = layer_norm(self.dtype, name=f"norm{i}")
+            drop = 0.0 if share else self.drop_path
+            branch = Branch(drop, self.layer_scale, name=f"branch{i}")
+
+            def added(x: Array, parts: Any = (branch, layer, norm)) -> Array:
+                branch, layer, norm = parts
+                y: Array = branch(layer(norm(x)), train=train)
+                return y
+
+            if share:
+                key = self.make_rng("drop_path")
+                kept = kept_rows(key, len(x), share, self.drop_group)
+                x = of_kept(x, kept, added)
+            else:
+                x = x + added(x)
         return x
 
 
