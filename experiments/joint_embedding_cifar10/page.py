@@ -71,8 +71,9 @@ METHODS = {
         "npid_cifar10.py",
         {
             "method.output_dim": 64,
+            "views.strength": 0.5,
             "data.split": "train[:2500]",
-            "run.num_epochs": 20,
+            "run.num_epochs": 40,
         },
     ),
     "triplet": ("triplet_cifar10.py", HEAD),
@@ -88,9 +89,24 @@ METHODS = {
             "method.queue_size": 0,
         },
     ),
-    "deepcluster": ("deepcluster_cifar10.py", {}),
-    "deepcluster_v2": ("deepcluster_v2_cifar10.py", HEAD),
-    "dino": ("dino_cifar10.py", {}),
+    "deepcluster": (
+        "deepcluster_cifar10.py",
+        {"method.components": 64, "run.num_epochs": 10},
+    ),
+    "deepcluster_v2": (
+        "deepcluster_v2_cifar10.py",
+        {**HEAD, "method.num_prototypes": 256},
+    ),
+    "dino": (
+        "dino_cifar10.py",
+        {
+            **PATIENT,
+            "method.hidden_dim": 256,
+            "method.bottleneck_dim": 64,
+            "method.num_prototypes": 256,
+            "method.momentum.init_value": 0.9,
+        },
+    ),
 }
 
 
