@@ -13,6 +13,7 @@ from tests.images import (
     BATCH,
     SIZE,
     known_crops,
+    labelled_image,
     one_image,
     one_view,
     plain_crops,
@@ -179,6 +180,12 @@ METHODS_UNDER_TEST = {
     ),
     "triplet": Case(
         "triplet", {"output_dim": 8, "margin": 0.5, "mining": "all"}, share=0.3
+    ),
+    "classifier": Case(
+        "classifier",
+        {"num_classes": 3, "mixup": 0.1, "cutmix": 0.1, "batch_norm": True},
+        labelled_image,
+        learning_rate=0.05,
     ),
     "mae": Case(
         "mae",

@@ -25,6 +25,7 @@ class Fake:
         self.spec = {
             "image": jax.ShapeDtypeStruct(shape, jnp.uint8),
             "index": jax.ShapeDtypeStruct((), jnp.int32),
+            "label": jax.ShapeDtypeStruct((), jnp.int32),
         }
         if canvas:
             self.spec["size"] = jax.ShapeDtypeStruct((2,), jnp.int32)

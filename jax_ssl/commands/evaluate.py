@@ -17,8 +17,7 @@ def evaluate(options: argparse.Namespace) -> int:
     experiment = read_experiment(workdir, options.overrides)
     with restored(workdir, experiment, options.step) as (train, made):
         evaluator = Evaluator(experiment, made)
-        variables = experiment.method.export(train.params, train.state)
-        results = evaluator.final(variables, int(train.step))
+        results = evaluator.final(train)
     results["environment"] = environment()
     if jax.process_index() == 0:
         write_json_atomic(workdir / RESULTS, results)

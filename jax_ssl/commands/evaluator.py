@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from jax_ssl.bind import bind
+from jax_ssl.commands.classification import CLASSIFIER, classification
 from jax_ssl.config import Experiment, Online
 from jax_ssl.core.state import TrainState
 from jax_ssl.core.types import Variables
@@ -147,8 +148,8 @@ class Evaluator:
             "pixels": (self.pixels(self.train), self.pixels(self.test)),
         }
 
-    def final(self, variables: Variables, step: int) -> Result:
-        """The content of results.json for the trained encoder.
+    def final(self, train: TrainState) -> Result:
+        """The content of results.json for the last state.
 
         The test part is touched here and nowhere else.
         """
@@ -164,17 +165,26 @@ class Evaluator:
             why = f"{self.train.name} has no labels"
         elif "label" not in self.test.spec:
             why = f"{self.test.name} has no labels"
+        if self.experiment.config["method"]["name"] == CLASSIFIER:
+            asked = {CLASSIFIER: {}, **asked}
         skipped = [{"protocol": k, "reason": v} for k, v in reasons.items()]
         if why or self.test is None:
             skipped += [{"protocol": name, "reason": why} for name in asked]
             return {"evaluations": [], "skipped": skipped}
+        evaluations = []
+        if asked.pop(CLASSIFIER, None) is not None:
+            evaluations = [classification(self.experiment, train, self.test)]
+        if not asked:
+            return {"evaluations": evaluations, "skipped": skipped}
+        variables = self.experiment.method.export(train.params, train.state)
         trained = (
             self.features(variables, self.train),
             self.features(variables, self.test),
         )
         kinds = {"trained": trained, **self.controls}
         split = str((self.evals.test or {}).get("split", "test"))
-        results = evaluate_all(kinds, **asked, split=split, step=step)
+        results = evaluate_all(kinds, **asked, split=split, step=int(train.step))
+        results["evaluations"] = [*evaluations, *results["evaluations"]]
         results["skipped"] = [*skipped, *results["skipped"]]
         return results
 

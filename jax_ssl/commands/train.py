@@ -143,8 +143,7 @@ def _conclude(
     log.info("evaluating")
     with jax.set_mesh(experiment.mesh):
         state = outcome.train
-        variables = experiment.method.export(state.params, state.state)
-        results = evaluator.final(variables, outcome.step)
+        results = evaluator.final(state)
         results["skipped"] = [*skipped, *results["skipped"]]
         results["environment"] = environment()
         write_encoder(workdir / ENCODER, experiment, state)

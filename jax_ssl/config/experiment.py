@@ -18,11 +18,13 @@ from jax_ssl.data.order import steps_per_epoch
 from jax_ssl.data.source import Source
 from jax_ssl.encoders import ENCODERS
 from jax_ssl.methods import METHODS
+from jax_ssl.methods.classifier import with_encoder
 from jax_ssl.optim import OPTIMIZERS
 from jax_ssl.parallel.mesh import check_batch_size, make_mesh
 from jax_ssl.train.feeds import Feed
 from jax_ssl.train.loop import Plan
 from jax_ssl.train.program import Program, program
+from jax_ssl.train.start import started_from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +63,7 @@ class Experiment:
 
     def program(self, feed: Feed) -> Program:
         """The run's compiled functions, its batches coming from `feed`."""
-        return program(
+        made = program(
             self.method,
             self.tx,
             feed,
@@ -70,6 +72,11 @@ class Experiment:
             chunks=self.run.chunks,
             view_dtype=self.run.view_dtype,
         )
+        if self.run.init_from is None:
+            return made
+        settings = self.config["encoder"]
+        path = self.run.init_from
+        return started_from(made, self.method, path, settings, with_encoder)
 
     def every(self, epochs: float) -> int:
         """Steps in so many epochs, at least one."""
@@ -108,6 +115,12 @@ def build(
     where = _bound("mesh", Devices, {}, config["mesh"])
     mesh = make_mesh(fsdp=where.fsdp, devices=devices)
     check_batch_size(feeding.batch_size, mesh.size, run.chunks)
+    if run.init_from is not None and config["method"]["name"] != "classifier":
+        raise ValueError(
+            f"run.init_from = {run.init_from!r}: only a method of the name classifier "
+            "starts from an encoder; the teachers and queues of a self-supervised "
+            "method would not fit to it."
+        )
     view = _made("evals.view", VIEWS, {}, evals.view)
     if source is None:
         source = _made("data", SOURCES, {}, without(data, Feeding))

@@ -84,6 +84,8 @@ class Run:
             their memory where the encoder computes in bfloat16.
         tensorboard: write TensorBoard files beside metrics.jsonl.
         report: write the HTML report at the end.
+        init_from: exported encoder that a classifier starts from, as
+            "RUN/export/encoder.npz"; read at the first step and never again.
         doctor: look for collapse, with the settings of `Checkup`; None: do not.
     """
 
@@ -99,6 +101,7 @@ class Run:
     view_dtype: Literal["float32", "bfloat16"] = "float32"
     tensorboard: bool = False
     report: bool = True
+    init_from: str | None = None
     doctor: dict | None = field(default_factory=dict)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from jax_ssl.core.method import Method
 from jax_ssl.methods.barlow_twins import barlow_twins
 from jax_ssl.methods.byol import byol
+from jax_ssl.methods.classifier import classifier
 from jax_ssl.methods.deepcluster import deepcluster
 from jax_ssl.methods.deepcluster_v2 import deepcluster_v2
 from jax_ssl.methods.dino import dino
@@ -35,6 +36,7 @@ METHODS: Mapping[str, Callable[..., Method]] = {
     "npid": npid,
     "triplet": triplet,
     "mae": mae,
+    "classifier": classifier,
     "dino": dino,
     "dinov2": dinov2,
 }

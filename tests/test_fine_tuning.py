@@ -1,0 +1,131 @@
+"""From a masked autoencoder to a classifier, as a user types it."""
+
+import json
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+
+from jax_ssl.checkpoint.export import load_encoder
+from jax_ssl.cli import main
+from jax_ssl.config import build, load_page, override, resolved
+from tests.test_config import feed_of
+
+PAGE = str(pathlib.Path(__file__).parent.parent / "configs" / "simclr_digits.py")
+VIT = (
+    "{'name': 'vit', 'dim': 8, 'depth': 1, 'num_heads': 2, 'patch': 4, 'image_size': 8"
+)
+COMMON = {
+    "encoder": VIT + "}",
+    "data.batch_size": "64",
+    "optimizer": "{'name': 'adamw', 'learning_rate': 0.003}",
+    "run.num_epochs": "None",
+    "run.num_steps": "2",
+    "run.checkpoint_every_epochs": "None",
+    "run.report": "False",
+    "evals.online": "None",
+    "evals.few_label": "None",
+    "evals.linear": "None",
+    "evals.knn": "None",
+}
+MAE = {
+    "method": "{'name': 'mae', 'mask_ratio': 0.5, 'decoder_width': 8, "
+    "'decoder_depth': 1, 'decoder_heads': 2}",
+    "views": "{'name': 'mae', 'size': 8, 'mean': None, 'std': None}",
+}
+CLASSIFIER = {
+    "method": "{'name': 'classifier', 'num_classes': 10, 'mixup': 0.0, 'cutmix': 0.0}",
+    "views": "{'name': 'supervised', 'size': 8, 'mean': None, 'std': None}",
+}
+PROBE = {
+    **CLASSIFIER,
+    "method": "{'name': 'classifier', 'num_classes': 10, 'mixup': 0.0, 'cutmix': 0.0, "
+    "'freeze_encoder': True, 'batch_norm': True}",
+}
+
+
+def changes(*parts):
+    whole = {key: value for part in (COMMON, *parts) for key, value in part.items()}
+    return [f"{key}={value}" for key, value in whole.items()]
+
+
+def train(workdir, *parts):
+    overrides = [f"--config.{change}" for change in changes(*parts)]
+    return main(["train", f"--workdir={workdir}", f"--config={PAGE}", *overrides])
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("mae")
+    assert train(workdir, MAE) == 0
+    return workdir / "export" / "encoder.npz"
+
+
+def started(path, *parts):
+    """The first state of a run that starts from `path`."""
+    parts = (*parts, {"run.init_from": str(path)})
+    page = override(load_page(PAGE), changes(*parts))
+    experiment = build(resolved(page), devices=jax.devices()[:1])
+    made = experiment.program(feed_of(experiment))
+    with jax.set_mesh(experiment.mesh):
+        return experiment, made.start(jax.random.key(0))
+
+
+def test_probe_of_a_trained_encoder_from_file_to_accuracy(exported, tmp_path):
+    encoder = tmp_path / "encoder.npz"
+    encoder.write_bytes(exported.read_bytes())
+    start = {"run.init_from": str(encoder)}
+    assert train(tmp_path, PROBE, start) == 0
+    results = json.loads((tmp_path / "results.json").read_text())
+    (evaluation,) = results["evaluations"]
+    assert evaluation["protocol"] == "classifier"
+    assert evaluation["split"] == "test"
+    assert evaluation["step"] == 2
+    (row,) = evaluation["rows"]
+    assert row["features"] == "trained"
+    assert 0 <= row["accuracy"] <= row["detail"]["accuracy_top5"] <= 1
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["run"]["init_from"] == str(encoder)
+    # Frozen: the encoder that the probe exports is the one that it was given.
+    before = load_encoder(encoder)[0]
+    after = load_encoder(tmp_path / "export" / "encoder.npz")[0]
+    jax.tree.map(np.testing.assert_array_equal, after, before)
+    # Resuming reads the checkpoint and not the encoder.
+    encoder.unlink()
+    assert train(tmp_path, PROBE, start) == 0
+
+
+def test_fine_tuning_starts_from_the_encoder_and_its_own_head(exported):
+    experiment, state = started(exported, CLASSIFIER)
+    wanted = load_encoder(exported)[0]
+    found = experiment.method.export(state.params, state.state)
+    jax.tree.map(np.testing.assert_array_equal, found, wanted)
+    assert np.abs(state.params["head"]["dense"]["kernel"]).max() > 0
+    assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(state))
+
+
+def test_encoders_of_other_shapes_are_refused(exported):
+    wider = {"encoder": VIT.replace("'dim': 8", "'dim': 16") + "}"}
+    with pytest.raises(ValueError, match=r"(?s)init_from = .*\[8\] there, \[16\] here"):
+        started(exported, CLASSIFIER, wider)
+
+
+def test_missing_encoder_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"run.init_from = .*nothing.npz"):
+        started(tmp_path / "nothing.npz", CLASSIFIER)
+
+
+def test_settings_that_change_the_network_are_said(exported, caplog):
+    other = {"encoder": VIT + ", 'pool': 'mean', 'drop_path': 0.1}"}
+    with caplog.at_level("INFO"):
+        started(exported, CLASSIFIER, other)
+    (line,) = [r.getMessage() for r in caplog.records if "starts from" in r.msg]
+    assert "step 2 of mae" in line
+    assert "pool = 'mean' (there 'class')" in line
+    assert "drop_path" not in line
+
+
+def test_self_supervised_methods_start_afresh(exported):
+    with pytest.raises(ValueError, match="only a method of the name classifier"):
+        started(exported, MAE)
