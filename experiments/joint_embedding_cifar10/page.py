@@ -97,16 +97,6 @@ METHODS = {
         "deepcluster_v2_cifar10.py",
         {**HEAD, "method.num_prototypes": 256},
     ),
-    "dino": (
-        "dino_cifar10.py",
-        {
-            **PATIENT,
-            "method.hidden_dim": 256,
-            "method.bottleneck_dim": 64,
-            "method.num_prototypes": 256,
-            "method.momentum.init_value": 0.9,
-        },
-    ),
 }
 
 
