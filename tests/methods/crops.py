@@ -1,0 +1,48 @@
+"""A method on crops, its student's and teacher's logits, and their gradients."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jax_ssl.encoders import ENCODERS
+from jax_ssl.methods import METHODS
+from tests.images import plain_crops
+
+VIT = {"name": "vit", "dim": 24, "depth": 1, "num_heads": 2, "patch": 2}
+VIT |= {"image_size": 8, "pool": "mean"}
+
+
+def random_crops(rng, rows=6, count=3):
+    draw = lambda *shape: jnp.asarray(rng.uniform(size=shape), jnp.float32)
+    return {
+        "global": draw(rows, 2, 8, 8, 3),
+        "local": draw(rows, count, 4, 4, 3),
+    }
+
+
+def made(name, views, encoder, **settings):
+    """(method, params, state), the teacher and the centres being nothing special."""
+    encoder = dict(encoder)
+    method = METHODS[name](
+        ENCODERS[encoder.pop("name")](**encoder), plain_crops, **settings
+    )
+    params, state = jax.jit(method.init)(jax.random.key(0), views)
+    keys = iter(jax.random.split(jax.random.key(1), 200))
+    noisy = lambda leaf: leaf + 0.05 * jax.random.normal(next(keys), leaf.shape)
+    state = state._replace(teacher=jax.tree.map(noisy, state.teacher))
+    centers = {
+        field: 0.3 * jax.random.normal(next(keys), getattr(state, field).shape)
+        for field in state._fields
+        if "center" in field
+    }
+    return method, params, state._replace(**centers)
+
+
+def assert_close(found, wanted, tolerance=1e-5):
+    """Leaf by leaf, relative to the largest entry."""
+
+    def leaf(a, b):
+        a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+        np.testing.assert_allclose(a, b, atol=tolerance * max(np.abs(b).max(), 1e-3))
+
+    jax.tree.map(leaf, found, wanted)
