@@ -40,8 +40,6 @@ from jax_ssl.ops.partitions import (
 )
 from jax_ssl.ops.whitening import pca_whiten
 
-FIRST_WEIGHTS = nn.initializers.normal(0.01)
-
 
 class DeepClusterState(NamedTuple):
     """State that DeepCluster carries beside its params."""
@@ -85,9 +83,7 @@ class Hidden(nn.Module):
         for i, width in enumerate(self.widths):
             x = nn.relu(x) if i else x
             x = nn.Dropout(self.dropout, deterministic=not train)(x)
-            x = nn.Dense(
-                width, kernel_init=FIRST_WEIGHTS, dtype=self.dtype, name=f"dense{i}"
-            )(x)
+            x = nn.Dense(width, dtype=self.dtype, name=f"dense{i}")(x)
         return x.astype(jnp.float32)
 
 
@@ -136,6 +132,10 @@ def deepcluster(
         In the released code the classifier has an optimizer of its own, without
         momentum; here all parameters share one.
 
+        That code draws the weights of the hidden layers from N(0, 0.01²), here their
+        variance is 1 / inputs: about the same at AlexNet's widths, and at others no
+        layer starts too small to learn.
+
         Encoders whose pooled features are means of a ReLU, such as ResNets, have no
         last layer before it to cluster, unless `hidden_dims` gives one.
     """
@@ -144,15 +144,19 @@ def deepcluster(
         ("components", components, 0),
         ("iterations", iterations, 0),
         ("every_epochs", every_epochs, 0),
-        ("num_examples", num_examples, num_clusters - 1),
     ):
         if not number > low:
             raise ValueError(f"{name} = {number} must be more than {low}.")
+    if num_clusters > num_examples:
+        raise ValueError(
+            f"num_clusters = {num_clusters} is more than the data set's "
+            f"{num_examples} images."
+        )
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout = {dropout} is not in [0, 1).")
     dtype = getattr(encoder, "dtype", jnp.float32)
     classifier = mlp_after(
-        encoder, (num_clusters,), norm="none", kernel_init=FIRST_WEIGHTS
+        encoder, (num_clusters,), norm="none", kernel_init=nn.initializers.normal(0.01)
     )
     if sobel:
         encoder = GradientEncoder(encoder)

@@ -99,10 +99,14 @@ def deepcluster_v2(
         ("num_heads", num_heads, 0),
         ("temperature", temperature, 0),
         ("iterations", iterations, 0),
-        ("num_examples", num_examples, num_prototypes - 1),
     ):
         if not number > low:
             raise ValueError(f"{name} = {number} must be more than {low}.")
+    if num_prototypes > num_examples:
+        raise ValueError(
+            f"num_prototypes = {num_prototypes} is more than the data set's "
+            f"{num_examples} images."
+        )
     projector = mlp_after(encoder, (hidden_dim, output_dim), kernel_init=TORCH_UNIFORM)
 
     def init(key: Array, views: Views) -> tuple[Params, DeepClusterV2State]:
