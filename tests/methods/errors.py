@@ -53,6 +53,12 @@ def one_view(rng):
     return {"image": images, "index": rng.permutation(32)[:B].astype(np.int32)}
 
 
+def two_crops(rng):
+    """Two crops of each image and its row, in no order."""
+    images = rng.uniform(size=(B, 2, 3, 3, 1))
+    return {"global": images, "index": rng.permutation(32)[:B].astype(np.int32)}
+
+
 HEAD = {"hidden_dim": 8, "output_dim": 4}
 TEACHER = {**HEAD, "momentum": MOMENTUM}
 BANK = {"num_examples": 32}
@@ -131,6 +137,20 @@ COMPARISONS = {
         },
         functools.partial(reference.swav, temperature=0.1, step=STEP, queue_from=3),
         wires={"steps_per_epoch": 1},
+    ),
+    "DeepCluster": Comparison(
+        "deepcluster",
+        {"num_clusters": 5, "hidden_dims": (), "sobel": False, "components": 4},
+        functools.partial(reference.deepcluster, rows=32),
+        views=one_view,
+        wires=BANK,
+    ),
+    "DeepCluster-v2": Comparison(
+        "deepcluster_v2",
+        {**HEAD, "num_prototypes": 5, "num_heads": 3},
+        functools.partial(reference.deepcluster_v2, temperature=0.1),
+        views=two_crops,
+        wires=BANK,
     ),
     "DINO": Comparison(
         "dino",

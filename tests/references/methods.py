@@ -270,3 +270,35 @@ def dino(p, held, state, views, drawn, student_temperature, teacher_temperature)
     ]
     center = 0.9 * state["center"] + 0.1 * taught.reshape(-1, taught.shape[-1]).mean(0)
     return np.mean(terms), {**state, "center": center}
+
+
+def cross_entropy(logits, labels):
+    """Of each row."""
+    return -np.log(softmax(logits)[np.arange(len(labels)), labels])
+
+
+def deepcluster(p, held, state, views, drawn, rows):
+    x = features(views["image"], p["encoder"])
+    head = p["classifier"]["dense0"]
+    labels = state["labels"][views["index"]]
+    losses = cross_entropy(x @ head["kernel"] + head["bias"], labels)
+    sizes = np.bincount(state["labels"], minlength=len(state["sizes"]))
+    weights = rows / (np.count_nonzero(sizes) * sizes[labels])
+    return np.mean(weights * losses), dict(state)
+
+
+def deepcluster_v2(p, held, state, views, drawn, temperature):
+    crops, index = views["global"], views["index"]
+    pooled = features(flat(crops), p["encoder"])
+    z, moved = mlp(pooled, p["projector"], norms(state["projector"]))
+    z = unit(z).reshape(*crops.shape[:2], -1)
+    terms = [
+        cross_entropy(z[:, v] @ prototypes.T / temperature, labels[index])
+        for prototypes, labels in zip(state["prototypes"], state["labels"], strict=True)
+        for v in range(z.shape[1])
+    ]
+    banks = [bank.copy() for bank in state["banks"]]
+    for v, bank in enumerate(banks):
+        bank[index] = z[:, v]
+    after = {**state, "projector": wrapped(moved), "banks": tuple(banks)}
+    return np.mean(terms), after
