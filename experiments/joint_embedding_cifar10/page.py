@@ -95,7 +95,7 @@ METHODS = {
     ),
     "deepcluster_v2": (
         "deepcluster_v2_cifar10.py",
-        {**HEAD, "method.num_prototypes": 256},
+        {**HEAD, "method.num_prototypes": 256, "run.num_epochs": 10},
     ),
 }
 
