@@ -78,6 +78,8 @@ def summary(folder, name, seed):
         "seed": seed,
         "steps": records[-1]["step"],
         "seconds": round(records[-1]["seconds"]),
+        "doctor_looks": len(looks),
+        "diagnoses": [named for look in looks for named in look["diagnoses"]],
         "commit": results["environment"]["commit"],
     }
     for evaluation in results["evaluations"]:
