@@ -70,9 +70,9 @@ def summary(folder, name, seed):
     if not (folder / "results.json").exists():
         return None
     results = json.loads((folder / "results.json").read_text())
-    records = [
-        r for r in read_metrics(folder / "metrics.jsonl") if r["kind"] == "train"
-    ]
+    told = read_metrics(folder / "metrics.jsonl")
+    records = [record for record in told if record["kind"] == "train"]
+    looks = [record for record in told if record["kind"] == "doctor"]
     row = {
         "method": name,
         "seed": seed,
