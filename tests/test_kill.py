@@ -108,10 +108,18 @@ def test_metrics_of_a_killed_run_have_every_step_once(whole, tmp_path):
     kill_after(tmp_path, 8)
     finish(tmp_path)
 
-    def losses(workdir):
+    def records(workdir, kind):
         lines = (workdir / "metrics.jsonl").read_text().splitlines()
-        records = [json.loads(line) for line in lines]
-        return [(record["step"], record["loss"]) for record in records]
+        found = [line for line in map(json.loads, lines) if line["kind"] == kind]
+        if kind == "train":
+            return [(record["step"], record["loss"]) for record in found]
+        return [{**record, "seconds": None} for record in found]
 
-    assert [step for step, _ in losses(tmp_path)] == list(range(1, STEPS + 1))
-    assert losses(tmp_path) == losses(whole)
+    steps = list(range(1, STEPS + 1))
+    assert [step for step, _ in records(tmp_path, "train")] == steps
+    # The doctor looks at the untrained network too, and remembers it.
+    looks = records(tmp_path, "doctor")
+    assert [look["step"] for look in looks] == sorted({look["step"] for look in looks})
+    assert looks[0]["step"] == 0
+    for kind in ("train", "doctor"):
+        assert records(tmp_path, kind) == records(whole, kind)

@@ -13,7 +13,7 @@ from jax_ssl.commands.opening import METRICS
 from jax_ssl.config import Checkup, Experiment
 from jax_ssl.core.state import TrainState
 from jax_ssl.evaluate.vitals import measure_of
-from jax_ssl.parallel.hosts import of_first
+from jax_ssl.parallel.hosts import meet, of_first
 from jax_ssl.parallel.mesh import row_sharding
 from jax_ssl.train.doctor import KIND, Doctor, Facts
 from jax_ssl.train.loop import Evaluation
@@ -42,8 +42,14 @@ def doctor(
     mesh = experiment.mesh
     probe = _probe(experiment, settings.images)
 
+    compiled: list[Any] = []
+
     def measure(train: TrainState) -> dict[str, float]:
-        signs = jax.device_get(measured(train.params, train.state, probe))
+        inputs = (train.params, train.state, probe)
+        if not compiled:
+            compiled.append(measured.lower(*inputs).compile())
+            meet()
+        signs = jax.device_get(compiled[0](*inputs))
         return {name: float(value) for name, value in signs.items()}
 
     batch_size = experiment.feeding.batch_size
@@ -59,6 +65,7 @@ def doctor(
     )
     if not any(record["step"] == 0 for record in known.history):
         with jax.set_mesh(mesh):
+            meet()
             start = made.start(jax.random.key(experiment.run.seed))
             for record in known.run(start, {}):
                 if reporter.run.restored_step == 0:

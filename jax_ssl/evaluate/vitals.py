@@ -17,10 +17,8 @@ from jax_ssl.evaluate import quality
 from jax_ssl.evaluate.features import whole
 from jax_ssl.parallel.rows import map_examples
 
-Measure = Callable[[Params, State, Batch], dict[str, Array]]
 
-
-def measure_of(method: Method, *, seed: int = 0) -> Measure:
+def measure_of(method: Method, *, seed: int = 0) -> jax.stages.Wrapped:
     """The function (params, state, examples) -> vital signs, jitted.
 
     The views are drawn with a key of their own, so that they are the same ones at every
