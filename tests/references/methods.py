@@ -78,9 +78,9 @@ def predict_each(z, p, stats):
     """The predictor on [B, V, D]."""
     outputs = []
     for v in range(z.shape[1]):
-        moved_output, moved = mlp(z[:, v], p, norms(stats))
+        q, moved = mlp(z[:, v], p, norms(stats))
         stats = wrapped(moved)
-        outputs.append(moved_output)
+        outputs.append(q)
     return np.stack(outputs, axis=1), stats
 
 
@@ -134,13 +134,8 @@ def _asymmetric(p, state, views):
     z, stats = embed_each(views, p, state["stats"])
     q, predictor_stats = predict_each(z, p["predictor"], state["predictor_stats"])
     k, teacher_stats = embed_each(views, state["teacher"], state["teacher_stats"])
-    after = {
-        "stats": stats,
-        "predictor_stats": predictor_stats,
-        "teacher": state["teacher"],
-        "teacher_stats": teacher_stats,
-    }
-    return q, k, after
+    after = {"stats": stats, "predictor_stats": predictor_stats}
+    return q, k, {**state, **after, "teacher_stats": teacher_stats}
 
 
 def moco_v3(p, held, state, views, drawn, temperature):
@@ -214,16 +209,15 @@ def swav(p, held, state, views, drawn, temperature, step, queue_from):
         z = unit(z).reshape(*views.shape[:2], -1)
         return z, z @ p["prototypes"].T, moved
 
-    _, fixed, _ = embedded(held)
+    queue, (_, fixed, _) = state["queue"], embedded(held)
     codes = []
     for v in range(2):
         past = np.empty((0, fixed.shape[-1]))
-        if state["queue"] is not None and step >= queue_from:
-            past = state["queue"][:, v] @ held["prototypes"].T
+        if queue is not None and step >= queue_from:
+            past = queue[:, v] @ held["prototypes"].T
         codes.append(assignments.codes_with_queue(fixed[:, v], past, 0.05, 3))
     z, scores, moved = embedded(p)
     value, _ = assignments.swapped_prediction(scores, np.stack(codes, 1), temperature)
-    queue = state["queue"]
     if queue is not None:
         queue = queue.copy()
         start = step * len(z) % len(queue)
