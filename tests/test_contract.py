@@ -119,7 +119,8 @@ def test_any_device_count_gives_the_same_state(
     assert_same_run(first, found, expected)
 
 
-@pytest.mark.parametrize("devices", [1, 2])
+# On one device the loop is the same without the mesh: tests/parallel/test_chunks.py.
+@pytest.mark.parametrize("devices", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_chunks_give_the_same_state(case, devices):
     spans = "groups" in inspect.signature(ENCODERS[case.encoder["name"]]).parameters
     method = case.build(**({"groups": 4} if spans else {}))
