@@ -16,6 +16,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import jax
+
 from jax_ssl.core.state import TrainState
 
 log = logging.getLogger(__name__)
@@ -274,7 +276,8 @@ class Doctor:
         found = diagnose(self.history, self.facts)
         for diagnosis in found:
             if diagnosis.name not in self.said:
-                log.warning("step %d: %s", step, diagnosis)
+                if jax.process_index() == 0:  # The others have found it too.
+                    log.warning("step %d: %s", step, diagnosis)
                 self.said.add(diagnosis.name)
         yield {**record, "diagnoses": [dataclasses.asdict(each) for each in found]}
         if found and self.stop:
