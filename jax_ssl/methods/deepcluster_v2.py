@@ -8,7 +8,6 @@ Views: {"global": [B, 2, H, W, C], "local": [B, L, h, w, C], ...} float, the loc
 may be missing; "index": [B] int32, row in the data set.
 """
 
-import functools
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -23,8 +22,7 @@ from jax import lax
 from jax_ssl.core.method import Method, Refresh, ViewFn
 from jax_ssl.core.types import Array, Batch, Metrics, Params, Variables, Views
 from jax_ssl.losses.instance import new_bank, remember
-from jax_ssl.nn.apply import forward, initialize
-from jax_ssl.nn.crops import crop_stacks, forward_crops
+from jax_ssl.nn.crops import crop_stacks, initialize_parts, project_crops
 from jax_ssl.nn.mlp import TORCH_UNIFORM, mlp_after
 from jax_ssl.ops.kmeans import kmeans
 from jax_ssl.ops.normalize import l2_normalize
@@ -116,15 +114,10 @@ def deepcluster_v2(
                 "image and its row; choose config.views.name = 'swav' and its carried "
                 "= ('index',)."
             )
-        large = crop_stacks(views)[0]
-        chex.assert_shape(views["index"], (len(large),))
-        encoder_key, projector_key, prototypes_key, bank_key = jax.random.split(key, 4)
-        first, stats = initialize(encoder, encoder_key, large[:1, 0])
-        evaluate = functools.partial(forward, encoder, train=False)
-        features, _ = jax.eval_shape(evaluate, first, stats, large[:1, 0])
-        head, head_stats = initialize(
-            projector, projector_key, jnp.zeros(features.pooled.shape)
-        )
+        stacks = crop_stacks(views)
+        chex.assert_shape(views["index"], (len(stacks[0]),))
+        key, prototypes_key, bank_key = jax.random.split(key, 3)
+        params, stats = initialize_parts(encoder, projector, key, stacks)
         prototypes = random_queue(
             prototypes_key, num_heads * num_prototypes, output_dim
         )
@@ -132,18 +125,18 @@ def deepcluster_v2(
         labels = jnp.arange(num_heads)[:, None] + jnp.arange(num_examples)
         labels = labels.astype(jnp.int32) % num_prototypes
         state = DeepClusterV2State(
-            encoder=stats,
-            projector=head_stats,
+            encoder=stats[0],
+            projector=stats[1],
             banks=tuple(
                 new_bank(bank_key, num_examples, output_dim)
-                for bank_key in jax.random.split(bank_key, large.shape[1])
+                for bank_key in jax.random.split(bank_key, stacks[0].shape[1])
             ),
             prototypes=prototypes.reshape(num_heads, num_prototypes, output_dim),
             labels=labels,
             sizes=sizes_of(labels),
             shared=jnp.zeros(()),
         )
-        return {"encoder": first, "projector": head}, state
+        return params, state
 
     def embeddings(
         params: Params,
@@ -151,18 +144,11 @@ def deepcluster_v2(
         stacks: list[Array],
         **settings: Any,
     ) -> tuple[Array, DeepClusterV2State]:  # Unit rows [B, V, D].
-        pooled, stats = forward_crops(
-            encoder, params["encoder"], state.encoder, stacks, **settings
+        stats = (state.encoder, state.projector)
+        z, (own, its) = project_crops(
+            encoder, projector, params, stats, stacks, **settings
         )
-        z, head_stats = forward(
-            projector,
-            params["projector"],
-            state.projector,
-            pooled.reshape(-1, pooled.shape[-1]),
-            **settings,
-        )
-        z = l2_normalize(z).reshape(*pooled.shape[:2], -1)
-        return z, state._replace(encoder=stats, projector=head_stats)
+        return l2_normalize(z), state._replace(encoder=own, projector=its)
 
     def loss(
         params: Params,

@@ -20,19 +20,22 @@ from jax_ssl.core.schedule import at
 from jax_ssl.core.trees import ema
 from jax_ssl.core.types import Array, Metrics, Params, Variables, Views
 from jax_ssl.losses.distillation import entropy, multi_crop_cross_entropy, sharpened
-from jax_ssl.nn.apply import forward, initialize, part
-from jax_ssl.nn.crops import crop_stacks, forward_crops
+from jax_ssl.nn.crops import (
+    PairOfStats,
+    crop_stacks,
+    initialize_parts,
+    project_crops,
+)
 from jax_ssl.nn.heads import head_after
-from jax_ssl.nn.mlp import Projected
 from jax_ssl.nn.transformer import without_drop_path
 
 
 class DINOState(NamedTuple):
     """State that DINO carries beside its params."""
 
-    stats: Any  # Running statistics of the student's encoder and projector.
+    stats: PairOfStats  # Running statistics of the student.
     teacher: Params  # Encoder and projector.
-    teacher_stats: Any  # Its own; they are not averages of the student's.
+    teacher_stats: PairOfStats  # Its own; they are not averages of the student's.
     center: Array  # [K], moving mean of the teacher's scores.
 
 
@@ -98,39 +101,12 @@ def dino(
         norm=head_norm,
         norm_last_layer=norm_last_layer,
     )
-    student = Projected(encoder, head)
-    teacher = Projected(without_drop_path(encoder), head)
-
-    def scores(
-        network: Projected, params: Params, stats: Any, stacks: list[Array], key: Array
-    ) -> tuple[Array, Any]:
-        """Scores [B, V, K] of all crops: the encoder by size, the head all at once."""
-        pooled, own = [], part(params, stats, "encoder")
-        weights = own.pop("params")
-        for i, stack in enumerate(stacks):
-            rngs = {"drop_path": jax.random.fold_in(key, i)}
-            features, own = forward_crops(
-                network.encoder, weights, own, [stack], rngs=rngs
-            )
-            pooled.append(features)
-        rows = jnp.concatenate(pooled, axis=1)  # [B, V, D]
-        its = part(params, stats, "projector")
-        weights = its.pop("params")
-        z, its = forward(head, weights, its, rows.reshape(-1, rows.shape[-1]))
-        moved = {
-            collection: {
-                name: tree[collection]
-                for name, tree in (("encoder", own), ("projector", its))
-                if collection in tree
-            }
-            for collection in stats
-        }
-        return z.reshape(*rows.shape[:2], -1), moved
+    teacher = without_drop_path(encoder)
 
     def init(key: Array, views: Views) -> tuple[Params, DINOState]:
         stacks = crop_stacks(views)
         chex.assert_shape(stacks[0], (None, 2, None, None, None))
-        params, stats = initialize(student, key, stacks[0][:, 0])
+        params, stats = initialize_parts(encoder, head, key, stacks)
         return params, DINOState(stats, params, stats, jnp.zeros(num_prototypes))
 
     def loss(
@@ -138,11 +114,13 @@ def dino(
     ) -> tuple[Array, tuple[DINOState, Metrics]]:
         stacks = crop_stacks(views)
         taught, teacher_stats = jax.lax.stop_gradient(
-            scores(teacher, state.teacher, state.teacher_stats, stacks[:1], key)
+            project_crops(teacher, head, state.teacher, state.teacher_stats, stacks[:1])
         )  # [B, 2, K]
         temperature = at(teacher_temperature, step)
         targets = sharpened(taught, state.center, temperature)
-        said, stats = scores(student, params, state.stats, stacks, key)  # [B, V, K]
+        said, stats = project_crops(
+            encoder, head, params, state.stats, stacks, {"drop_path": key}
+        )  # [B, V, K]
         value = multi_crop_cross_entropy(said / student_temperature, targets)
         # After its use, and of what the teacher said before centring (equation 4).
         center = ema(state.center, taught.mean((0, 1)), center_momentum)
@@ -166,12 +144,14 @@ def dino(
 
     def export(params: Params, state: DINOState) -> Variables:
         del params
-        return part(state.teacher, state.teacher_stats, "encoder")
+        return {"params": state.teacher["encoder"], **state.teacher_stats[0]}
 
     def project(params: Params, state: DINOState, images: Array) -> Array:
-        own = part(params, state.stats, "encoder")
+        own, its = (
+            {"params": params[name], **stats}
+            for name, stats in zip(("encoder", "projector"), state.stats, strict=True)
+        )
         features: Any = encoder.apply(own, images, train=False)
-        its = part(params, state.stats, "projector")
         z: Any = head.apply(its, features.pooled, method="bottleneck")
         return z
 

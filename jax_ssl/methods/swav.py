@@ -21,8 +21,7 @@ from jax import lax
 from jax_ssl.core.method import Method, ViewFn
 from jax_ssl.core.types import Array, Metrics, Params, Variables, Views
 from jax_ssl.losses.assignments import assignment_metrics, swapped_prediction
-from jax_ssl.nn.apply import forward, initialize
-from jax_ssl.nn.crops import crop_stacks, forward_crops
+from jax_ssl.nn.crops import crop_stacks, initialize_parts, project_crops
 from jax_ssl.nn.mlp import TORCH_UNIFORM, mlp_after
 from jax_ssl.ops.normalize import l2_normalize
 from jax_ssl.ops.queue import check_queue_size, push
@@ -119,37 +118,20 @@ def swav(
         if queue_size:
             check_queue_size(queue_size, len(stacks[0]))
             queue = jnp.zeros((queue_size, 2, output_dim))
-        encoder_key, projector_key, prototypes_key = jax.random.split(key, 3)
-        first, stats = initialize(encoder, encoder_key, stacks[0][:1, 0])
-        evaluate = functools.partial(forward_crops, encoder, train=False)
-        pooled, _ = jax.eval_shape(evaluate, first, stats, stacks)
-        row = jnp.zeros((1, pooled.shape[-1]))
-        head, head_stats = initialize(projector, projector_key, row)
+        key, prototypes_key = jax.random.split(key)
+        params, stats = initialize_parts(encoder, projector, key, stacks)
         rows = jax.random.uniform(
             prototypes_key, (num_prototypes, output_dim), minval=-1.0
         )
-        params = {
-            "encoder": first,
-            "projector": head,
-            "prototypes": l2_normalize(rows),
-        }
-        return params, SwAVState(stats, head_stats, queue)
+        params["prototypes"] = l2_normalize(rows)
+        return params, SwAVState(*stats, queue)
 
     def embed(
         params: Params, state: SwAVState, stacks: list[Array], **settings: Any
     ) -> tuple[Array, SwAVState]:  # Unit rows [B, V, D].
-        pooled, stats = forward_crops(
-            encoder, params["encoder"], state.encoder, stacks, **settings
-        )
-        z, head_stats = forward(
-            projector,
-            params["projector"],
-            state.projector,
-            pooled.reshape(-1, pooled.shape[-1]),
-            **settings,
-        )
-        z = l2_normalize(z).reshape(*pooled.shape[:2], -1)
-        return z, SwAVState(stats, head_stats, state.queue)
+        stats = (state.encoder, state.projector)
+        z, stats = project_crops(encoder, projector, params, stats, stacks, **settings)
+        return l2_normalize(z), SwAVState(*stats, state.queue)
 
     def loss(
         params: Params, state: SwAVState, views: Views, *, key: Array, step: Array

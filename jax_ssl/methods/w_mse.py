@@ -6,21 +6,19 @@ is to bring the views of an image together, by a plain squared error.
 Views: [B, V, H, W, C] float, V of 2 or more.
 """
 
-import functools
 from typing import Any, Literal, NamedTuple
 
 import chex
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 from jax_ssl.core.method import Method, ViewFn
 from jax_ssl.core.types import Array, Metrics, Params, Variables
 from jax_ssl.losses import redundancy
 from jax_ssl.losses.prediction import output_std
-from jax_ssl.nn.apply import forward, initialize
+from jax_ssl.nn.apply import forward
+from jax_ssl.nn.crops import initialize_parts, project_crops
 from jax_ssl.nn.mlp import TORCH_UNIFORM, mlp_after
-from jax_ssl.nn.views import forward_each
 
 
 class WMSEState(NamedTuple):
@@ -88,30 +86,15 @@ def w_mse(
                 f"needs a multiple of sub_batch_size = {sub_batch_size} images of 2 "
                 "views or more."
             )
-        encoder_key, projector_key = jax.random.split(key)
-        first, stats = initialize(encoder, encoder_key, views[:1, 0])
-        evaluate = functools.partial(forward, encoder, train=False)
-        features, _ = jax.eval_shape(evaluate, first, stats, views[:1, 0])
-        head, head_stats = initialize(
-            projector, projector_key, jnp.zeros(features.pooled.shape)
-        )
-        return {"encoder": first, "projector": head}, WMSEState(stats, head_stats)
+        params, stats = initialize_parts(encoder, projector, key, [views])
+        return params, WMSEState(*stats)
 
     def loss(
         params: Params, state: WMSEState, views: Array, *, key: Array, step: Array
     ) -> tuple[Array, tuple[WMSEState, Metrics]]:
         del step
-        features, encoder_stats = forward_each(
-            encoder, params["encoder"], state.encoder, views
-        )
-        pooled = features.pooled  # [B, V, F]
-        z, projector_stats = forward(
-            projector,
-            params["projector"],
-            state.projector,
-            pooled.reshape(-1, pooled.shape[-1]),
-        )
-        z = z.reshape(*pooled.shape[:2], -1)  # [B, V, D]
+        one_by_one = [views[:, v, None] for v in range(views.shape[1])]
+        z, stats = project_crops(encoder, projector, params, state, one_by_one)
         orders = jax.vmap(lambda key: jax.random.permutation(key, len(z)))(
             jax.random.split(key, iterations)
         )
@@ -119,7 +102,7 @@ def w_mse(
             z, orders, size=sub_batch_size, distance=distance, shrinkage=shrinkage
         )
         metrics = {"output_std": output_std(jax.lax.stop_gradient(z))}
-        return value, (WMSEState(encoder_stats, projector_stats), metrics)
+        return value, (WMSEState(*stats), metrics)
 
     def export(params: Params, state: WMSEState) -> Variables:
         return {"params": params["encoder"], **state.encoder}
