@@ -37,18 +37,15 @@ def attention(q: Array, k: Array, v: Array) -> Array:
 
 
 def fused_here(q: Array) -> bool:
-    """Whether this process's devices have a fused kernel for such queries.
-
-    A program that is compiled for other devices than the process has ("jax-ssl plan")
-    is the one without.
-    """
+    """Whether the devices of the mesh have a fused kernel for such queries."""
     half = q.dtype in (jnp.bfloat16, jnp.float16)
     return half and q.shape[-1] % 8 == 0 and q.shape[-1] <= 128 and _on_nvidia()
 
 
 def _on_nvidia() -> bool:
-    device = jax.devices()[0]
-    return device.platform == "gpu" and "NVIDIA" in device.device_kind.upper()
+    # Those of the mesh, for a program may be compiled for a slice that is not here.
+    device = jax.sharding.get_abstract_mesh().abstract_device or jax.devices()[0]
+    return "NVIDIA" in device.device_kind.upper()
 
 
 def attention_weights(q: Array, k: Array) -> Array:
