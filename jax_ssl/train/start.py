@@ -17,7 +17,10 @@ from jax_ssl.train.program import Program
 log = logging.getLogger(__name__)
 
 # Settings that do not change what a network of given weights says of an image.
-HARMLESS = ("drop_path", "dtype", "scheme", "groups")
+HARMLESS = (
+    *("drop_path", "drop_path_uniform", "drop_path_group"),
+    *("dtype", "scheme", "groups", "remat", "scan_layers"),
+)
 
 
 def started_from(
