@@ -3,8 +3,7 @@
 import jax
 import numpy as np
 
-from jax_ssl.commands.evaluator import sample
-from jax_ssl.commands.reconstruction import shown
+from jax_ssl.commands.few_images import few_images, shown
 from jax_ssl.config import Experiment
 from jax_ssl.core.types import Variables
 from jax_ssl.data.source import Source
@@ -13,7 +12,6 @@ from jax_ssl.evaluate.attention import attention_maps, keep_mass
 from jax_ssl.parallel.mesh import replicated
 from jax_ssl.report.inputs import Attention
 
-SHOWN = 6
 MASS = 0.6
 
 
@@ -28,12 +26,7 @@ def attention(
     if not isinstance(encoder, ViT):
         return None
     whole = replicated(experiment.mesh)
-    key = jax.random.key(experiment.run.seed)
-    view = jax.jit(
-        lambda batch: jax.vmap(lambda row: experiment.view(key, row))(batch),
-        out_shardings=whole,
-    )
-    images = view(sample(source, SHOWN))
+    images = few_images(experiment, source)
     look = jax.jit(
         lambda variables, images: attention_maps(encoder, variables, images),
         out_shardings=whole,

@@ -102,5 +102,7 @@ def _past(workdir: pathlib.Path, restored_step: int) -> list[dict[str, Any]]:
 
 
 def _prototypes(settings: Mapping[str, Any]) -> int | None:
-    count = settings.get("num_prototypes")
-    return count if isinstance(count, int) else None
+    # DeepCluster's paper calls them clusters.
+    names = ("num_prototypes", "num_clusters")
+    counts = [settings[name] for name in names if name in settings]
+    return counts[0] if counts else None
