@@ -1,4 +1,4 @@
-"""What pages would otherwise repeat: data sets, their evaluation, an optimizer.
+"""What pages would otherwise repeat: data sets, their evaluation, optimizers.
 
 Not a page itself. A page that is copied elsewhere takes this file along.
 """
@@ -69,4 +69,62 @@ def solo_learn_lars(base_rate, weight_decay):
             scaling="linear",
             warmup_epochs=10,
         ),
+    )
+
+
+def imagenette(batch_size):
+    """Imagenette's training images on canvases of 160 pixels, in device memory."""
+    return dict(
+        name="tfds",
+        dataset="imagenette/160px-v2",
+        data_dir="~/tensorflow_datasets",
+        split="train",
+        canvas=160,
+        batch_size=batch_size,
+        resident=True,
+    )
+
+
+def imagenette_evals(**standardized):
+    """All protocols on Imagenette's validation part at 128 pixels."""
+    return dict(
+        view=dict(name="center_crop", size=128, resize=146, **standardized),
+        test=dict(split="validation"),
+        online=dict(every_epochs=20, k=20, temperature=0.1),
+        knn=dict(k=20, temperature=0.1),
+        linear=dict(),
+        few_label=dict(),
+    )
+
+
+def mae_adamw(base_rate):
+    """AdamW of MAE's appendix A.1, table 8."""
+    return dict(
+        name="adamw",
+        b1=0.9,
+        b2=0.95,
+        weight_decay=0.05,
+        learning_rate=dict(
+            name="warmup_cosine",
+            peak_value=base_rate,
+            scaling="linear",
+            warmup_epochs=40,
+        ),
+    )
+
+
+def dino_adamw():
+    """AdamW of DINO's section 3.2 and its released code, prototypes still at first."""
+    return dict(
+        name="adamw",
+        weight_decay=dict(name="cosine", init_value=0.04, end_value=0.4),
+        learning_rate=dict(
+            name="warmup_cosine",
+            peak_value=5e-4,
+            end_value=1e-6,
+            scaling="linear",
+            warmup_epochs=10,
+        ),
+        factors=(("^projector/prototypes/", dict(name="after", epochs=1)),),
+        clip_each=3.0,
     )

@@ -10,7 +10,7 @@ Run:   jax-ssl train --config=configs/dino_imagenet.py:vit_s16 --workdir=DIR \
 Ours:  not yet run.
 """
 
-from common import IMAGENET, imagenet, imagenet_evals
+from common import IMAGENET, dino_adamw, imagenet, imagenet_evals
 from ml_collections import ConfigDict
 
 # Encoder, patch, epochs, batch.
@@ -49,19 +49,7 @@ def get_config(run="vit_s16"):
         local_scale=(0.05, 0.4),
         **IMAGENET,
     )
-    config.optimizer = dict(
-        name="adamw",
-        weight_decay=dict(name="cosine", init_value=0.04, end_value=0.4),
-        learning_rate=dict(
-            name="warmup_cosine",
-            peak_value=5e-4,
-            end_value=1e-6,
-            scaling="linear",
-            warmup_epochs=10,
-        ),
-        factors=(("^projector/prototypes/", dict(name="after", epochs=1)),),
-        clip_each=3.0,
-    )
+    config.optimizer = dino_adamw()
     config.data = imagenet(batch_size)
     config.evals = imagenet_evals(**IMAGENET)
     config.run = dict(num_epochs=epochs, seed=0, checkpoint_every_epochs=1)

@@ -9,7 +9,7 @@ Run:   jax-ssl train --config=configs/dino_imagenette.py --workdir=DIR \
 Ours:  not yet run.
 """
 
-from common import IMAGENET
+from common import IMAGENET, dino_adamw, imagenette, imagenette_evals
 from ml_collections import ConfigDict
 
 
@@ -33,35 +33,8 @@ def get_config():
         local_scale=(0.05, 0.4),
         **IMAGENET,
     )
-    config.optimizer = dict(
-        name="adamw",
-        weight_decay=dict(name="cosine", init_value=0.04, end_value=0.4),
-        learning_rate=dict(
-            name="warmup_cosine",
-            peak_value=5e-4,
-            end_value=1e-6,
-            scaling="linear",
-            warmup_epochs=10,
-        ),
-        factors=(("^projector/prototypes/", dict(name="after", epochs=1)),),
-        clip_each=3.0,
-    )
-    config.data = dict(
-        name="tfds",
-        dataset="imagenette/160px-v2",
-        data_dir="~/tensorflow_datasets",
-        split="train",
-        canvas=160,
-        batch_size=256,
-        resident=True,
-    )
-    config.evals = dict(
-        view=dict(name="center_crop", size=128, resize=146, **IMAGENET),
-        test=dict(split="validation"),
-        online=dict(every_epochs=20, k=20, temperature=0.1),
-        knn=dict(k=20, temperature=0.1),
-        linear=dict(),
-        few_label=dict(),
-    )
+    config.optimizer = dino_adamw()
+    config.data = imagenette(256)
+    config.evals = imagenette_evals(**IMAGENET)
     config.run = dict(num_epochs=200, seed=0, checkpoint_every_epochs=20)
     return config

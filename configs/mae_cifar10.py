@@ -8,7 +8,7 @@ Run:   jax-ssl train --config=configs/mae_cifar10.py --workdir=DIR \
 Ours:  not yet run.
 """
 
-from common import CIFAR10, cifar10, cifar10_evals
+from common import CIFAR10, cifar10, cifar10_evals, mae_adamw
 from ml_collections import ConfigDict
 
 
@@ -26,15 +26,7 @@ def get_config():
         decoder_heads=16,
     )
     config.views = dict(name="mae", size=32, min_scale=0.2, **CIFAR10)
-    config.optimizer = dict(
-        name="adamw",
-        b1=0.9,
-        b2=0.95,
-        weight_decay=0.05,
-        learning_rate=dict(
-            name="warmup_cosine", peak_value=2e-4, scaling="linear", warmup_epochs=40
-        ),
-    )
+    config.optimizer = mae_adamw(2e-4)
     config.data = cifar10(256)
     config.evals = cifar10_evals(**CIFAR10)
     config.run = dict(num_epochs=1000, seed=0, checkpoint_every_epochs=25)

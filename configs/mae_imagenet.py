@@ -8,7 +8,7 @@ Run:   jax-ssl train --config=configs/mae_imagenet.py:vit_b-1600 --workdir=DIR \
 Ours:  not yet run.
 """
 
-from common import IMAGENET, imagenet, imagenet_evals
+from common import IMAGENET, imagenet, imagenet_evals, mae_adamw
 from ml_collections import ConfigDict
 
 
@@ -30,18 +30,7 @@ def get_config(network="vit_b"):
         decoder_heads=16,
     )
     config.views = dict(name="mae", size=224, min_scale=0.2, **IMAGENET)
-    config.optimizer = dict(
-        name="adamw",
-        b1=0.9,
-        b2=0.95,
-        weight_decay=0.05,
-        learning_rate=dict(
-            name="warmup_cosine",
-            peak_value=1.5e-4,
-            scaling="linear",
-            warmup_epochs=40,
-        ),
-    )
+    config.optimizer = mae_adamw(1.5e-4)
     config.data = imagenet(4096)
     config.evals = imagenet_evals(**IMAGENET)
     config.run = dict(num_epochs=int(epochs or 800), seed=0, checkpoint_every_epochs=5)

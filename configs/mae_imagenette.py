@@ -7,7 +7,7 @@ Run:   jax-ssl train --config=configs/mae_imagenette.py --workdir=DIR \
 Ours:  not yet run.
 """
 
-from common import IMAGENET
+from common import IMAGENET, imagenette, imagenette_evals, mae_adamw
 from ml_collections import ConfigDict
 
 
@@ -25,31 +25,8 @@ def get_config():
         decoder_heads=16,
     )
     config.views = dict(name="mae", size=128, min_scale=0.2, **IMAGENET)
-    config.optimizer = dict(
-        name="adamw",
-        b1=0.9,
-        b2=0.95,
-        weight_decay=0.05,
-        learning_rate=dict(
-            name="warmup_cosine", peak_value=1.5e-4, scaling="linear", warmup_epochs=40
-        ),
-    )
-    config.data = dict(
-        name="tfds",
-        dataset="imagenette/160px-v2",
-        data_dir="~/tensorflow_datasets",
-        split="train",
-        canvas=160,
-        batch_size=256,
-        resident=True,
-    )
-    config.evals = dict(
-        view=dict(name="center_crop", size=128, resize=146, **IMAGENET),
-        test=dict(split="validation"),
-        online=dict(every_epochs=20, k=20, temperature=0.1),
-        knn=dict(k=20, temperature=0.1),
-        linear=dict(),
-        few_label=dict(),
-    )
+    config.optimizer = mae_adamw(1.5e-4)
+    config.data = imagenette(256)
+    config.evals = imagenette_evals(**IMAGENET)
     config.run = dict(num_epochs=800, seed=0, checkpoint_every_epochs=20)
     return config
