@@ -30,15 +30,19 @@ def bind(
 
     Raises:
         ValueError: for an unknown setting (naming the nearest known one), a value that
-            is not of the annotated type, a missing setting, or a missing wire.
+            is not of the annotated type, a missing setting, or a missing wire without a
+            default.
     """
     positional, _ = _parameters(factory)
-    missing = [name for name in positional if name not in wires]
+    given = {name: wires[name] for name in positional if name in wires}
+    missing = [
+        name
+        for name, parameter in positional.items()
+        if name not in given and parameter.default is parameter.empty
+    ]
     if missing:
         raise ValueError(f"{_label(factory)} needs {missing}, which this run has not.")
-    return factory(
-        *(wires[name] for name in positional), **_checked(factory, wires, settings)
-    )
+    return factory(**given, **_checked(factory, wires, settings))
 
 
 def resolve(factory: Callable[..., Any], settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,9 +104,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def _parameters(
     factory: Callable[..., Any],
-) -> tuple[list[str], dict[str, inspect.Parameter]]:
+) -> tuple[dict[str, inspect.Parameter], dict[str, inspect.Parameter]]:
     parameters = inspect.signature(factory).parameters.values()
-    positional = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    positional = {p.name: p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD}
     keyword = {p.name: p for p in parameters if p.kind is p.KEYWORD_ONLY}
     return positional, keyword
 

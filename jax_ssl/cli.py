@@ -132,6 +132,11 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument(
         "--output", metavar="FILE", help="default: DIR/export/encoder.npz"
     )
+    export.add_argument(
+        "--teacher",
+        action="store_true",
+        help="with its heads, to distill from; default: DIR/export/teacher.npz",
+    )
     export.add_argument("--step", type=int, metavar="N")
     return parser
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jax_ssl.augment import VIEWS
-from jax_ssl.bind import bind
+from jax_ssl.bind import bind, without_name
 from jax_ssl.core.method import Method, ViewFn
 from jax_ssl.encoders import ENCODERS
 from jax_ssl.methods import METHODS
@@ -46,12 +46,28 @@ class Case:
             "total_steps": 100,
             "views": self.views,
         }
-        wires["encoder"] = bind(ENCODERS[settings.pop("name")], wires, settings)
+        make = lambda section: bind(
+            ENCODERS[section["name"]], wires, without_name(section)
+        )
+        wires.update(encoder=make(settings), make_encoder=make)
         return bind(METHODS[self.method], wires, self.settings)
 
 
 SMALL = {"hidden_dim": 16, "output_dim": 8}
 DINO_HEAD = {"num_prototypes": 16, "hidden_dim": 32, "bottleneck_dim": 8}
+
+DINOV2 = {
+    **DINO_HEAD,
+    "hidden_dim": 256,
+    "head_layers": 2,
+    "num_patch_prototypes": 12,
+    "momentum": 0.9,
+    "centering": "center",
+    "teacher_temperature": 0.05,
+}
+SMALL_VIT = {"name": "vit", "dim": 24, "depth": 2, "num_heads": 2, "patch": 2}
+SMALL_VIT |= {"image_size": SIZE, "pool": "mean"}
+EXTRAS = {"mask_token": True, "registers": 1, "layer_scale": 0.1, "drop_path": 0.1}
 
 METHODS_UNDER_TEST = {
     # One case with the real recipe, all of its operations switched on.
@@ -239,30 +255,13 @@ METHODS_UNDER_TEST = {
         share=0.5,
     ),
     "dinov2": Case(
+        "dinov2", DINOV2, plain_crops, encoder={**SMALL_VIT, **EXTRAS}, share=0.5
+    ),
+    # A random teacher of other widths, which stays as it is.
+    "dinov2-distilled": Case(
         "dinov2",
-        {
-            **DINO_HEAD,
-            "hidden_dim": 256,
-            "head_layers": 2,
-            "num_patch_prototypes": 12,
-            "momentum": 0.9,
-            "centering": "center",
-            "teacher_temperature": 0.05,
-        },
+        {**DINOV2, "teacher": {**SMALL_VIT, **EXTRAS, "dim": 32}},
         plain_crops,
-        encoder={
-            "name": "vit",
-            "dim": 24,
-            "depth": 2,
-            "num_heads": 2,
-            "patch": 2,
-            "image_size": SIZE,
-            "pool": "mean",
-            "mask_token": True,
-            "registers": 1,
-            "layer_scale": 0.1,
-            "drop_path": 0.1,
-        },
-        share=0.5,
+        encoder=SMALL_VIT,
     ),
 }

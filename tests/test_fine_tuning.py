@@ -121,6 +121,7 @@ def test_settings_that_change_the_network_are_said(exported, caplog):
     with caplog.at_level("INFO"):
         started(exported, CLASSIFIER, other)
     (line,) = [r.getMessage() for r in caplog.records if "starts from" in r.msg]
+    assert f"run.init_from = {exported}" in line
     assert "step 2 of mae" in line
     assert "pool = 'mean' (there 'class')" in line
     assert "drop_path" not in line

@@ -30,6 +30,7 @@ RESULTS = "results.json"
 CHECKPOINTS = "checkpoints"
 REPORT = "report"
 ENCODER = "export/encoder.npz"
+TEACHER = "export/teacher.npz"
 
 
 def read_experiment(workdir: pathlib.Path, overrides: Sequence[str]) -> Experiment:

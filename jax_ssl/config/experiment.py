@@ -1,5 +1,6 @@
 """A resolved config to the objects of a run; nothing is compiled."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +25,7 @@ from jax_ssl.parallel.mesh import check_batch_size, make_mesh
 from jax_ssl.train.feeds import Feed
 from jax_ssl.train.loop import Plan
 from jax_ssl.train.program import Program, program
-from jax_ssl.train.start import started_from
+from jax_ssl.train.start import started_from, teacher_of, with_teacher
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,11 +73,26 @@ class Experiment:
             chunks=self.run.chunks,
             view_dtype=self.run.view_dtype,
         )
-        if self.run.init_from is None:
-            return made
-        settings = self.config["encoder"]
-        path = self.run.init_from
-        return started_from(made, self.method, path, settings, with_encoder)
+        if self.run.init_from is not None:
+            return started_from(
+                made,
+                "run.init_from",
+                self.run.init_from,
+                self.config["encoder"],
+                self.method.export,
+                with_encoder,
+            )
+        teacher = self.config["method"].get("teacher")
+        if teacher is not None:
+            return started_from(
+                made,
+                "run.teacher_from",
+                self.run.teacher_from,
+                teacher,
+                teacher_of,
+                with_teacher,
+            )
+        return made
 
     def every(self, epochs: float) -> int:
         """Steps in so many epochs, at least one."""
@@ -121,6 +137,12 @@ def build(
             "starts from an encoder; the teachers and queues of a self-supervised "
             "method would not fit to it."
         )
+    if run.teacher_from is not None and config["method"].get("teacher") is None:
+        raise ValueError(
+            f"run.teacher_from = {run.teacher_from!r} is for distillation: give "
+            "config.method.teacher, the section of the teacher's encoder, to a method "
+            "that has this setting (dinov2)."
+        )
     view = _made("evals.view", VIEWS, {}, evals.view)
     if source is None:
         source = _made("data", SOURCES, {}, without(data, Feeding))
@@ -133,6 +155,7 @@ def build(
         "steps_per_epoch": epoch,
         "total_steps": plan.num_steps,
     }
+    wires["make_encoder"] = functools.partial(_made, "method.teacher", ENCODERS, wires)
     wires["views"] = _made("views", VIEWS, wires, config["views"])
     wires["encoder"] = _made("encoder", ENCODERS, wires, config["encoder"])
     method = _made("method", METHODS, wires, config["method"])

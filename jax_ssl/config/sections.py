@@ -86,6 +86,8 @@ class Run:
         report: write the HTML report at the end.
         init_from: exported encoder that a classifier starts from, as
             "RUN/export/encoder.npz"; read at the first step and never again.
+        teacher_from: teacher of a distillation, as "RUN/export/teacher.npz", made by
+            jax-ssl export --teacher; likewise.
         doctor: look for collapse, with the settings of `Checkup`; None: do not.
     """
 
@@ -102,6 +104,7 @@ class Run:
     tensorboard: bool = False
     report: bool = True
     init_from: str | None = None
+    teacher_from: str | None = None
     doctor: dict | None = field(default_factory=dict)
 
 

@@ -120,6 +120,8 @@ class Method:
         project: images -> embeddings, for the collapse doctor; None if the loss
             compares no embeddings.
         chance: batch size -> loss by chance, likewise; None if there is no such value.
+        export_teacher: params and state -> variables of all that a student of another
+            run would learn from, encoder and heads; None if nothing can.
     """
 
     encoder: Any
@@ -131,3 +133,4 @@ class Method:
     refresh: Refresh | None = None
     project: ProjectFn | None = None
     chance: ChanceFn | None = None
+    export_teacher: ExportFn | None = None

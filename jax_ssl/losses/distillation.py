@@ -4,10 +4,13 @@ DINO (Caron et al., 2021, arXiv:2104.14294), iBOT (Zhou et al., 2022, arXiv:2111
 All are computed in float32, and differentiated in the student's scores alone.
 """
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 
 from jax_ssl.core.types import Array
+from jax_ssl.ops.sinkhorn import sinkhorn
 
 
 def sharpened(
@@ -25,6 +28,37 @@ def sharpened(
     """
     scores = jax.lax.stop_gradient(scores).astype(jnp.float32)
     return jax.nn.softmax((scores - center) / temperature, axis=-1)
+
+
+def teacher_targets(
+    scores: Array,
+    center: Array | float,
+    temperature: Array | float,
+    centering: Literal["center", "sinkhorn"],
+    counts: Array | None = None,
+) -> Array:
+    """The teacher's distributions as DINOv2 makes them (section 4), of some rows.
+
+    Args:
+        scores: g, [..., K].
+        center: c, [K]; not read by Sinkhorn.
+        temperature: τ, positive; Sinkhorn's ε.
+        centering: "center" for `sharpened`, or "sinkhorn" over all rows that count.
+        counts: [...] bool, rows that do; None for all.
+
+    Returns:
+        [..., K] float32 that sum to 1, or are 0 where a row does not count; no gradient
+        flows through it.
+    """
+    if centering == "center":
+        targets = sharpened(scores, center, temperature)
+    else:
+        rows = None if counts is None else counts.reshape(-1)
+        flat = scores.reshape(-1, scores.shape[-1])
+        targets = sinkhorn(flat, epsilon=temperature, rows=rows).reshape(scores.shape)
+    if counts is not None:  # Sinkhorn of no rows at all is not finite.
+        targets = jnp.where(counts[..., None], targets, 0.0)
+    return jax.lax.stop_gradient(targets)
 
 
 def entropy(probabilities: Array) -> Array:

@@ -2,10 +2,12 @@
 
 DINO on whole images, iBOT (Zhou et al., 2022, arXiv:2111.07832) on patches that the
 student does not see and the teacher does, and KoLeo, which spreads the images' tokens.
+The teacher may also be a larger network that another run has trained: distillation.
 
 Views: {"global": [B, 2, H, W, C], "local": [B, L, h, w, C]} float, or [B, 2, H, W, C].
 """
 
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import chex
@@ -22,7 +24,7 @@ from jax_ssl.losses.distillation import (
     entropy,
     masked_cross_entropy,
     multi_crop_cross_entropy,
-    sharpened,
+    teacher_targets,
 )
 from jax_ssl.losses.koleo import koleo
 from jax_ssl.nn.apply import forward, initialize
@@ -31,7 +33,6 @@ from jax_ssl.nn.heads import head_after
 from jax_ssl.nn.transformer import without_drop_path
 from jax_ssl.ops.masks import block_masks, most_masked
 from jax_ssl.ops.patches import gather_tokens, grid_shape
-from jax_ssl.ops.sinkhorn import sinkhorn
 
 
 class DINOv2State(NamedTuple):
@@ -39,13 +40,16 @@ class DINOv2State(NamedTuple):
 
     teacher: Params  # Encoder and projectors.
     center: Array  # [K], moving mean of the teacher's scores of images.
-    patch_center: Array  # [K'], likewise of masked patches.
+    patch_center: Array  # [K'], likewise of the patches that are compared.
+    average: Params | None = None  # Of the student, where the teacher is frozen.
 
 
 def dinov2(
     encoder: nn.Module,
     views: ViewFn,
+    make_encoder: Callable[[Mapping[str, Any]], Any] | None = None,
     *,
+    teacher: dict | None = None,
     centering: Literal["center", "sinkhorn"] = "sinkhorn",
     student_temperature: float = 0.1,
     teacher_temperature: optax.Schedule | float = 0.07,
@@ -71,6 +75,12 @@ def dinov2(
     Args:
         encoder: a `ViT`; evaluation keeps the teacher's.
         views: one example -> two global crops and any number of local ones.
+        make_encoder: section of a config -> encoder, for the teacher's.
+        teacher: the section of a larger encoder that another run of this method has
+            trained, dict(name="vit_l", ...); `run.teacher_from` says where. It and its
+            heads stay as they are, the student misses no patch and no path, its loss is
+            that of all patches, and evaluation keeps its moving average (section 5,
+            "model distillation"). None: the teacher is the student's moving average.
         centering: "center" as in DINO, or "sinkhorn": three iterations over what the
             teacher says of the global batch, images and patches by themselves.
         student_temperature: τ_s, positive.
@@ -91,7 +101,8 @@ def dinov2(
         koleo_groups: of rows that KoLeo searches for neighbours, see `koleo`.
 
     Raises:
-        ValueError: if the encoder has no mask token, or a setting is out of range.
+        ValueError: if a student that misses patches has no mask token, the teacher's
+            patches are of another size, or a setting is out of range.
 
     Note:
         Both centres move after their use, the patches' by the masked ones alone. A crop
@@ -100,9 +111,13 @@ def dinov2(
         Heads read as many patches of every crop as the heaviest mask could have, so
         that shapes are static.
     """
-    if not getattr(encoder, "mask_token", False):
+    frozen = teacher is not None
+    if not frozen and not getattr(encoder, "mask_token", False):
         raise ValueError("dinov2 masks patches; set encoder.mask_token = True (a ViT).")
     _check(student_temperature, mask_probability, mask_ratios, centering)
+    elder = without_drop_path(encoder)
+    if teacher is not None:
+        encoder, elder = elder, _larger(teacher, make_encoder, encoder)
     sizes = {
         "hidden_dim": hidden_dim,
         "bottleneck_dim": bottleneck_dim,
@@ -114,7 +129,6 @@ def dinov2(
         own = head_after(encoder, num_patch_prototypes, **sizes)
         heads["patch_projector"] = own
     of_patches = "patch_projector" if len(heads) > 1 else "projector"
-    teacher = without_drop_path(encoder)
 
     def scores(params: Params, name: str, x: Array) -> Array:
         """Scores [..., K] of tokens [..., D]."""
@@ -122,18 +136,27 @@ def dinov2(
         z, _ = forward(heads[name], params[name], {}, rows)
         return z.reshape(*x.shape[:-1], -1)
 
-    def init(key: Array, views: Views) -> tuple[Params, DINOv2State]:
-        wide = crop_stacks(views)[0]
-        chex.assert_shape(wide, (None, 2, None, None, None))
+    def first(network: Any, key: Array, images: Array) -> Params:
         keys = jax.random.split(key, 1 + len(heads))
-        params = {"encoder": initialize(encoder, keys[0], wide[:, 0])[0]}
+        params = {"encoder": initialize(network, keys[0], images)[0]}
         token = jnp.zeros((1, params["encoder"]["class_token"].shape[-1]))
         for own_key, (name, head) in zip(keys[1:], heads.items(), strict=True):
             params[name] = initialize(head, own_key, token)[0]
-        centers = (
-            jnp.zeros(heads[name].num_prototypes) for name in ("projector", of_patches)
+        return params
+
+    def init(key: Array, views: Views) -> tuple[Params, DINOv2State]:
+        wide = crop_stacks(views)[0]
+        chex.assert_shape(wide, (None, 2, None, None, None))
+        params = first(encoder, key, wide[:, 0])
+        known = params
+        if frozen:
+            known = first(elder, jax.random.fold_in(key, 1), wide[:, 0])
+        return params, DINOv2State(
+            teacher=known,
+            center=jnp.zeros(num_prototypes),
+            patch_center=jnp.zeros(heads[of_patches].num_prototypes),
+            average=params if frozen else None,
         )
-        return params, DINOv2State(params, *centers)
 
     def loss(
         params: Params, state: DINOv2State, views: Views, *, key: Array, step: Array
@@ -143,37 +166,35 @@ def dinov2(
         crops = wide.reshape(-1, *wide.shape[2:])  # [B * 2, H, W, C]
         N = len(crops)
         grid = grid_shape(crops.shape[1], crops.shape[2], encoder.patch)
-        mask = block_masks(
-            mask_key, N, grid, probability=mask_probability, ratios=mask_ratios
-        )
-        # Numbers of the masked patches first, as many as there can be.
-        chosen = jnp.argsort(~mask, axis=1)[:, : most_masked(grid, mask_ratios)]
+        if frozen:
+            hidden, most = None, grid[0] * grid[1]
+            mask = jnp.ones((N, most), bool)
+        else:
+            hidden = mask = block_masks(
+                mask_key, N, grid, probability=mask_probability, ratios=mask_ratios
+            )
+            most = most_masked(grid, mask_ratios)
+        # Numbers of the patches that count first, as many as there can be.
+        chosen = jnp.argsort(~mask, axis=1)[:, :most]
         counts = jnp.take_along_axis(mask, chosen, axis=1)  # [N, M]
 
-        def masked_patches(grid: Array) -> Array:  # [N, h, w, D] -> [N, M, D]
+        def compared(grid: Array) -> Array:  # [N, h, w, D] -> [N, M, D]
             return gather_tokens(grid.reshape(N, -1, grid.shape[-1]), chosen)
 
         old = state.teacher
-        seen, _ = forward(teacher, old["encoder"], {}, crops)
+        seen, _ = forward(elder, old["encoder"], {}, crops)
         taught = scores(old, "projector", seen.pooled)  # [N, K]
-        taught_patches = scores(old, of_patches, masked_patches(seen.grid))  # [N, M, K]
+        taught_patches = scores(old, of_patches, compared(seen.grid))  # [N, M, K]
         temperature = at(teacher_temperature, step)
-        if centering == "sinkhorn":
-            targets = sinkhorn(taught, epsilon=temperature)
-            flat = taught_patches.reshape(-1, taught_patches.shape[-1])
-            patch_targets = sinkhorn(flat, epsilon=temperature, rows=counts.reshape(-1))
-            patch_targets = patch_targets.reshape(taught_patches.shape)
-        else:
-            targets = sharpened(taught, state.center, temperature)
-            patch_targets = sharpened(taught_patches, state.patch_center, temperature)
-        targets = jax.lax.stop_gradient(targets).reshape(-1, 2, targets.shape[-1])
-        # Sinkhorn of no rows at all is not finite.
-        patch_targets = jnp.where(counts[..., None], patch_targets, 0.0)
-        patch_targets = jax.lax.stop_gradient(patch_targets)
+        targets = teacher_targets(taught, state.center, temperature, centering)
+        targets = targets.reshape(-1, 2, targets.shape[-1])
+        patch_targets = teacher_targets(
+            taught_patches, state.patch_center, temperature, centering, counts
+        )
 
         own = params["encoder"]
         features, _ = forward(
-            encoder, own, {}, crops, mask, rngs={"drop_path": drop_keys[0]}
+            encoder, own, {}, crops, hidden, rngs={"drop_path": drop_keys[0]}
         )
         pooled = features.pooled.reshape(*wide.shape[:2], -1)  # [B, 2, D]
         tokens = [pooled]
@@ -181,7 +202,7 @@ def dinov2(
             rngs = {"drop_path": drop_keys[1]}
             tokens.append(forward_crops(encoder, own, {}, narrow, rngs=rngs)[0])
         said = scores(params, "projector", jnp.concatenate(tokens, axis=1))
-        said_of_patches = scores(params, of_patches, masked_patches(features.grid))
+        said_of_patches = scores(params, of_patches, compared(features.grid))
         terms = {
             "dino": multi_crop_cross_entropy(said / student_temperature, targets),
             "ibot": masked_cross_entropy(
@@ -196,35 +217,36 @@ def dinov2(
 
         mean = jnp.where(counts[..., None], taught_patches, 0).sum((0, 1))
         mean = mean / jnp.maximum(counts.sum(), 1)
-        center, patch_center = jax.lax.stop_gradient(
-            (
-                ema(state.center, taught.mean(0), center_momentum),
-                ema(state.patch_center, mean, center_momentum),
-            )
+        state = state._replace(
+            center=ema(state.center, taught.mean(0), center_momentum),
+            patch_center=ema(state.patch_center, mean, center_momentum),
         )
         certainty = entropy(targets)
         metrics = {
             **terms,
             "teacher_entropy": certainty,
             "teacher_student_kl": terms["dino"] - certainty,
-            "center_norm": jnp.linalg.norm(center),
+            "center_norm": jnp.linalg.norm(state.center),
             "masked_share": mask.mean(),
             "teacher_temperature": temperature,
             "momentum": at(momentum, step),
         }
-        state = DINOv2State(state.teacher, center, patch_center)
-        return value, (state, jax.lax.stop_gradient(metrics))
+        return value, jax.lax.stop_gradient((state, metrics))
 
     def update(
         params: Params, state: DINOv2State, *, step: Array
     ) -> tuple[Params, DINOv2State]:
         # Schedules count from 0, and `step` is 1 after the first optimizer step.
-        moved = ema(state.teacher, params, at(momentum, step - 1))
-        return params, state._replace(teacher=moved)
+        name = "average" if frozen else "teacher"
+        moved = ema(getattr(state, name), params, at(momentum, step - 1))
+        return params, state._replace(**{name: moved})
+
+    def export_teacher(params: Params, state: DINOv2State) -> Variables:
+        del params
+        return {"params": state.average if frozen else state.teacher}
 
     def export(params: Params, state: DINOv2State) -> Variables:
-        del params
-        return {"params": state.teacher["encoder"]}
+        return {"params": export_teacher(params, state)["params"]["encoder"]}
 
     def project(params: Params, state: DINOv2State, images: Array) -> Array:
         del state
@@ -242,6 +264,7 @@ def dinov2(
         export=export,
         update=update,
         project=project,
+        export_teacher=export_teacher,
     )
 
 
@@ -256,3 +279,21 @@ def _check(
         raise ValueError(f"mask_ratios = {ratios} must rise within (0, 1).")
     if centering not in ("center", "sinkhorn"):
         raise ValueError(f"centering = {centering!r} is not 'center' or 'sinkhorn'.")
+
+
+def _larger(
+    section: Mapping[str, Any],
+    make_encoder: Callable[[Mapping[str, Any]], Any] | None,
+    student: Any,
+) -> Any:
+    if make_encoder is None:
+        raise ValueError(f"teacher = {section!r} needs dinov2(make_encoder=...).")
+    teacher = make_encoder(section)
+    sizes = [getattr(network, "patch", None) for network in (student, teacher)]
+    if None in sizes or sizes[0] != sizes[1]:
+        raise ValueError(
+            f"patches of {sizes[0]} pixels cannot be compared with the teacher's of "
+            f"{sizes[1]}; give encoder.patch and method.teacher['patch'] one value, of "
+            "two ViTs."
+        )
+    return without_drop_path(teacher)

@@ -1,0 +1,140 @@
+"""DINOv2's distillation from a larger frozen teacher (section 5 of its paper)."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jax_ssl.encoders import ENCODERS
+from jax_ssl.methods import METHODS
+from tests.images import plain_crops
+from tests.methods.crops import VIT, assert_close, random_crops
+from tests.methods.test_dinov2 import HEADS, KEY, SETTINGS, evaluated
+from tests.references import distillation as reference
+
+# Other widths and depth than the student's; registers are the teacher's own matter.
+LARGER = {**VIT, "dim": 32, "depth": 2, "registers": 2, "mask_token": True}
+
+
+def make_encoder(section):
+    settings = dict(section)
+    return ENCODERS[settings.pop("name")](**settings)
+
+
+def distilled(views, student=VIT, teacher=LARGER, **settings):
+    """(method, params, state), the centres and the average being nothing special."""
+    method = METHODS["dinov2"](
+        make_encoder(student),
+        plain_crops,
+        make_encoder,
+        teacher=teacher,
+        **{**SETTINGS, **settings},
+    )
+    params, state = jax.jit(method.init)(jax.random.key(0), views)
+    draw = lambda seed, like: jax.random.normal(jax.random.key(seed), like.shape)
+    state = state._replace(
+        center=0.3 * draw(1, state.center),
+        patch_center=0.3 * draw(2, state.patch_center),
+        average=jax.tree.map(lambda leaf: leaf + 1, state.average),
+    )
+    return method, params, state
+
+
+@pytest.fixture(scope="module")
+def views():
+    return random_crops(np.random.default_rng(0))
+
+
+def scores(encoder, params, x):
+    """Scores [N, K] and [N, 16, K'] of images, and their tokens [N, D]."""
+    features = encoder.apply({"params": params["encoder"]}, x, train=False)
+    score = lambda name, x: HEADS[name].apply({"params": params[name]}, x, train=False)
+    patches = features.grid.reshape(len(x), -1, features.grid.shape[-1])
+    return (
+        score("projector", features.pooled),
+        score("patch_projector", patches),
+        features.pooled,
+    )
+
+
+def test_loss_and_gradient_are_the_reference(views):
+    method, params, state = distilled(views, centering="center")
+    (value, (after, metrics)), gradient = evaluated(method, params, state, views)
+    crops = views["global"].reshape(-1, 8, 8, 3)
+    taught, taught_patches, _ = (
+        np.asarray(x, np.float64)
+        for x in jax.jit(functools.partial(scores, make_encoder(LARGER)))(
+            state.teacher, crops
+        )
+    )
+    center, patch_center = (
+        np.asarray(c, np.float64) for c in (state.center, state.patch_center)
+    )
+    targets = reference.sharpened(taught, center, 0.07).reshape(6, 2, -1)
+    patch_targets = reference.sharpened(taught_patches, patch_center, 0.07)
+
+    @jax.jit
+    def look(params):
+        encoder = make_encoder(VIT)
+        wide, patches, tokens = scores(encoder, params, crops)
+        narrow, _, _ = scores(encoder, params, views["local"].reshape(-1, 4, 4, 3))
+        rows = [wide.reshape(6, 2, -1), narrow.reshape(6, 3, -1)]
+        return jnp.concatenate(rows, axis=1), patches, tokens.reshape(6, 2, -1)
+
+    said, pull = jax.vjp(look, params)
+    class_said, patch_said, tokens = (np.asarray(x, np.float64) for x in said)
+    dino, slope, _ = reference.multi_crop(class_said / 0.1, targets)
+    # All patches count, of every global crop.
+    every = np.ones(patch_said.shape[:2], bool)
+    ibot, patch_slope = reference.masked(patch_said / 0.1, patch_targets, every)
+    koleo = [reference.koleo(tokens[:, v]) for v in range(2)]
+    koleo_slope = np.stack(
+        [reference.numeric_gradient(reference.koleo, tokens[:, v]) for v in range(2)], 1
+    )
+    for name, wanted in (("dino", dino), ("ibot", ibot), ("koleo", sum(koleo))):
+        np.testing.assert_allclose(metrics[name], wanted, rtol=1e-5, err_msg=name)
+    np.testing.assert_allclose(value, dino + 0.7 * ibot + 0.2 * sum(koleo), rtol=1e-5)
+    slopes = (slope / 0.1, 0.7 * patch_slope / 0.1, 0.2 * koleo_slope)
+    (expected,) = pull(tuple(jnp.asarray(x, jnp.float32) for x in slopes))
+    assert_close(gradient, expected)
+    wanted = 0.8 * patch_center + 0.2 * taught_patches.mean((0, 1))
+    assert_close(after.patch_center, wanted)
+
+
+def test_teacher_stays_and_the_average_follows(views):
+    method, params, state = distilled(views, momentum=0.75)
+    same = functools.partial(jax.tree.map, np.testing.assert_array_equal)
+    _, (after, _) = jax.jit(
+        lambda p, s: method.loss(p, s, views, key=KEY, step=jnp.int32(0))
+    )(params, state)
+    moved = method.update(params, after, step=jnp.int32(1))[1]
+    same(moved.teacher, state.teacher)
+    jax.tree.map(
+        lambda found, old, new: np.testing.assert_allclose(
+            found, 0.75 * old + 0.25 * new, rtol=1e-5, atol=1e-6
+        ),
+        moved.average,
+        state.average,
+        params,
+    )
+    same(method.export(params, moved)["params"], moved.average["encoder"])
+    same(method.export_teacher(params, moved)["params"], moved.average)
+
+
+def test_student_misses_neither_patches_nor_paths(views):
+    """Its loss is the same whatever the key."""
+    method, params, state = distilled(views, student={**VIT, "drop_path": 0.5})
+    assert method.encoder.drop_path == 0
+    loss = jax.jit(lambda key: method.loss(params, state, views, key=key, step=0)[0])
+    assert loss(jax.random.key(1)) == loss(jax.random.key(2))
+
+
+def test_teachers_of_other_patches_are_refused(views):
+    with pytest.raises(ValueError, match=r"patches of 2 pixels .* teacher's of 4"):
+        distilled(views, teacher={**LARGER, "patch": 4})
+    with pytest.raises(ValueError, match="two ViTs"):
+        distilled(views, teacher={"name": "convnet"})
+    with pytest.raises(ValueError, match=r"needs dinov2\(make_encoder=...\)"):
+        METHODS["dinov2"](make_encoder(VIT), plain_crops, teacher=LARGER)

@@ -1,0 +1,83 @@
+"""From a teacher to a smaller student, as a user types it."""
+
+import jax
+import numpy as np
+import pytest
+
+from jax_ssl.checkpoint.export import load_encoder
+from jax_ssl.cli import main
+from jax_ssl.config import build, load_page, override, resolved
+from tests.test_config import feed_of
+from tests.test_fine_tuning import MAE, PAGE, VIT, changes, train
+
+HEAD = "'num_prototypes': 12, 'hidden_dim': 16, 'bottleneck_dim': 8"
+TEACHER = {
+    "encoder": VIT + ", 'mask_token': True}",
+    "method": "{'name': 'dinov2', " + HEAD + "}",
+    "views": "{'name': 'dino', 'global_size': 8, 'local_size': 4, 'num_locals': 1, "
+    "'strength': 0.0, 'gray_probability': 0.0, 'mean': None, 'std': None}",
+}
+LARGER = VIT + ", 'mask_token': True}"
+STUDENT = {
+    **TEACHER,
+    "encoder": VIT.replace("'dim': 8", "'dim': 4") + "}",
+    "method": "{'name': 'dinov2', 'teacher': " + LARGER + ", " + HEAD + "}",
+}
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("teacher")
+    assert train(workdir, TEACHER) == 0
+    assert main(["export", f"--workdir={workdir}", "--teacher"]) == 0
+    return workdir / "export" / "teacher.npz"
+
+
+def started(*parts):
+    """The first state of a run."""
+    page = override(load_page(PAGE), changes(*parts))
+    experiment = build(resolved(page), devices=jax.devices()[:1])
+    made = experiment.program(feed_of(experiment))
+    with jax.set_mesh(experiment.mesh):
+        return made.start(jax.random.key(0))
+
+
+def test_student_learns_from_the_exported_teacher(exported, tmp_path):
+    variables, card = load_encoder(exported)
+    assert card["encoder"]["dim"] == 8
+    assert set(variables["params"]) == {"encoder", "projector"}
+    start = {"run.teacher_from": str(exported)}
+    state = started(STUDENT, start)
+    jax.tree.map(
+        np.testing.assert_array_equal, state.state.teacher, variables["params"]
+    )
+    assert train(tmp_path, STUDENT, start) == 0
+    _, card = load_encoder(tmp_path / "export" / "encoder.npz")
+    assert card["encoder"]["dim"] == 4
+    # A student can teach in its turn.
+    assert main(["export", f"--workdir={tmp_path}", "--teacher"]) == 0
+    found, _ = load_encoder(tmp_path / "export" / "teacher.npz")
+    assert found["params"]["encoder"]["class_token"].shape == (1, 4)
+
+
+def test_a_student_without_a_teacher_is_refused():
+    with pytest.raises(ValueError, match=r"config.run.teacher_from is None: give it"):
+        started(STUDENT)
+
+
+def test_a_teacher_of_other_shapes_is_refused(exported):
+    method = STUDENT["method"].replace("'dim': 8", "'dim': 16")
+    start = {"run.teacher_from": str(exported), "method": method}
+    with pytest.raises(ValueError, match=r"(?s)teacher_from = .*\[8\] there, \[16\]"):
+        started(STUDENT, start)
+
+
+def test_teachers_are_for_distillation(exported):
+    with pytest.raises(ValueError, match=r"teacher_from = .* is for distillation"):
+        started(TEACHER, {"run.teacher_from": str(exported)})
+
+
+def test_methods_without_a_teacher_export_none(tmp_path, capsys):
+    assert train(tmp_path, MAE) == 0
+    assert main(["export", f"--workdir={tmp_path}", "--teacher"]) == 2
+    assert "mae has no teacher to distill from" in capsys.readouterr().err
