@@ -1,5 +1,7 @@
 """From a teacher to a smaller student, as a user types it."""
 
+import json
+
 import jax
 import numpy as np
 import pytest
@@ -58,6 +60,24 @@ def test_student_learns_from_the_exported_teacher(exported, tmp_path):
     assert main(["export", f"--workdir={tmp_path}", "--teacher"]) == 0
     found, _ = load_encoder(tmp_path / "export" / "teacher.npz")
     assert found["params"]["encoder"]["class_token"].shape == (1, 4)
+
+
+def test_linear_probe_reads_class_tokens(tmp_path, capsys):
+    probe = {
+        "evals.linear": "{'epochs': 1}",
+        "evals.class_tokens": "{'blocks': 1, 'mean_patch': True}",
+    }
+    assert train(tmp_path, TEACHER, probe) == 0
+    assert "class tokens of the last block, and the mean" in capsys.readouterr().out
+    (evaluation,) = json.loads((tmp_path / "results.json").read_text())["evaluations"]
+    sizes = {row["features"]: row["detail"]["dimensions"] for row in evaluation["rows"]}
+    assert sizes == {"trained": 16, "untrained": 16, "pixels": 64}
+    assert evaluation["settings"]["class_tokens"] == 1
+    many = {**probe, "evals.class_tokens": "{'blocks': 2}"}
+    assert train(tmp_path / "other", TEACHER, many) == 2
+    assert (
+        "config.evals.class_tokens: class_tokens.blocks = 2" in capsys.readouterr().err
+    )
 
 
 def test_a_student_without_a_teacher_is_refused():

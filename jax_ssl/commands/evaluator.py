@@ -15,6 +15,7 @@ from jax_ssl.core.types import Variables
 from jax_ssl.data.corrupt import Reader
 from jax_ssl.data.order import permutation
 from jax_ssl.data.source import Source, subset
+from jax_ssl.evaluate.class_tokens import ClassTokens, class_tokens
 from jax_ssl.evaluate.features import FeatureSet, extract, pixels
 from jax_ssl.evaluate.knn import knn
 from jax_ssl.evaluate.protocols import evaluate_all
@@ -50,12 +51,13 @@ class Evaluator:
         return None if changes is None else self.experiment.open(changes)
 
     def open(self) -> None:
-        """Opens both parts, so that a wrong one is known before training, not after.
+        """Opens both parts, so that what is wrong is known before training, not after.
 
         Raises:
-            ValueError: if `evals.train` or `evals.test` names what is not there.
+            ValueError: if `evals.train` or `evals.test` names what is not there, or the
+                encoder has not the `evals.class_tokens`.
         """
-        for name in ("train", "test"):
+        for name in ("train", "test", "class_tokens"):
             try:
                 getattr(self, name)
             except (ValueError, OSError) as error:
@@ -69,8 +71,22 @@ class Evaluator:
 
     def features(self, variables: Variables, source: Source) -> FeatureSet:
         """The encoder's features of every image of `source`."""
+        return self._read_by(self.experiment.method.encoder, variables, source)
+
+    @functools.cached_property
+    def class_tokens(self) -> ClassTokens | None:
+        """What the linear probe reads in the place of the features, if anything."""
+        if self.evals.class_tokens is None:
+            return None
+        wires = {"encoder": self.experiment.method.encoder}
+        reader: ClassTokens = bind(class_tokens, wires, self.evals.class_tokens)
+        return reader
+
+    def _read_by(
+        self, encoder: Any, variables: Variables, source: Source
+    ) -> FeatureSet:
         return extract(
-            self.experiment.method.encoder,
+            encoder,
             variables,
             source,
             self.experiment.view,
@@ -182,11 +198,31 @@ class Evaluator:
             self.features(variables, self.test),
         )
         kinds = {"trained": trained, **self.controls}
+        jobs: list[tuple[dict[str, Pair], dict[str, Any], dict[str, Any]]]
+        jobs = [(kinds, asked, {})]
+        if "linear" in asked and self.class_tokens is not None:
+            probe = {"linear": asked.pop("linear")}
+            tokens = dict(kinds)
+            for kind, own in (("trained", variables), ("untrained", self.untrained)):
+                tokens[kind] = (
+                    self._read_by(self.class_tokens, own, self.train),
+                    self._read_by(self.class_tokens, own, self.test),
+                )
+            said = {
+                "class_tokens": self.class_tokens.blocks,
+                "mean_patch": self.class_tokens.mean_patch,
+            }
+            jobs.append((tokens, probe, said))
         split = str((self.evals.test or {}).get("split", "test"))
-        results = evaluate_all(kinds, **asked, split=split, step=int(train.step))
-        results["evaluations"] = [*evaluations, *results["evaluations"]]
-        results["skipped"] = [*skipped, *results["skipped"]]
-        return results
+        for features, protocols, said in jobs:
+            results = evaluate_all(
+                features, **protocols, split=split, step=int(train.step)
+            )
+            for evaluation in results["evaluations"]:
+                evaluation["settings"].update(said)
+            evaluations += results["evaluations"]
+            skipped += results["skipped"]
+        return {"evaluations": evaluations, "skipped": skipped}
 
 
 def sample(source: Source, count: int) -> dict[str, np.ndarray]:

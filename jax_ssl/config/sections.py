@@ -9,6 +9,7 @@ from jax.sharding import PartitionSpec as P
 from jax_ssl.augment import VIEWS
 from jax_ssl.data import SOURCES
 from jax_ssl.encoders import ENCODERS
+from jax_ssl.evaluate.class_tokens import class_tokens
 from jax_ssl.evaluate.few_label import few_label
 from jax_ssl.evaluate.knn import knn
 from jax_ssl.evaluate.linear import linear
@@ -153,6 +154,8 @@ class Evals:
         knn: weighted k-NN on all labels.
         linear: linear probe, swept, chosen on a held-out part of train.
         few_label: accuracy with a few labels a class.
+        class_tokens: what the linear probe reads of a ViT in the place of its features,
+            the settings of `class_tokens`: dict(blocks=4) for DINO's ViT-S.
         batch_size: of feature extraction.
     """
 
@@ -163,6 +166,7 @@ class Evals:
     knn: dict | None = None
     linear: dict | None = None
     few_label: dict | None = None
+    class_tokens: dict | None = None
     batch_size: int = 512
 
 
@@ -194,6 +198,7 @@ PROTOCOLS: dict[str, Callable[..., Any]] = {
     "knn": knn,
     "linear": linear,
     "few_label": few_label,
+    "class_tokens": class_tokens,
 }
 SECTIONS = (*TABLES, *PLAIN)
 # Keys that may differ when a run is resumed: they do not change its numbers, or only

@@ -111,6 +111,7 @@ def _remarks(evaluations: Sequence[Mapping[str, Any]]) -> list[str]:
             lines["linear"] = (
                 f"linear: best of {heads} heads on {100 * settings['held_out']:g} % of "
                 f"train held out, {settings['epochs']} epochs"
+                f"{_tokens(settings)}"
             )
         for row in evaluation["rows"]:
             note = row.get("detail", {}).get("note")
@@ -118,3 +119,12 @@ def _remarks(evaluations: Sequence[Mapping[str, Any]]) -> list[str]:
                 name = f"{title}, {row['features']}"
                 lines[name] = f"{name}: {note}"
     return list(lines.values())
+
+
+def _tokens(settings: Mapping[str, Any]) -> str:
+    if "class_tokens" not in settings:
+        return ""
+    blocks = settings["class_tokens"]
+    last = "the last block" if blocks == 1 else f"the last {blocks} blocks"
+    more = ", and the mean patch" if settings.get("mean_patch") else ""
+    return f"; encoders by the class tokens of {last}{more}"
