@@ -1,8 +1,7 @@
 """Fine-tuning of MAE's ViT-B, ViT-L or ViT-H on ImageNet, batch 1024.
 
 Paper: arXiv:2111.06377, table 9; top-1 83.6 % (ViT-B), 85.9 % (ViT-L), 86.9 % (ViT-H)
-       after 1600 epochs of pre-training. Its RandAugment and random erasing are left
-       out here.
+       after 1600 epochs of pre-training.
 Run:   jax-ssl train --config=configs/fine_tune_mae_imagenet.py:vit_b --workdir=DIR \
            --config.run.init_from=RUN/export/encoder.npz \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
@@ -44,7 +43,12 @@ def get_config(network="vit_b"):
         first_std=2e-5,
     )
     config.views = dict(
-        name="supervised", size=224, interpolation="bicubic", **IMAGENET
+        name="supervised",
+        size=224,
+        interpolation="bicubic",
+        rand_augment_ops=2,
+        erase_probability=0.25,
+        **IMAGENET,
     )
     config.optimizer = dict(
         name="adamw",

@@ -50,7 +50,7 @@ class View:
             extent: [2] int32 (height, width) of the filled part, or None for all.
 
         Returns:
-            [size, size, C] float32, in [0, 1] unless the last step leaves it.
+            [size, size, C] float32, in [0, 1] unless a step leaves it.
         """
         keys = jax.random.split(key, 1 + len(self.steps))
         # The resampling first: bytes are fewer to read than floats.

@@ -42,7 +42,7 @@ class Step(Protocol):
         """Whether it can change anything."""
 
     def __call__(self, key: Array, image: Array) -> Array:
-        """[h, w, C] float32 in [0, 1] -> the same; the last step may leave [0, 1]."""
+        """[h, w, C] float32 in [0, 1] -> the same; `Standardize` leaves [0, 1]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,7 +233,7 @@ class Solarize:
 
 @dataclass(frozen=True)
 class Standardize:
-    """(x - mean) / std per channel, or nothing; always the last step."""
+    """(x - mean) / std per channel, or nothing; all but random erasing come before."""
 
     mean: Sequence[float] | None = None
     std: Sequence[float] | None = None

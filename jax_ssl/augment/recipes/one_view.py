@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
+from jax_ssl.augment.label_steps import RandAugment, RandomErasing
 from jax_ssl.augment.pixels import IMAGENET_MEAN, IMAGENET_STD
 from jax_ssl.augment.recipe import Recipe, View
 from jax_ssl.augment.steps import ColorJitter, Grayscale, RandomCrop, Standardize
@@ -78,16 +79,27 @@ def supervised(
     size: int = 224,
     min_scale: float = 0.08,
     interpolation: Literal["bilinear", "bicubic"] = "bilinear",
+    rand_augment_ops: int = 0,
+    rand_augment_magnitude: float = 9.0,
+    erase_probability: float = 0.0,
     mean: Sequence[float] | None = IMAGENET_MEAN,
     std: Sequence[float] | None = IMAGENET_STD,
 ) -> ViewFn:
     """Training with labels: the crop of Inception (arXiv 1409.4842), section 6, mirror.
 
+    The fine-tuning of MAE (arXiv 2111.06377, table 9) has `rand_augment_ops=2` and, in
+    its released code, `erase_probability=0.25`. A box is erased with noise, behind the
+    standardization.
+
     Returns:
         {"image": [size, size, C] standardized, "label": [] int32}.
     """
-    crop = RandomCrop(size=size, min_scale=min_scale, interpolation=interpolation)
-    view = View(crop, Standardize(mean, std))
+    view = View(
+        RandomCrop(size=size, min_scale=min_scale, interpolation=interpolation),
+        RandAugment(num_ops=rand_augment_ops, magnitude=rand_augment_magnitude),
+        Standardize(mean, std),
+        RandomErasing(probability=erase_probability),
+    )
     return Recipe("supervised", {"image": view}, carried=("label",))
 
 
