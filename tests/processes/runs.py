@@ -1,5 +1,6 @@
-"""One small run, on whatever devices there are, and what is left of it."""
+"""One small run of a method, on whatever devices there are, and what is left of it."""
 
+import dataclasses
 import functools
 
 import jax
@@ -11,19 +12,18 @@ from jax_ssl.checkpoint.export import _on_host
 from jax_ssl.checkpoint.manager import open_checkpoints
 from jax_ssl.checkpoint.names import by_name, is_key
 from jax_ssl.data.synthetic import synthetic
-from jax_ssl.encoders import ENCODERS
 from jax_ssl.evaluate.features import extract
-from jax_ssl.methods import METHODS
 from jax_ssl.parallel.mesh import make_mesh
 from jax_ssl.train.feeds import HostFeed
 from jax_ssl.train.loop import Plan, fit
 from jax_ssl.train.program import program
+from tests.cases import METHODS_UNDER_TEST
 from tests.images import plain_views
 
 STEPS, MIDDLE = 6, 3
 SEED, BATCH = 2, 16
-# Splits the weights of the projector's layers over "fsdp".
-RULES = (("params/projector/.*kernel$", P(None, "fsdp")),)
+# Splits the weights of projectors and of transformers' blocks over "fsdp".
+RULES = (("params/(projector|encoder/block).*kernel$", P(None, "fsdp")),)
 
 
 class Silent:
@@ -49,23 +49,26 @@ def view(key, example):
     return example["image"].astype(np.float32) / 255
 
 
-def method():
-    encoder = ENCODERS["convnet"](widths=(8,))
-    return METHODS["simclr"](encoder, plain_views, hidden_dim=16, output_dim=8)
+@functools.cache
+def method(name):
+    case = METHODS_UNDER_TEST[name]
+    # Processes compile with less optimization, which views amplify.
+    case = dataclasses.replace(case, views=plain_views) if name == "simclr" else case
+    return case.build()
 
 
 @functools.cache
-def prepared(devices, fsdp):
+def prepared(name, devices, fsdp):
     """(method, optimizer, feed, mesh, program), compiled once for both halves."""
     mesh = make_mesh(fsdp=fsdp, devices=jax.devices()[:devices])
     feed = HostFeed(source(), mesh=mesh, seed=SEED, batch_size=BATCH, workers=1)
-    parts = (method(), optax.sgd(0.02, momentum=0.9), feed, mesh)
+    parts = (method(name), optax.sgd(0.02, momentum=0.9), feed, mesh)
     return *parts, program(*parts, rules=RULES)
 
 
-def train(folder, *, devices=8, fsdp=1, steps=STEPS):
+def train(name, folder, *, devices=8, fsdp=1, steps=STEPS):
     """Trains to `steps`, from the last checkpoint in `folder` or from the start."""
-    made, tx, feed, mesh, compiled = prepared(devices, fsdp)
+    made, tx, feed, mesh, compiled = prepared(name, devices, fsdp)
     with open_checkpoints(folder) as checkpoints:
         outcome = fit(
             made,
@@ -89,9 +92,9 @@ def leaves(train):
     }
 
 
-def features(train, *, devices=8):
+def features(name, train, *, devices=8):
     """Features of images that no number of devices divides, by the trained encoder."""
-    made = method()
+    made = method(name)
     with jax.set_mesh(make_mesh(devices=jax.devices()[:devices])):
         found = extract(
             made.encoder,

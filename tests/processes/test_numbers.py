@@ -23,12 +23,13 @@ def assert_close(found, expected):
         )
 
 
-# One test: what it starts is too dear to be started by several test workers.
-def test_two_processes_train_save_and_see_as_one_does(tmp_path):
+# One test a method: what it starts is too dear to be started several times.
+@pytest.mark.parametrize("name", ["simclr", "mae", "dino"])
+def test_two_processes_train_save_and_see_as_one_does(name, tmp_path):
     here, there = tmp_path / "here", tmp_path / "there"
-    one, eight = (runs.train(here / str(n), devices=n) for n in (1, 8))
-    runs.train(there / "of_one_device", devices=1, steps=runs.MIDDLE)
-    with Group("tests.processes.worker", COUNT, DEVICES, [str(there)]) as group:
+    one, eight = (runs.train(name, here / str(n), devices=n) for n in (1, 8))
+    runs.train(name, there / "of_one_device", devices=1, steps=runs.MIDDLE)
+    with Group("tests.processes.worker", COUNT, DEVICES, [name, str(there)]) as group:
         codes = group.codes()
         assert codes == [0] * COUNT, "\n".join(map(group.said, range(COUNT)))
 
@@ -42,13 +43,13 @@ def test_two_processes_train_save_and_see_as_one_does(tmp_path):
 
     # And back: one process resumes what two have saved.
     for what, devices in (("straight", 8), ("split", 1)):
-        name = str(runs.MIDDLE)
-        shutil.copytree(there / what / name, here / what / name)
-        resumed = runs.train(here / what, devices=devices)
+        step = str(runs.MIDDLE)
+        shutil.copytree(there / what / step, here / what / step)
+        resumed = runs.train(name, here / what, devices=devices)
         assert_close(runs.leaves(resumed), runs.leaves(one))
 
     # Every process has the features of every image, in order.
-    expected = runs.features(one, devices=1)
+    expected = runs.features(name, one, devices=1)
     for process in range(COUNT):
         found = np.load(there / f"features-{process}.npz")
         assert_close(found, expected)

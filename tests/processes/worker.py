@@ -1,4 +1,4 @@
-"""One of several processes that train and evaluate together; run by a test.
+"""One of several processes that train and evaluate a method together; run by a test.
 
 Leaves `<what>-<process>.npz` in the folder given, beside the checkpoints of the runs.
 """
@@ -29,18 +29,18 @@ def check_rows():
         np.testing.assert_array_equal(shard.data, rows)
 
 
-def main(folder):
+def main(name, folder):
     processes = start(detect(os.environ), peer_timeout=20)
 
     def keep(what, arrays):
         np.savez(folder / f"{what}-{jax.process_index()}.npz", **arrays)
 
     check_rows()
-    straight = runs.train(folder / "straight")
+    straight = runs.train(name, folder / "straight")
     keep("straight", runs.leaves(straight))
-    keep("features", runs.features(straight))
-    keep("resumed", runs.leaves(runs.train(folder / "of_one_device")))
-    split = runs.train(folder / "split", fsdp=8)
+    keep("features", runs.features(name, straight))
+    keep("resumed", runs.leaves(runs.train(name, folder / "of_one_device")))
+    split = runs.train(name, folder / "split", fsdp=8)
     whole = [leaf.is_fully_replicated for leaf in jax.tree.leaves(split.params)]
     assert not all(whole)
     keep("split", runs.leaves(split))
@@ -48,4 +48,4 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]))
+    main(sys.argv[1], pathlib.Path(sys.argv[2]))
