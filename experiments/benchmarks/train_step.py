@@ -33,7 +33,7 @@ CASES = {
     "mae_vit_l": ("mae", "vit_l", 256, {}),
 }
 LOCAL_CROPS = 8
-WARM, ROUNDS = 3, 10
+ROUNDS = {"full": (3, 10), "small": (1, 3)}  # Unmeasured steps, and measured.
 
 
 def sizes(scale):
@@ -45,12 +45,13 @@ def batch_of(case, scale):
     return max(4, round(CASES[case][2] * sizes(scale)[2]))
 
 
-def timed(step, wait):
-    """Seconds of a step, the median of ROUNDS, each waited for."""
-    for _ in range(WARM):
+def timed(step, wait, scale):
+    """Seconds of a step, the median of several, each waited for."""
+    warm, rounds = ROUNDS[scale]
+    for _ in range(warm):
         wait(step())
     seconds = []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         begun = time.perf_counter()
         wait(step())
         seconds.append(time.perf_counter() - begun)
@@ -116,7 +117,7 @@ def ours(case, scale, remat):
 
         return once
 
-    seconds = timed(run(compiled, [train], batch), jax.block_until_ready)
+    seconds = timed(run(compiled, [train], batch), jax.block_until_ready, scale)
     memory = peak_memory(jax.devices()[:1])
     analysis = compiled.memory_analysis()
     planned = analysis.temp_size_in_bytes + analysis.argument_size_in_bytes
@@ -144,7 +145,7 @@ def ours(case, scale, remat):
     step = functools.partial(train_step, alone, tx, view_dtype=jnp.bfloat16)
     train = jax.jit(functools.partial(init, method, tx))(key, batch)
     step = jax.jit(step, donate_argnums=0)
-    without_views = timed(run(step, [train], given), jax.block_until_ready)
+    without_views = timed(run(step, [train], given), jax.block_until_ready, scale)
     return {
         "seconds": seconds,
         "seconds_alone": without_views,

@@ -196,7 +196,7 @@ def measure(case, scale, mode):
     def wait(loss):
         loss.item()
 
-    seconds = timed(step, wait)
+    seconds = timed(step, wait, scale)
     memory = torch.cuda.max_memory_allocated() if device == "cuda" else None
     return {"seconds": seconds, "memory": memory}
 
