@@ -69,6 +69,30 @@ def outputs(encoder, params, views, mask):
     return score("projector", rows), score("patch_projector", patches), tokens[0]
 
 
+def assert_losses(value, metrics, gradient, said, pull, targets, patch_targets, mask):
+    """The three losses of what the student says, their sum and its gradient.
+
+    `said` and `pull` are jax.vjp's, of scores [B, V, K] and [N, 16, K'] and the global
+    crops' tokens [B, 2, D] as functions of the params.
+    """
+    class_said, patch_said, tokens = (np.asarray(x, np.float64) for x in said)
+    dino, slope, terms = reference.multi_crop(
+        class_said / 0.1, targets.reshape(6, 2, -1)
+    )
+    assert terms == 2 * (5 - 1)
+    ibot, patch_slope = reference.masked(patch_said / 0.1, patch_targets, mask)
+    koleo = [reference.koleo(tokens[:, v]) for v in range(2)]
+    koleo_slope = np.stack(
+        [reference.numeric_gradient(reference.koleo, tokens[:, v]) for v in range(2)], 1
+    )
+    for name, wanted in (("dino", dino), ("ibot", ibot), ("koleo", sum(koleo))):
+        np.testing.assert_allclose(metrics[name], wanted, rtol=1e-5, err_msg=name)
+    np.testing.assert_allclose(value, dino + 0.7 * ibot + 0.2 * sum(koleo), rtol=1e-5)
+    slopes = (slope / 0.1, 0.7 * patch_slope / 0.1, 0.2 * koleo_slope)
+    (expected,) = pull(tuple(jnp.asarray(x, jnp.float32) for x in slopes))
+    assert_close(gradient, expected)
+
+
 @pytest.mark.parametrize("centering", ["center", "sinkhorn"])
 def test_loss_gradient_and_next_centers_are_the_reference(views, centering):
     method, params, state = made(
@@ -94,22 +118,7 @@ def test_loss_gradient_and_next_centers_are_the_reference(views, centering):
         targets = reference.sinkhorn(flat, 0.07)
         patch_targets[mask] = reference.sinkhorn(taught_patches[mask], 0.07)
     said, pull = jax.vjp(lambda params: look(params, views, mask), params)
-    class_said, patch_said, tokens = (np.asarray(x, np.float64) for x in said)
-    dino, slope, terms = reference.multi_crop(
-        class_said / 0.1, targets.reshape(6, 2, -1)
-    )
-    ibot, patch_slope = reference.masked(patch_said / 0.1, patch_targets, mask)
-    koleo = [reference.koleo(tokens[:, v]) for v in range(2)]
-    koleo_slope = np.stack(
-        [reference.numeric_gradient(reference.koleo, tokens[:, v]) for v in range(2)], 1
-    )
-    assert terms == 2 * (5 - 1)
-    for name, wanted in (("dino", dino), ("ibot", ibot), ("koleo", sum(koleo))):
-        np.testing.assert_allclose(metrics[name], wanted, rtol=1e-5, err_msg=name)
-    np.testing.assert_allclose(value, dino + 0.7 * ibot + 0.2 * sum(koleo), rtol=1e-5)
-    slopes = (slope / 0.1, 0.7 * patch_slope / 0.1, 0.2 * koleo_slope)
-    (expected,) = pull(tuple(jnp.asarray(x, jnp.float32) for x in slopes))
-    assert_close(gradient, expected)
+    assert_losses(value, metrics, gradient, said, pull, targets, patch_targets, mask)
 
     for found, old, mean in (
         (after.center, state.center, flat.mean(0)),
