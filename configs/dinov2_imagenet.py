@@ -3,7 +3,7 @@
 Paper: arXiv:2304.07193. The settings are the authors' "short" ones for ImageNet-1k, for
        which their README gives 81.6 % (k-NN) and 82.9 % (linear). Their epochs have
        1250 steps, two of ours. They clip encoder and head each at 3.0, here all
-       together, and drop the paths of all blocks alike.
+       together.
 Run:   jax-ssl train --config=configs/dinov2_imagenet.py --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
@@ -23,6 +23,7 @@ def get_config():
         mask_token=True,
         layer_scale=1e-5,
         drop_path=0.3,
+        drop_path_uniform=True,
         dtype="bfloat16",
     )
     config.method = dict(

@@ -107,8 +107,8 @@ def dinov2(
     Note:
         Both centres move after their use, the patches' by the masked ones alone. A crop
         without masked patches counts as zero in the mean over crops, as in the released
-        code. There, drop path is the same for all blocks; here it rises with depth.
-        Heads read as many patches of every crop as the heaviest mask could have, so
+        code, whose drop path is that of an encoder with `drop_path_uniform`. Heads read
+        as many patches of every crop as the heaviest mask could have, so
         that shapes are static.
     """
     frozen = teacher is not None
