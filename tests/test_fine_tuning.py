@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import sys
 
 import jax
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 
 from jax_ssl.checkpoint.export import load_encoder
 from jax_ssl.cli import main
+from jax_ssl.commands import opening
 from jax_ssl.config import build, load_page, override, resolved
+from jax_ssl.train.loop import fit
 from tests.test_config import feed_of
 
 PAGE = str(pathlib.Path(__file__).parent.parent / "configs" / "simclr_digits.py")
@@ -130,3 +133,19 @@ def test_settings_that_change_the_network_are_said(exported, caplog):
 def test_self_supervised_methods_start_afresh(exported):
     with pytest.raises(ValueError, match="only a method of the name classifier"):
         started(exported, MAE)
+
+
+def test_results_name_the_commit_that_the_run_began_with(tmp_path, monkeypatch):
+    commit = ["old"]
+    monkeypatch.setattr(opening, "_commit", lambda: commit[0])
+
+    def fit_and_change(*arguments, **settings):
+        outcome = fit(*arguments, **settings)
+        commit[0] = "new"
+        return outcome
+
+    module = sys.modules["jax_ssl.commands.train"]  # The package has a function so.
+    monkeypatch.setattr(module, "fit", fit_and_change)
+    assert train(tmp_path, MAE) == 0
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["environment"]["commit"] == "old"

@@ -52,6 +52,7 @@ def train(options: argparse.Namespace) -> int:
     workdir = pathlib.Path(options.workdir)
     check_same(config)
     experiment = build(config)
+    ran = environment()  # Now: a checkout may be another one when a long run ends.
     feed = make_feed(experiment)
     made = experiment.program(feed)
     evaluator = Evaluator(experiment, made)
@@ -114,7 +115,7 @@ def train(options: argparse.Namespace) -> int:
             plan.num_steps,
         )
         return outcome.code
-    _conclude(workdir, evaluator, outcome, skipped)
+    _conclude(workdir, evaluator, outcome, skipped, ran)
     log.info("done in %.0f s", time.perf_counter() - begun)
     return 0
 
@@ -136,7 +137,11 @@ def _extra(experiment: Experiment, feed: Feed) -> Callable[[int], dict[str, floa
 
 
 def _conclude(
-    workdir: pathlib.Path, evaluator: Evaluator, outcome: Outcome, skipped: list[dict]
+    workdir: pathlib.Path,
+    evaluator: Evaluator,
+    outcome: Outcome,
+    skipped: list[dict],
+    ran: dict[str, Any],
 ) -> None:
     """The final evaluation, the exported encoder and the report."""
     experiment = evaluator.experiment
@@ -145,7 +150,7 @@ def _conclude(
         state = outcome.train
         results = evaluator.final(state)
         results["skipped"] = [*skipped, *results["skipped"]]
-        results["environment"] = environment()
+        results["environment"] = ran
         write_encoder(workdir / ENCODER, experiment, state)
         if jax.process_index() == 0:
             write_json_atomic(workdir / RESULTS, results)
