@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import signal
 import subprocess
 
 from jax_ssl.cli import _overrides, _parser
@@ -52,6 +53,8 @@ class Machine:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=new_session,
+            # What runs in the background ignores it, and so would all that it starts.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def run(self, *words, status=0, **environ):
