@@ -53,7 +53,13 @@ def test_student_learns_from_the_exported_teacher(exported, tmp_path):
     jax.tree.map(
         np.testing.assert_array_equal, state.state.teacher, variables["params"]
     )
-    assert train(tmp_path, STUDENT, start) == 0
+    own = tmp_path / "teacher.npz"
+    own.write_bytes(exported.read_bytes())
+    assert train(tmp_path, STUDENT, {"run.teacher_from": str(own)}) == 0
+    # It is read once: what comes later, the untrained control too, can do without.
+    own.unlink()
+    knn = {"evals.knn": "{'k': 5}", "run.teacher_from": str(own)}
+    assert train(tmp_path, STUDENT, knn) == 0
     _, card = load_encoder(tmp_path / "export" / "encoder.npz")
     assert card["encoder"]["dim"] == 4
     # A student can teach in its turn.

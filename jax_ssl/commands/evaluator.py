@@ -65,8 +65,8 @@ class Evaluator:
 
     @functools.cached_property
     def untrained(self) -> Variables:
-        """Variables of the run's encoder before its first step."""
-        state = self.made.start(jax.random.key(self.experiment.run.seed))
+        """Variables of the run's encoder as drawn, whatever it started from."""
+        state = self.made.fresh(jax.random.key(self.experiment.run.seed))
         return self.experiment.method.export(state.params, state.state)
 
     def features(self, variables: Variables, source: Source) -> FeatureSet:

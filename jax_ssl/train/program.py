@@ -26,13 +26,15 @@ class Program:
 
     Attributes:
         abstract: TrainState of `ShapeDtypeStruct`s with shardings.
-        start: key -> first TrainState, jitted.
+        start: key -> first TrainState.
+        fresh: the same, jitted, all of it drawn: `start` may hold another run's arrays.
         call: (train, data, payload) -> (train, metrics [k]), jitted; donates `train`.
         checked_leaves: names that the metric "nonfinite_leaf" counts.
     """
 
     abstract: TrainState
     start: Callable[[Array], TrainState]
+    fresh: Callable[[Array], TrainState]
     call: Any
     checked_leaves: Sequence[str]
 
@@ -108,9 +110,11 @@ def program(
         shapes,
         placed,
     )
+    fresh = jax.jit(start, out_shardings=placed)
     return Program(
         abstract=abstract,
-        start=jax.jit(start, out_shardings=placed),
+        start=fresh,
+        fresh=fresh,
         call=jax.jit(call, donate_argnums=0, out_shardings=(placed, replicated(mesh))),
         checked_leaves=names,
     )

@@ -79,7 +79,7 @@ def started_from(
             card.get("method", {}).get("name"),
             f"; other encoder settings: {', '.join(differing)}" if differing else "",
         )
-        train = made.start(key)
+        train = made.fresh(key)
         params, state = place(train.params, train.state, variables)
 
         def put(leaf: Any, like: jax.ShapeDtypeStruct) -> Array:
