@@ -38,24 +38,27 @@ class Machine:
         keep = {
             name: os.environ[name] for name in ("HOME", "LANG") if name in os.environ
         }
-        return subprocess.Popen(
-            [str(word) for word in words],
-            cwd=ROOT,
-            env={
-                **keep,
-                "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}",
-                "RECORD": str(self.record),
-                "TMPDIR": str(self.folder),
-                **environ,
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=new_session,
-            # What runs in the background ignores it, and so would all that it starts.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
+        # What runs in the background ignores it, and so would all that it starts.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            return subprocess.Popen(
+                [str(word) for word in words],
+                cwd=ROOT,
+                env={
+                    **keep,
+                    "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}",
+                    "RECORD": str(self.record),
+                    "TMPDIR": str(self.folder),
+                    **environ,
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=new_session,
+            )
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def run(self, *words, status=0, **environ):
         process = self.start(*words, **environ)
