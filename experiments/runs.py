@@ -1,0 +1,56 @@
+"""Runs of `jax-ssl train` for the studies of this folder, and what they have shown.
+
+Imported as `experiments.runs`: with PYTHONPATH=. from the root of the project.
+"""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+from jax_ssl.train.metrics import read_metrics
+
+
+def train(page, folder, data_dir, seed, *settings):
+    """Trains `page` ("page.py:part") into `folder`, unless its results are there.
+
+    A run that was killed continues; one that fails is missing from the tables.
+    """
+    if (folder / "results.json").exists():
+        return
+    command = [sys.executable, "-m", "jax_ssl", "train"]
+    command += [f"--config={page}", f"--workdir={folder}"]
+    command += [f"--config.data.data_dir={data_dir}", f"--config.run.seed={seed}"]
+    subprocess.run([*command, *settings], check=False)
+
+
+def summary(folder: pathlib.Path):
+    """Length, doctor and accuracy in % of each measure and kind of features, or None.
+
+    Measures are "linear", "classifier", "200-NN", "10 labels" and the like.
+    """
+    if not (folder / "results.json").exists():
+        return None
+    results = json.loads((folder / "results.json").read_text())
+    told = read_metrics(folder / "metrics.jsonl")
+    records = [record for record in told if record["kind"] == "train"]
+    looks = [record for record in told if record["kind"] == "doctor"]
+    row = {
+        "steps": records[-1]["step"],
+        "seconds": round(records[-1]["seconds"]),
+        "loss": round(records[-1]["loss"], 4),
+        "doctor_looks": len(looks),
+        "diagnoses": [named for look in looks for named in look["diagnoses"]],
+        "commit": results["environment"]["commit"],
+    }
+    for evaluation in results["evaluations"]:
+        settings, measure = evaluation["settings"], evaluation["protocol"]
+        if measure == "few_label":
+            measure = f"{settings['labels_per_class']} labels"
+        elif measure == "knn":
+            measure = f"{settings['k']}-NN"
+        row[measure] = {
+            kind["features"]: round(100 * kind["accuracy"], 2)
+            for kind in evaluation["rows"]
+        }
+    return row
