@@ -125,6 +125,6 @@ def dino_adamw():
             scaling="linear",
             warmup_epochs=10,
         ),
-        factors=(("^projector/prototypes/", dict(name="after", epochs=1)),),
+        factors=(("^prototypes/", dict(name="after", epochs=1)),),
         clip_each=3.0,
     )

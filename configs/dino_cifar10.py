@@ -34,7 +34,7 @@ def get_config():
         **CIFAR10,
     )
     config.optimizer = dict(
-        factors=(("^projector/prototypes/", dict(name="after", epochs=1)),),
+        factors=(("^prototypes/", dict(name="after", epochs=1)),),
         **solo_learn_lars(0.3, weight_decay=1e-6),
     )
     config.data = cifar10(256)

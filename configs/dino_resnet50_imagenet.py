@@ -41,7 +41,7 @@ def get_config():
             scaling="linear",
             warmup_epochs=10,
         ),
-        factors=(("^projector/prototypes/", dict(name="after", epochs=1)),),
+        factors=(("^prototypes/", dict(name="after", epochs=1)),),
         clip_each=3.0,
     )
     config.data = imagenet(512)

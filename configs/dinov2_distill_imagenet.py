@@ -19,7 +19,7 @@ def get_config():
     config.encoder = dict(name="vit_s", layer_scale=1e-5, dtype="bfloat16")
     config.method.teacher = teacher
     config.optimizer.factors = (
-        ("^projector/prototypes/", dict(name="after", epochs=2)),
+        ("^prototypes/", dict(name="after", epochs=2)),
         ("^encoder/patch_embed/", 0.2),
     )
     return config

@@ -58,7 +58,7 @@ def get_config():
             warmup_epochs=20,
         ),
         factors=(
-            ("^projector/prototypes/", dict(name="after", epochs=2)),
+            ("^prototypes/", dict(name="after", epochs=2)),
             ("^encoder/patch_embed/", 0.2 * first),
             ("^encoder/(class_token|position_embed|mask_embed)$", first),
             *((f"^encoder/block{i}/", DECAY ** (BLOCKS - i)) for i in range(BLOCKS)),

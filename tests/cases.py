@@ -259,7 +259,7 @@ METHODS_UNDER_TEST = {
     ),
     # A random teacher of other widths, which stays as it is.
     "dinov2-distilled": Case(
-        "dinov2",
+        "dinov2_distillation",
         {**DINOV2, "teacher": {**SMALL_VIT, **EXTRAS, "dim": 32}},
         plain_crops,
         encoder=SMALL_VIT,

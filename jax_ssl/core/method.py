@@ -1,7 +1,7 @@
 """The contract of a method: a frozen value made of pure functions."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from jax_ssl.core.types import (
@@ -53,24 +53,49 @@ class UpdateFn(Protocol):
 
 
 class ExportFn(Protocol):
-    """Picks the variables that evaluation keeps."""
+    """Picks variables that outlive the run, such as the encoder's."""
 
     def __call__(self, params: Params, state: State) -> Variables:
-        """Returns linen variables for `Method.encoder`."""
+        """Returns linen variables, {"params": ..., "batch_stats": ...}."""
+
+
+class FillFn(Protocol):
+    """Puts variables of another run in the place of some of a first state's."""
+
+    def __call__(
+        self, params: Params, state: State, variables: Variables
+    ) -> tuple[Params, State]:
+        """Returns params and state that hold `variables`."""
 
 
 class ProjectFn(Protocol):
-    """What the loss compares, without what is only there for training."""
+    """What a method's head says of examples, without what is only there for training."""
 
-    def __call__(self, params: Params, state: State, images: Array) -> Array:
-        """Returns embeddings [B, D] of images [B, H, W, C], in evaluation mode."""
+    def __call__(self, params: Params, state: State, x: Array) -> Array:
+        """Returns [B, D] for the encoder's inputs x [B, ...], in evaluation mode."""
 
 
 class ChanceFn(Protocol):
     """What the loss is worth to a network that tells nothing apart."""
 
     def __call__(self, batch_size: int) -> float:
-        """Returns the loss, such as ln(2 B - 1), at this many images a step."""
+        """Returns the loss, such as ln(2 B - 1), at this many examples a step."""
+
+
+class ShowFn(Protocol):
+    """Pictures of what a method makes of a few examples."""
+
+    def __call__(
+        self, params: Params, state: State, examples: Batch, key: Array
+    ) -> "Mapping[str, Shown]":
+        """Returns pictures by their title.
+
+        Args:
+            params: of the method.
+            state: of the method.
+            examples: a batch whose "view" is the evaluation's view of each example.
+            key: of what is drawn.
+        """
 
 
 def unchanged(params: Params, state: State, *, step: Array) -> tuple[Params, State]:
@@ -86,8 +111,8 @@ class Refresh:
     It runs before step s where s is a multiple of `every_epochs` epochs, 0 included.
 
     Attributes:
-        embed: (params, state, batch whose "image" is the evaluation's view, float
-            [B, h, w, C]) -> features [B, ...], in evaluation mode.
+        embed: (params, state, batch whose "view" is the evaluation's view of each
+            example, [B, ...]) -> features [B, ...], in evaluation mode.
         fit: (params, state, features [N', ...] in data-set order, key) -> (params,
             state, metrics). Rows are sharded over the mesh; those from the number of
             examples on are padding.
@@ -104,6 +129,53 @@ class Refresh:
     every_epochs: int = 1
 
 
+@dataclass(frozen=True)
+class Load:
+    """What `run.init_from` may fill with the file that another run has exported.
+
+    Attributes:
+        take: params and state -> the variables that are replaced, for their shapes.
+        fill: puts others in their place.
+        required: whether there is no run without.
+    """
+
+    take: ExportFn
+    fill: FillFn
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class Health:
+    """What the collapse doctor and protocols may ask of a method.
+
+    Attributes:
+        project: what its head says: the embeddings that the loss compares, or the
+            scores of classes; None if nothing of this kind exists.
+        chance: batch size -> the loss by chance; None if there is no such value.
+        prototypes: how many the embeddings are compared with, if there are any.
+        classes: how many the head scores, where it is a classifier.
+    """
+
+    project: ProjectFn | None = None
+    chance: ChanceFn | None = None
+    prototypes: int | None = None
+    classes: int | None = None
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture with a row for each example and a column for each array.
+
+    Attributes:
+        columns: by the words above it, (kind of field, array [n, ...]); the kind "view"
+            is an image in the units of the evaluation's view.
+        caption: sentences below it.
+    """
+
+    columns: Mapping[str, tuple[str, Array]]
+    caption: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Method:
     """A self-supervised method as a value.
@@ -114,23 +186,24 @@ class Method:
         views: one example -> its views.
         init: first params and state.
         loss: objective, next state and metrics.
-        export: params and state -> variables of `encoder`.
         update: what moves after an optimizer step.
         refresh: optional stage between epochs.
-        project: images -> embeddings, for the collapse doctor; None if the loss
-            compares no embeddings.
-        chance: batch size -> loss by chance, likewise; None if there is no such value.
-        export_teacher: params and state -> variables of all that a student of another
-            run would learn from, encoder and heads; None if nothing can.
+        exports: what can be written to a file, by name; "encoder" always, the variables
+            of `encoder` from whichever network the paper evaluates.
+        loads: what another run's file can fill when this one begins, by name. Its
+            encoder is described by the section `config.encoder`, or by the setting of
+            the method that has the same name.
+        health: for the collapse doctor, and for protocols that read the head.
+        shows: pictures of a few examples, for the report.
     """
 
     encoder: Any
     views: ViewFn
     init: InitFn
     loss: LossFn
-    export: ExportFn
     update: UpdateFn = unchanged
     refresh: Refresh | None = None
-    project: ProjectFn | None = None
-    chance: ChanceFn | None = None
-    export_teacher: ExportFn | None = None
+    exports: Mapping[str, ExportFn]
+    loads: Mapping[str, Load] = field(default_factory=dict)
+    health: Health = Health()
+    shows: ShowFn | None = None

@@ -10,6 +10,7 @@ from jax_ssl.methods.deepcluster import deepcluster
 from jax_ssl.methods.deepcluster_v2 import deepcluster_v2
 from jax_ssl.methods.dino import dino
 from jax_ssl.methods.dinov2 import dinov2
+from jax_ssl.methods.dinov2_distillation import dinov2_distillation
 from jax_ssl.methods.mae import mae
 from jax_ssl.methods.moco import moco
 from jax_ssl.methods.moco_v3 import moco_v3
@@ -39,4 +40,5 @@ METHODS: Mapping[str, Callable[..., Method]] = {
     "classifier": classifier,
     "dino": dino,
     "dinov2": dinov2,
+    "dinov2_distillation": dinov2_distillation,
 }

@@ -9,15 +9,15 @@ Views: [B, 2, H, W, C] float.
 
 from typing import Any, NamedTuple
 
-import chex
 import flax.linen as nn
 
+from jax_ssl.core import checks
 from jax_ssl.core.method import Method, ViewFn
-from jax_ssl.core.types import Array, Metrics, Params, Variables
+from jax_ssl.core.types import Array, Metrics, Params
 from jax_ssl.losses import redundancy
-from jax_ssl.nn.apply import forward, initialize, part
-from jax_ssl.nn.mlp import TORCH_UNIFORM, Projected, mlp_after
-from jax_ssl.nn.views import forward_each
+from jax_ssl.nn.mlp import TORCH_UNIFORM, mlp_after
+from jax_ssl.nn.network import Network
+from jax_ssl.nn.views import pair
 
 
 class BarlowTwinsState(NamedTuple):
@@ -56,20 +56,17 @@ def barlow_twins(
     Note:
         As in the released code, batch norm sees the two views one after the other.
     """
-    for name, number in (("redundancy_weight", redundancy_weight), ("scale", scale)):
-        if not number > 0:
-            raise ValueError(f"{name} = {number} must be positive.")
+    checks.positive(redundancy_weight=redundancy_weight, scale=scale)
     projector = mlp_after(
         encoder,
         (hidden_dim, hidden_dim, output_dim),
         use_bias=False,
         kernel_init=TORCH_UNIFORM,
     )
-    network = Projected(encoder, projector)
+    net = Network(encoder=encoder, projector=projector)
 
     def init(key: Array, views: Array) -> tuple[Params, BarlowTwinsState]:
-        chex.assert_shape(views, (None, 2, None, None, None))
-        params, stats = initialize(network, key, views[:, 0])
+        params, stats = net.init(key, pair(views)[:, 0])
         return params, BarlowTwinsState(stats)
 
     def loss(
@@ -81,21 +78,11 @@ def barlow_twins(
         step: Array,
     ) -> tuple[Array, tuple[BarlowTwinsState, Metrics]]:
         del key, step
-        z, stats = forward_each(network, params, state.stats, views)  # [B, 2, D]
-        value, terms = redundancy.barlow_twins(z, redundancy_weight=redundancy_weight)
+        out, stats = net.each(params, state.stats, views)  # [B, 2, D]
+        value, terms = redundancy.barlow_twins(
+            out["projector"], redundancy_weight=redundancy_weight
+        )
         return scale * value, (BarlowTwinsState(stats), terms)
 
-    def export(params: Params, state: BarlowTwinsState) -> Variables:
-        return part(params, state.stats, "encoder")
-
-    def project(params: Params, state: BarlowTwinsState, images: Array) -> Array:
-        return forward(network, params, state.stats, images, train=False)[0]
-
-    return Method(
-        encoder=encoder,
-        views=views,
-        init=init,
-        loss=loss,
-        export=export,
-        project=project,
-    )
+    kept = net.evaluated("projector")
+    return Method(views=views, init=init, loss=loss, **kept)

@@ -7,35 +7,26 @@ encoder that a self-supervised run has exported.
 Views: {"image": [B, H, W, C] float, "label": [B] int32}.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import chex
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import optax
 
 from jax_ssl.augment.mix import mix_batch, soft_labels
-from jax_ssl.core.method import Method, ViewFn
-from jax_ssl.core.types import (
-    Array,
-    Features,
-    Metrics,
-    Params,
-    PyTree,
-    Variables,
-    Views,
-)
-from jax_ssl.nn.apply import forward, initialize
+from jax_ssl.core import checks
+from jax_ssl.core.method import Health, Load, Method, ViewFn
+from jax_ssl.core.types import Array, Metrics, Params, Variables, Views
+from jax_ssl.nn.network import Network
 from jax_ssl.nn.norm import BatchNorm
+from jax_ssl.nn.views import one_and
 
 
 class ClassifierState(NamedTuple):
     """State of a classifier beside its params."""
 
-    stats: PyTree  # Statistics of the encoder.
-    head_stats: PyTree  # Statistics of the norm before the head, if there is one.
-    frozen: Params  # The encoder's params where they do not learn; else {}.
+    stats: Any  # Statistics of the encoder, and of the norm before the head.
+    frozen: Params  # {"encoder": ...} where its params do not learn; else {}.
 
 
 class Head(nn.Module):
@@ -59,18 +50,6 @@ class Head(nn.Module):
             x = norm(x, train=train)
         init = nn.initializers.normal(self.first_std)
         return nn.Dense(self.num_classes, kernel_init=init, name="dense")(x)
-
-
-class Classified(nn.Module):
-    """An encoder and its head as one module, whose features are the logits."""
-
-    encoder: nn.Module
-    head: Head
-
-    def __call__(self, x: Array, *, train: bool) -> Features:
-        """Maps images [B, H, W, C] to logits [B, K] in the place of the features."""
-        features = self.encoder(x, train=train)
-        return Features(self.head(features.pooled, train=train), features.grid)
 
 
 def classifier(
@@ -111,25 +90,19 @@ def classifier(
         a class token and now pools the mean, its last norm goes on from its trained
         values; there it starts afresh.
     """
-    if num_classes < 2 or not 0 <= label_smoothing < 1 or min(mixup, cutmix) < 0:
-        raise ValueError(
-            f"num_classes = {num_classes}, label_smoothing = {label_smoothing}, "
-            f"mixup = {mixup}, cutmix = {cutmix}: there are at least two classes, the "
-            "smoothing is in [0, 1), and amounts are not negative."
-        )
-    head = Head(num_classes, batch_norm, first_std)
+    checks.at_least(2, num_classes=num_classes)
+    checks.within("[0, 1)", label_smoothing=label_smoothing)
+    checks.at_least(0, mixup=mixup, cutmix=cutmix, first_std=first_std)
+    net = Network(encoder=encoder, head=Head(num_classes, batch_norm, first_std))
+
+    def own(params: Params, state: ClassifierState) -> Params:
+        return {"encoder": params.get("encoder", state.frozen.get("encoder"))}
 
     def init(key: Array, views: Views) -> tuple[Params, ClassifierState]:
-        chex.assert_rank([views["image"], views["label"]], [4, 1])
-        own_key, head_key = jax.random.split(key)
-        own, stats = initialize(encoder, own_key, views["image"])
-        features = jax.eval_shape(
-            lambda: forward(encoder, own, stats, views["image"], train=False)[0].pooled
-        )
-        linear, head_stats = initialize(head, head_key, jnp.zeros(features.shape))
-        if freeze_encoder:
-            return {"head": linear}, ClassifierState(stats, head_stats, own)
-        return {"encoder": own, "head": linear}, ClassifierState(stats, head_stats, {})
+        images, _ = one_and("label", views, "supervised")
+        params, stats = net.init(key, images)
+        frozen = {"encoder": params.pop("encoder")} if freeze_encoder else {}
+        return params, ClassifierState(stats, frozen)
 
     def loss(
         params: Params,
@@ -147,52 +120,44 @@ def classifier(
             images, targets = mix_batch(
                 mix_key, images, targets, mixup=mixup, cutmix=cutmix
             )
-        features, stats = forward(
-            encoder,
-            state.frozen if freeze_encoder else params["encoder"],
+        seen, stats = net(
+            own(params, state),
             state.stats,
             images,
             train=not freeze_encoder,
             rngs=None if freeze_encoder else {"drop_path": drop_key},
         )
-        pooled = features.pooled
+        pooled = seen["encoder"].pooled
         if freeze_encoder:
             pooled = jax.lax.stop_gradient(pooled)
-        logits, head_stats = forward(head, params["head"], state.head_stats, pooled)
-        value = optax.softmax_cross_entropy(logits, targets).mean()
-        metrics = {"train_accuracy": (logits.argmax(-1) == labels).mean()}
-        return value, (ClassifierState(stats, head_stats, state.frozen), metrics)
+        out, stats = net({"head": params["head"]}, stats, pooled)
+        value = optax.softmax_cross_entropy(out["head"], targets).mean()
+        metrics = {"train_accuracy": (out["head"].argmax(-1) == labels).mean()}
+        return value, (ClassifierState(stats, state.frozen), metrics)
+
+    def export(params: Params, state: ClassifierState) -> Variables:
+        return {"params": own(params, state)["encoder"], **state.stats["encoder"]}
+
+    def fill(
+        params: Params, state: ClassifierState, variables: Variables
+    ) -> tuple[Params, ClassifierState]:
+        stats = dict(variables)
+        given = {"encoder": stats.pop("params")}
+        state = state._replace(stats={**state.stats, "encoder": stats})
+        if freeze_encoder:
+            return params, state._replace(frozen=given)
+        return {**params, **given}, state
+
+    def scores(params: Params, state: ClassifierState, x: Array) -> Array:
+        everything = {**own(params, state), "head": params["head"]}
+        return net(everything, state.stats, x, train=False)[0]["head"]
 
     return Method(
-        encoder=encoder, views=views, init=init, loss=loss, export=encoder_variables
+        encoder=encoder,
+        views=views,
+        init=init,
+        loss=loss,
+        exports={"encoder": export},
+        loads={"encoder": Load(export, fill)},
+        health=Health(scores, classes=num_classes),
     )
-
-
-def encoder_variables(params: Params, state: ClassifierState) -> Variables:
-    """Variables of the encoder, wherever its params are."""
-    return {"params": params.get("encoder", state.frozen), **state.stats}
-
-
-def classified_variables(params: Params, state: ClassifierState) -> Variables:
-    """Variables of `Classified`."""
-    own = encoder_variables(params, state)
-    head = {"params": params["head"], **state.head_stats}
-    return {
-        collection: {
-            name: variables[collection]
-            for name, variables in (("encoder", own), ("head", head))
-            if collection in variables
-        }
-        for collection in (*own, *(name for name in head if name not in own))
-    }
-
-
-def with_encoder(
-    params: Params, state: ClassifierState, variables: Variables
-) -> tuple[Params, ClassifierState]:
-    """Params and state with these variables of the encoder in the place of theirs."""
-    stats = dict(variables)
-    own = stats.pop("params")
-    if "encoder" in params:
-        return {**params, "encoder": own}, state._replace(stats=stats)
-    return params, state._replace(stats=stats, frozen=own)

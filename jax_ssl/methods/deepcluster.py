@@ -7,28 +7,20 @@ Views: {"image": [B, H, W, C] float, "index": [B] int32, row in the data set}.
 """
 
 import math
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
 
+from jax_ssl.core import checks
 from jax_ssl.core.method import Method, Refresh, ViewFn
-from jax_ssl.core.types import (
-    Array,
-    Batch,
-    Features,
-    Metrics,
-    Params,
-    Variables,
-    Views,
-)
-from jax_ssl.nn.apply import forward, initialize, part
-from jax_ssl.nn.mlp import Projected, mlp_after
+from jax_ssl.core.types import Array, Batch, Features, Metrics, Params, Views
+from jax_ssl.nn.apply import initialize
+from jax_ssl.nn.network import Network
+from jax_ssl.nn.views import one_and
 from jax_ssl.ops import stencils
 from jax_ssl.ops.kmeans import kmeans
 from jax_ssl.ops.normalize import l2_normalize
@@ -87,6 +79,31 @@ class Hidden(nn.Module):
         return x.astype(jnp.float32)
 
 
+class Scores(nn.Module):
+    """A linear map to the scores of clusters.
+
+    Attributes:
+        num_clusters: of the output.
+        rectified: whether a ReLU comes before it.
+        dtype: compute dtype; parameters are float32 and so is the output.
+    """
+
+    num_clusters: int
+    rectified: bool
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> Array:
+        """Maps x [B, D] to [B, num_clusters]."""
+        del train
+        x = nn.relu(x) if self.rectified else x
+        first = nn.initializers.normal(0.01)
+        dense = nn.Dense(
+            self.num_clusters, kernel_init=first, dtype=self.dtype, name="dense"
+        )
+        return dense(x).astype(jnp.float32)
+
+
 def deepcluster(
     encoder: nn.Module,
     views: ViewFn,
@@ -139,50 +156,30 @@ def deepcluster(
         Encoders whose pooled features are means of a ReLU, such as ResNets, have no
         last layer before it to cluster, unless `hidden_dims` gives one.
     """
-    for name, number, low in (
-        ("num_clusters", num_clusters, 1),
-        ("components", components, 0),
-        ("iterations", iterations, 0),
-        ("every_epochs", every_epochs, 0),
-    ):
-        if not number > low:
-            raise ValueError(f"{name} = {number} must be more than {low}.")
+    checks.at_least(2, num_clusters=num_clusters)
+    checks.at_least(
+        1, components=components, iterations=iterations, every_epochs=every_epochs
+    )
+    checks.within("[0, 1)", dropout=dropout)
     if num_clusters > num_examples:
         raise ValueError(
             f"num_clusters = {num_clusters} is more than the data set's "
             f"{num_examples} images."
         )
-    if not 0 <= dropout < 1:
-        raise ValueError(f"dropout = {dropout} is not in [0, 1).")
     dtype = getattr(encoder, "dtype", jnp.float32)
-    classifier = mlp_after(
-        encoder, (num_clusters,), norm="none", kernel_init=nn.initializers.normal(0.01)
+    net = Network(
+        encoder=GradientEncoder(encoder) if sobel else encoder,
+        projector=Hidden(tuple(hidden_dims), dropout, dtype),
+        classifier=Scores(num_clusters, rectified=bool(hidden_dims), dtype=dtype),
     )
-    if sobel:
-        encoder = GradientEncoder(encoder)
-    network = Projected(encoder, Hidden(tuple(hidden_dims), dropout, dtype))
-
-    def new_classifier(key: Array, features: Array) -> Params:
-        return initialize(classifier, key, features[:1])[0]
 
     def init(key: Array, views: Views) -> tuple[Params, DeepClusterState]:
-        if not isinstance(views, Mapping) or not {"image", "index"} <= set(views):
-            raise ValueError(
-                "deepcluster reads views {'image', 'index'}, one of each image and its "
-                "row; choose config.views.name = 'deepcluster'."
-            )
-        chex.assert_shape(views["image"], (None, None, None, None))
-        key, classifier_key = jax.random.split(key)
-        params, stats = initialize(network, key, views["image"])
-        known = jax.eval_shape(features_of, params, stats, views["image"])
-        params["classifier"] = new_classifier(classifier_key, jnp.zeros(known.shape))
+        images, _ = one_and("index", views, "deepcluster")
+        params, stats = net.init(key, images)
         # Of no meaning until the first clustering, but equally large.
         labels = jnp.arange(num_examples, dtype=jnp.int32) % num_clusters
         sizes = cluster_sizes(labels, num_clusters)
         return params, DeepClusterState(stats, labels, sizes, jnp.zeros(()))
-
-    def features_of(params: Params, stats: Any, images: Array) -> Array:
-        return forward(network, params, stats, images, train=False)[0]
 
     def loss(
         params: Params,
@@ -193,12 +190,9 @@ def deepcluster(
         step: Array,
     ) -> tuple[Array, tuple[DeepClusterState, Metrics]]:
         del step
-        x, stats = forward(
-            network, params, state.stats, views["image"], rngs={"dropout": key}
-        )
-        x = nn.relu(x) if hidden_dims else x
-        logits, _ = forward(classifier, params["classifier"], {}, x)
-        labels = state.labels[views["index"]]
+        rngs = {"dropout": key}
+        out, stats = net(params, state.stats, views["image"], rngs=rngs)
+        logits, labels = out["classifier"], state.labels[views["index"]]
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
         used = jnp.sum(state.sizes > 0)
         weights = num_examples / (used * jnp.maximum(state.sizes[labels], 1))
@@ -209,14 +203,14 @@ def deepcluster(
         }
         return jnp.mean(weights * losses), (state._replace(stats=stats), metrics)
 
-    def export(params: Params, state: DeepClusterState) -> Variables:
-        return part(params, state.stats, "encoder")
-
-    def project(params: Params, state: DeepClusterState, images: Array) -> Array:
-        return features_of(params, state.stats, images)
+    kept = net.evaluated(
+        "projector",
+        chance=lambda batch_size: math.log(num_clusters),
+        prototypes=num_clusters,
+    )
 
     def embed(params: Params, state: DeepClusterState, batch: Batch) -> Array:
-        return features_of(params, state.stats, batch["image"])
+        return kept["health"].project(params, state, batch["view"])
 
     def fit(
         params: Params, state: DeepClusterState, features: Array, key: Array
@@ -234,18 +228,10 @@ def deepcluster(
         sizes = cluster_sizes(labels, num_clusters)
         shared = mutual_information(labels, state.labels)
         state = DeepClusterState(state.stats, labels, sizes, shared)
-        params = {**params, "classifier": new_classifier(classifier_key, features)}
-        return params, state, partition_metrics(sizes, shared)
+        fresh, _ = initialize(net.parts["classifier"], classifier_key, features[:1])
+        return {**params, "classifier": fresh}, state, partition_metrics(sizes, shared)
 
-    return Method(
-        encoder=encoder,
-        views=views,
-        init=init,
-        loss=loss,
-        export=export,
-        refresh=Refresh(
-            embed=embed, fit=fit, resets=("classifier",), every_epochs=every_epochs
-        ),
-        project=project,
-        chance=lambda batch_size: math.log(num_clusters),
+    refresh = Refresh(
+        embed=embed, fit=fit, resets=("classifier",), every_epochs=every_epochs
     )
+    return Method(views=views, init=init, loss=loss, refresh=refresh, **kept)

@@ -9,21 +9,21 @@ may be missing; "index": [B] int32, row in the data set.
 """
 
 import math
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
 
+from jax_ssl.core import checks
 from jax_ssl.core.method import Method, Refresh, ViewFn
-from jax_ssl.core.types import Array, Batch, Metrics, Params, Variables, Views
+from jax_ssl.core.types import Array, Batch, Metrics, Params, Views
 from jax_ssl.losses.instance import new_bank, remember
-from jax_ssl.nn.crops import crop_stacks, initialize_parts, project_crops
 from jax_ssl.nn.mlp import TORCH_UNIFORM, mlp_after
+from jax_ssl.nn.network import Network
+from jax_ssl.nn.views import crop_stacks
 from jax_ssl.ops.kmeans import kmeans
 from jax_ssl.ops.normalize import l2_normalize
 from jax_ssl.ops.partitions import (
@@ -38,8 +38,7 @@ from jax_ssl.ops.queue import random_queue
 class DeepClusterV2State(NamedTuple):
     """State that DeepCluster-v2 carries beside its params."""
 
-    encoder: Any  # Running statistics.
-    projector: Any  # Likewise.
+    stats: Any  # Running statistics of encoder and projector.
     banks: tuple[Array, ...]  # [N or a few more, D] of each global crop, unit rows.
     prototypes: Array  # [heads, K, D] unit rows.
     labels: Array  # [heads, N] int32, cluster of every image.
@@ -92,32 +91,27 @@ def deepcluster_v2(
         that the last, incomplete batch of it would have held. Here they are clustered
         by older embeddings.
     """
-    for name, number, low in (
-        ("num_prototypes", num_prototypes, 1),
-        ("num_heads", num_heads, 0),
-        ("temperature", temperature, 0),
-        ("iterations", iterations, 0),
-    ):
-        if not number > low:
-            raise ValueError(f"{name} = {number} must be more than {low}.")
+    checks.at_least(2, num_prototypes=num_prototypes)
+    checks.at_least(1, num_heads=num_heads, iterations=iterations)
+    checks.positive(temperature=temperature)
     if num_prototypes > num_examples:
         raise ValueError(
             f"num_prototypes = {num_prototypes} is more than the data set's "
             f"{num_examples} images."
         )
     projector = mlp_after(encoder, (hidden_dim, output_dim), kernel_init=TORCH_UNIFORM)
+    net = Network(encoder=encoder, projector=projector)
 
     def init(key: Array, views: Views) -> tuple[Params, DeepClusterV2State]:
-        if not isinstance(views, Mapping) or not {"global", "index"} <= set(views):
+        if "index" not in views:
             raise ValueError(
-                "deepcluster_v2 reads views {'global', 'index', ...}, crops of each "
-                "image and its row; choose config.views.name = 'swav' and its carried "
-                "= ('index',)."
+                f"the views are {sorted(views)}, and deepcluster_v2 reads the row of "
+                "each image beside its crops; set config.views.carried = ('index',) "
+                "with config.views.name = 'swav'."
             )
-        stacks = crop_stacks(views)
-        chex.assert_shape(views["index"], (len(stacks[0]),))
+        crops = crop_stacks(views)[0]
         key, prototypes_key, bank_key = jax.random.split(key, 3)
-        params, stats = initialize_parts(encoder, projector, key, stacks)
+        params, stats = net.init(key, crops[:, 0])
         prototypes = random_queue(
             prototypes_key, num_heads * num_prototypes, output_dim
         )
@@ -125,11 +119,10 @@ def deepcluster_v2(
         labels = jnp.arange(num_heads)[:, None] + jnp.arange(num_examples)
         labels = labels.astype(jnp.int32) % num_prototypes
         state = DeepClusterV2State(
-            encoder=stats[0],
-            projector=stats[1],
+            stats=stats,
             banks=tuple(
                 new_bank(bank_key, num_examples, output_dim)
-                for bank_key in jax.random.split(bank_key, stacks[0].shape[1])
+                for bank_key in jax.random.split(bank_key, crops.shape[1])
             ),
             prototypes=prototypes.reshape(num_heads, num_prototypes, output_dim),
             labels=labels,
@@ -137,18 +130,6 @@ def deepcluster_v2(
             shared=jnp.zeros(()),
         )
         return params, state
-
-    def embeddings(
-        params: Params,
-        state: DeepClusterV2State,
-        stacks: list[Array],
-        **settings: Any,
-    ) -> tuple[Array, DeepClusterV2State]:  # Unit rows [B, V, D].
-        stats = (state.encoder, state.projector)
-        z, (own, its) = project_crops(
-            encoder, projector, params, stats, stacks, **settings
-        )
-        return l2_normalize(z), state._replace(encoder=own, projector=its)
 
     def loss(
         params: Params,
@@ -159,7 +140,8 @@ def deepcluster_v2(
         step: Array,
     ) -> tuple[Array, tuple[DeepClusterV2State, Metrics]]:
         del key, step
-        z, state = embeddings(params, state, crop_stacks(views))
+        out, stats = net.crops(params, state.stats, crop_stacks(views))
+        z = l2_normalize(out["projector"])  # [B, V, D]
         prototypes = lax.stop_gradient(state.prototypes)
         scores = jnp.einsum(
             "bvd,hkd->bvhk", z, prototypes, precision=lax.Precision.HIGHEST
@@ -177,19 +159,19 @@ def deepcluster_v2(
             "prototype_entropy": partition_entropy(state.sizes).mean(),
             "mutual_information": lax.stop_gradient(state.shared),
         }
-        return losses.mean(), (state._replace(banks=banks), metrics)
+        return losses.mean(), (state._replace(stats=stats, banks=banks), metrics)
 
     def sizes_of(labels: Array) -> Array:  # [heads, N] -> [heads, K]
         return jax.vmap(lambda row: cluster_sizes(row, num_prototypes))(labels)
 
-    def export(params: Params, state: DeepClusterV2State) -> Variables:
-        return {"params": params["encoder"], **state.encoder}
-
-    def project(params: Params, state: DeepClusterV2State, images: Array) -> Array:
-        return embeddings(params, state, [images[:, None]], train=False)[0][:, 0]
+    kept = net.evaluated(
+        "projector",
+        chance=lambda batch_size: math.log(num_prototypes),
+        prototypes=num_prototypes,
+    )
 
     def embed(params: Params, state: DeepClusterV2State, batch: Batch) -> Array:
-        z = project(params, state, batch["image"])
+        z = l2_normalize(kept["health"].project(params, state, batch["view"]))
         return jnp.stack([z] * len(state.banks), axis=1)  # [B, crops, D]
 
     def recall(state: DeepClusterV2State) -> Array:
@@ -227,13 +209,5 @@ def deepcluster_v2(
         )
         return params, state, partition_metrics(sizes, shared)
 
-    return Method(
-        encoder=encoder,
-        views=views,
-        init=init,
-        loss=loss,
-        export=export,
-        refresh=Refresh(embed=embed, fit=fit, recall=recall),
-        project=project,
-        chance=lambda batch_size: math.log(num_prototypes),
-    )
+    refresh = Refresh(embed=embed, fit=fit, recall=recall)
+    return Method(views=views, init=init, loss=loss, refresh=refresh, **kept)

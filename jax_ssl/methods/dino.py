@@ -9,33 +9,28 @@ Views: {"global": [B, 2, H, W, C], "local": [B, L, h, w, C]} float, or [B, 2, H,
 import math
 from typing import Any, NamedTuple
 
-import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
 
+from jax_ssl.core import checks
 from jax_ssl.core.method import Method, ViewFn
 from jax_ssl.core.schedule import at
 from jax_ssl.core.trees import ema
-from jax_ssl.core.types import Array, Metrics, Params, Variables, Views
+from jax_ssl.core.types import Array, Metrics, Params, Views
 from jax_ssl.losses.distillation import entropy, multi_crop_cross_entropy, sharpened
-from jax_ssl.nn.crops import (
-    PairOfStats,
-    crop_stacks,
-    initialize_parts,
-    project_crops,
-)
-from jax_ssl.nn.heads import head_after
+from jax_ssl.nn.heads import prototype_head
+from jax_ssl.nn.network import Copy, Follow, Network
 from jax_ssl.nn.transformer import without_drop_path
+from jax_ssl.nn.views import two_global_crops
 
 
 class DINOState(NamedTuple):
     """State that DINO carries beside its params."""
 
-    stats: PairOfStats  # Running statistics of the student.
-    teacher: Params  # Encoder and projector.
-    teacher_stats: PairOfStats  # Its own; they are not averages of the student's.
+    stats: Any  # Running statistics of the student.
+    teacher: Copy
     center: Array  # [K], moving mean of the teacher's scores.
 
 
@@ -58,7 +53,7 @@ def dino(
 
     Three things of the paper's recipe are the optimizer's: clipping array by array
     (`clip_each=3.0`), prototypes that stand still for an epoch
-    (`factors=(("^projector/prototypes/", dict(name="after", epochs=1)),)`) and weight
+    (`factors=(("^prototypes/", dict(name="after", epochs=1)),)`) and weight
     decay that rises along dict(name="cosine", init_value=0.04, end_value=0.4).
 
     Args:
@@ -91,8 +86,11 @@ def dino(
         clipping, so that neither decay nor moments see it; here they do not decay
         either, but Adam's moments of them are filled already when they start.
     """
-    _check(student_temperature, teacher_temperature, center_momentum)
-    head = head_after(
+    checks.positive(
+        student_temperature=student_temperature, teacher_temperature=teacher_temperature
+    )
+    checks.within("[0, 1]", center_momentum=center_momentum)
+    heads = prototype_head(
         encoder,
         num_prototypes,
         hidden_dim=hidden_dim,
@@ -101,82 +99,46 @@ def dino(
         norm=head_norm,
         norm_last_layer=norm_last_layer,
     )
-    teacher = without_drop_path(encoder)
+    net = Network(encoder=encoder, **heads)
+    elder = Network(encoder=without_drop_path(encoder), **heads)
+    follow = Follow(momentum, clock="last")
 
     def init(key: Array, views: Views) -> tuple[Params, DINOState]:
-        stacks = crop_stacks(views)
-        chex.assert_shape(stacks[0], (None, 2, None, None, None))
-        params, stats = initialize_parts(encoder, head, key, stacks)
-        return params, DINOState(stats, params, stats, jnp.zeros(num_prototypes))
+        params, stats = net.init(key, two_global_crops(views)[0][:, 0])
+        teacher = net.copy(params, stats, until="prototypes")
+        return params, DINOState(stats, teacher, jnp.zeros(num_prototypes))
 
     def loss(
         params: Params, state: DINOState, views: Views, *, key: Array, step: Array
     ) -> tuple[Array, tuple[DINOState, Metrics]]:
-        stacks = crop_stacks(views)
+        stacks = two_global_crops(views)
         taught, teacher_stats = jax.lax.stop_gradient(
-            project_crops(teacher, head, state.teacher, state.teacher_stats, stacks[:1])
-        )  # [B, 2, K]
+            elder.crops(*state.teacher, stacks[:1])
+        )
+        scores = taught["prototypes"]  # [B, 2, K]
         temperature = at(teacher_temperature, step)
-        targets = sharpened(taught, state.center, temperature)
-        said, stats = project_crops(
-            encoder, head, params, state.stats, stacks, {"drop_path": key}
-        )  # [B, V, K]
-        value = multi_crop_cross_entropy(said / student_temperature, targets)
+        targets = sharpened(scores, state.center, temperature)
+        said, stats = net.crops(params, state.stats, stacks, rngs={"drop_path": key})
+        value = multi_crop_cross_entropy(
+            said["prototypes"] / student_temperature, targets
+        )
         # After its use, and of what the teacher said before centring (equation 4).
-        center = ema(state.center, taught.mean((0, 1)), center_momentum)
-        state = DINOState(stats, state.teacher, teacher_stats, center)
+        center = ema(state.center, scores.mean((0, 1)), center_momentum)
         certainty = entropy(targets)
         metrics = {
             "teacher_entropy": certainty,
             "teacher_student_kl": jax.lax.stop_gradient(value) - certainty,
             "center_norm": jnp.linalg.norm(center),
             "teacher_temperature": temperature,
-            "momentum": at(momentum, step),
+            "momentum": follow.logged(step),
         }
-        return value, (state, metrics)
+        teacher = state.teacher._replace(stats=teacher_stats)
+        return value, (DINOState(stats, teacher, center), metrics)
 
-    def update(
-        params: Params, state: DINOState, *, step: Array
-    ) -> tuple[Params, DINOState]:
-        # Schedules count from 0, and `step` is 1 after the first optimizer step.
-        moved = ema(state.teacher, params, at(momentum, step - 1))
-        return params, state._replace(teacher=moved)
-
-    def export(params: Params, state: DINOState) -> Variables:
-        del params
-        return {"params": state.teacher["encoder"], **state.teacher_stats[0]}
-
-    def project(params: Params, state: DINOState, images: Array) -> Array:
-        own, its = (
-            {"params": params[name], **stats}
-            for name, stats in zip(("encoder", "projector"), state.stats, strict=True)
-        )
-        features: Any = encoder.apply(own, images, train=False)
-        z: Any = head.apply(its, features.pooled, method="bottleneck")
-        return z
-
-    def chance(batch_size: int) -> float:
-        del batch_size
-        return math.log(num_prototypes)
-
-    return Method(
-        encoder=encoder,
-        views=views,
-        init=init,
-        loss=loss,
-        export=export,
-        update=update,
-        project=project,
-        chance=chance,
+    kept = net.evaluated(
+        "projector",
+        of="teacher",
+        chance=lambda batch_size: math.log(num_prototypes),
+        prototypes=num_prototypes,
     )
-
-
-def _check(
-    student: float, teacher: optax.Schedule | float, center_momentum: float
-) -> None:
-    if not student > 0:
-        raise ValueError(f"student_temperature = {student} must be positive.")
-    if not callable(teacher) and not teacher > 0:
-        raise ValueError(f"teacher_temperature = {teacher} must be positive.")
-    if not 0 <= center_momentum <= 1:
-        raise ValueError(f"center_momentum = {center_momentum} is not in [0, 1].")
+    return Method(views=views, init=init, loss=loss, update=follow, **kept)

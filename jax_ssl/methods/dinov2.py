@@ -2,24 +2,23 @@
 
 DINO on whole images, iBOT (Zhou et al., 2022, arXiv:2111.07832) on patches that the
 student does not see and the teacher does, and KoLeo, which spreads the images' tokens.
-The teacher may also be a larger network that another run has trained: distillation.
 
 Views: {"global": [B, 2, H, W, C], "local": [B, L, h, w, C]} float, or [B, 2, H, W, C].
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, TypeAlias
 
-import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
 
-from jax_ssl.core.method import Method, ViewFn
+from jax_ssl.core import checks
+from jax_ssl.core.method import ExportFn, LossFn, Method, ViewFn
 from jax_ssl.core.schedule import at
 from jax_ssl.core.trees import ema
-from jax_ssl.core.types import Array, Metrics, Params, Variables, Views
+from jax_ssl.core.types import Array, Metrics, Params, PyTree, State, Variables, Views
 from jax_ssl.losses.distillation import (
     entropy,
     masked_cross_entropy,
@@ -27,30 +26,95 @@ from jax_ssl.losses.distillation import (
     teacher_targets,
 )
 from jax_ssl.losses.koleo import koleo
-from jax_ssl.nn.apply import forward, initialize
-from jax_ssl.nn.crops import crop_stacks, forward_crops
-from jax_ssl.nn.heads import head_after
+from jax_ssl.nn.apply import forward
+from jax_ssl.nn.heads import prototype_head
+from jax_ssl.nn.network import Copy, Follow, Network
 from jax_ssl.nn.transformer import without_drop_path
+from jax_ssl.nn.views import two_global_crops
 from jax_ssl.ops.masks import block_masks, most_masked
 from jax_ssl.ops.patches import gather_tokens, grid_shape
+
+Centering: TypeAlias = Literal["center", "sinkhorn"]
 
 
 class DINOv2State(NamedTuple):
     """State that DINOv2 carries beside its params."""
 
-    teacher: Params  # Encoder and projectors.
+    stats: Any  # Of the student; a ViT has none.
+    teacher: Copy
     center: Array  # [K], moving mean of the teacher's scores of images.
-    patch_center: Array  # [K'], likewise of the patches that are compared.
-    average: Params | None = None  # Of the student, where the teacher is frozen.
+    patch_center: Array  # [K'], of its scores of the patches that are compared.
+
+
+class Compared(NamedTuple):
+    """Which patches of N global crops on a grid [h, w] count.
+
+    Attributes:
+        hidden: [N, h w] bool, patches that the student does not see; None for none.
+        counted: [N, h w] bool, patches that teacher and student are compared on.
+        most: how many of a crop can count, at most.
+    """
+
+    hidden: Array | None
+    counted: Array
+    most: int
+
+
+class Heads:
+    """Heads for images and for patches, of one set of weights or of two.
+
+    Attributes:
+        images: a `Network` of the parts "projector" and "prototypes".
+        patches: the same, or one of the parts "patch_projector" and "patch_prototypes".
+        num_patch_prototypes: outputs of the latter.
+    """
+
+    def __init__(
+        self,
+        encoder: Any,
+        num_prototypes: int,
+        num_patch_prototypes: int | None,
+        **sizes: int,
+    ) -> None:
+        checks.at_least(1, num_patch_prototypes=num_patch_prototypes)
+        own = prototype_head(encoder, num_prototypes, norm_last_layer=False, **sizes)
+        self.images = self.patches = Network(**own)
+        self.num_patch_prototypes = num_patch_prototypes or num_prototypes
+        if num_patch_prototypes is not None:
+            head = prototype_head(
+                encoder, num_patch_prototypes, norm_last_layer=False, **sizes
+            )
+            self.patches = Network(**{f"patch_{name}": m for name, m in head.items()})
+
+    def first(self, encoder: Any, key: Array, crops: Array) -> Copy:
+        """First variables of an encoder and its heads."""
+        key, patch_key = jax.random.split(key)
+        net = Network(encoder=encoder, **self.images.parts)
+        params, stats = net.init(key, crops)
+        if self.patches is not self.images:
+            token = jnp.zeros((1, params["encoder"]["class_token"].shape[-1]))
+            more, empty = self.patches.init(patch_key, token)
+            params, stats = {**params, **more}, {**stats, **empty}
+        return Copy(params, stats)
+
+    def of_images(self, own: Copy, x: Array) -> Array:
+        """Scores [..., K] of tokens [..., D] of images."""
+        return self._scores(self.images, own, x)
+
+    def of_patches(self, own: Copy, x: Array) -> Array:
+        """Scores [..., K'] of tokens [..., D] of patches."""
+        return self._scores(self.patches, own, x)
+
+    def _scores(self, net: Network, own: Copy, x: Array) -> Array:
+        out, _ = net(*own, x.reshape(-1, x.shape[-1]))
+        return out[list(net.parts)[-1]].reshape(*x.shape[:-1], -1)
 
 
 def dinov2(
     encoder: nn.Module,
     views: ViewFn,
-    make_encoder: Callable[[Mapping[str, Any]], Any] | None = None,
     *,
-    teacher: dict | None = None,
-    centering: Literal["center", "sinkhorn"] = "sinkhorn",
+    centering: Centering = "sinkhorn",
     student_temperature: float = 0.1,
     teacher_temperature: optax.Schedule | float = 0.07,
     momentum: optax.Schedule | float = 0.994,
@@ -75,12 +139,6 @@ def dinov2(
     Args:
         encoder: a `ViT`; evaluation keeps the teacher's.
         views: one example -> two global crops and any number of local ones.
-        make_encoder: section of a config -> encoder, for the teacher's.
-        teacher: the section of a larger encoder that another run of this method has
-            trained, dict(name="vit_l", ...); `run.teacher_from` says where. It and its
-            heads stay as they are, the student misses no patch and no path, its loss is
-            that of all patches, and evaluation keeps its moving average (section 5,
-            "model distillation"). None: the teacher is the student's moving average.
         centering: "center" as in DINO, or "sinkhorn": three iterations over what the
             teacher says of the global batch, images and patches by themselves.
         student_temperature: τ_s, positive.
@@ -101,90 +159,118 @@ def dinov2(
         koleo_groups: of rows that KoLeo searches for neighbours, see `koleo`.
 
     Raises:
-        ValueError: if a student that misses patches has no mask token, the teacher's
-            patches are of another size, or a setting is out of range.
+        ValueError: if the encoder has no mask token, or a setting is out of range.
 
     Note:
         Both centres move after their use, the patches' by the masked ones alone. A crop
         without masked patches counts as zero in the mean over crops, as in the released
         code, whose drop path is that of an encoder with `drop_path_uniform`. Heads read
-        as many patches of every crop as the heaviest mask could have, so
-        that shapes are static.
+        as many patches of every crop as the heaviest mask could have, so that shapes
+        are static.
     """
-    frozen = teacher is not None
-    if not frozen and not getattr(encoder, "mask_token", False):
+    if not getattr(encoder, "mask_token", False):
         raise ValueError("dinov2 masks patches; set encoder.mask_token = True (a ViT).")
-    _check(student_temperature, mask_probability, mask_ratios, centering)
-    elder = without_drop_path(encoder)
-    if teacher is not None:
-        encoder, elder = elder, _larger(teacher, make_encoder, encoder)
-    sizes = {
-        "hidden_dim": hidden_dim,
-        "bottleneck_dim": bottleneck_dim,
-        "layers": head_layers,
-        "norm_last_layer": False,
-    }
-    heads = {"projector": head_after(encoder, num_prototypes, **sizes)}
-    if num_patch_prototypes is not None:
-        own = head_after(encoder, num_patch_prototypes, **sizes)
-        heads["patch_projector"] = own
-    of_patches = "patch_projector" if len(heads) > 1 else "projector"
+    checks.within("[0, 1]", mask_probability=mask_probability)
+    checks.within("(0, 1)", mask_ratios=mask_ratios)
+    checks.rising(**{f"mask_ratios[{i}]": ratio for i, ratio in enumerate(mask_ratios)})
+    heads = Heads(
+        encoder,
+        num_prototypes,
+        num_patch_prototypes,
+        hidden_dim=hidden_dim,
+        bottleneck_dim=bottleneck_dim,
+        layers=head_layers,
+    )
+    follow = Follow(momentum, clock="last")
 
-    def scores(params: Params, name: str, x: Array) -> Array:
-        """Scores [..., K] of tokens [..., D]."""
-        rows = x.reshape(-1, x.shape[-1])
-        z, _ = forward(heads[name], params[name], {}, rows)
-        return z.reshape(*x.shape[:-1], -1)
-
-    def first(network: Any, key: Array, images: Array) -> Params:
-        keys = jax.random.split(key, 1 + len(heads))
-        params = {"encoder": initialize(network, keys[0], images)[0]}
-        token = jnp.zeros((1, params["encoder"]["class_token"].shape[-1]))
-        for own_key, (name, head) in zip(keys[1:], heads.items(), strict=True):
-            params[name] = initialize(head, own_key, token)[0]
-        return params
+    def choose(key: Array, count: int, grid: tuple[int, int]) -> Compared:
+        hidden = block_masks(
+            key, count, grid, probability=mask_probability, ratios=mask_ratios
+        )
+        return Compared(hidden, hidden, most_masked(grid, mask_ratios))
 
     def init(key: Array, views: Views) -> tuple[Params, DINOv2State]:
-        wide = crop_stacks(views)[0]
-        chex.assert_shape(wide, (None, 2, None, None, None))
-        params = first(encoder, key, wide[:, 0])
-        known = params
-        if frozen:
-            known = first(elder, jax.random.fold_in(key, 1), wide[:, 0])
-        return params, DINOv2State(
-            teacher=known,
-            center=jnp.zeros(num_prototypes),
-            patch_center=jnp.zeros(heads[of_patches].num_prototypes),
-            average=params if frozen else None,
-        )
+        own = heads.first(encoder, key, two_global_crops(views)[0][:, 0])
+        centers = jnp.zeros(num_prototypes), jnp.zeros(heads.num_patch_prototypes)
+        return own.params, DINOv2State(own.stats, own, *centers)
+
+    loss = self_distillation(
+        encoder,
+        without_drop_path(encoder),
+        heads,
+        choose,
+        follow.logged,
+        centering=centering,
+        student_temperature=student_temperature,
+        teacher_temperature=teacher_temperature,
+        center_momentum=center_momentum,
+        patch_weight=patch_weight,
+        koleo_weight=koleo_weight,
+        koleo_groups=koleo_groups,
+    )
+    net = Network(encoder=encoder, **heads.images.parts)
+    kept = net.evaluated("projector", of="teacher", prototypes=num_prototypes)
+    kept["exports"]["teacher"] = everything("teacher")
+    return Method(views=views, init=init, loss=loss, update=follow, **kept)
+
+
+def self_distillation(
+    encoder: Any,
+    elder: Any,
+    heads: Heads,
+    choose: Callable[[Array, int, tuple[int, int]], Compared],
+    momentum: Callable[[Array], Array],
+    *,
+    centering: Centering,
+    student_temperature: float,
+    teacher_temperature: optax.Schedule | float,
+    center_momentum: float,
+    patch_weight: float,
+    koleo_weight: float,
+    koleo_groups: int,
+) -> LossFn:
+    """The loss of DINOv2, whose state has "teacher", "center" and "patch_center".
+
+    Args:
+        encoder: the student's.
+        elder: the teacher's, without drop path.
+        heads: of both.
+        choose: (key, number of crops, grid) -> which patches count.
+        momentum: step -> what is logged under that name.
+        centering: see `dinov2`, as for the others.
+        student_temperature: τ_s.
+        teacher_temperature: τ_t.
+        center_momentum: of both centres.
+        patch_weight: of the patches' loss.
+        koleo_weight: of KoLeo.
+        koleo_groups: of KoLeo.
+    """
+    checks.positive(
+        student_temperature=student_temperature, teacher_temperature=teacher_temperature
+    )
+    checks.within("[0, 1]", center_momentum=center_momentum)
+    checks.one_of(("center", "sinkhorn"), centering=centering)
+    student = Network(encoder=encoder)
 
     def loss(
-        params: Params, state: DINOv2State, views: Views, *, key: Array, step: Array
-    ) -> tuple[Array, tuple[DINOv2State, Metrics]]:
+        params: Params, state: Any, views: Views, *, key: Array, step: Array
+    ) -> tuple[Array, tuple[State, Metrics]]:
         mask_key, *drop_keys = jax.random.split(key, 3)
-        wide, *narrow = crop_stacks(views)
-        crops = wide.reshape(-1, *wide.shape[2:])  # [B * 2, H, W, C]
-        N = len(crops)
+        wide, *narrow = two_global_crops(views)
+        crops = wide.reshape(-1, *wide.shape[2:])  # [N, H, W, C], N = 2 B
         grid = grid_shape(crops.shape[1], crops.shape[2], encoder.patch)
-        if frozen:
-            hidden, most = None, grid[0] * grid[1]
-            mask = jnp.ones((N, most), bool)
-        else:
-            hidden = mask = block_masks(
-                mask_key, N, grid, probability=mask_probability, ratios=mask_ratios
-            )
-            most = most_masked(grid, mask_ratios)
+        hidden, counted, most = choose(mask_key, len(crops), grid)
         # Numbers of the patches that count first, as many as there can be.
-        chosen = jnp.argsort(~mask, axis=1)[:, :most]
-        counts = jnp.take_along_axis(mask, chosen, axis=1)  # [N, M]
+        chosen = jnp.argsort(~counted, axis=1)[:, :most]
+        counts = jnp.take_along_axis(counted, chosen, axis=1)  # [N, M]
 
         def compared(grid: Array) -> Array:  # [N, h, w, D] -> [N, M, D]
-            return gather_tokens(grid.reshape(N, -1, grid.shape[-1]), chosen)
+            return gather_tokens(grid.reshape(len(grid), -1, grid.shape[-1]), chosen)
 
-        old = state.teacher
-        seen, _ = forward(elder, old["encoder"], {}, crops)
-        taught = scores(old, "projector", seen.pooled)  # [N, K]
-        taught_patches = scores(old, of_patches, compared(seen.grid))  # [N, M, K]
+        old: Copy = state.teacher
+        seen, _ = forward(elder, old.params["encoder"], old.stats["encoder"], crops)
+        taught = heads.of_images(old, seen.pooled)  # [N, K]
+        taught_patches = heads.of_patches(old, compared(seen.grid))  # [N, M, K']
         temperature = at(teacher_temperature, step)
         targets = teacher_targets(taught, state.center, temperature, centering)
         targets = targets.reshape(-1, 2, targets.shape[-1])
@@ -192,17 +278,25 @@ def dinov2(
             taught_patches, state.patch_center, temperature, centering, counts
         )
 
-        own = params["encoder"]
+        own = Copy(params, state.stats)
         features, _ = forward(
-            encoder, own, {}, crops, hidden, rngs={"drop_path": drop_keys[0]}
+            encoder,
+            params["encoder"],
+            state.stats["encoder"],
+            crops,
+            hidden,
+            rngs={"drop_path": drop_keys[0]},
         )
         pooled = features.pooled.reshape(*wide.shape[:2], -1)  # [B, 2, D]
         tokens = [pooled]
         if narrow:
+            one = {"encoder": params["encoder"]}
             rngs = {"drop_path": drop_keys[1]}
-            tokens.append(forward_crops(encoder, own, {}, narrow, rngs=rngs)[0])
-        said = scores(params, "projector", jnp.concatenate(tokens, axis=1))
-        said_of_patches = scores(params, of_patches, compared(features.grid))
+            tokens.append(
+                student.crops(one, state.stats, narrow, rngs=rngs)[0]["encoder"]
+            )
+        said = heads.of_images(own, jnp.concatenate(tokens, axis=1))
+        said_of_patches = heads.of_patches(own, compared(features.grid))
         terms = {
             "dino": multi_crop_cross_entropy(said / student_temperature, targets),
             "ibot": masked_cross_entropy(
@@ -227,73 +321,20 @@ def dinov2(
             "teacher_entropy": certainty,
             "teacher_student_kl": terms["dino"] - certainty,
             "center_norm": jnp.linalg.norm(state.center),
-            "masked_share": mask.mean(),
+            "masked_share": counted.mean(),
             "teacher_temperature": temperature,
-            "momentum": at(momentum, step),
+            "momentum": momentum(step),
         }
         return value, jax.lax.stop_gradient((state, metrics))
 
-    def update(
-        params: Params, state: DINOv2State, *, step: Array
-    ) -> tuple[Params, DINOv2State]:
-        # Schedules count from 0, and `step` is 1 after the first optimizer step.
-        name = "average" if frozen else "teacher"
-        moved = ema(getattr(state, name), params, at(momentum, step - 1))
-        return params, state._replace(**{name: moved})
+    return loss
 
-    def export_teacher(params: Params, state: DINOv2State) -> Variables:
+
+def everything(name: str) -> ExportFn:
+    """Exports all parts of the `Copy` that a state has under `name`."""
+
+    def export(params: Params, state: PyTree) -> Variables:
         del params
-        return {"params": state.average if frozen else state.teacher}
+        return {"params": getattr(state, name).params}
 
-    def export(params: Params, state: DINOv2State) -> Variables:
-        return {"params": export_teacher(params, state)["params"]["encoder"]}
-
-    def project(params: Params, state: DINOv2State, images: Array) -> Array:
-        del state
-        own = {"params": params["encoder"]}
-        features: Any = encoder.apply(own, images, train=False)
-        its = {"params": params["projector"]}
-        z: Any = heads["projector"].apply(its, features.pooled, method="bottleneck")
-        return z
-
-    return Method(
-        encoder=encoder,
-        views=views,
-        init=init,
-        loss=loss,
-        export=export,
-        update=update,
-        project=project,
-        export_teacher=export_teacher,
-    )
-
-
-def _check(
-    temperature: float, probability: float, ratios: tuple[float, float], centering: str
-) -> None:
-    if not temperature > 0:
-        raise ValueError(f"student_temperature = {temperature} must be positive.")
-    if not 0 <= probability <= 1:
-        raise ValueError(f"mask_probability = {probability} is not in [0, 1].")
-    if not 0 < ratios[0] <= ratios[1] < 1:
-        raise ValueError(f"mask_ratios = {ratios} must rise within (0, 1).")
-    if centering not in ("center", "sinkhorn"):
-        raise ValueError(f"centering = {centering!r} is not 'center' or 'sinkhorn'.")
-
-
-def _larger(
-    section: Mapping[str, Any],
-    make_encoder: Callable[[Mapping[str, Any]], Any] | None,
-    student: Any,
-) -> Any:
-    if make_encoder is None:
-        raise ValueError(f"teacher = {section!r} needs dinov2(make_encoder=...).")
-    teacher = make_encoder(section)
-    sizes = [getattr(network, "patch", None) for network in (student, teacher)]
-    if None in sizes or sizes[0] != sizes[1]:
-        raise ValueError(
-            f"patches of {sizes[0]} pixels cannot be compared with the teacher's of "
-            f"{sizes[1]}; give encoder.patch and method.teacher['patch'] one value, of "
-            "two ViTs."
-        )
-    return without_drop_path(teacher)
+    return export

@@ -6,19 +6,21 @@ light decoder predicts the pixels of the others, and is then thrown away.
 Views: [B, H, W, C] float.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jax_ssl.core.method import Method, ViewFn
-from jax_ssl.core.types import Array, Metrics, Params, Variables
+from jax_ssl.core import checks
+from jax_ssl.core.method import Load, Method, Shown, ViewFn
+from jax_ssl.core.types import Array, Batch, Metrics, Params, Variables
 from jax_ssl.encoders.vit import ViT
 from jax_ssl.losses.masked import masked_mse
 from jax_ssl.nn.apply import forward, initialize, part
 from jax_ssl.nn.decoder import Decoder
+from jax_ssl.nn.views import image
 from jax_ssl.ops.normalize import standardize
 from jax_ssl.ops.patches import (
     Kept,
@@ -28,6 +30,9 @@ from jax_ssl.ops.patches import (
     random_keep,
     unpatchify,
 )
+
+# Of the patches, hidden in pictures: figures 2 to 4 of the paper, and a harder one.
+SHOWN_RATIOS = (0.75, 0.85, 0.95)
 
 
 class MAEState(NamedTuple):
@@ -77,22 +82,6 @@ class Autoencoder(nn.Module):
         return decoder(tokens, restore, grid_shape(height, width, patch), train=train)
 
 
-class Reconstruction(NamedTuple):
-    """What a masked autoencoder makes of images, each [B, H, W, C] but `mask`.
-
-    Attributes:
-        mask: [B, H, W, 1] bool, True where the pixels were hidden from the encoder.
-        masked: the images, 0 where hidden.
-        prediction: of all pixels, also of the visible ones.
-        pasted: the images, the prediction where hidden.
-    """
-
-    mask: Array
-    masked: Array
-    prediction: Array
-    pasted: Array
-
-
 def mae(
     encoder: ViT,
     views: ViewFn,
@@ -128,19 +117,17 @@ def mae(
             f"mae hides patches from the encoder, and {type(encoder).__name__} has "
             "none; choose a vision transformer, such as encoder.name = 'vit_b'."
         )
-    if not 0 < mask_ratio < 1:
-        raise ValueError(f"mask_ratio = {mask_ratio} must lie between 0 and 1.")
-    if decoder_depth < 1 or decoder_heads < 1 or decoder_width % decoder_heads:
+    checks.within("(0, 1)", mask_ratio=mask_ratio)
+    checks.at_least(1, decoder_depth=decoder_depth, decoder_heads=decoder_heads)
+    if decoder_width % decoder_heads:
         raise ValueError(
-            f"decoder_width = {decoder_width}, decoder_depth = {decoder_depth}, "
-            f"decoder_heads = {decoder_heads}: there is at least one block, and the "
-            "heads divide the width."
+            f"decoder_heads = {decoder_heads} must divide decoder_width = "
+            f"{decoder_width}."
         )
     network = Autoencoder(encoder, decoder_width, decoder_depth, decoder_heads)
 
     def init(key: Array, views: Array) -> tuple[Params, MAEState]:
-        chex.assert_rank(views, 4)
-        patches = draw(key, views, encoder.patch, mask_ratio)
+        patches = draw(key, image(views), encoder.patch, mask_ratio)
         params, stats = initialize(network, key, views, patches.keep, patches.restore)
         return params, MAEState(stats)
 
@@ -164,13 +151,69 @@ def mae(
     def export(params: Params, state: MAEState) -> Variables:
         return part(params, state.stats, "encoder")
 
-    return Method(encoder=encoder, views=views, init=init, loss=loss, export=export)
+    def fill(
+        params: Params, state: MAEState, variables: Variables
+    ) -> tuple[Params, MAEState]:
+        return {**params, "encoder": variables["params"]}, state
+
+    def shows(
+        params: Params, state: MAEState, examples: Batch, key: Array
+    ) -> Mapping[str, Shown]:
+        del state
+        images = examples["view"]
+        h, w = grid_shape(images.shape[1], images.shape[2], encoder.patch)
+        columns: dict[str, tuple[str, Array]] = {"original": ("view", images)}
+        for ratio in (ratio for ratio in SHOWN_RATIOS if h * w * (1 - ratio) >= 1):
+            found = reconstruct(
+                network, params, images, key, mask_ratio=ratio, norm_pix=norm_pix
+            )
+            share = f"{ratio:.0%} hidden"
+            columns[f"{share}: visible"] = "view", found.masked
+            columns[f"{share}: predicted"] = "view", found.prediction
+            columns[f"{share}: pasted"] = "view", found.pasted
+        caption = (
+            f"Trained with {mask_ratio:.0%} of the patches hidden. Pasted: the visible "
+            "patches as they are, the prediction elsewhere."
+        )
+        if norm_pix:
+            caption += (
+                " The model predicts standardized patches, so each is shown with the "
+                "mean and the standard deviation of the true one, which the model did "
+                "not know: look at shapes, and not at brightness."
+            )
+        return {"Hidden patches, filled in": Shown(columns, caption)}
+
+    return Method(
+        encoder=encoder,
+        views=views,
+        init=init,
+        loss=loss,
+        exports={"encoder": export},
+        loads={"encoder": Load(export, fill)},
+        shows=shows,
+    )
 
 
 def draw(key: Array, images: Array, patch: int, mask_ratio: float) -> Kept:
     """Which patches of the images [B, H, W, C] stay visible."""
     h, w = grid_shape(images.shape[1], images.shape[2], patch)
     return random_keep(key, images.shape[0], h * w, kept_count(h * w, mask_ratio))
+
+
+class Reconstruction(NamedTuple):
+    """What a masked autoencoder makes of images, each [B, H, W, C] but `mask`.
+
+    Attributes:
+        mask: [B, H, W, 1] bool, True where the pixels were hidden from the encoder.
+        masked: the images, 0 where hidden.
+        prediction: of all pixels, also of the visible ones.
+        pasted: the images, the prediction where hidden.
+    """
+
+    mask: Array
+    masked: Array
+    prediction: Array
+    pasted: Array
 
 
 def reconstruct(

@@ -10,20 +10,18 @@ Views: [B, 2, H, W, C] float; view 0 is the query, view 1 the key.
 import math
 from typing import Any, NamedTuple
 
-import chex
 import flax.linen as nn
 import jax
 import optax
 
+from jax_ssl.core import checks
 from jax_ssl.core.method import Method, ViewFn
-from jax_ssl.core.schedule import at
-from jax_ssl.core.trees import ema
-from jax_ssl.core.types import Array, Metrics, Params, Variables
+from jax_ssl.core.types import Array, Metrics, Params
 from jax_ssl.losses.contrastive import Form, check_form, info_nce
-from jax_ssl.nn.apply import forward, initialize, part
-from jax_ssl.nn.mlp import TORCH_UNIFORM, Projected, mlp_after
+from jax_ssl.nn.mlp import TORCH_UNIFORM, mlp_after
+from jax_ssl.nn.network import Copy, Follow, Network
 from jax_ssl.nn.norm import norm_groups
-from jax_ssl.nn.views import forward_each
+from jax_ssl.nn.views import pair
 from jax_ssl.ops.normalize import l2_normalize
 from jax_ssl.ops.queue import check_queue_size, push, random_queue
 
@@ -32,8 +30,7 @@ class MoCoState(NamedTuple):
     """State that MoCo carries beside its params."""
 
     stats: Any  # Running statistics of the query network.
-    teacher: Params  # "Key encoder", with its head.
-    teacher_stats: Any  # Its own; they are not averages of the query network's.
+    teacher: Copy  # "Key encoder", with its head.
     queue: Array  # [K, D] unit keys; the step says which are the oldest.
 
 
@@ -86,71 +83,51 @@ def moco(
         params before the step; here at the end of the last one. These are the same
         params, and the first start changes nothing.
     """
-    if not temperature > 0:
-        raise ValueError(f"temperature = {temperature} must be positive.")
-    if head_layers < 1:
-        raise ValueError(f"head_layers = {head_layers} must be at least 1.")
+    checks.positive(temperature=temperature)
+    checks.at_least(1, head_layers=head_layers)
     check_form(similarity, "similarity")
     widths = (hidden_dim,) * (head_layers - 1) + (output_dim,)
     head = mlp_after(encoder, widths, norm="none", kernel_init=TORCH_UNIFORM)
-    network = Projected(encoder, head)
+    net = Network(encoder=encoder, projector=head)
     shuffled = shuffle and norm_groups(encoder) > 1
     directions = 2 if symmetric else 1
+    # The teacher that makes the keys of a step has moved with that step's momentum.
+    follow = Follow(momentum, clock="next")
 
     def init(key: Array, views: Array) -> tuple[Params, MoCoState]:
-        chex.assert_shape(views, (None, 2, None, None, None))
-        check_queue_size(queue_size, directions * views.shape[0])
+        check_queue_size(queue_size, directions * pair(views).shape[0])
         key, queue_key = jax.random.split(key)
-        params, stats = initialize(network, key, views[:, 0])
+        params, stats = net.init(key, views[:, 0])
         queue = random_queue(queue_key, queue_size, output_dim)
-        return params, MoCoState(stats, params, stats, queue)
+        teacher = net.copy(params, stats, until="projector")
+        return params, MoCoState(stats, teacher, queue)
+
+    def unit_rows(out: dict[str, Array]) -> Array:  # [B, V, D] -> [B V, D]
+        return l2_normalize(out["projector"]).reshape(-1, output_dim)
 
     def loss(
         params: Params, state: MoCoState, views: Array, *, key: Array, step: Array
     ) -> tuple[Array, tuple[MoCoState, Metrics]]:
-        def embed(
-            params: Params, stats: Any, views: Array, **settings: Any
-        ) -> tuple[Array, Any]:  # [B, V, ...] -> [B V, D]
-            z, stats = forward_each(network, params, stats, views, **settings)
-            return l2_normalize(z).reshape(-1, output_dim), stats
-
-        q, stats = embed(params, state.stats, views[:, :directions])
-        k, teacher_stats = jax.lax.stop_gradient(
-            embed(
-                state.teacher,
-                state.teacher_stats,
+        queries, stats = net.each(params, state.stats, views[:, :directions])
+        keys, teacher_stats = jax.lax.stop_gradient(
+            net.each(
+                *state.teacher,
                 views[:, ::-1][:, :directions],
                 shuffle=key if shuffled else None,
             )
         )
+        q, k = unit_rows(queries), unit_rows(keys)
         # Before the push: a key in the queue is a negative of its own query.
         past = jax.lax.stop_gradient(state.queue)
         value, accuracy = info_nce(q, k, past, temperature=temperature, form=similarity)
-        queue = push(past, k, step)
-        state = MoCoState(stats, state.teacher, teacher_stats, queue)
-        metrics = {"contrastive_accuracy": accuracy, "momentum": at(momentum, step)}
+        teacher = state.teacher._replace(stats=teacher_stats)
+        state = MoCoState(stats, teacher, push(past, k, step))
+        metrics = {"contrastive_accuracy": accuracy, "momentum": follow.logged(step)}
         return directions * value, (state, metrics)
 
-    def update(
-        params: Params, state: MoCoState, *, step: Array
-    ) -> tuple[Params, MoCoState]:
-        # `step` is that of the next keys, the first that this teacher makes.
-        teacher = ema(state.teacher, params, at(momentum, step))
-        return params, state._replace(teacher=teacher)
+    def chance(batch_size: int) -> float:
+        del batch_size
+        return directions * math.log(1 + queue_size)
 
-    def export(params: Params, state: MoCoState) -> Variables:
-        return part(params, state.stats, "encoder")
-
-    def project(params: Params, state: MoCoState, images: Array) -> Array:
-        return forward(network, params, state.stats, images, train=False)[0]
-
-    return Method(
-        encoder=encoder,
-        views=views,
-        init=init,
-        loss=loss,
-        export=export,
-        update=update,
-        project=project,
-        chance=lambda batch_size: directions * math.log(1 + queue_size),
-    )
+    kept = net.evaluated("projector", chance=chance)
+    return Method(views=views, init=init, loss=loss, update=follow, **kept)

@@ -10,31 +10,27 @@ Views: [B, 2, H, W, C] float.
 import math
 from typing import Any, Literal, NamedTuple
 
-import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
 
+from jax_ssl.core import checks
 from jax_ssl.core.method import Method, ViewFn
-from jax_ssl.core.schedule import at
-from jax_ssl.core.trees import ema
-from jax_ssl.core.types import Array, Metrics, Params, Variables
+from jax_ssl.core.types import Array, Metrics, Params
 from jax_ssl.losses.contrastive import Form, check_form, info_nce_in_batch
 from jax_ssl.losses.prediction import output_std
-from jax_ssl.nn.apply import forward, initialize, part
-from jax_ssl.nn.mlp import TORCH_UNIFORM, Projected, mlp_after
-from jax_ssl.nn.views import forward_each
+from jax_ssl.nn.mlp import TORCH_UNIFORM, mlp_after
+from jax_ssl.nn.network import Copy, Follow, Network
+from jax_ssl.nn.views import pair
 from jax_ssl.ops.normalize import l2_normalize
 
 
 class MoCoV3State(NamedTuple):
     """State that MoCo v3 carries beside its params."""
 
-    stats: Any  # Running statistics of the query's encoder and projector.
-    predictor_stats: Any
-    teacher: Params  # "Momentum encoder": encoder and projector.
-    teacher_stats: Any  # Its own; they are not averages of the query's.
+    stats: Any  # Running statistics of the query's encoder and heads.
+    teacher: Copy  # "Momentum encoder": encoder and projector.
 
 
 def moco_v3(
@@ -82,10 +78,8 @@ def moco_v3(
         teacher moves before it makes its keys (here: at the end of the last step), with
         the momentum of their step.
     """
-    if not temperature > 0:
-        raise ValueError(f"temperature = {temperature} must be positive.")
-    if head_layers < 1:
-        raise ValueError(f"head_layers = {head_layers} must be at least 1.")
+    checks.positive(temperature=temperature)
+    checks.at_least(1, head_layers=head_layers)
     check_form(similarity, "similarity")
     projector = mlp_after(
         encoder,
@@ -101,30 +95,21 @@ def moco_v3(
         use_bias=False,
         kernel_init=TORCH_UNIFORM,
     )
-    network = Projected(encoder, projector)
+    net = Network(encoder=encoder, projector=projector, predictor=predictor)
+    # The teacher that makes the keys of a step has moved with that step's momentum.
+    follow = Follow(momentum, clock="next")
 
     def init(key: Array, views: Array) -> tuple[Params, MoCoV3State]:
-        chex.assert_shape(views, (None, 2, None, None, None))
-        key, predictor_key = jax.random.split(key)
-        params, stats = initialize(network, key, views[:, 0])
-        prediction, predictor_stats = initialize(
-            predictor, predictor_key, jnp.zeros((1, output_dim))
-        )
-        state = MoCoV3State(stats, predictor_stats, params, stats)
-        return {**params, "predictor": prediction}, state
+        params, stats = net.init(key, pair(views)[:, 0])
+        return params, MoCoV3State(stats, net.copy(params, stats, until="projector"))
 
     def loss(
         params: Params, state: MoCoV3State, views: Array, *, key: Array, step: Array
     ) -> tuple[Array, tuple[MoCoV3State, Metrics]]:
         del key
-        z, stats = forward_each(network, params, state.stats, views)  # [B, 2, D]
-        q, predictor_stats = forward_each(
-            predictor, params["predictor"], state.predictor_stats, z
-        )
-        k, teacher_stats = jax.lax.stop_gradient(
-            forward_each(network, state.teacher, state.teacher_stats, views)
-        )
-        q, k = l2_normalize(q), l2_normalize(k)
+        student, stats = net.each(params, state.stats, views)  # [B, 2, D]
+        teacher, teacher_stats = jax.lax.stop_gradient(net.each(*state.teacher, views))
+        q, k = l2_normalize(student["predictor"]), l2_normalize(teacher["projector"])
         terms = [
             info_nce_in_batch(
                 q[:, v], k[:, 1 - v], temperature=temperature, form=similarity
@@ -133,36 +118,16 @@ def moco_v3(
         ]
         losses, accuracies = (jnp.stack(both) for both in zip(*terms, strict=True))
         value = 2 * temperature * losses.sum()  # Algorithm 1.
-        state = MoCoV3State(stats, predictor_stats, state.teacher, teacher_stats)
         metrics = {
             "contrastive_accuracy": accuracies.mean(),
             "output_std": output_std(k),
-            "momentum": at(momentum, step),
+            "momentum": follow.logged(step),
         }
-        return value, (state, metrics)
+        moved = state.teacher._replace(stats=teacher_stats)
+        return value, (MoCoV3State(stats, moved), metrics)
 
-    def update(
-        params: Params, state: MoCoV3State, *, step: Array
-    ) -> tuple[Params, MoCoV3State]:
-        own = {name: params[name] for name in state.teacher}
-        # `step` is that of the next keys, the first that this teacher makes.
-        return params, state._replace(
-            teacher=ema(state.teacher, own, at(momentum, step))
-        )
+    def chance(batch_size: int) -> float:
+        return 2 * temperature * 2 * math.log(batch_size)
 
-    def export(params: Params, state: MoCoV3State) -> Variables:
-        return part(params, state.stats, "encoder")
-
-    def project(params: Params, state: MoCoV3State, images: Array) -> Array:
-        return forward(network, params, state.stats, images, train=False)[0]
-
-    return Method(
-        encoder=encoder,
-        views=views,
-        init=init,
-        loss=loss,
-        export=export,
-        update=update,
-        project=project,
-        chance=lambda batch_size: 2 * temperature * 2 * math.log(batch_size),
-    )
+    kept = net.evaluated("projector", chance=chance)
+    return Method(views=views, init=init, loss=loss, update=follow, **kept)

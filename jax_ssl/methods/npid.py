@@ -7,19 +7,19 @@ Views: {"image": [B, H, W, C] float, "index": [B] int32, row in the data set}.
 """
 
 import math
-from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jax_ssl.core import checks
 from jax_ssl.core.method import Method, ViewFn
-from jax_ssl.core.types import Array, Metrics, Params, Variables, Views
+from jax_ssl.core.types import Array, Metrics, Params, Views
 from jax_ssl.losses.instance import bank_nce, bank_softmax, new_bank, remember
-from jax_ssl.nn.apply import forward, initialize, part
-from jax_ssl.nn.mlp import TORCH_UNIFORM, Projected, mlp_after
+from jax_ssl.nn.mlp import TORCH_UNIFORM, mlp_after
+from jax_ssl.nn.network import Network
+from jax_ssl.nn.views import one_and
 from jax_ssl.ops.normalize import l2_normalize
 
 
@@ -72,28 +72,17 @@ def npid(
         Where a corrupt image gave way to one of the same batch, the two rows are one
         image, and the memory of one of them stays.
     """
-    for name, number, low in (
-        ("temperature", temperature, 0),
-        ("num_negatives", num_negatives, 0),
-        ("num_examples", num_examples, 1),
-    ):
-        if not number > low:
-            raise ValueError(f"{name} = {number} must be more than {low}.")
-    if not 0 <= momentum < 1:
-        raise ValueError(f"momentum = {momentum} is not in [0, 1).")
+    checks.positive(temperature=temperature)
+    checks.at_least(1, num_negatives=num_negatives)
+    checks.at_least(2, num_examples=num_examples)
+    checks.within("[0, 1)", momentum=momentum)
     head = mlp_after(encoder, (output_dim,), norm="none", kernel_init=TORCH_UNIFORM)
-    network = Projected(encoder, head)
+    net = Network(encoder=encoder, projector=head)
 
     def init(key: Array, views: Views) -> tuple[Params, NPIDState]:
-        if not isinstance(views, Mapping) or not {"image", "index"} <= set(views):
-            raise ValueError(
-                "npid reads views {'image', 'index'}, one of each image and its row; "
-                "choose config.views.name = 'npid'."
-            )
-        chex.assert_shape(views["image"], (None, None, None, None))
-        chex.assert_shape(views["index"], (len(views["image"]),))
+        images, _ = one_and("index", views, "npid")
         key, bank_key = jax.random.split(key)
-        params, stats = initialize(network, key, views["image"])
+        params, stats = net.init(key, images)
         bank = new_bank(bank_key, num_examples, output_dim)
         return params, NPIDState(stats, bank, jnp.zeros(()))
 
@@ -102,8 +91,8 @@ def npid(
     ) -> tuple[Array, tuple[NPIDState, Metrics]]:
         del step
         index = views["index"]
-        z, stats = forward(network, params, state.stats, views["image"])
-        v = l2_normalize(z)
+        out, stats = net(params, state.stats, views["image"])
+        v = l2_normalize(out["projector"])
         known: dict[str, Any] = {
             "num_examples": num_examples,
             "temperature": temperature,
@@ -123,12 +112,6 @@ def npid(
         bank = remember(state.bank, index, v, momentum=momentum)
         return value, (NPIDState(stats, bank, partition), metrics)
 
-    def export(params: Params, state: NPIDState) -> Variables:
-        return part(params, state.stats, "encoder")
-
-    def project(params: Params, state: NPIDState, images: Array) -> Array:
-        return forward(network, params, state.stats, images, train=False)[0]
-
     def chance(batch_size: int) -> float:
         del batch_size
         if objective == "softmax":
@@ -137,12 +120,5 @@ def npid(
         m = num_negatives
         return math.log1p(m) + m * math.log1p(1 / m)
 
-    return Method(
-        encoder=encoder,
-        views=views,
-        init=init,
-        loss=loss,
-        export=export,
-        project=project,
-        chance=chance,
-    )
+    kept = net.evaluated("projector", chance=chance)
+    return Method(views=views, init=init, loss=loss, **kept)

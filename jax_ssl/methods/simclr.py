@@ -3,21 +3,21 @@
 Two augmented views of every image are pulled together, and pushed away from all
 other views in the global batch, by the NT-Xent loss on a projection head.
 
-Views: [B, 2, H, W, C] float.
+Views: [B, 2, ...] float.
 """
 
 import math
 from typing import Any, NamedTuple
 
-import chex
 import flax.linen as nn
 
+from jax_ssl.core import checks
 from jax_ssl.core.method import Method, ViewFn
-from jax_ssl.core.types import Array, Metrics, Params, Variables
+from jax_ssl.core.types import Array, Metrics, Params
 from jax_ssl.losses.contrastive import Form, check_form, nt_xent_with_accuracy
-from jax_ssl.nn.apply import forward, initialize, part
-from jax_ssl.nn.mlp import MLP, Projected
-from jax_ssl.nn.norm import norm_groups
+from jax_ssl.nn.mlp import mlp_after
+from jax_ssl.nn.network import Network
+from jax_ssl.nn.views import pair
 
 
 class SimCLRState(NamedTuple):
@@ -44,7 +44,7 @@ def simclr(
 
     Args:
         encoder: returns `Features`; evaluation keeps it and drops the projector.
-        views: one example -> [2, H, W, C].
+        views: one example -> two views of it.
         temperature: τ of equation 1, positive; 0.1 for ImageNet (section 5.1), 0.5 for
             CIFAR-10 (appendix B.9).
         hidden_dim: width of the projector's inner layers.
@@ -52,59 +52,37 @@ def simclr(
         head_layers: 2 for SimCLR, 3 for the deeper head of SimCLR v2 (section 2).
         similarity: "gather", "ring" or "auto", the form of `nt_xent`. It decides over
             memory and communication and changes nothing else.
-
-    Raises:
-        ValueError: if the temperature is not positive, there is no layer, or the
-            similarity has no such form.
     """
-    if not temperature > 0:
-        raise ValueError(f"temperature = {temperature} must be positive.")
-    if head_layers < 1:
-        raise ValueError(f"head_layers = {head_layers} must be at least 1.")
+    checks.positive(temperature=temperature)
+    checks.at_least(1, head_layers=head_layers)
     check_form(similarity, "similarity")
-    projector = MLP(
-        widths=(hidden_dim,) * (head_layers - 1) + (output_dim,),
-        groups=norm_groups(encoder),
+    projector = mlp_after(
+        encoder,
+        (hidden_dim,) * (head_layers - 1) + (output_dim,),
+        norm="batch",
         last_norm="scale",
         use_bias=False,
         kernel_init=nn.initializers.normal(0.01),
-        dtype=getattr(encoder, "dtype", "float32"),
     )
-    network = Projected(encoder, projector)
-
-    def flat(views: Array) -> Array:  # [B, V, ...] -> [B * V, ...]
-        return views.reshape(-1, *views.shape[2:])
+    net = Network(encoder=encoder, projector=projector)
 
     def init(key: Array, views: Array) -> tuple[Params, SimCLRState]:
-        chex.assert_shape(views, (None, 2, None, None, None))
-        params, stats = initialize(network, key, flat(views))
+        params, stats = net.init(key, pair(views)[:, 0])
         return params, SimCLRState(stats)
 
     def loss(
         params: Params, state: SimCLRState, views: Array, *, key: Array, step: Array
     ) -> tuple[Array, tuple[SimCLRState, Metrics]]:
         del key, step
-        # One forward pass for both views: batch norm sees all 2B of them, as in
-        # the reference implementation.
-        z, stats = forward(network, params, state.stats, flat(views))
-        z = z.reshape(*views.shape[:2], -1)  # [B, 2, D]
+        # One pass: batch norm sees both views, as in the reference implementation.
+        out, stats = net.together(params, state.stats, views)
         value, accuracy = nt_xent_with_accuracy(
-            z, temperature=temperature, form=similarity
+            out["projector"], temperature=temperature, form=similarity
         )
         return value, (SimCLRState(stats), {"contrastive_accuracy": accuracy})
 
-    def export(params: Params, state: SimCLRState) -> Variables:
-        return part(params, state.stats, "encoder")
+    def chance(batch_size: int) -> float:
+        return math.log(2 * batch_size - 1)
 
-    def project(params: Params, state: SimCLRState, images: Array) -> Array:
-        return forward(network, params, state.stats, images, train=False)[0]
-
-    return Method(
-        encoder=encoder,
-        views=views,
-        init=init,
-        loss=loss,
-        export=export,
-        project=project,
-        chance=lambda batch_size: math.log(2 * batch_size - 1),
-    )
+    kept = net.evaluated("projector", chance=chance)
+    return Method(views=views, init=init, loss=loss, **kept)

@@ -9,24 +9,22 @@ Views: [B, 2, H, W, C] float.
 
 from typing import Any, NamedTuple
 
-import chex
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
+from jax_ssl.core import checks
 from jax_ssl.core.method import Method, ViewFn
-from jax_ssl.core.types import Array, Metrics, Params, Variables
+from jax_ssl.core.types import Array, Metrics, Params
 from jax_ssl.losses.prediction import negative_cosine, output_std
-from jax_ssl.nn.apply import forward, initialize, part
-from jax_ssl.nn.mlp import TORCH_UNIFORM, Projected, mlp_after
-from jax_ssl.nn.views import forward_each
+from jax_ssl.nn.mlp import TORCH_UNIFORM, mlp_after
+from jax_ssl.nn.network import Network
+from jax_ssl.nn.views import pair
 
 
 class SimSiamState(NamedTuple):
     """State that SimSiam carries beside its params."""
 
-    stats: Any  # Running statistics of encoder and projector.
-    predictor_stats: Any
+    stats: Any  # Running statistics of encoder, projector and predictor.
 
 
 def simsiam(
@@ -61,8 +59,7 @@ def simsiam(
         As in the released code, batch norm sees the two views one after the other. Its
         last projector layer has a bias that never moves, which a norm takes away.
     """
-    if head_layers < 1:
-        raise ValueError(f"head_layers = {head_layers} must be at least 1.")
+    checks.at_least(1, head_layers=head_layers)
     projector = mlp_after(
         encoder,
         (hidden_dim,) * (head_layers - 1) + (output_dim,),
@@ -72,42 +69,20 @@ def simsiam(
     predictor = mlp_after(
         encoder, (predictor_dim, output_dim), kernel_init=TORCH_UNIFORM
     )
-    network = Projected(encoder, projector)
+    net = Network(encoder=encoder, projector=projector, predictor=predictor)
 
     def init(key: Array, views: Array) -> tuple[Params, SimSiamState]:
-        chex.assert_shape(views, (None, 2, None, None, None))
-        key, predictor_key = jax.random.split(key)
-        params, stats = initialize(network, key, views[:, 0])
-        prediction, predictor_stats = initialize(
-            predictor, predictor_key, jnp.zeros((1, output_dim))
-        )
-        params = {**params, "predictor": prediction}
-        return params, SimSiamState(stats, predictor_stats)
+        params, stats = net.init(key, pair(views)[:, 0])
+        return params, SimSiamState(stats)
 
     def loss(
         params: Params, state: SimSiamState, views: Array, *, key: Array, step: Array
     ) -> tuple[Array, tuple[SimSiamState, Metrics]]:
         del key, step
-        z, stats = forward_each(network, params, state.stats, views)  # [B, 2, D]
-        p, predictor_stats = forward_each(
-            predictor, params["predictor"], state.predictor_stats, z
-        )
-        target = jax.lax.stop_gradient(z)
-        value = negative_cosine(p, target[:, ::-1])  # Equation 2: both halves.
-        metrics = {"output_std": output_std(target)}
-        return value, (SimSiamState(stats, predictor_stats), metrics)
+        out, stats = net.each(params, state.stats, views)  # [B, 2, D]
+        target = jax.lax.stop_gradient(out["projector"])
+        value = negative_cosine(out["predictor"], target[:, ::-1])  # Equation 2.
+        return value, (SimSiamState(stats), {"output_std": output_std(target)})
 
-    def export(params: Params, state: SimSiamState) -> Variables:
-        return part(params, state.stats, "encoder")
-
-    def project(params: Params, state: SimSiamState, images: Array) -> Array:
-        return forward(network, params, state.stats, images, train=False)[0]
-
-    return Method(
-        encoder=encoder,
-        views=views,
-        init=init,
-        loss=loss,
-        export=export,
-        project=project,
-    )
+    kept = net.evaluated("projector")
+    return Method(views=views, init=init, loss=loss, **kept)

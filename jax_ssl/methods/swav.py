@@ -12,17 +12,18 @@ import functools
 import math
 from typing import Any, NamedTuple
 
-import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jax_ssl.core import checks
 from jax_ssl.core.method import Method, ViewFn
-from jax_ssl.core.types import Array, Metrics, Params, Variables, Views
+from jax_ssl.core.types import Array, Metrics, Params, Views
 from jax_ssl.losses.assignments import assignment_metrics, swapped_prediction
-from jax_ssl.nn.crops import crop_stacks, initialize_parts, project_crops
 from jax_ssl.nn.mlp import TORCH_UNIFORM, mlp_after
+from jax_ssl.nn.network import Network
+from jax_ssl.nn.views import crop_stacks, two_global_crops
 from jax_ssl.ops.normalize import l2_normalize
 from jax_ssl.ops.queue import check_queue_size, push
 from jax_ssl.ops.sinkhorn import sinkhorn
@@ -31,8 +32,7 @@ from jax_ssl.ops.sinkhorn import sinkhorn
 class SwAVState(NamedTuple):
     """State that SwAV carries beside its params."""
 
-    encoder: Any  # Running statistics.
-    projector: Any  # Likewise.
+    stats: Any  # Running statistics of encoder and projector.
     queue: Array | None  # [Q, 2, D] unit embeddings of past global crops, if any.
 
 
@@ -93,45 +93,32 @@ def swav(
         is full. Here it is filled from the first step; when it is read it holds the
         same rows.
     """
-    for name, number, low in (
-        ("temperature", temperature, 0),
-        ("epsilon", epsilon, 0),
-        ("iterations", iterations, 0),
-        ("num_prototypes", num_prototypes, 1),
-        ("freeze_prototypes_steps", freeze_prototypes_steps, -1),
-        ("queue_size", queue_size, -1),
-    ):
-        if not number > low:
-            raise ValueError(f"{name} = {number} must be more than {low}.")
-    if queue_start_epoch < 0:
-        raise ValueError(
-            f"queue_start_epoch = {queue_start_epoch} must not be negative."
-        )
+    checks.positive(temperature=temperature, epsilon=epsilon)
+    checks.at_least(1, iterations=iterations)
+    checks.at_least(2, num_prototypes=num_prototypes)
+    checks.at_least(
+        0,
+        freeze_prototypes_steps=freeze_prototypes_steps,
+        queue_size=queue_size,
+        queue_start_epoch=queue_start_epoch,
+    )
     projector = mlp_after(encoder, (hidden_dim, output_dim), kernel_init=TORCH_UNIFORM)
+    net = Network(encoder=encoder, projector=projector)
     assign = functools.partial(sinkhorn, epsilon=epsilon, iterations=iterations)
     assign = jax.vmap(assign, in_axes=1, out_axes=1)  # [n, 2, K], crop by crop.
 
     def init(key: Array, views: Views) -> tuple[Params, SwAVState]:
-        stacks = crop_stacks(views)
-        chex.assert_shape(stacks[0], (None, 2, None, None, None))
+        stacks = two_global_crops(views)
         queue = None
         if queue_size:
             check_queue_size(queue_size, len(stacks[0]))
             queue = jnp.zeros((queue_size, 2, output_dim))
         key, prototypes_key = jax.random.split(key)
-        params, stats = initialize_parts(encoder, projector, key, stacks)
+        params, stats = net.init(key, stacks[0][:, 0])
         rows = jax.random.uniform(
             prototypes_key, (num_prototypes, output_dim), minval=-1.0
         )
-        params["prototypes"] = l2_normalize(rows)
-        return params, SwAVState(*stats, queue)
-
-    def embed(
-        params: Params, state: SwAVState, stacks: list[Array], **settings: Any
-    ) -> tuple[Array, SwAVState]:  # Unit rows [B, V, D].
-        stats = (state.encoder, state.projector)
-        z, stats = project_crops(encoder, projector, params, stats, stacks, **settings)
-        return l2_normalize(z), SwAVState(*stats, state.queue)
+        return {**params, "prototypes": l2_normalize(rows)}, SwAVState(stats, queue)
 
     def loss(
         params: Params, state: SwAVState, views: Views, *, key: Array, step: Array
@@ -145,23 +132,24 @@ def swav(
             highest = lax.Precision.HIGHEST
             return jnp.einsum("nvd,kd->nvk", z, prototypes, precision=highest)
 
-        z, state = embed(params, state, crop_stacks(views))
+        out, stats = net.crops(params, state.stats, crop_stacks(views))
+        z, queue = l2_normalize(out["projector"]), state.queue
         scores = scores_of(z)
         # Small crops see too little of the image to make codes (section 3.2).
         large = lax.stop_gradient(scores[:, :2])
-        if state.queue is None:
+        if queue is None:
             codes = assign(large)
         else:
-            past = lax.stop_gradient(state.queue)
+            past = lax.stop_gradient(queue)
             start = round(queue_start_epoch * steps_per_epoch)
             codes = lax.cond(
                 step >= start + queue_size // len(z),
                 lambda: assign(jnp.concatenate([scores_of(past), large]))[queue_size:],
                 lambda: assign(large),
             )
-            state = state._replace(queue=push(past, z[:, :2], step))
+            queue = push(past, z[:, :2], step)
         value = swapped_prediction(scores, codes, temperature=temperature)
-        return value, (state, assignment_metrics(codes))
+        return value, (SwAVState(stats, queue), assignment_metrics(codes))
 
     def update(
         params: Params, state: SwAVState, *, step: Array
@@ -169,19 +157,9 @@ def swav(
         del step
         return {**params, "prototypes": l2_normalize(params["prototypes"])}, state
 
-    def export(params: Params, state: SwAVState) -> Variables:
-        return {"params": params["encoder"], **state.encoder}
-
-    def project(params: Params, state: SwAVState, images: Array) -> Array:
-        return embed(params, state, [images[:, None]], train=False)[0][:, 0]
-
-    return Method(
-        encoder=encoder,
-        views=views,
-        init=init,
-        loss=loss,
-        export=export,
-        update=update,
-        project=project,
+    kept = net.evaluated(
+        "projector",
         chance=lambda batch_size: math.log(num_prototypes),
+        prototypes=num_prototypes,
     )
+    return Method(views=views, init=init, loss=loss, update=update, **kept)

@@ -9,17 +9,18 @@ Views: [B, 2, H, W, C] float.
 
 from typing import Any, NamedTuple
 
-import chex
 import flax.linen as nn
 import jax
 
+from jax_ssl.core import checks
 from jax_ssl.core.method import Method, ViewFn
-from jax_ssl.core.types import Array, Metrics, Params, Variables
+from jax_ssl.core.types import Array, Metrics, Params
 from jax_ssl.losses.prediction import output_std
 from jax_ssl.losses.triplet import Mining, check_triplet
 from jax_ssl.losses.triplet import triplet as triplet_loss
-from jax_ssl.nn.apply import forward, initialize, part
-from jax_ssl.nn.mlp import Projected, mlp_after
+from jax_ssl.nn.mlp import mlp_after
+from jax_ssl.nn.network import Network
+from jax_ssl.nn.views import pair
 
 
 class TripletState(NamedTuple):
@@ -57,41 +58,23 @@ def triplet(
         Batch norm sees both views together, as in SimCLR.
     """
     check_triplet(margin, mining)
-    if head_layers < 1:
-        raise ValueError(f"head_layers = {head_layers} must be at least 1.")
+    checks.at_least(1, head_layers=head_layers)
     widths = (hidden_dim,) * (head_layers - 1) + (output_dim,)
-    network = Projected(encoder, mlp_after(encoder, widths))
-
-    def flat(views: Array) -> Array:  # [B, V, ...] -> [B * V, ...]
-        return views.reshape(-1, *views.shape[2:])
+    net = Network(encoder=encoder, projector=mlp_after(encoder, widths))
 
     def init(key: Array, views: Array) -> tuple[Params, TripletState]:
-        chex.assert_shape(views, (None, 2, None, None, None))
-        params, stats = initialize(network, key, flat(views))
+        params, stats = net.init(key, pair(views)[:, 0])
         return params, TripletState(stats)
 
     def loss(
         params: Params, state: TripletState, views: Array, *, key: Array, step: Array
     ) -> tuple[Array, tuple[TripletState, Metrics]]:
         del key, step
-        z, stats = forward(network, params, state.stats, flat(views))
-        z = z.reshape(*views.shape[:2], -1)  # [B, 2, D]
+        out, stats = net.together(params, state.stats, views)
+        z = out["projector"]  # [B, 2, D]
         value, metrics = triplet_loss(z, margin=margin, mining=mining)
         spread = output_std(jax.lax.stop_gradient(z))
         return value, (TripletState(stats), {**metrics, "output_std": spread})
 
-    def export(params: Params, state: TripletState) -> Variables:
-        return part(params, state.stats, "encoder")
-
-    def project(params: Params, state: TripletState, images: Array) -> Array:
-        return forward(network, params, state.stats, images, train=False)[0]
-
-    return Method(
-        encoder=encoder,
-        views=views,
-        init=init,
-        loss=loss,
-        export=export,
-        project=project,
-        chance=lambda batch_size: margin,
-    )
+    kept = net.evaluated("projector", chance=lambda batch_size: margin)
+    return Method(views=views, init=init, loss=loss, **kept)

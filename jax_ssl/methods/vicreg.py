@@ -8,15 +8,15 @@ Views: [B, 2, H, W, C] float.
 
 from typing import Any, NamedTuple
 
-import chex
 import flax.linen as nn
 
+from jax_ssl.core import checks
 from jax_ssl.core.method import Method, ViewFn
-from jax_ssl.core.types import Array, Metrics, Params, Variables
+from jax_ssl.core.types import Array, Metrics, Params
 from jax_ssl.losses import redundancy
-from jax_ssl.nn.apply import forward, initialize, part
-from jax_ssl.nn.mlp import TORCH_UNIFORM, Projected, mlp_after
-from jax_ssl.nn.views import forward_each
+from jax_ssl.nn.mlp import TORCH_UNIFORM, mlp_after
+from jax_ssl.nn.network import Network
+from jax_ssl.nn.views import pair
 
 
 class VICRegState(NamedTuple):
@@ -61,41 +61,26 @@ def vicreg(
         "variance_weight": variance_weight,
         "covariance_weight": covariance_weight,
     }
-    for name, weight in weights.items():
-        if weight < 0:
-            raise ValueError(f"{name} = {weight} must not be negative.")
+    checks.at_least(0, **weights)
     projector = mlp_after(
         encoder,
         (hidden_dim, hidden_dim, output_dim),
         use_bias=False,
         kernel_init=TORCH_UNIFORM,
     )
-    network = Projected(encoder, projector)
+    net = Network(encoder=encoder, projector=projector)
 
     def init(key: Array, views: Array) -> tuple[Params, VICRegState]:
-        chex.assert_shape(views, (None, 2, None, None, None))
-        params, stats = initialize(network, key, views[:, 0])
+        params, stats = net.init(key, pair(views)[:, 0])
         return params, VICRegState(stats)
 
     def loss(
         params: Params, state: VICRegState, views: Array, *, key: Array, step: Array
     ) -> tuple[Array, tuple[VICRegState, Metrics]]:
         del key, step
-        z, stats = forward_each(network, params, state.stats, views)  # [B, 2, D]
-        value, terms = redundancy.vicreg(z, **weights)
+        out, stats = net.each(params, state.stats, views)  # [B, 2, D]
+        value, terms = redundancy.vicreg(out["projector"], **weights)
         return value, (VICRegState(stats), terms)
 
-    def export(params: Params, state: VICRegState) -> Variables:
-        return part(params, state.stats, "encoder")
-
-    def project(params: Params, state: VICRegState, images: Array) -> Array:
-        return forward(network, params, state.stats, images, train=False)[0]
-
-    return Method(
-        encoder=encoder,
-        views=views,
-        init=init,
-        loss=loss,
-        export=export,
-        project=project,
-    )
+    kept = net.evaluated("projector")
+    return Method(views=views, init=init, loss=loss, **kept)

@@ -8,24 +8,23 @@ Views: [B, V, H, W, C] float, V of 2 or more.
 
 from typing import Any, Literal, NamedTuple
 
-import chex
 import flax.linen as nn
 import jax
 
+from jax_ssl.core import checks
 from jax_ssl.core.method import Method, ViewFn
-from jax_ssl.core.types import Array, Metrics, Params, Variables
+from jax_ssl.core.types import Array, Metrics, Params
 from jax_ssl.losses import redundancy
 from jax_ssl.losses.prediction import output_std
-from jax_ssl.nn.apply import forward
-from jax_ssl.nn.crops import initialize_parts, project_crops
 from jax_ssl.nn.mlp import TORCH_UNIFORM, mlp_after
+from jax_ssl.nn.network import Network
+from jax_ssl.nn.views import stack
 
 
 class WMSEState(NamedTuple):
     """State that W-MSE carries beside its params."""
 
-    encoder: Any  # Running statistics of the encoder.
-    projector: Any
+    stats: Any  # Running statistics of encoder and projector.
 
 
 def w_mse(
@@ -67,8 +66,7 @@ def w_mse(
         other and the projector's sees all of them together. Its last layer has a bias,
         which whitening takes away again.
     """
-    if iterations < 1:
-        raise ValueError(f"iterations = {iterations} must be at least 1.")
+    checks.at_least(1, iterations=iterations)
     if sub_batch_size <= output_dim and shrinkage == 0:
         raise ValueError(
             f"sub_batch_size = {sub_batch_size} is too small to whiten output_dim = "
@@ -77,24 +75,24 @@ def w_mse(
     projector = mlp_after(
         encoder, (hidden_dim, output_dim), use_bias=False, kernel_init=TORCH_UNIFORM
     )
+    net = Network(encoder=encoder, projector=projector)
 
     def init(key: Array, views: Array) -> tuple[Params, WMSEState]:
-        chex.assert_rank(views, 5)
-        if views.shape[1] < 2 or views.shape[0] % sub_batch_size:
+        if stack(views).shape[0] % sub_batch_size:
             raise ValueError(
-                f"w_mse has {views.shape[0]} images of {views.shape[1]} views, and "
-                f"needs a multiple of sub_batch_size = {sub_batch_size} images of 2 "
-                "views or more."
+                f"a batch of {views.shape[0]} images cannot be cut into sub-batches of "
+                f"{sub_batch_size}; choose method.sub_batch_size to divide it."
             )
-        params, stats = initialize_parts(encoder, projector, key, [views])
-        return params, WMSEState(*stats)
+        params, stats = net.init(key, views[:, 0])
+        return params, WMSEState(stats)
 
     def loss(
         params: Params, state: WMSEState, views: Array, *, key: Array, step: Array
     ) -> tuple[Array, tuple[WMSEState, Metrics]]:
         del step
         one_by_one = [views[:, v, None] for v in range(views.shape[1])]
-        z, stats = project_crops(encoder, projector, params, state, one_by_one)
+        out, stats = net.crops(params, state.stats, one_by_one)
+        z = out["projector"]  # [B, V, D]
         orders = jax.vmap(lambda key: jax.random.permutation(key, len(z)))(
             jax.random.split(key, iterations)
         )
@@ -102,29 +100,8 @@ def w_mse(
             z, orders, size=sub_batch_size, distance=distance, shrinkage=shrinkage
         )
         metrics = {"output_std": output_std(jax.lax.stop_gradient(z))}
-        return value, (WMSEState(*stats), metrics)
+        return value, (WMSEState(stats), metrics)
 
-    def export(params: Params, state: WMSEState) -> Variables:
-        return {"params": params["encoder"], **state.encoder}
-
-    def project(params: Params, state: WMSEState, images: Array) -> Array:
-        # Before whitening, which would hide a collapse and mix the rows.
-        features, _ = forward(
-            encoder, params["encoder"], state.encoder, images, train=False
-        )
-        return forward(
-            projector,
-            params["projector"],
-            state.projector,
-            features.pooled,
-            train=False,
-        )[0]
-
-    return Method(
-        encoder=encoder,
-        views=views,
-        init=init,
-        loss=loss,
-        export=export,
-        project=project,
-    )
+    # The doctor looks before whitening, which would hide a collapse and mix the rows.
+    kept = net.evaluated("projector")
+    return Method(views=views, init=init, loss=loss, **kept)

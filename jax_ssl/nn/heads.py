@@ -5,9 +5,9 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
+from jax_ssl.core import checks
 from jax_ssl.core.types import Array
-from jax_ssl.nn.mlp import MLP, TORCH_UNIFORM
-from jax_ssl.nn.norm import norm_groups
+from jax_ssl.nn.mlp import TORCH_UNIFORM, mlp_after
 from jax_ssl.ops.normalize import l2_normalize
 
 NORMAL = nn.initializers.normal(0.02)
@@ -31,8 +31,9 @@ class Prototypes(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Array, *, train: bool = False) -> Array:
         """Maps x [B, D] to scores [B, K] float32."""
+        del train
         shape = (x.shape[-1], self.count)
         weights = l2_normalize(self.param("kernel", TORCH_UNIFORM, shape), axis=0)
         if self.learned_gain:
@@ -45,78 +46,54 @@ class Prototypes(nn.Module):
         )
 
 
-class PrototypeHead(nn.Module):
-    """DINO's projection head: an MLP to a unit bottleneck, then prototypes.
+def prototype_head(
+    encoder: nn.Module,
+    num_prototypes: int,
+    *,
+    hidden_dim: int = 2048,
+    bottleneck_dim: int = 256,
+    layers: int = 3,
+    norm: str = "none",
+    norm_last_layer: bool = True,
+) -> dict[str, nn.Module]:
+    """DINO's projection head as two parts of a `Network`.
 
-    Attributes:
+    Args:
+        encoder: whose batch-norm groups and compute dtype the head has.
         num_prototypes: K, dimensions of the output.
         hidden_dim: width of the MLP's inner layers.
         bottleneck_dim: width of its last layer, whose output is scaled to unit length.
         layers: of the MLP, which has GELU between them.
         norm: between the MLP's layers, "none" or "batch".
-        groups: batch-norm groups of the global batch.
         norm_last_layer: prototypes have length 1; otherwise a learned one.
-        dtype: compute dtype; parameters are float32 and so is the output.
+
+    Returns:
+        {"projector": the MLP, "prototypes": the scores of its output}.
+
+    Raises:
+        ValueError: if a count or width is below 1, or there is no such norm.
 
     Note:
         As in the released code, weights of the MLP are drawn from N(0, 0.02²) and those
         of the last layer from torch's default, U(±1 / √bottleneck_dim).
     """
-
-    num_prototypes: int
-    hidden_dim: int = 2048
-    bottleneck_dim: int = 256
-    layers: int = 3
-    norm: str = "none"
-    groups: int = 1
-    norm_last_layer: bool = True
-    dtype: Any = jnp.float32
-
-    def setup(self) -> None:
-        """Makes the MLP and the prototypes."""
-        self.mlp = MLP(
-            (self.hidden_dim,) * (self.layers - 1) + (self.bottleneck_dim,),
-            groups=self.groups,
-            norm=self.norm,
-            kernel_init=NORMAL,
-            activation="gelu",
-            dtype=self.dtype,
-        )
-        self.prototypes = Prototypes(
-            self.num_prototypes, not self.norm_last_layer, self.dtype
-        )
-
-    def __call__(self, x: Array, *, train: bool) -> Array:
-        """Maps x [B, D] to scores ("logits") [B, K] float32."""
-        return self.prototypes(self.bottleneck(x, train=train))
-
-    def bottleneck(self, x: Array, *, train: bool = False) -> Array:
-        """What is compared with the prototypes, [B, bottleneck_dim] of unit length."""
-        return l2_normalize(self.mlp(x, train=train))
-
-
-def head_after(
-    encoder: nn.Module, num_prototypes: int, **settings: Any
-) -> PrototypeHead:
-    """A `PrototypeHead` with the batch-norm groups and compute dtype of `encoder`.
-
-    Raises:
-        ValueError: if a count or width is below 1, or there is no such norm.
-    """
-    counts = {"num_prototypes": num_prototypes}
-    counts |= {k: v for k, v in settings.items() if k in _COUNTS}
-    for name, value in counts.items():
-        if value < 1:
-            raise ValueError(f"{name} = {value} must be at least 1.")
-    norm = settings.get("norm", "none")
-    if norm not in ("none", "batch"):
-        raise ValueError(f"head_norm = {norm!r} is not 'none' or 'batch'.")
-    return PrototypeHead(
-        num_prototypes,
-        groups=norm_groups(encoder),
-        dtype=getattr(encoder, "dtype", jnp.float32),
-        **settings,
+    checks.at_least(
+        1,
+        num_prototypes=num_prototypes,
+        hidden_dim=hidden_dim,
+        bottleneck_dim=bottleneck_dim,
+        head_layers=layers,
     )
-
-
-_COUNTS = ("hidden_dim", "bottleneck_dim", "layers")
+    checks.one_of(("none", "batch"), head_norm=norm)
+    projector = mlp_after(
+        encoder,
+        (hidden_dim,) * (layers - 1) + (bottleneck_dim,),
+        norm=norm,
+        kernel_init=NORMAL,
+        activation="gelu",
+        unit=True,
+    )
+    prototypes = Prototypes(
+        num_prototypes, not norm_last_layer, getattr(encoder, "dtype", jnp.float32)
+    )
+    return {"projector": projector, "prototypes": prototypes}

@@ -1,4 +1,4 @@
-"""The multilayer perceptron of projection heads, and an encoder with one on top."""
+"""The multilayer perceptron of projection heads."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -7,9 +7,11 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
+from jax_ssl.core import checks
 from jax_ssl.core.types import Array
 from jax_ssl.nn.group_norm import StandardizedDense, norm_layer
 from jax_ssl.nn.norm import norm_groups
+from jax_ssl.ops.normalize import l2_normalize
 
 # torch's default for dense layers: uniform within 1 / sqrt(inputs).
 TORCH_UNIFORM = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
@@ -33,6 +35,7 @@ class MLP(nn.Module):
         kernel_init: of the dense layers.
         use_bias: dense layers that no norm follows get a bias.
         activation: "relu", or "gelu", the exact (erf) one.
+        unit: the output is scaled to unit length.
         dtype: compute dtype; parameters are float32 and so is the output.
     """
 
@@ -43,6 +46,7 @@ class MLP(nn.Module):
     kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
     use_bias: bool = True
     activation: str = "relu"
+    unit: bool = False
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -53,15 +57,8 @@ class MLP(nn.Module):
             ValueError: if `norm`, `last_norm` or `activation` is not one of its words,
                 or only the last layer would have a norm.
         """
-        if self.activation not in ACTIVATIONS:
-            raise ValueError(
-                f"activation = {self.activation!r} is not one of {sorted(ACTIVATIONS)}."
-            )
-        if self.last_norm not in ("none", "scale", "plain", "affine"):
-            raise ValueError(
-                f"last_norm = {self.last_norm!r} is not 'none', 'scale', 'plain' or "
-                "'affine'."
-            )
+        checks.one_of(ACTIVATIONS, activation=self.activation)
+        checks.one_of(("none", "scale", "plain", "affine"), last_norm=self.last_norm)
         if self.norm == "none" != self.last_norm:
             raise ValueError(
                 f"norm = 'none' leaves no norm for last_norm = {self.last_norm!r}."
@@ -88,7 +85,8 @@ class MLP(nn.Module):
                 )(x, train=train)
             if i < last:
                 x = ACTIVATIONS[self.activation](x)
-        return x.astype(jnp.float32)
+        x = x.astype(jnp.float32)
+        return l2_normalize(x) if self.unit else x
 
 
 def mlp_after(encoder: nn.Module, widths: Sequence[int], **settings: Any) -> MLP:
@@ -105,14 +103,3 @@ def mlp_after(encoder: nn.Module, widths: Sequence[int], **settings: Any) -> MLP
         "dtype": getattr(encoder, "dtype", jnp.float32),
     }
     return MLP(widths=tuple(widths), **{**like, **settings})
-
-
-class Projected(nn.Module):
-    """An encoder and the head that its pooled features enter."""
-
-    encoder: nn.Module
-    projector: nn.Module
-
-    def __call__(self, x: Array, *, train: bool) -> Array:
-        """Maps images [B, H, W, C] to projections [B, D]."""
-        return self.projector(self.encoder(x, train=train).pooled, train=train)

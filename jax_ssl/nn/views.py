@@ -1,35 +1,99 @@
-"""The views of an image through a network, one by one."""
+"""What methods read of views, and one sentence for views of another kind."""
 
+from collections.abc import Mapping
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jax_ssl.core.types import Array, Params, PyTree
-from jax_ssl.nn.apply import forward
+from jax_ssl.core.types import Array, Views
 
 
-def forward_each(
-    network: nn.Module, params: Params, stats: PyTree, views: Array, **settings: Any
-) -> tuple[Any, PyTree]:
-    """Applies `network` to view 0 of all rows, then to view 1, and so on.
+def pair(views: Views) -> Array:
+    """Two views of one size, [B, 2, ...].
 
-    Batch norm thus sees one view at a time, and its running statistics move once for
-    each.
+    Raises:
+        ValueError: if the views are something else.
+    """
+    if isinstance(views, Mapping) or views.ndim < 3 or views.shape[1] != 2:
+        raise _other(views, "two views of one size, [B, 2, ...]", "two_crops")
+    return views
+
+
+def stack(views: Views) -> Array:
+    """Two views of one size or more, [B, V, ...].
+
+    Raises:
+        ValueError: if the views are something else.
+    """
+    if isinstance(views, Mapping) or views.ndim < 3 or views.shape[1] < 2:
+        raise _other(views, "two or more views of one size, [B, V, ...]", "w_mse")
+    return views
+
+
+def image(views: Views) -> Array:
+    """One image, [B, H, W, C].
+
+    Raises:
+        ValueError: if the views are something else.
+    """
+    if isinstance(views, Mapping) or views.ndim != 4:
+        raise _other(views, "one image of each example, [B, H, W, C]", "mae")
+    return views
+
+
+def one_and(field: str, views: Views, recipe: str) -> tuple[Array, Array]:
+    """One view of each example, under "image", and a field of it such as its row.
 
     Args:
-        network: as in `forward`.
-        params: its parameters.
-        stats: its other collections.
-        views: [B, V, ...].
-        **settings: of `forward`.
+        field: name of the field, [B].
+        views: {"image": [B, ...], field: [B]}.
+        recipe: a recipe that makes such views, for the message.
+
+    Raises:
+        ValueError: if the views are something else.
+    """
+    if not isinstance(views, Mapping) or not {"image", field} <= set(views):
+        raise _other(views, f"{{'image', {field!r}}}", recipe)
+    return views["image"], views[field]
+
+
+def crop_stacks(views: Views) -> list[Array]:
+    """Crops of one size each, the large ones first.
+
+    Args:
+        views: {"global": [B, V, H, W, C], "local": [B, L, h, w, C], "local_2": ...}, or
+            the global crops alone, with or without the name.
 
     Returns:
-        (output [B, V, ...], next stats).
+        At least one array [B, V, h, w, C].
+
+    Raises:
+        ValueError: if there are no global crops, or an array is not such a stack.
     """
-    outputs = []
-    for v in range(views.shape[1]):
-        output, stats = forward(network, params, stats, views[:, v], **settings)
-        outputs.append(output)
-    return jax.tree.map(lambda *each: jnp.stack(each, axis=1), *outputs), stats
+    named = views if isinstance(views, Mapping) else {"global": views}
+    # "global" is before "local" in the alphabet, and that before "local_2".
+    names = sorted(name for name in named if name.split("_")[0] in ("global", "local"))
+    if "global" not in named or any(named[name].ndim != 5 for name in names):
+        raise _other(views, "{'global', 'local', ...}, stacks of crops", "swav")
+    return [named[name] for name in names]
+
+
+def two_global_crops(views: Views) -> list[Array]:
+    """`crop_stacks` of which the first holds two crops.
+
+    Raises:
+        ValueError: if the views are something else.
+    """
+    stacks = crop_stacks(views)
+    if stacks[0].shape[1] != 2:
+        raise _other(views, "two global crops, and any number of local ones", "dino")
+    return stacks
+
+
+def _other(views: Views, wanted: str, recipe: str) -> ValueError:
+    shapes: Any = jax.tree.map(lambda leaf: tuple(jnp.shape(leaf)), views)
+    return ValueError(
+        f"the views are {shapes}, and this method reads {wanted}; choose a recipe that "
+        f"makes such views, for example config.views.name = {recipe!r}."
+    )
