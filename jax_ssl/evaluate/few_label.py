@@ -4,93 +4,137 @@ Label-efficient classification on frozen features: the low-shot probes of Assran
 (2022, MSN, arXiv:2204.07141), on data sets of any size.
 """
 
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jax_ssl.core.types import Array
-from jax_ssl.evaluate.features import FeatureSet, everywhere, whole
-from jax_ssl.evaluate.labels import labels_of
-from jax_ssl.ops.neighbors import top_k
+from jax_ssl.core import checks
+from jax_ssl.core.types import Array, PyTree
+from jax_ssl.evaluate.part import Part, on_mesh
+from jax_ssl.evaluate.protocol import (
+    Metric,
+    Outcome,
+    Protocol,
+    Skipped,
+    classes_of,
+)
 from jax_ssl.ops.normalize import l2_normalize
+from jax_ssl.parallel.hosts import together
+from jax_ssl.parallel.neighbors import top_k
+from jax_ssl.parallel.rows import map_shards
 
-CLASSIFIERS = ("nearest_neighbor", "nearest_class_mean", "logistic")
 HIGHEST = jax.lax.Precision.HIGHEST
-LOGISTIC_STEPS = 300
+TOLERANCE = 1e-5  # Of the gradient's norm in logistic regression.
+MOST_STEPS = 2000
 
 
 def few_label(
-    train: FeatureSet,
-    test: FeatureSet,
     *,
-    labels_per_class: int,
+    labels_per_class: tuple[int, ...] | int = (1, 5, 10),
     draws: int = 20,
-    classifier: str = "nearest_neighbor",
+    classifier: Literal[
+        "nearest_neighbor", "nearest_class_mean", "logistic"
+    ] = "nearest_neighbor",
     weight_decay: float = 1e-3,
     seed: int = 0,
-) -> dict[str, Any]:
+    label: str = "label",
+) -> Protocol:
     """Mean and spread of the test accuracy over draws of the labelled examples.
 
-    Every draw labels `labels_per_class` train examples of each class and classifies all
-    of test with these alone. Which rows are drawn depends on the train labels and
-    `seed`, not on the features, so that two feature sets of one source are compared on
-    the same draws; and a draw of fewer labels is part of the same draw of more.
+    Every draw labels n training examples of each class and classifies all of test with
+    these alone. Which rows are drawn depends on the labels and `seed`, not on the
+    features, so that all kinds of features are compared on the same draws; and a draw
+    of fewer labels is part of the same draw of more.
 
     All classifiers work on features of unit length. "nearest_neighbor" gives the label
     of the example of largest cosine. "nearest_class_mean" gives the class whose mean
     has the largest cosine. "logistic" is multinomial logistic regression, mean
-    cross-entropy plus weight_decay / 2 · ‖kernel‖², by 300 accelerated gradient steps.
+    cross-entropy plus weight_decay / 2 · ‖kernel‖², by L-BFGS.
 
     Args:
-        train: features with labels; every class in it is drawn from.
-        test: features with labels.
-        labels_per_class: n, at least 1.
+        labels_per_class: n, at least 1, or several, each with an outcome of its own.
         draws: at least 1.
         classifier: one of the three.
         weight_decay: of "logistic" alone.
         seed: of the draws.
+        label: field that is predicted.
 
     Returns:
-        {"accuracy": mean, "std": over draws with the divisor draws - 1 (None for one
-        draw), "accuracies": one for each draw}; fractions.
+        A protocol whose spread is the standard deviation over draws with the divisor
+        draws - 1, None for one draw. A number that some class has too few training
+        examples for is skipped.
 
     Raises:
-        ValueError: if labels are missing, a class of train has fewer than n examples,
-            or a setting is out of range.
+        ValueError: if a setting is out of range.
 
     Note:
         The nearest neighbour is the default because it has nothing to tune and needs no
-        scaling, so it favours neither wide nor well-scaled features. `std` is the
-        spread of single draws; the error of the mean is smaller by √draws.
+        scaling, so it favours neither wide nor well-scaled features. The spread is that
+        of single draws; the error of the mean is smaller by √draws.
     """
-    if classifier not in CLASSIFIERS:
-        raise ValueError(
-            f"few_label.classifier = {classifier!r}; choose one of {CLASSIFIERS}."
-        )
-    if weight_decay <= 0:
-        raise ValueError(f"few_label.weight_decay = {weight_decay} must be positive.")
-    num_classes, train_labels, test_labels = labels_of(train, test)
-    rows = draw_rows(train_labels, labels_per_class, draws=draws, seed=seed)
-    correct = _count_correct(
-        everywhere(train.features),
-        everywhere(train_labels),
-        everywhere(test.features),
-        everywhere(test_labels),
-        everywhere(rows),
-        weight_decay,
-        num_classes,
-        classifier,
-    )
-    accuracies = np.asarray(correct, np.float64) / len(test_labels)
-    return {
-        "accuracy": float(accuracies.mean()),
-        "std": float(accuracies.std(ddof=1)) if draws > 1 else None,
-        "accuracies": accuracies.tolist(),
-    }
+    several = labels_per_class
+    several = (several,) if isinstance(several, int) else tuple(several)
+    checks.at_least(1, labels_per_class=several, draws=draws)
+    checks.positive(weight_decay=weight_decay)
+
+    def run(train: Part, test: Part) -> Iterator[Outcome | Skipped]:
+        classes, known, asked = classes_of(train, test, label)
+        present, counts = np.unique(known[known >= 0], return_counts=True)
+        least = f"class {classes[present[counts.argmin()]]} has {counts.min()}"
+        for n in several:
+            if counts.min() < n:
+                reason = f"{least} training examples, fewer than {n} labels a class"
+                yield Skipped(reason)
+                continue
+            rows = draw_rows(known, n, draws=draws, seed=seed)
+            x = train.values.take(rows.ravel())
+            right, lost = np.zeros(draws, np.int64), 0
+            for values, numbers in test.values.blocks():
+                some, converged = _count_right(
+                    x.reshape(draws, -1, x.shape[-1]),
+                    known[rows],
+                    values,
+                    on_mesh(asked[numbers]),
+                    jnp.float32(weight_decay),
+                    len(classes),
+                    classifier,
+                )
+                right += np.asarray(some)
+                lost = int((~np.asarray(converged)).sum())
+            detail: dict[str, Any] = {}
+            if lost:
+                detail["note"] = (
+                    f"{lost} of {draws} fits did not reach a gradient of {TOLERANCE:g} "
+                    f"in {MOST_STEPS} steps"
+                )
+            accuracies = right / test.counts.sum()
+            settings = {
+                "labels_per_class": n,
+                "draws": draws,
+                "classifier": classifier,
+                "seed": seed,
+            }
+            if classifier == "logistic":
+                settings["weight_decay"] = weight_decay
+            yield Outcome(
+                title=f"{n} label{'' if n == 1 else 's'}",
+                settings=settings,
+                values={"accuracy": float(accuracies.mean())},
+                spread=float(accuracies.std(ddof=1)) if draws > 1 else None,
+                detail={"accuracies": accuracies.tolist(), **detail},
+                remark=(
+                    f"labels a class: {classifier.replace('_', ' ')}, mean ± standard "
+                    f"deviation over {draws} draws"
+                ),
+            )
+
+    metrics = (Metric("accuracy"),)
+    return Protocol(name="few_label", needs=(label,), metrics=metrics, run=run)
 
 
 def draw_rows(
@@ -99,26 +143,15 @@ def draw_rows(
     """Rows of the labelled examples of every draw, class after class.
 
     Args:
-        labels: [N] integers.
-        labels_per_class: n.
+        labels: [N] integers, negative where an example does not count.
+        labels_per_class: n, at most the examples of each class.
         draws: how many.
         seed: of all draws.
 
     Returns:
         [draws, classes present · n] int32.
-
-    Raises:
-        ValueError: if n or `draws` is below 1 or a class has fewer than n examples.
     """
-    for name, value in (("labels_per_class", labels_per_class), ("draws", draws)):
-        if value < 1:
-            raise ValueError(f"few_label.{name} = {value} must be at least 1.")
-    classes, counts = np.unique(labels, return_counts=True)
-    if counts.min() < labels_per_class:
-        raise ValueError(
-            f"class {classes[np.argmin(counts)]} has {counts.min()} train examples, "
-            f"fewer than the {labels_per_class} labels a class asked for."
-        )
+    classes = np.unique(labels[labels >= 0])
     members = [np.flatnonzero(labels == label) for label in classes]
     found = []
     for draw in range(draws):
@@ -128,51 +161,72 @@ def draw_rows(
     return np.stack(found).astype(np.int32)
 
 
-@partial(jax.jit, static_argnums=(6, 7))
-def _count_correct(
-    train: Array,
-    train_labels: Array,
+@partial(together, static_argnums=(5, 6))
+def _count_right(
+    x: Array,
+    y: Array,
     test: Array,
-    test_labels: Array,
-    draws: Array,
+    labels: Array,
     weight_decay: Array,
     num_classes: int,
     classifier: str,
-) -> Array:
-    """[draws] int32; one draw at a time, so that memory does not grow with them."""
-    test = l2_normalize(test)
+) -> tuple[Array, Array]:
+    """Right answers [draws] int32; whether the fit of every draw converged [draws].
 
-    def one(rows: Array) -> Array:
-        x, y = l2_normalize(train[rows]), train_labels[rows]
-        if classifier == "nearest_neighbor":
-            predicted = y[top_k(test, x, 1, block=1024)[1][:, 0]]
-        else:
-            if classifier == "nearest_class_mean":
-                kernel, bias = _class_means(x, y, num_classes)
+    Args:
+        x: [draws, n, D], labelled examples.
+        y: [draws, n] int32.
+        test: [m, D], rows sharded over the mesh.
+        labels: [m] int32, sharded likewise; -1 where there is no example.
+        weight_decay: of "logistic".
+        num_classes: C.
+        classifier: one of the three.
+    """
+
+    x = l2_normalize(x)
+    fit = partial(fit_logistic, weight_decay=weight_decay, num_classes=num_classes)
+    if classifier == "nearest_class_mean":
+        fit = partial(_class_means, num_classes=num_classes)
+    heads = () if classifier == "nearest_neighbor" else _each(fit, (x, y))
+
+    def mine(rows: tuple[Array, Array], drawn: tuple[PyTree, Array, PyTree]) -> Array:
+        test, labels = l2_normalize(rows[0]), rows[1]
+
+        def one(draw: tuple[Array, Array, PyTree]) -> Array:
+            x, y, head = draw
+            if head:
+                kernel, bias, _ = head
+                logits = jnp.matmul(test, kernel, precision=HIGHEST) + bias
+                predicted = jnp.argmax(logits, axis=1)
             else:
-                kernel, bias = fit_logistic(x, y, weight_decay, num_classes)
-            logits = jnp.matmul(test, kernel, precision=HIGHEST) + bias
-            predicted = jnp.argmax(logits, axis=1)
-        return jnp.sum(predicted == test_labels, dtype=jnp.int32)
+                predicted = y[top_k(test, x, 1, block=1024)[1][:, 0]]
+            return (predicted == labels) & (labels >= 0)
 
-    return whole(jax.lax.map(one, draws))
+        return jax.lax.map(one, drawn).T  # [m, draws]
+
+    right = map_shards(mine, (test, labels), (x, y, heads))
+    converged = heads[2] if heads else jnp.ones(len(x), bool)
+    return right.sum(axis=0, dtype=jnp.int32), converged
 
 
-def _class_means(x: Array, y: Array, num_classes: int) -> tuple[Array, Array]:
-    """Unit class means [D, C] and a bias [C] that rules out classes without one."""
+def _each(fit: Callable[..., PyTree], draws: tuple[Array, Array]) -> PyTree:
+    return jax.lax.map(lambda draw: fit(*draw), draws)
+
+
+def _class_means(x: Array, y: Array, *, num_classes: int) -> tuple[Array, Array, Array]:
+    """Unit class means [D, C], a bias [C] that rules out classes without one; True."""
     sums = jax.ops.segment_sum(x, y, num_classes)
     present = jax.ops.segment_sum(jnp.ones(len(y)), y, num_classes) > 0
-    return l2_normalize(sums).T, jnp.where(present, 0.0, -jnp.inf)
+    return l2_normalize(sums).T, jnp.where(present, 0.0, -jnp.inf), jnp.array(True)
 
 
 def fit_logistic(
-    x: Array, y: Array, weight_decay: float | Array, num_classes: int
-) -> tuple[Array, Array]:
-    """L2-regularised multinomial logistic regression by accelerated gradient descent.
+    x: Array, y: Array, *, weight_decay: float | Array, num_classes: int
+) -> tuple[Array, Array, Array]:
+    """L2-regularised multinomial logistic regression by L-BFGS, from zero.
 
-    Minimises mean cross-entropy + weight_decay / 2 · ‖kernel‖² from zero, with the
-    constant step and momentum of Nesterov (2004, Introductory Lectures on Convex
-    Optimization, section 2.2) for a strongly convex objective.
+    Minimises mean cross-entropy + weight_decay / 2 · ‖kernel‖² until the norm of its
+    gradient is at most `TOLERANCE`, which is ε² / (2 weight_decay) from the optimum.
 
     Args:
         x: [n, D], rows of at most unit length.
@@ -181,7 +235,7 @@ def fit_logistic(
         num_classes: C.
 
     Returns:
-        (kernel [D, C], bias [C]).
+        (kernel [D, C], bias [C], whether the tolerance was reached in `MOST_STEPS`).
     """
 
     def objective(weights: tuple[Array, Array]) -> Array:
@@ -190,17 +244,23 @@ def fit_logistic(
         value = optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
         return value + weight_decay / 2 * jnp.sum(jnp.square(kernel))
 
-    # The Hessian of the softmax is at most 1/2, that of (x, 1)'s rows at most 2.
-    smoothness = 1 + weight_decay
-    ratio = jnp.sqrt(weight_decay / smoothness)
-    momentum = (1 - ratio) / (1 + ratio)
+    solver = optax.lbfgs()
+    evaluate = optax.value_and_grad_from_state(objective)
 
-    def step(_: Array, carry: tuple) -> tuple:
-        weights, ahead = carry
-        gradient = jax.grad(objective)(ahead)
-        moved = jax.tree.map(lambda w, g: w - g / smoothness, ahead, gradient)
-        ahead = jax.tree.map(lambda m, w: m + momentum * (m - w), moved, weights)
-        return moved, ahead
+    def step(carry: tuple) -> tuple:
+        weights, slots, count, _ = carry
+        value, gradient = evaluate(weights, state=slots)
+        updates, slots = solver.update(
+            gradient, slots, weights, value=value, grad=gradient, value_fn=objective
+        )
+        norm = optax.global_norm(gradient)
+        return optax.apply_updates(weights, updates), slots, count + 1, norm
+
+    def unfinished(carry: tuple) -> Array:
+        *_, count, norm = carry
+        return (norm > TOLERANCE) & (count < MOST_STEPS)
 
     zeros = jnp.zeros((x.shape[1], num_classes)), jnp.zeros(num_classes)
-    return jax.lax.fori_loop(0, LOGISTIC_STEPS, step, (zeros, zeros))[0]
+    start = zeros, solver.init(zeros), 0, jnp.inf
+    weights, _, _, norm = jax.lax.while_loop(unfinished, step, start)
+    return *weights, norm <= TOLERANCE

@@ -10,38 +10,36 @@ import optax
 from jax.sharding import PartitionSpec as P
 
 from jax_ssl.core.types import Array, PyTree
-from jax_ssl.evaluate.features import whole
+from jax_ssl.evaluate.part import OnMesh, Part, on_mesh
+from jax_ssl.parallel.hosts import together
 from jax_ssl.parallel.mesh import BATCH_AXES
-from jax_ssl.parallel.rows import shard_count
+from jax_ssl.parallel.rows import shard_count, take_rows
 
 HIGHEST = jax.lax.Precision.HIGHEST
-MOMENTUM = 0.9
 ROWS_AT_ONCE = 4096
+STEPS_AT_ONCE = 32  # Whose rows come from the host together.
+MOMENTUM = optax.trace(0.9, nesterov=True)
 
-
-Weights: TypeAlias = tuple[Array, Array]  # kernel [..., D, C], bias [..., C]
-Carry: TypeAlias = tuple[Weights, Weights]  # and their velocity
+Weights: TypeAlias = tuple[Array, Array]  # kernel [H, D, C], bias [H, C]
 
 
 class Heads(NamedTuple):
     """H linear classifiers of one set of features.
 
     Attributes:
-        kernel: [H, D, C].
-        bias: [H, C].
+        weights: (kernel [H, D, C], bias [H, C]).
         shift: [D], subtracted from the features.
         scale: [D], multiplies what is left.
     """
 
-    kernel: Array
-    bias: Array
+    weights: Weights | tuple[()]
     shift: Array
     scale: Array
 
 
 def fit_heads(
-    features: Array,
-    labels: Array,
+    part: Part,
+    labels: np.ndarray,
     rows: np.ndarray,
     learning_rates: np.ndarray,
     weight_decays: np.ndarray,
@@ -51,17 +49,19 @@ def fit_heads(
     epochs: int,
     batch_size: int,
     scaling: str,
-) -> tuple[Heads, Array]:
-    """Trains H heads on the same batches, in one compiled program.
+) -> tuple[Heads, np.ndarray]:
+    """Trains H heads on the same batches, by SGD with Nesterov momentum 0.9 from zero.
 
-    Memory beside the features: about 5 H·D·C and batch_size·H·C float32.
+    Of the features, only the rows of a batch cross the wires, and heads are shared by
+    the devices where their number allows. Memory of a device beside its features: about
+    5 H·D·C / devices and batch_size·(D + H·C / devices) float32.
 
     Args:
-        features: [N, D].
-        labels: [N] int32.
-        rows: [n] of the N that the heads are trained on.
-        learning_rates: [H].
-        weight_decays: [H].
+        part: features [n', D].
+        labels: [n'] int32.
+        rows: [n] places that the heads are trained on.
+        learning_rates: [H], at the start of a cosine to zero.
+        weight_decays: [H], of ½‖kernel‖²; the bias is free.
         key: of the order of rows.
         num_classes: C.
         epochs: passes over the rows.
@@ -72,77 +72,97 @@ def fit_heads(
         (heads, losses [steps, H]), each step's mean cross-entropy of its batch, before
         the step and without the decay.
     """
-    return _fit(
-        features,
-        labels,
-        jnp.asarray(rows),
-        jnp.asarray(learning_rates),
-        jnp.asarray(weight_decays),
-        key,
-        num_classes,
-        epochs,
-        min(batch_size, len(rows)),
-        scaling,
-    )
+    size = min(batch_size, len(rows))
+    steps = len(rows) // size
+    resident = isinstance(part.values, OnMesh)
+    heads = _scaling(part, rows, scaling)
+    each = jnp.asarray(learning_rates), jnp.asarray(weight_decays)
+    carry = _start(len(learning_rates), part.values.shape[-1], num_classes)
+    losses = []
+    for epoch in range(epochs):
+        own = jax.random.fold_in(key, epoch)
+        order = np.asarray(jax.random.permutation(own, rows.astype(np.int32)))
+        order = order[: steps * size].reshape(steps, size)
+        for first in range(0, steps, steps if resident else STEPS_AT_ONCE):
+            chosen = order[first : first + (steps if resident else STEPS_AT_ONCE)]
+            done = (epoch * steps + first + np.arange(len(chosen))) / (epochs * steps)
+            share = ((1 + np.cos(np.pi * done)) / 2).astype(np.float32)
+            targets = labels[chosen]
+            if resident:
+                features = part.values.values
+            else:
+                features = part.values.take(chosen.ravel())
+                chosen = np.arange(chosen.size, dtype=np.int32).reshape(chosen.shape)
+            carry, some = _steps(
+                carry, features, heads, each, (chosen, targets, share), resident
+            )
+            losses.append(np.asarray(some))
+    return heads._replace(weights=carry[0]), np.concatenate(losses)
 
 
-@partial(jax.jit, static_argnums=(6, 7, 8, 9))
-def _fit(
-    features: Array,
-    labels: Array,
-    rows: Array,
-    learning_rates: Array,
-    weight_decays: Array,
-    key: Array,
-    num_classes: int,
-    epochs: int,
-    batch_size: int,
-    scaling: str,
-) -> tuple[Heads, Array]:
-    count, width = len(learning_rates), features.shape[1]
-    shift, scale = _scaling(features, rows, scaling)
-    steps = len(rows) // batch_size
-    all_heads = jax.vmap(_head_step, (0, 0, 0, 0, None, None))
-
-    def step(carry: Carry, inputs: tuple[Array, Array]) -> tuple[Carry, Array]:
-        mine, number = inputs
-        x = (features[mine].astype(jnp.float32) - shift) * scale
-        rates = learning_rates * (1 + jnp.cos(jnp.pi * number / (epochs * steps))) / 2
-        weights, velocity, value = all_heads(
-            *carry, rates, weight_decays, x, labels[mine]
-        )
-        return _split((weights, velocity)), value
-
-    def epoch(carry: Carry, number: Array) -> tuple[Carry, Array]:
-        order = jax.random.permutation(jax.random.fold_in(key, number), rows)
-        batches = order[: steps * batch_size].reshape(steps, batch_size)
-        return jax.lax.scan(step, carry, (batches, number * steps + jnp.arange(steps)))
-
+@partial(together, static_argnums=(0, 1, 2))
+def _start(count: int, width: int, num_classes: int) -> PyTree:
     zeros = (
         jnp.zeros((count, width, num_classes), jnp.float32),
         jnp.zeros((count, num_classes), jnp.float32),
     )
-    (weights, _), losses = jax.lax.scan(epoch, (zeros, zeros), jnp.arange(epochs))
-    return Heads(*weights, shift, scale), whole(losses.reshape(-1, count))
+    return _split((zeros, MOMENTUM.init(zeros)))
 
 
-def _head_step(
-    weights: Weights, velocity: Weights, rate: Array, decay: Array, x: Array, y: Array
-) -> tuple[Weights, Weights, Array]:
-    """One step of one head: (weights, velocity, cross-entropy before the step)."""
+@partial(together, static_argnums=(5,), donate_argnums=(0,))
+def _steps(
+    carry: PyTree,
+    features: Array,
+    heads: Heads,
+    each: tuple[Array, Array],
+    batches: tuple[Array, Array, Array],
+    resident: bool,
+) -> tuple[PyTree, Array]:
+    """Some steps of all heads; (carry, losses [steps, H] before each step).
 
-    def objective(weights: Weights) -> tuple[Array, Array]:
-        kernel, bias = weights
-        logits = jnp.matmul(x, kernel, precision=HIGHEST) + bias
-        value = optax.softmax_cross_entropy_with_integer_labels(logits, y)
-        return value.mean() + decay / 2 * jnp.sum(jnp.square(kernel)), value.mean()
+    Args:
+        carry: weights and momentum.
+        features: [n', D] over the mesh where resident, else those of the batches.
+        heads: of which shift and scale are read.
+        each: learning rates and weight decays [H].
+        batches: places in `features` [steps, B], labels [steps, B], and the share of
+            the learning rate [steps].
+        resident: see `features`.
+    """
+    rates, decays = each
 
-    gradient, value = jax.grad(objective, has_aux=True)(weights)
-    velocity = jax.tree.map(lambda v, g: MOMENTUM * v + g, velocity, gradient)
-    weights = jax.tree.map(
-        lambda w, v, g: w - rate * (g + MOMENTUM * v), weights, velocity, gradient
-    )
-    return weights, velocity, value
+    def step(carry: PyTree, batch: tuple[Array, Array, Array]) -> tuple[PyTree, Array]:
+        (weights, slots), (chosen, labels, share) = carry, batch
+        x = take_rows(features, chosen) if resident else features[chosen]
+        x = (x.astype(jnp.float32) - heads.shift) * heads.scale
+
+        def objective(weights: Weights) -> tuple[Array, Array]:
+            losses = _losses(weights, x, labels).mean(1)  # [H]
+            decay = decays / 2 * jnp.sum(jnp.square(weights[0]), axis=(1, 2))
+            return jnp.sum(losses + decay), losses  # No head reads another's weights.
+
+        gradient, losses = jax.grad(objective, has_aux=True)(weights)
+        updates, slots = MOMENTUM.update(gradient, slots)
+        weights = jax.tree.map(
+            lambda w, u: w - (share * rates).reshape(-1, *(1,) * (w.ndim - 1)) * u,
+            weights,
+            updates,
+        )
+        return _split((weights, slots)), losses
+
+    return jax.lax.scan(step, carry, batches)
+
+
+def _losses(weights: Weights, x: Array, labels: Array) -> Array:
+    """Cross-entropies [H, B]."""
+    logits = _logits(weights, x)
+    targets = jnp.broadcast_to(labels, logits.shape[:2])
+    return optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+
+
+def _logits(weights: Weights, x: Array) -> Array:
+    kernel, bias = weights
+    return jnp.einsum("bd,hdc->hbc", x, kernel, precision=HIGHEST) + bias[:, None]
 
 
 def _split(tree: PyTree) -> PyTree:
@@ -153,39 +173,55 @@ def _split(tree: PyTree) -> PyTree:
     return jax.lax.with_sharding_constraint(tree, P(BATCH_AXES))
 
 
-def _scaling(features: Array, rows: Array, scaling: str) -> tuple[Array, Array]:
-    """(shift, scale) [D] each."""
-    if scaling == "none":
-        return jnp.zeros(features.shape[1]), jnp.ones(features.shape[1])
-    # Weights instead of `features[rows]`, which would be a second copy.
-    part = jnp.zeros((len(features), 1)).at[rows].set(1 / len(rows))
-    mean = jnp.sum(part * features, axis=0)
-    std = jnp.sqrt(jnp.sum(part * jnp.square(features - mean), axis=0))
-    varies = std > 1e-6 * jnp.max(std)
-    return mean, jnp.where(varies, 1 / jnp.where(varies, std, 1), 0)
+def _scaling(part: Part, rows: np.ndarray, scaling: str) -> Heads:
+    """Heads that have a shift and a scale, and no weights yet."""
+    width = part.values.shape[-1]
+    mean, scale = np.zeros(width, np.float32), np.ones(width, np.float32)
+    if scaling == "standardize":
+        chosen = np.zeros(part.values.shape[0], np.float32)
+        chosen[rows] = 1 / len(rows)
+
+        def total(mean: np.ndarray, power: int) -> np.ndarray:
+            sums = [
+                np.asarray(_moment(values, on_mesh(chosen[numbers]), mean, power))
+                for values, numbers in part.values.blocks()
+            ]
+            return np.sum(sums, axis=0)
+
+        mean = total(mean, 1)
+        std = np.sqrt(total(mean, 2))
+        varies = std > 1e-6 * std.max()
+        scale = np.where(varies, 1 / np.where(varies, std, 1), 0).astype(np.float32)
+    return Heads((), jnp.asarray(mean), jnp.asarray(scale))
+
+
+@partial(together, static_argnums=(3,))
+def _moment(values: Array, chosen: Array, mean: Array, power: int) -> Array:
+    """Sum of chosen (x - mean)^power over the rows, [D]."""
+    return jnp.sum(chosen[:, None] * (values - mean) ** power, axis=0)
 
 
 def score(
-    heads: Heads, features: np.ndarray, labels: np.ndarray, rows: np.ndarray
+    heads: Heads, part: Part, labels: np.ndarray, rows: np.ndarray
 ) -> dict[str, np.ndarray]:
     """What heads are worth on some rows.
 
     Args:
         heads: H of them.
-        features: [N, D].
-        labels: [N] int32.
-        rows: [n] of the N.
+        part: features [n', D].
+        labels: [n'] int32.
+        rows: [n] places that are looked at.
 
     Returns:
         {"accuracy", "top5", "loss"}, [H] float64 each: means over the rows. A head
         whose loss is not finite has accuracy 0 and loss infinity.
     """
-    total = np.zeros((3, len(heads.bias)))
+    total = np.zeros((3, len(heads.weights[1])))
     size = min(ROWS_AT_ONCE, len(rows))
     for start in range(0, len(rows), size):
         mine = rows[start : start + size]
         # Fillers have the label -1, which nothing counts.
-        x = np.pad(features[mine], ((0, size - len(mine)), (0, 0)))
+        x = part.values.take(np.pad(mine, (0, size - len(mine))))
         y = np.pad(labels[mine], (0, size - len(mine)), constant_values=-1)
         total += np.asarray(_sums(heads, x, y))
     accuracy, top5, loss = total / len(rows)
@@ -197,18 +233,14 @@ def score(
     }
 
 
-@jax.jit
+@together
 def _sums(heads: Heads, x: Array, y: Array) -> Array:
     """[3, H]: sums over the rows of right, right in the first five, and the loss."""
     x = (x.astype(jnp.float32) - heads.shift) * heads.scale
-
-    def one(kernel: Array, bias: Array) -> Array:
-        logits = jnp.matmul(x, kernel, precision=HIGHEST) + bias
-        mine = jnp.take_along_axis(logits, y[:, None], axis=1, mode="clip")
-        lower = jnp.arange(logits.shape[1]) < y[:, None]
-        before = jnp.sum((logits > mine) | ((logits == mine) & lower), axis=1)
-        losses = jax.nn.logsumexp(logits, axis=1) - mine[:, 0]
-        sums = jnp.stack([before == 0, before < 5, losses], axis=1)
-        return jnp.sum(jnp.where(y[:, None] >= 0, sums, 0), axis=0)
-
-    return whole(jax.vmap(one)(heads.kernel, heads.bias).T)
+    logits = _logits(heads.weights, x)  # [H, B, C]
+    own = jnp.take_along_axis(logits, jnp.maximum(y, 0)[None, :, None], axis=2)
+    lower = jnp.arange(logits.shape[2]) < y[:, None]
+    before = jnp.sum((logits > own) | ((logits == own) & lower), axis=2)
+    losses = jax.nn.logsumexp(logits, axis=2) - own[..., 0]
+    sums = jnp.stack([before == 0, before < 5, losses])
+    return jnp.sum(jnp.where(y >= 0, sums, 0), axis=2)

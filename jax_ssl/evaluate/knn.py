@@ -5,7 +5,7 @@ Discrimination", arXiv:1805.01978, section 3.4; settings of Caron et al., 2021 (
 arXiv:2104.14294. Nothing is trained, so its answer depends on no optimiser.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -13,92 +13,108 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jax_ssl.core import checks
 from jax_ssl.core.types import Array
-from jax_ssl.evaluate.features import FeatureSet, everywhere, whole
-from jax_ssl.evaluate.labels import labels_of
-from jax_ssl.ops.neighbors import top_k
+from jax_ssl.evaluate.part import Part, on_mesh
+from jax_ssl.evaluate.protocol import Outcome, Protocol, classes_of
 from jax_ssl.ops.normalize import l2_normalize
-from jax_ssl.parallel.rows import map_examples, shard_count
+from jax_ssl.parallel.hosts import together
+from jax_ssl.parallel.neighbors import ABSENT, merged, nearest
+from jax_ssl.parallel.rows import map_shards
+
+QUERIES = 1024  # That a device asks about at a time; memory grows with it.
 
 
-def knn(
-    train: FeatureSet,
-    test: FeatureSet,
-    *,
-    k: int = 200,
-    temperature: float = 0.1,
-    query_block: int = 1024,
-) -> dict[str, Any]:
-    """Accuracy of the weighted k-NN classifier of `train` on `test`.
+def knn(*, k: int = 200, temperature: float = 0.1, label: str = "label") -> Protocol:
+    """The weighted k-NN classifier of the training part on the test part, and 1-NN.
 
-    The similarity s is the cosine. Each of the k nearest train examples adds
+    The similarity s is the cosine. Each of the k nearest training examples adds
     exp(s / temperature) to its class, and the class with the largest sum is predicted,
     the lowest label among equals. Exact: every test example is compared with every
-    train example. The test rows are shared by the devices of the ambient mesh.
+    training example. Queries travel around the devices, the bank stays where it is.
 
     Args:
-        train: the bank, with labels.
-        test: the queries, with labels.
-        k: neighbours that vote; a larger number than there are train examples is
-            replaced by that number, and the result says so under "note".
+        k: neighbours that vote; where it is more than there are training examples, all
+            of them vote, and the result says so.
         temperature: positive; infinity weighs all k neighbours alike. Published values:
             0.07 on ImageNet, 0.1 on CIFAR-10.
-        query_block: test rows at once; changes nothing but memory.
+        label: field that is predicted.
 
     Returns:
-        {"accuracy", "accuracy_top5" (None unless k >= 5 and there are more than 5
-        classes), "accuracy_nearest" (1-NN), "k", "temperature", "num_classes"}, and
-        "note" if k was reduced. Accuracies are fractions.
+        A protocol with one outcome for k = 1 and, unless k is 1, one for k. The
+        accuracy among the first five is None unless k is 5 or more and there are more
+        than 5 classes.
 
     Raises:
-        ValueError: if labels are missing, `k` is below 1 or `temperature` is not
-            positive.
+        ValueError: if `k` is below 1 or `temperature` is not positive.
 
     Note:
         Weights are exp((s - largest s) / temperature), the same vote without overflow
         at low temperatures. A label that none of the k neighbours has is not among the
         top 5, even where fewer than 5 classes have votes.
     """
-    if k < 1:
-        raise ValueError(f"knn.k = {k} must be at least 1.")
-    if not temperature > 0:
-        raise ValueError(
-            f"knn.temperature = {temperature} must be positive; use k = 1 for the "
-            "nearest neighbour alone."
-        )
-    num_classes, train_labels, test_labels = labels_of(train, test)
-    used = min(k, len(train.features))
-    correct = np.zeros(3, np.int64)
-    size = -(-min(query_block, len(test.features)) // shard_count()) * shard_count()
-    bank, bank_labels = (
-        l2_normalize(everywhere(train.features)),
-        everywhere(train_labels),
-    )
-    for start in range(0, len(test.features), size):
-        queries, labels = (
-            x[start : start + size] for x in (test.features, test_labels)
-        )
-        missing = size - len(queries)
-        queries = np.pad(queries, ((0, missing), (0, 0)))
-        # No neighbour has the label -1, so that fillers are never right.
-        labels = np.pad(labels, (0, missing), constant_values=-1)
-        correct += np.asarray(
-            _count_correct(
-                bank, bank_labels, queries, labels, temperature, used, num_classes
+    checks.at_least(1, k=k)
+    checks.within("(0, inf]", temperature=temperature)
+
+    def run(train: Part, test: Part) -> Iterator[Outcome]:
+        classes, known, asked = classes_of(train, test, label)
+        used = min(k, int(train.counts.sum()))
+        right = np.zeros(3, np.int64)
+        for numbers, scores, rows in neighbours(train, test, used):
+            right += np.asarray(
+                _count_right(
+                    scores,
+                    rows,
+                    on_mesh(asked[numbers]),
+                    known,
+                    jnp.float32(temperature),
+                    len(classes),
+                )
             )
+        first, fifth, nearest_alone = (float(n) / test.counts.sum() for n in right)
+        remark = f"{used}-NN: cosine, votes exp(s / {temperature:g})"
+        detail: dict[str, Any] = {"num_classes": len(classes)}
+        if used < k:
+            note = f"k = {k} is more than the {used} training examples; all voted."
+            detail["note"] = note
+        yield Outcome(
+            title="1-NN",
+            settings={"k": 1},
+            values={"accuracy": nearest_alone, "accuracy_top5": None},
         )
-    first, fifth, nearest = (float(n) / len(test.features) for n in correct)
-    result: dict[str, Any] = {
-        "accuracy": first,
-        "accuracy_top5": fifth if used >= 5 and num_classes > 5 else None,
-        "accuracy_nearest": nearest,
-        "k": used,
-        "temperature": temperature,
-        "num_classes": num_classes,
-    }
-    if used < k:
-        result["note"] = f"k = {k} is more than the {used} train examples; all voted."
-    return result
+        if used > 1:
+            several = used >= 5 and len(classes) > 5
+            yield Outcome(
+                title=f"{used}-NN",
+                settings={"k": used, "temperature": temperature},
+                values={"accuracy": first, "accuracy_top5": fifth if several else None},
+                detail=detail,
+                remark=remark,
+            )
+
+    return Protocol(name="knn", needs=(label,), run=run)
+
+
+def neighbours(
+    train: Part, test: Part, k: int
+) -> Iterator[tuple[np.ndarray, Array, Array]]:
+    """The k training examples of largest cosine with each test example.
+
+    Yields:
+        (numbers [m] of test places, scores [m, k] float32 in falling order, places
+        [m, k] int32 in the training part), the last two sharded over the mesh; where
+        there are fewer, the score is -inf and the place is `ABSENT`.
+    """
+    whole = np.arange(train.values.shape[0])
+    for queries, asked in test.values.blocks():
+        best = None
+        for bank, numbers in train.values.blocks():
+            found = _nearest(queries, bank, on_mesh(train.counts[numbers]), k)
+            if len(numbers) < len(whole):  # Part of the bank, which has rows elsewhere.
+                found = _renumbered(*found, jnp.asarray(numbers, jnp.int32))
+            best = found if best is None else _merged(best, found)
+        assert best is not None
+        yield asked, *best
 
 
 def vote(
@@ -123,37 +139,56 @@ def vote(
     return votes.reshape(*scores.shape[:-1], num_classes)
 
 
-@partial(jax.jit, static_argnums=(5, 6))
-def _count_correct(
-    bank: Array,
-    bank_labels: Array,
-    queries: Array,
+@partial(together, static_argnums=(3,))
+def _nearest(
+    queries: Array, bank: Array, counts: Array, k: int
+) -> tuple[Array, Array]:
+    """`nearest` by cosine."""
+    return nearest(l2_normalize(queries), l2_normalize(bank), k, counts)
+
+
+_merged = together(merged)
+
+
+@together
+def _renumbered(scores: Array, rows: Array, numbers: Array) -> tuple[Array, Array]:
+    there = rows != ABSENT
+    return scores, jnp.where(there, numbers[jnp.where(there, rows, 0)], ABSENT)
+
+
+@partial(together, static_argnums=(5,))
+def _count_right(
+    scores: Array,
+    places: Array,
     labels: Array,
+    known: Array,
     temperature: Array,
-    k: int,
     num_classes: int,
 ) -> Array:
-    """[3] int32: right in the first place, in the first five, by the nearest alone."""
+    """[3] int32: right in the first place, in the first five, by the nearest alone.
 
-    def one(key: Array, example: Mapping[str, Array]) -> Array:
-        del key
-        label = example["label"]
-        scores, rows = top_k(l2_normalize(example["query"])[None], bank, k)
-        neighbours = jnp.take(bank_labels, rows[0], axis=0)
-        votes = vote(
-            scores[0], neighbours, temperature=temperature, num_classes=num_classes
-        )
-        mine = votes[label]
-        lower = jnp.arange(num_classes) < label
-        before = jnp.sum((votes > mine) | ((votes == mine) & lower))
-        present = jnp.any(neighbours == label)
-        return jnp.stack(
-            [
-                present & (before == 0),
-                present & (before < 5),
-                neighbours[0] == label,
-            ]
-        )
+    Rows without an example have the label -1, and are never right.
+    """
 
-    right = map_examples(one, jax.random.key(0), {"query": queries, "label": labels})
-    return whole(right.sum(axis=0, dtype=jnp.int32))
+    def mine(rows: tuple[Array, Array, Array], whole: tuple[Array, Array]) -> Array:
+        known, temperature = whole
+
+        def one(row: tuple[Array, Array, Array]) -> Array:
+            scores, places, label = row
+            there = places != ABSENT
+            neighbours = known[jnp.where(there, places, 0)]
+            votes = vote(
+                scores, neighbours, temperature=temperature, num_classes=num_classes
+            )
+            own = votes[label]
+            lower = jnp.arange(num_classes) < label
+            before = jnp.sum((votes > own) | ((votes == own) & lower))
+            same = (neighbours == label) & there
+            first, fifth = same.any() & (before == 0), same.any() & (before < 5)
+            return jnp.stack([first, fifth, same[0]]) & (label >= 0)
+
+        return jax.lax.map(one, rows, batch_size=QUERIES)
+
+    rows = (scores, places, labels)
+    right = map_shards(mine, rows, (known, temperature))
+    return right.sum(axis=0, dtype=jnp.int32)

@@ -6,33 +6,37 @@ of a sweep side by side follows DINOv2 (Oquab et al., 2023, arXiv:2304.07193).
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
 
-from jax_ssl.evaluate.features import FeatureSet, everywhere
+from jax_ssl.core import checks
+from jax_ssl.evaluate.class_tokens import class_tokens as tokens_of
 from jax_ssl.evaluate.heads import fit_heads, score
-from jax_ssl.evaluate.labels import hold_out, labels_of
+from jax_ssl.evaluate.part import Part
+from jax_ssl.evaluate.protocol import Outcome, Protocol, Skipped, classes_of
 
 LEARNING_RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 WEIGHT_DECAYS = (0.0, 1e-4, 1e-3, 1e-2)
 
 
 def linear(
-    train: FeatureSet,
-    test: FeatureSet,
+    encoder: Any = None,
     *,
     learning_rates: Sequence[float] = LEARNING_RATES,
     weight_decays: Sequence[float] = WEIGHT_DECAYS,
     epochs: int = 100,
     batch_size: int = 256,
-    scaling: str = "standardize",
+    scaling: Literal["standardize", "none"] = "standardize",
     held_out: float = 0.1,
+    class_tokens: int = 0,
+    mean_patch: bool = False,
     seed: int = 0,
-) -> dict[str, Any]:
+    label: str = "label",
+) -> Protocol:
     """Test accuracy of a linear classifier trained on all of train.
 
     One compiled program trains a head for every pair of learning rate and weight decay
@@ -42,8 +46,7 @@ def linear(
     from zero, on a cosine schedule without warm-up.
 
     Args:
-        train: features with labels.
-        test: features with labels.
+        encoder: only `class_tokens` asks for it.
         learning_rates: at the start of the cosine, as they are: not per 256 images.
         weight_decays: weights of ½‖kernel‖² in the loss; the bias is free.
         epochs: of each training.
@@ -53,100 +56,145 @@ def linear(
             the head is trained on and divides by their standard deviation (features
             that do not vary become zero); "none" leaves the features as they are.
         held_out: share of every class that the choice is made on.
+        class_tokens: read the class tokens of a ViT's last so many blocks in the place
+            of its pooled features, 4 for DINO's ViT-S; 0 does not.
+        mean_patch: and the mean patch token of the last block.
         seed: of the held-out part and of the order of examples.
+        label: field that is predicted.
 
     Returns:
-        {"accuracy", "accuracy_top5" (None unless there are more than 5 classes),
-        "learning_rate", "weight_decay", "validation_accuracy", "validation" (a row for
-        each pair: "learning_rate", "weight_decay", "accuracy", "loss"; a head that
-        diverged has accuracy 0 and loss None), "train_loss" (the last epoch's mean of
-        the chosen head)}, and "note" if the chosen rate is the least or the largest of
-        the grid. Accuracies are fractions.
+        A protocol whose detail holds "learning_rate", "weight_decay",
+        "validation_accuracy", "validation" (a row for each pair: "learning_rate",
+        "weight_decay", "accuracy", "loss"; a head that diverged has accuracy 0 and loss
+        None), "train_loss" (the last epoch's mean of the chosen head), and "note" if
+        the chosen rate is the least or the largest of several. The accuracy among the
+        first five is None unless there are more than 5 classes.
 
     Raises:
-        ValueError: if labels are missing, no class can spare an example to hold out, a
-            setting is out of range, or no head ends with a finite loss.
+        ValueError: if a setting is out of range, or the encoder has no such tokens.
 
     Note:
         Published probes train on random crops; these features are cached, without
         augmentation, as in W-MSE (Ermolov et al., 2021, arXiv:2007.06346).
     """
-    _check(learning_rates, weight_decays, epochs, batch_size, scaling)
-    num_classes, train_labels, test_labels = labels_of(train, test)
-    fitted, validation = hold_out(train_labels, held_out, seed)
+    checks.positive(learning_rates=learning_rates)
+    checks.at_least(0, weight_decays=weight_decays, class_tokens=class_tokens)
+    checks.at_least(1, epochs=epochs, batch_size=batch_size)
+    checks.at_least(1, number_of_learning_rates=len(learning_rates))
+    checks.at_least(1, number_of_weight_decays=len(weight_decays))
+    checks.within("(0, 1)", held_out=held_out)
     pairs = list(itertools.product(learning_rates, weight_decays))
-    features, labels = everywhere(train.features), everywhere(train_labels)
-    fit = partial(
-        fit_heads,
-        features,
-        labels,
-        key=jax.random.key(seed),
-        num_classes=num_classes,
-        epochs=epochs,
-        batch_size=batch_size,
-        scaling=scaling,
-    )
     rates, decays = np.asarray(pairs, np.float32).T
-    heads, _ = fit(fitted, rates, decays)
-    scores = score(heads, train.features, train_labels, validation)
-    best = min(
-        range(len(pairs)), key=lambda i: (-scores["accuracy"][i], scores["loss"][i])
-    )
-    if not np.isfinite(scores["loss"][best]):
-        raise ValueError(
-            f"all {len(pairs)} heads diverged; lower linear.learning_rates, now "
-            f"{tuple(learning_rates)}, or use scaling = 'standardize'."
-        )
-    everything = np.arange(len(train_labels))
-    head, losses = fit(everything, rates[[best]], decays[[best]])
-    final = score(head, test.features, test_labels, np.arange(len(test_labels)))
-    rate, decay = pairs[best]
-    steps = len(losses) // epochs
-    result: dict[str, Any] = {
-        "accuracy": float(final["accuracy"][0]),
-        "accuracy_top5": float(final["top5"][0]) if num_classes > 5 else None,
-        "learning_rate": rate,
-        "weight_decay": decay,
-        "validation_accuracy": float(scores["accuracy"][best]),
-        "validation": [
-            {
-                "learning_rate": lr,
-                "weight_decay": wd,
-                "accuracy": float(accuracy),
-                "loss": float(loss) if np.isfinite(loss) else None,
-            }
-            for (lr, wd), accuracy, loss in zip(
-                pairs, scores["accuracy"], scores["loss"], strict=True
-            )
-        ],
-        "train_loss": float(np.mean(losses[-steps:])),
+    settings = {
+        "learning_rates": tuple(learning_rates),
+        "weight_decays": tuple(weight_decays),
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "scaling": scaling,
+        "held_out": held_out,
+        "seed": seed,
     }
-    if len(learning_rates) > 1 and rate in (min(learning_rates), max(learning_rates)):
-        result["note"] = f"learning rate {rate:g} is at the edge of the grid."
-    return result
+    remark = (
+        f"linear: best of {len(pairs)} heads on {100 * held_out:g} % of train held "
+        f"out, {epochs} epochs"
+    )
+    reader = None
+    if class_tokens:
+        reader = tokens_of(encoder, blocks=class_tokens, mean_patch=mean_patch)
+        settings |= {"class_tokens": class_tokens, "mean_patch": mean_patch}
+        blocks = "block" if class_tokens == 1 else f"{class_tokens} blocks"
+        more = ", and the mean patch" if mean_patch else ""
+        remark += f"; encoders by the class tokens of the last {blocks}{more}"
+
+    def run(train: Part, test: Part) -> Iterator[Outcome | Skipped]:
+        classes, known, asked = classes_of(train, test, label)
+        present, counts = np.unique(known[known >= 0], return_counts=True)
+        if len(present) < 2:
+            yield Skipped(f"the training examples are all of class {classes[present[0]]}")
+            return
+        if counts.max() < 2:
+            yield Skipped("no class has two training examples, one to be held out")
+            return
+        fitted, validation = hold_out(known, held_out, seed)
+        fit = partial(
+            fit_heads,
+            train,
+            known,
+            key=jax.random.key(seed),
+            num_classes=len(classes),
+            epochs=epochs,
+            batch_size=batch_size,
+            scaling=scaling,
+        )
+        heads, _ = fit(fitted, rates, decays)
+        scores = score(heads, train, known, validation)
+        best = min(
+            range(len(pairs)), key=lambda i: (-scores["accuracy"][i], scores["loss"][i])
+        )
+        if not np.isfinite(scores["loss"][best]):
+            yield Skipped(
+                f"all {len(pairs)} heads diverged; lower linear.learning_rates, now "
+                f"{tuple(learning_rates)}, or use scaling = 'standardize'"
+            )
+            return
+        head, losses = fit(np.flatnonzero(known >= 0), rates[[best]], decays[[best]])
+        final = score(head, test, asked, np.flatnonzero(asked >= 0))
+        rate, decay = pairs[best]
+        detail: dict[str, Any] = {
+            "learning_rate": rate,
+            "weight_decay": decay,
+            "validation_accuracy": float(scores["accuracy"][best]),
+            "train_loss": float(np.mean(losses[-(len(losses) // epochs) :])),
+            "validation": [
+                {
+                    "learning_rate": lr,
+                    "weight_decay": wd,
+                    "accuracy": float(accuracy),
+                    "loss": float(loss) if np.isfinite(loss) else None,
+                }
+                for (lr, wd), accuracy, loss in zip(
+                    pairs, scores["accuracy"], scores["loss"], strict=True
+                )
+            ],
+        }
+        if len(learning_rates) > 1 and rate in (
+            min(learning_rates),
+            max(learning_rates),
+        ):
+            detail["note"] = f"learning rate {rate:g} is at the edge of the grid."
+        top5 = float(final["top5"][0]) if len(classes) > 5 else None
+        yield Outcome(
+            title="linear",
+            settings=settings,
+            values={"accuracy": float(final["accuracy"][0]), "accuracy_top5": top5},
+            detail=detail,
+            remark=remark,
+        )
+
+    return Protocol(name="linear", needs=(label,), run=run, reader=reader)
 
 
-def _check(
-    learning_rates: Sequence[float],
-    weight_decays: Sequence[float],
-    epochs: int,
-    batch_size: int,
-    scaling: str,
-) -> None:
-    if not learning_rates or min(learning_rates) <= 0:
-        raise ValueError(
-            f"linear.learning_rates = {learning_rates} must be positive numbers, at "
-            "least one."
-        )
-    if not weight_decays or min(weight_decays) < 0:
-        raise ValueError(
-            f"linear.weight_decays = {weight_decays} must be numbers of at least 0, at "
-            "least one."
-        )
-    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
-        if value < 1:
-            raise ValueError(f"linear.{name} = {value} must be at least 1.")
-    if scaling not in ("standardize", "none"):
-        raise ValueError(
-            f"linear.scaling = {scaling!r}; choose 'standardize' or 'none'."
-        )
+def hold_out(
+    labels: np.ndarray, share: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Splits rows into a part to fit and a part to choose by, class by class.
+
+    Of a class of n examples round(share · n) are held out, but at least one and at most
+    n - 1: a class of one example is fitted only.
+
+    Args:
+        labels: [N] integers, negative where an example does not count.
+        share: in (0, 1).
+        seed: of the draw.
+
+    Returns:
+        (fitted, held out), rising rows.
+    """
+    generator = np.random.default_rng(seed)
+    there, held = np.flatnonzero(labels >= 0), []
+    for label in np.unique(labels[there]):
+        rows = generator.permutation(np.flatnonzero(labels == label))
+        count = min(max(round(share * len(rows)), 1), len(rows) - 1)
+        held.append(rows[:count])
+    validation = np.sort(np.concatenate(held))
+    return np.setdiff1d(there, validation), validation

@@ -92,3 +92,47 @@ def mean_over_rows(
 
         rows = jax.shard_map(mine, in_specs=P(BATCH_AXES), out_specs=P(BATCH_AXES))(x)
     return jax.tree.map(jnp.mean, rows)
+
+
+def map_shards(
+    fn: Callable[[PyTree, PyTree], PyTree], rows: PyTree, whole: PyTree = ()
+) -> PyTree:
+    """Applies `fn(rows of one shard, whole)` on every device, without communication.
+
+    Args:
+        fn: (tree of [n, ...], whole) -> tree of [n, ...].
+        rows: tree of [N, ...] arrays, rows sharded over the mesh.
+        whole: the same on every device.
+
+    Returns:
+        Tree of [N, ...] arrays, sharded like `rows`.
+    """
+    if shard_count() == 1:
+        return fn(rows, whole)
+    split = P(BATCH_AXES)
+    return jax.shard_map(fn, in_specs=(split, P()), out_specs=split, check_vma=False)(
+        rows, whole
+    )
+
+
+def take_rows(x: Array, numbers: Array) -> Array:
+    """Some rows of `x`, on every device: only these cross the wires.
+
+    Args:
+        x: [N, ...], rows sharded over the mesh.
+        numbers: [n] int32 in 0 ... N - 1, the same on every device.
+
+    Returns:
+        [n, ...] of the dtype of `x`.
+    """
+    if shard_count() == 1:
+        return x[numbers]
+
+    def mine(piece: Array, numbers: Array) -> Array:
+        start = jax.lax.axis_index(BATCH_AXES) * len(piece)
+        here = (numbers >= start) & (numbers < start + len(piece))
+        rows = piece[jnp.where(here, numbers - start, 0)]
+        rows = jnp.where(here.reshape(-1, *(1,) * (piece.ndim - 1)), rows, 0)
+        return jax.lax.psum(rows, BATCH_AXES)
+
+    return jax.shard_map(mine, in_specs=(P(BATCH_AXES), P()), out_specs=P())(x, numbers)

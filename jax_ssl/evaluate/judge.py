@@ -1,0 +1,317 @@
+"""The order of things in an evaluation, for every protocol and any kind of example.
+
+The trained encoder comes first, then its controls: the same encoder untrained, and the
+input itself without any. The data are swept once for each, and the features of one are
+forgotten before the next is swept.
+"""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from jax_ssl.checkpoint.run_folder import json_value
+from jax_ssl.core.fields import spec_of
+from jax_ssl.core.method import Method, ViewFn
+from jax_ssl.core.types import Array, Batch, Params, PyTree, State
+from jax_ssl.evaluate.part import Part, on_host, swept
+from jax_ssl.evaluate.protocol import Outcome, Protocol, Skipped
+from jax_ssl.parallel.rows import map_examples
+from jax_ssl.train.feeds import Feed
+from jax_ssl.train.sweep import Sweep
+
+Record: TypeAlias = dict[str, Any]
+Read: TypeAlias = tuple[Any, str]  # A protocol's reader, and what it reads.
+
+TRAINED, UNTRAINED = "trained", "untrained"
+RAW: Read = (None, "raw")
+POOLED: Read = (None, "pooled")
+RAW_DIMENSIONS = 3072  # Of the input as features, at most: 32 x 32 x 3.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """Some examples of a data set.
+
+    Attributes:
+        feed: of the data set.
+        rows: [n] of them; all unless given.
+        split: what they are called in the record.
+    """
+
+    feed: Feed
+    rows: np.ndarray | None = None
+    split: str = "test"
+
+    @property
+    def count(self) -> int:
+        """Number of examples."""
+        return self.feed.num_examples if self.rows is None else len(self.rows)
+
+
+class Judge:
+    """Evaluates the encoder of one method; use it with the mesh installed.
+
+    Args:
+        method: of which `encoder`, `exports` and `health` are used.
+        view: the evaluation's: one example -> what the encoder reads, un-augmented; or
+            a dictionary of it and of fields that follow it, such as a mask.
+        fresh: makes untrained params and state.
+        mesh: the devices.
+        at_once: examples that all devices together take at a time.
+        most_bytes: of features that a device may hold.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        view: ViewFn,
+        fresh: Callable[[], tuple[Params, State]],
+        mesh: Mesh,
+        *,
+        at_once: int = 512,
+        most_bytes: float = 2**31,
+    ) -> None:
+        self.method, self.view, self.fresh, self.mesh = method, view, fresh, mesh
+        self.at_once, self.most_bytes = max(1, at_once // mesh.size), most_bytes
+        self._sweeps: dict[Any, Sweep] = {}
+
+    def judge(
+        self,
+        protocols: Sequence[Protocol],
+        trained: tuple[Params, State],
+        train: Data,
+        test: Data,
+        *,
+        kinds: Sequence[str] | None = None,
+        step: int = 0,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> Record:
+        """Runs protocols on every kind of features.
+
+        Args:
+            protocols: bound ones.
+            trained: params and state of the method.
+            train: training part.
+            test: test part.
+            kinds: of features: "trained", "untrained" and the raw input's name; all
+                unless given.
+            step: of training, for the record.
+            say: called with a line for everything that takes time.
+
+        Returns:
+            {"evaluations": [...], "skipped": [{"protocol", "reason"}]}, plain JSON.
+        """
+        skipped = list(_lacking(protocols, train, test))
+        lacking = {entry["protocol"] for entry in skipped}
+        asked = [p for p in protocols if p.name not in lacking]
+        found: dict[str, dict[str, list[Outcome]]] = {p.name: {} for p in asked}
+        details: dict[str, Mapping[str, Any]] = {}
+        fields = tuple(dict.fromkeys(name for p in asked for name in p.needs))
+
+        def skip(protocol: Protocol, reason: str) -> None:
+            entry = {"protocol": protocol.name, "reason": reason}
+            if entry not in skipped:
+                skipped.append(entry)
+
+        for kind in self.kinds(train) if kinds is None else kinds:
+            mine = [p for p in asked if _takes(p, kind)]
+            if not mine:
+                continue
+            say(f"{kind}: features of {train.count:,} and {test.count:,} examples")
+            whole: PyTree = trained if kind == TRAINED else ()
+            whole = self.fresh() if kind == UNTRAINED else whole
+            reads = list(dict.fromkeys(_read_of(p, kind) for p in mine))
+            parts = [self.parts(reads, whole, data, fields) for data in (train, test)]
+            del whole
+            for protocol in mine:
+                own = [part[_read_of(protocol, kind)] for part in parts]
+                details[kind] = own[0].detail
+                if not all(part.finite for part in own):
+                    skip(protocol, f"the {kind} features hold numbers that are not finite")
+                    continue
+                say(f"{kind}: {protocol.name}")
+                outcomes = found[protocol.name][kind] = []
+                for outcome in protocol.run(*own):
+                    if isinstance(outcome, Skipped):
+                        skip(protocol, outcome.reason)
+                    else:
+                        outcomes.append(outcome)
+        evaluations = [
+            {**record, "split": test.split, "step": step}
+            for protocol in asked
+            for record in _records(protocol, found[protocol.name], details)
+        ]
+        return json_value({"evaluations": evaluations, "skipped": skipped})
+
+    def kinds(self, data: Data) -> tuple[str, str, str]:
+        """The kinds of features; the last one is the input itself."""
+        image = len(self._seen(data).shape) > 2
+        return TRAINED, UNTRAINED, "pixels" if image else "samples"
+
+    def parts(
+        self,
+        reads: Sequence[Read],
+        whole: PyTree,
+        data: Data,
+        fields: tuple[str, ...] = (),
+    ) -> dict[Read, Part]:
+        """Features of some examples, from one sweep.
+
+        Args:
+            reads: what to keep of every example: a protocol's reader and its `reads`,
+                or `RAW`.
+            whole: params and state, or () for the input itself.
+            data: the examples.
+            fields: of the examples that are kept too.
+
+        Raises:
+            ValueError: if not one of the examples can be read.
+        """
+        known = None if data.rows is None else data.rows.tobytes()
+        key = (id(data.feed), known, fields, tuple((id(r), w) for r, w in reads))
+        if key not in self._sweeps:
+            fns = [self._fn_of(*read) for read in reads]
+
+            def one(whole: PyTree, batch: Batch) -> PyTree:
+                seen = map_examples(self.view, jax.random.key(0), batch)
+                given = seen if isinstance(seen, Mapping) else {}
+                x = next(iter(given.values())) if given else seen
+                beside = {n: given.get(n, batch[n]) for n in (*fields, "index")}
+                return [fn(whole, x).astype(jnp.float32) for fn in fns], beside
+
+            self._sweeps[key] = Sweep(
+                one, whole, data.feed, self.mesh, rows=data.rows, at_once=self.at_once
+            )
+        sweep = self._sweeps[key]
+        features, beside = swept(sweep, whole, most_bytes=self.most_bytes)
+        small = {name: on_host(values) for name, values in beside.items()}
+        # A corrupt example gave way to another one, which has its own place.
+        rows = np.where(small.pop("index") == sweep.rows, sweep.rows, -1)
+        corrupt = int((sweep.rows >= 0).sum() - (rows >= 0).sum())
+        if corrupt == data.count:
+            raise ValueError(f"not one of {corrupt} rows of {data.feed.name} can be read.")
+        parts = {}
+        for read, values in zip(reads, features, strict=True):
+            detail: Record = {"dimensions": values.shape[-1]}
+            if corrupt:
+                detail["corrupt_examples"] = corrupt
+            if read == RAW and (side := pooling_side(self._seen(data).shape)) > 1:
+                detail["pooled_by"] = side
+            parts[read] = Part(values, small, rows, detail)
+        return parts
+
+    def _seen(self, data: Data) -> jax.ShapeDtypeStruct:
+        """What the view makes of an example, for the encoder to read."""
+        seen = jax.eval_shape(self.view, jax.random.key(0), spec_of(data.feed.fields))
+        return next(iter(seen.values())) if isinstance(seen, Mapping) else seen
+
+    def _fn_of(self, reader: Any, word: str) -> Callable[[PyTree, Array], Array]:
+        method = self.method
+
+        def read(whole: PyTree, x: Array) -> Array:
+            if word == "raw":
+                return flattened(x)
+            if word == "head":
+                assert method.health.project is not None
+                return method.health.project(*whole, x)
+            variables = method.exports["encoder"](*whole)
+            encoder = method.encoder if reader is None else reader
+            return getattr(encoder.apply(variables, x, train=False), word)
+
+        return read
+
+
+def pooling_side(shape: tuple[int, ...], most: int = RAW_DIMENSIONS) -> int:
+    """Least side of the squares whose means are at most `most` values of an input.
+
+    Args:
+        shape: of the input without the batch, (..., H, W, C) or (T,).
+        most: values to leave.
+    """
+    return next(s for s in itertools.count(1) if math.prod(_pooled(shape, s)) <= most)
+
+
+def flattened(x: Array) -> Array:
+    """The input itself as features: the control that any encoder must beat.
+
+    Args:
+        x: [B, ..., H, W, C] or [B, T]; larger ones are averaged over the squares of
+            `pooling_side`. What fills no square at the right and bottom is left out.
+
+    Returns:
+        [B, at most `RAW_DIMENSIONS`] float32.
+    """
+    shape = x.shape[1:]
+    small = _pooled(shape, pooling_side(shape))
+    for axis, size in enumerate(small, start=1):
+        whole = x.shape[axis] // size
+        x = jax.lax.slice_in_dim(x, 0, size * whole, axis=axis).astype(jnp.float32)
+        x = x.reshape(*x.shape[:axis], size, whole, *x.shape[axis + 1 :]).mean(axis + 1)
+    return x.reshape(len(x), -1)
+
+
+def _pooled(shape: tuple[int, ...], side: int) -> tuple[int, ...]:
+    """The shape after averaging: channels stay, and so do frames."""
+    if len(shape) == 1:
+        return (max(shape[0] // side, 1),)
+    *rest, height, width, channels = shape
+    return (*rest, max(height // side, 1), max(width // side, 1), channels)
+
+
+def _read_of(protocol: Protocol, kind: str) -> Read:
+    if kind in (TRAINED, UNTRAINED):
+        return protocol.reader, protocol.reads
+    return RAW
+
+
+def _takes(protocol: Protocol, kind: str) -> bool:
+    if kind == TRAINED:
+        return True
+    return protocol.controls and (kind == UNTRAINED or protocol.reads == "pooled")
+
+
+def _lacking(
+    protocols: Sequence[Protocol], train: Data, test: Data
+) -> Iterator[Record]:
+    for protocol in protocols:
+        for data in (train, test):
+            lacks = [name for name in protocol.needs if name not in data.feed.fields]
+            if lacks:
+                words = " and no ".join("labels" if n == "label" else n for n in lacks)
+                reason = f"{data.feed.name} has no {words}"
+                yield {"protocol": protocol.name, "reason": reason}
+                break
+
+
+def _records(
+    protocol: Protocol,
+    found: Mapping[str, Sequence[Outcome]],
+    details: Mapping[str, Mapping[str, Any]],
+) -> Iterator[Record]:
+    """An evaluation for each setting: the outcomes of all kinds side by side."""
+    for each in zip(*found.values(), strict=True):
+        first = each[0]
+        yield {
+            "protocol": protocol.name,
+            "title": first.title,
+            "settings": first.settings,
+            "metrics": [dataclasses.asdict(metric) for metric in protocol.metrics],
+            "remark": first.remark,
+            "rows": [
+                {
+                    "features": kind,
+                    **outcome.values,
+                    "std": outcome.spread,
+                    "detail": {**details[kind], **outcome.detail},
+                }
+                for kind, outcome in zip(found, each, strict=True)
+            ],
+        }

@@ -1,0 +1,155 @@
+"""Every example of a data set through a function, its results staying on the mesh.
+
+Every device takes a run of consecutive examples, so that the results lie in data-set
+order without moving. The stage between epochs and all evaluation stand on it.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
+
+
+from jax_ssl.core.types import Array, Batch, PyTree
+from jax_ssl.parallel.hosts import together
+from jax_ssl.parallel.mesh import BATCH_AXES, replicated, row_sharding
+from jax_ssl.train.feeds import Feed
+
+# Examples that a device takes at a time, at most.
+AT_ONCE = 128
+# Batches dispatched ahead of the devices.
+IN_FLIGHT = 4
+
+
+class Sweep:
+    """A function of all examples of a feed, or of some; call it with the mesh installed.
+
+    Attributes:
+        rows: [n'] int64, row of the data set of every result; -1 where a place is a
+            filler, since every device has the same number of them.
+        shapes: tree of `ShapeDtypeStruct`s [n', ...], of the results.
+    """
+
+    def __init__(
+        self,
+        fn: Callable[[PyTree, Batch], PyTree],
+        whole: PyTree,
+        feed: Feed,
+        mesh: Mesh,
+        *,
+        rows: np.ndarray | None = None,
+        at_once: int = AT_ONCE,
+    ) -> None:
+        """Prepares the sweep; nothing is compiled yet.
+
+        Args:
+            fn: (whole, batch) -> tree of [B, ...]; it must not look at other rows.
+            whole: shapes of what it reads beside the batch, such as variables.
+            feed: of the data set.
+            mesh: the devices.
+            rows: [n] of the data set, in the order of the results; all unless given.
+            at_once: examples that a device takes at a time, at most.
+        """
+        rows = np.arange(feed.num_examples) if rows is None else rows
+        self.feed, self.mesh = feed, mesh
+        places = places_by_device(len(rows), mesh.size, at_once)
+        self._places = rows[np.minimum(places, len(rows) - 1)]  # [steps, devices x b]
+        steps, size = places.shape
+        order = np.arange(steps * size)
+        self.rows = np.where(order < len(rows), rows[order % len(rows)], -1)
+        batch = {
+            name: jax.ShapeDtypeStruct((size, *leaf.shape), leaf.dtype)
+            for name, leaf in spec_of(feed.fields).items()
+        }
+        b, split = size // mesh.size, P(BATCH_AXES)
+        with jax.set_mesh(mesh):
+            self.shapes = jax.tree.map(
+                lambda leaf: jax.ShapeDtypeStruct(
+                    (steps * size, *leaf.shape[1:]), leaf.dtype
+                ),
+                jax.eval_shape(fn, whole, batch),
+            )
+
+        def put(found: PyTree, new: PyTree, at: Array) -> PyTree:
+            def leaf(old: Array, rows: Array) -> Array:
+                return lax.dynamic_update_slice_in_dim(old, rows, at * b, 0)
+
+            return jax.tree.map(leaf, found, new)
+
+        def one(whole: PyTree, data: PyTree, piece: PyTree) -> PyTree:
+            return fn(whole, feed.batch(data, piece))
+
+        def keep(
+            found: PyTree, at: Array, whole: PyTree, data: PyTree, piece: PyTree
+        ) -> tuple[PyTree, Array]:
+            written = jax.shard_map(put, in_specs=(split, split, P()), out_specs=split)
+            return written(found, one(whole, data, piece), at), at + 1
+
+        def start() -> tuple[PyTree, Array]:
+            zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), self.shapes)
+            return zeros, jnp.zeros((), jnp.int32)
+
+        kept = (row_sharding(mesh), replicated(mesh))
+        self._start = jax.jit(start, out_shardings=kept)
+        self._keep = together(keep, donate_argnums=0, out_shardings=kept)
+        self._one = together(one, out_shardings=row_sharding(mesh))
+
+    def __call__(self, whole: PyTree) -> PyTree:
+        """The results [n', ...], rows sharded over the mesh.
+
+        Raises:
+            TooManyCorrupt: if too few of the examples can be read.
+        """
+        found, at = self._start()
+        flying: deque[Array] = deque()
+        with self.feed.sweep(self._places) as pieces:
+            for piece in pieces:
+                found, at = self._keep(found, at, whole, self.feed.data, piece)
+                flying.append(at)
+                if len(flying) > IN_FLIGHT:
+                    flying.popleft().block_until_ready()
+        return found
+
+    def batches(self, whole: PyTree) -> Iterator[PyTree]:
+        """The results batch by batch, [devices x b, ...], for sets that fill the mesh.
+
+        Batch s holds of the n' / devices places of every device those from s b on.
+
+        Raises:
+            TooManyCorrupt: if too few of the examples can be read.
+        """
+        waiting: deque[PyTree] = deque()
+        with self.feed.sweep(self._places) as pieces:
+            for piece in pieces:
+                waiting.append(self._one(whole, self.feed.data, piece))
+                if len(waiting) > IN_FLIGHT:
+                    yield waiting.popleft()
+        yield from waiting
+
+
+def places_by_device(count: int, devices: int, at_once: int) -> np.ndarray:
+    """Places of every batch of a pass in which each device has consecutive ones.
+
+    Device d has n of them, from d n on: b in each of the batches, the columns d b to
+    (d + 1) b - 1.
+
+    Args:
+        count: of places.
+        devices: of the mesh.
+        at_once: places that a device takes in a batch, at most.
+
+    Returns:
+        [batches, devices x b] int64. The last of the devices x n may be `count` or
+        more: fillers.
+    """
+    each = -(-count // devices)
+    batches = -(-each // max(1, min(AT_ONCE, at_once)))
+    b = -(-each // batches)
+    by_device = np.arange(devices * batches * b).reshape(devices, batches, b)
+    return by_device.swapaxes(0, 1).reshape(batches, devices * b)
