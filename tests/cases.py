@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jax_ssl.augment import VIEWS
-from jax_ssl.bind import bind, without_name
+from jax_ssl.config.bind import bind, without_name
 from jax_ssl.core.method import Method, ViewFn
 from jax_ssl.encoders import ENCODERS
 from jax_ssl.methods import METHODS

@@ -12,8 +12,8 @@ import numpy as np
 import optax
 import pytest
 
-from jax_ssl.bind import bind
 from jax_ssl.checkpoint.manager import open_checkpoints
+from jax_ssl.config.bind import bind
 from jax_ssl.core.trees import global_norm
 from jax_ssl.encoders import ENCODERS
 from jax_ssl.methods import METHODS

@@ -16,7 +16,7 @@ FLOORS = (
     ("encoders", "optim"),
     ("methods", "checkpoint", "interop"),
     ("train", "evaluate"),
-    ("bind", "config", "plan", "report"),
+    ("config", "plan", "report"),
     ("commands", "cli", "__main__", "__init__"),
 )
 FLOOR = {unit: floor for floor, units in enumerate(FLOORS) for unit in units}
@@ -43,9 +43,8 @@ GRANTED = {
     # Probes and fine-tuning are fits; an encoder comes with its variables, so that no
     # protocol can know the method that trained it.
     "evaluate": (*(unit for unit in below(5) if unit != "methods"), "train.loop"),
-    "bind": below(6),
-    "config": (*below(6), "bind"),
-    "plan": (*below(6), "bind", "config"),
+    "config": below(6),
+    "plan": (*below(6), "config"),
     "report": below(6),
     "commands": below(7),
     "cli": (*below(7), "commands"),
@@ -55,8 +54,6 @@ GRANTED = {
 # Imports that stay on their own floor, each with its reason above or in the house.
 SIDEWAYS = {
     ("evaluate", "train.loop"),
-    ("config", "bind"),
-    ("plan", "bind"),
     ("plan", "config"),
     ("cli", "commands"),
     ("__main__", "cli"),
@@ -107,7 +104,7 @@ def complaint_about_ours(unit, name):
         granted = ", ".join(GRANTED[unit]) or "nothing"
         return f"{unit} (floor {FLOOR[unit]}) may import {granted}"
     if name.split(".")[-1] in TABLES and FLOOR[unit] < 6:
-        return "only config, plan and bind read the tables"
+        return "only config and plan read the tables"
     return None
 
 

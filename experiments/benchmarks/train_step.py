@@ -65,7 +65,7 @@ def ours(case, scale, remat):
     import optax
 
     from jax_ssl.augment import VIEWS
-    from jax_ssl.bind import bind
+    from jax_ssl.config.bind import bind
     from jax_ssl.encoders import ENCODERS
     from jax_ssl.methods import METHODS
     from jax_ssl.parallel.rows import map_examples

@@ -7,10 +7,10 @@ from typing import Any
 
 import jax
 
-from jax_ssl.bind import bind
 from jax_ssl.commands.evaluator import sample
 from jax_ssl.commands.opening import METRICS
 from jax_ssl.config import Checkup, Experiment
+from jax_ssl.config.bind import bind
 from jax_ssl.core.state import TrainState
 from jax_ssl.evaluate.vitals import measure_of
 from jax_ssl.parallel.hosts import meet, of_first

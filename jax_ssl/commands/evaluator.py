@@ -7,9 +7,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from jax_ssl.bind import bind
 from jax_ssl.commands.classification import CLASSIFIER, classification
 from jax_ssl.config import Experiment, Online
+from jax_ssl.config.bind import bind
 from jax_ssl.core.state import TrainState
 from jax_ssl.core.types import Variables
 from jax_ssl.data.corrupt import Reader

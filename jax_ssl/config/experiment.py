@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from jax_ssl.augment import VIEWS
-from jax_ssl.bind import accepted, bind, pick, without_name
+from jax_ssl.config.bind import accepted, bind, pick, without_name
 from jax_ssl.config.sections import Devices, Evals, Feeding, Run
 from jax_ssl.core.method import Method, ViewFn
 from jax_ssl.data import SOURCES
@@ -101,7 +101,7 @@ class Experiment:
     def open(self, changes: Mapping[str, Any]) -> Source:
         """The data set with some of its settings changed, such as its split."""
         section = {**without(self.config["data"], Feeding), **changes}
-        maker = pick(SOURCES, section, "data")
+        maker = pick(SOURCES, section, "config.data")
         kept = {k: v for k, v in without_name(section).items() if k in accepted(maker)}
         return bind(maker, {}, {**kept, **without_name(changes)})
 
@@ -225,7 +225,7 @@ def _made(
     wires: Mapping[str, Any],
     section: Mapping[str, Any],
 ) -> Any:
-    maker = pick(table, section, title)
+    maker = pick(table, section, f"config.{title}")
     return _bound(title, maker, wires, without_name(section))
 
 

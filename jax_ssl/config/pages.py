@@ -2,7 +2,7 @@
 
 A page is a Python file with `get_config() -> ConfigDict` (or `get_config(arg)`, called
 with what follows the colon in "page.py:arg"). Its sections are those of `SECTIONS`; the
-signatures of what they name are their schemas (`jax_ssl.bind`).
+signatures of what they name are their schemas (`jax_ssl.config.bind`).
 
 Overrides ("--config.section.key=value") are parsed here and not by ml_collections'
 `config_flags`, because that accepts only keys that the page already spells out, and
@@ -19,7 +19,14 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from jax_ssl.bind import accepted, nearest, pick, resolve, without_name
+from jax_ssl.config.bind import (
+    accepted,
+    nearest,
+    pick,
+    refuse_unknown,
+    resolve,
+    without_name,
+)
 from jax_ssl.config.sections import (
     PLAIN,
     PROTOCOLS,
@@ -116,12 +123,14 @@ def resolved(config: ConfigDict) -> dict[str, Any]:
         if section not in tree:
             raise ValueError(f"config has no section {section!r}.")
         settings = dict(tree[section])
-        maker = pick(table, settings, section)
+        maker = pick(table, settings, f"config.{section}")
         extra = {}
         if section == "data":
             mine = [key for key in accepted(Feeding) if key in settings]
-            extra = resolve(Feeding, {key: settings.pop(key) for key in mine})
-        found = _resolve(section, maker, without_name(settings), accepted(Feeding))
+            known = (*accepted(maker), *accepted(Feeding))
+            refuse_unknown("config.data", without_name(settings), known)
+            extra = _resolve(section, Feeding, {key: settings.pop(key) for key in mine})
+        found = _resolve(section, maker, without_name(settings))
         full[section] = {"name": settings["name"], **found, **extra}
     for section, maker in PLAIN.items():
         given = tree.get(section, {})
@@ -131,17 +140,13 @@ def resolved(config: ConfigDict) -> dict[str, Any]:
         full[section] = {k: v for k, v in values.items() if k != "devices"}
     for name, maker in PROTOCOLS.items():
         if full["evals"][name] is not None:
-            _refuse_unknown(f"evals.{name}", full["evals"][name], accepted(maker))
+            refuse_unknown(f"config.evals.{name}", full["evals"][name], accepted(maker))
     return _plain(full)
 
 
 def _resolve(
-    title: str,
-    maker: Callable[..., Any],
-    settings: Mapping[str, Any],
-    also: Sequence[str] = (),
+    title: str, maker: Callable[..., Any], settings: Mapping[str, Any]
 ) -> dict[str, Any]:
-    _refuse_unknown(title, settings, (*accepted(maker), *also))
     try:
         return resolve(maker, settings)
     except ValueError as error:
@@ -159,19 +164,8 @@ def _checkup(settings: Any) -> dict[str, Any] | None:
     return _resolve("run.doctor", Checkup, settings)
 
 
-def _refuse_unknown(
-    title: str, settings: Mapping[str, Any], known: Sequence[str]
-) -> None:
-    for key in settings:
-        if key not in known:
-            raise ValueError(
-                f"config.{title} has no setting {key!r}{nearest(key, known)}; it has "
-                f"{', '.join(sorted(known))}."
-            )
-
-
 def _renamed(section: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    maker = pick(TABLES[section], settings, section)
+    maker = pick(TABLES[section], settings, f"config.{section}")
     known = ("name", *accepted(maker))
     if section == "data":
         known = (*known, *accepted(Feeding))

@@ -11,7 +11,7 @@ import pytest
 from jax_ssl.augment import VIEWS, recipes
 from jax_ssl.augment.recipe import Recipe, View
 from jax_ssl.augment.steps import Blur, Grayscale, RandomCrop, Standardize
-from jax_ssl.bind import bind, resolve
+from jax_ssl.config.bind import bind, resolve
 from jax_ssl.ops.platforms import looping
 from jax_ssl.parallel.mesh import make_mesh, row_sharding
 from jax_ssl.parallel.rows import map_examples

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from jax_ssl.bind import bind
+from jax_ssl.config.bind import bind
 from jax_ssl.methods import METHODS
 from jax_ssl.nn.apply import forward, part
 from jax_ssl.nn.mlp import MLP

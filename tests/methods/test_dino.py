@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jax_ssl.bind import bind
+from jax_ssl.config.bind import bind
 from jax_ssl.encoders import ENCODERS
 from jax_ssl.losses.distillation import multi_crop_cross_entropy
 from jax_ssl.methods import METHODS

@@ -1,0 +1,235 @@
+"""Settings to calls: a factory's signature is the schema of its section.
+
+Positional parameters are *wires*, facts that the builder knows (encoder, views, batch
+size). Keyword-only ones are *settings*, what a person chooses; their annotations are
+checked. There is no second description of either. A `functools.partial` is a factory
+too: its keywords are defaults, and the wires that it holds are not asked for.
+"""
+
+import contextlib
+import dataclasses
+import difflib
+import functools
+import inspect
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import optax
+
+from jax_ssl.optim import SCHEDULES
+from jax_ssl.optim.rules import Rates
+
+NEEDED = inspect.Parameter.empty  # The default of a setting that has none.
+UNIONS = (typing.Union, types.UnionType)
+WORDS = {
+    optax.Schedule: "schedule",
+    Rates: "pairs of a pattern and a schedule",
+    types.NoneType: "None",
+}
+
+
+class Schema(NamedTuple):
+    """What a factory takes, by name; annotations are types and no strings.
+
+    Attributes:
+        wires: its positional parameters.
+        settings: its keyword-only parameters.
+    """
+
+    wires: dict[str, inspect.Parameter]
+    settings: dict[str, inspect.Parameter]
+
+
+def schema(factory: Callable[..., Any]) -> Schema:
+    """Reads the signature of a function, a dataclass, or a partial of one."""
+    held = 0
+    defaults: dict[str, Any] = {}
+    while isinstance(factory, functools.partial):
+        held, defaults = held + len(factory.args), {**factory.keywords, **defaults}
+        factory = factory.func
+    if dataclasses.is_dataclass(factory):
+        for field in dataclasses.fields(factory):
+            if field.default_factory is not dataclasses.MISSING:
+                defaults.setdefault(field.name, field.default_factory())
+    hints = typing.get_type_hints(factory)
+    found = Schema({}, {})
+    for name, parameter in list(inspect.signature(factory).parameters.items())[held:]:
+        default = defaults.get(name, parameter.default)
+        own = parameter.replace(annotation=hints.get(name, Any), default=default)
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            found.settings[name] = own
+        elif parameter.kind is parameter.POSITIONAL_OR_KEYWORD and name not in defaults:
+            found.wires[name] = own
+    return found
+
+
+def bind(
+    factory: Callable[..., Any], wires: Mapping[str, Any], settings: Mapping[str, Any]
+) -> Any:
+    """Calls `factory` with its wires by name and its settings checked.
+
+    A setting annotated `optax.Schedule` may be a number (constant) or a mapping with a
+    "name" in `SCHEDULES`, itself bound with the same wires; so may the second of each
+    pair in a setting annotated `Rates`. Lists become tuples.
+
+    Raises:
+        ValueError: for an unknown setting (naming the nearest known one), a value that
+            is not of the annotated type, a missing setting, or a missing wire without a
+            default.
+    """
+    wanted = schema(factory).wires
+    given = {name: wires[name] for name in wanted if name in wires}
+    missing = [n for n, p in wanted.items() if n not in given and p.default is NEEDED]
+    if missing:
+        raise ValueError(f"{_label(factory)} needs {missing}, which this run has not.")
+    return factory(**given, **resolve(factory, settings, wires))
+
+
+def resolve(
+    factory: Callable[..., Any],
+    settings: Mapping[str, Any],
+    wires: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """All settings of `factory`, checked, every default filled in; lists as tuples.
+
+    Args:
+        factory: whose settings.
+        settings: those that are given.
+        wires: if given, schedules are made into functions with them; otherwise numbers
+            and schedules stay as they are written, the latter with their defaults.
+
+    Raises:
+        ValueError: for an unknown or missing setting, or a value of another type.
+    """
+    known, label = schema(factory).settings, _label(factory)
+    refuse_unknown(label, settings, known)
+    values = {}
+    for name, parameter in known.items():
+        value = settings.get(name, parameter.default)
+        if value is NEEDED:
+            raise ValueError(f"{label} needs the setting {name!r}.")
+        title = f"{label} setting {name!r}"
+        values[name] = _fit(value, parameter.annotation, title, wires)
+    return values
+
+
+def accepted(factory: Callable[..., Any]) -> tuple[str, ...]:
+    """Names of the settings of `factory`."""
+    return tuple(schema(factory).settings)
+
+
+def pick(
+    table: Mapping[str, Callable[..., Any]], section: Mapping[str, Any], title: str
+) -> Callable[..., Any]:
+    """The factory that `section["name"]` stands for; `title` names the section.
+
+    Raises:
+        ValueError: if there is no name, or none such in the table.
+    """
+    if "name" not in section:
+        raise ValueError(f"{title} needs a 'name': one of {sorted(table)}.")
+    name = section["name"]
+    if name not in table:
+        raise ValueError(
+            f"{title}.name = {name!r} is not one of {sorted(table)}"
+            f"{nearest(str(name), table)}."
+        )
+    return table[name]
+
+
+def without_name(section: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a section."""
+    return {key: value for key, value in section.items() if key != "name"}
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A question such as "; did you mean 'temperature'?", or nothing."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def refuse_unknown(title: str, names: Iterable[str], known: Iterable[str]) -> None:
+    """Refuses a name that is not among the known ones.
+
+    Raises:
+        ValueError: with the nearest known name, or with all of them if none is near.
+    """
+    known = sorted(known)
+    for name in names:
+        if name not in known:
+            has = f"; it has {', '.join(known) or 'none'}."
+            raise ValueError(
+                f"{title} has no setting {name!r}{nearest(name, known) or has}"
+            )
+
+
+def type_text(hint: Any) -> str:
+    """A type as a person writes it, such as "tuple[int, ...]" or "float | None"."""
+    args = typing.get_args(hint)
+    if hint in WORDS:
+        return WORDS[hint]
+    if typing.get_origin(hint) in UNIONS:
+        return " | ".join(map(type_text, args))
+    if typing.get_origin(hint) is typing.Literal:
+        return " | ".join(map(repr, args))
+    name = hint.__name__ if isinstance(hint, type) else str(hint)
+    return name.removeprefix("typing.").removeprefix("collections.abc.")
+
+
+def _fit(value: Any, hint: Any, label: str, wires: Mapping[str, Any] | None) -> Any:
+    """The value in the annotated type; refuses what is not of it."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    options = args if origin in UNIONS else (hint,)
+    if optax.Schedule in options and not (value is None and len(options) > 1):
+        return _schedule(value, label, wires)
+    if origin in UNIONS:
+        for option in args:
+            with contextlib.suppress(ValueError):
+                return _fit(value, option, label, wires)
+    elif origin in (tuple, Sequence) and isinstance(value, list | tuple):
+        alike = origin is Sequence or Ellipsis in args
+        each = args[:1] * len(value) if alike else args
+        if len(each) == len(value):
+            pairs = enumerate(zip(value, each, strict=True))
+            return tuple(_fit(v, h, f"{label}[{i}]", wires) for i, (v, h) in pairs)
+    elif _is_a(value, hint):
+        return value if wires is None or hint is not float else float(value)
+    raise ValueError(
+        f"{label} = {value!r} must be {type_text(hint)}, not {type(value).__name__}."
+    )
+
+
+def _is_a(value: Any, hint: Any) -> bool:
+    """Whether a value is of a plain type; True and False are not numbers."""
+    if typing.get_origin(hint) is typing.Literal:
+        return value in typing.get_args(hint)
+    if isinstance(value, bool):
+        return hint in (bool, Any)
+    if hint is float:
+        return isinstance(value, int | float)
+    return hint is Any or isinstance(value, typing.get_origin(hint) or hint)
+
+
+def _schedule(value: Any, label: str, wires: Mapping[str, Any] | None) -> Any:
+    """A schedule: made where there are wires, else as it is written, defaults added."""
+    if isinstance(value, Mapping):
+        maker, settings = pick(SCHEDULES, value, label), without_name(value)
+        if wires is None:
+            return {"name": value["name"], **resolve(maker, settings)}
+        return bind(maker, wires, settings)
+    if _is_a(value, float):
+        return value if wires is None else optax.constant_schedule(float(value))
+    if callable(value):
+        return value
+    raise ValueError(
+        f"{label} = {value!r} must be a number or dict(name=..., ...) with a name out "
+        f"of {sorted(SCHEDULES)}."
+    )
+
+
+def _label(factory: Callable[..., Any]) -> str:
+    while isinstance(factory, functools.partial):
+        factory = factory.func
+    return f"{factory.__name__}()"
