@@ -23,6 +23,7 @@ from jax_ssl.optim.rules import Rates
 
 NEEDED = inspect.Parameter.empty  # The default of a setting that has none.
 UNIONS = (typing.Union, types.UnionType)
+MODULE_FIELDS = ("parent", "name")  # Flax gives them to every module.
 WORDS = {
     optax.Schedule: "schedule",
     Rates: "pairs of a pattern and a schedule",
@@ -31,7 +32,7 @@ WORDS = {
 
 
 class Schema(NamedTuple):
-    """What a factory takes, by name; annotations are types and no strings.
+    """What a factory takes, by name.
 
     Attributes:
         wires: its positional parameters.
@@ -43,7 +44,7 @@ class Schema(NamedTuple):
 
 
 def schema(factory: Callable[..., Any]) -> Schema:
-    """Reads the signature of a function, a dataclass, or a partial of one."""
+    """Reads the signature of a function or class, or of a partial of one."""
     held = 0
     defaults: dict[str, Any] = {}
     while isinstance(factory, functools.partial):
@@ -53,15 +54,15 @@ def schema(factory: Callable[..., Any]) -> Schema:
         for field in dataclasses.fields(factory):
             if field.default_factory is not dataclasses.MISSING:
                 defaults.setdefault(field.name, field.default_factory())
-    hints = typing.get_type_hints(factory)
     found = Schema({}, {})
-    for name, parameter in list(inspect.signature(factory).parameters.items())[held:]:
-        default = defaults.get(name, parameter.default)
-        own = parameter.replace(annotation=hints.get(name, Any), default=default)
-        if parameter.kind is parameter.KEYWORD_ONLY:
-            found.settings[name] = own
+    own = inspect.signature(factory, eval_str=True).parameters
+    for name, parameter in list(own.items())[held:]:
+        if name in defaults:
+            parameter = parameter.replace(default=defaults[name])
+        if parameter.kind is parameter.KEYWORD_ONLY and name not in MODULE_FIELDS:
+            found.settings[name] = parameter
         elif parameter.kind is parameter.POSITIONAL_OR_KEYWORD and name not in defaults:
-            found.wires[name] = own
+            found.wires[name] = parameter
     return found
 
 

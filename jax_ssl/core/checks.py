@@ -13,7 +13,9 @@ Example:
     ValueError: momentum = 1.0 must be in [0, 1).
 """
 
+import dataclasses
 import itertools
+import typing
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -68,6 +70,18 @@ def one_of(choices: Iterable[Any], /, **values: Any) -> None:
         if value not in choices:
             words = ", ".join(map(repr, choices))
             raise ValueError(f"{name} = {value!r} must be one of {words}.")
+
+
+def words(instance: Any) -> None:
+    """Refuses fields of a dataclass that are not among the words of their `Literal`.
+
+    Raises:
+        ValueError: naming the field, its value and the words.
+    """
+    for field in dataclasses.fields(instance):
+        if typing.get_origin(field.type) is typing.Literal:
+            value = getattr(instance, field.name)
+            one_of(typing.get_args(field.type), **{field.name: value})
 
 
 def rising(**values: float) -> None:

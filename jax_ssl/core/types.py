@@ -1,7 +1,7 @@
 """The words that every other module speaks: arrays, trees, examples, features."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
 
@@ -22,6 +22,8 @@ Views: TypeAlias = PyTree
 Metrics: TypeAlias = Mapping[str, Array]
 # linen variables, {"params": ..., "batch_stats": ...}.
 Variables: TypeAlias = Mapping[str, PyTree]
+# What networks compute in; their parameters are float32.
+ComputeDtype: TypeAlias = Literal["float32", "bfloat16", "float16"]
 
 
 class Features(NamedTuple):

@@ -1,14 +1,15 @@
 """The convolution of this folder: square, symmetric padding, no bias."""
 
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import flax.linen as nn
 import jax.numpy as jnp
 
-from jax_ssl.nn.group_norm import StandardizedConv
+from jax_ssl.nn.group_norm import Norm, StandardizedConv
 from jax_ssl.ops.conv import conv_general_dilated
 
-KERNEL_INITS = {
+KernelInit: TypeAlias = Literal["he_fan_out", "lecun_fan_in"]
+KERNEL_INITS: dict[KernelInit, nn.initializers.Initializer] = {
     # He et al. (2015, arXiv:1502.01852) with fan-out, as in torchvision.
     "he_fan_out": nn.initializers.variance_scaling(2.0, "fan_out", "normal"),
     # TensorFlow's default variance scaling, as in SimCLR.
@@ -21,8 +22,8 @@ def conv(
     size: int,
     *,
     stride: int = 1,
-    kernel_init: str = "he_fan_out",
-    norm: str = "batch",
+    kernel_init: KernelInit = "he_fan_out",
+    norm: Norm = "batch",
     dtype: Any = jnp.float32,
     name: str,
 ) -> nn.Conv:
@@ -35,7 +36,7 @@ def conv(
         features: output channels.
         size: odd side of the kernel.
         stride: step of the output grid in input cells.
-        kernel_init: a key of `KERNEL_INITS`.
+        kernel_init: see `KERNEL_INITS`.
         norm: of the layer that follows; "group_ws" standardises the kernel.
         dtype: compute dtype; the kernel is float32.
         name: of the sub-module.

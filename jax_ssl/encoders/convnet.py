@@ -4,18 +4,18 @@ No paper: the least network in which the methods of this library can be watched 
 learn within minutes on a CPU.
 """
 
-from typing import Any
+from typing import Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
 
-from jax_ssl.core.types import Array, Features
-from jax_ssl.encoders.checks import at_least, compute_dtype, one_of
+from jax_ssl.core import checks
+from jax_ssl.core.types import Array, ComputeDtype, Features
 from jax_ssl.encoders.conv import conv
-from jax_ssl.nn.group_norm import NORMS, norm_layer
+from jax_ssl.nn.group_norm import Norm, norm_layer
 
 
-class ConvNet(nn.Module):
+class ConvNet(nn.Module, kw_only=True):
     """Stages of 3x3 convolution, norm and ReLU; 2x2 max pools between them.
 
     Attributes:
@@ -30,19 +30,21 @@ class ConvNet(nn.Module):
     """
 
     widths: tuple[int, ...] = (24, 48)
-    pool: str = "mean"
+    pool: Literal["mean", "flat"] = "mean"
     groups: int = 1
-    norm: str = "batch"
-    dtype: Any = jnp.float32
+    norm: Norm = "batch"
+    dtype: ComputeDtype = "float32"
 
     def __post_init__(self) -> None:
-        """Refuses settings that no network has."""
-        one_of("encoder.pool", self.pool, ("mean", "flat"))
-        at_least("the length of encoder.widths", len(self.widths), 1)
-        for width in self.widths:
-            at_least("every width in encoder.widths", width, 1)
-        at_least("encoder.groups", self.groups, 1)
-        one_of("encoder.norm", self.norm, NORMS)
+        """Refuses settings that no network has.
+
+        Raises:
+            ValueError: naming the setting, its value and what it must be.
+        """
+        self.widths = tuple(self.widths)  # A module must be hashable.
+        checks.words(self)
+        checks.at_least(1, widths=self.widths, stages=len(self.widths))
+        checks.at_least(1, groups=self.groups)
         super().__post_init__()
 
     @nn.compact
@@ -72,21 +74,3 @@ class ConvNet(nn.Module):
         else:
             pooled = x.mean((1, 2), dtype=jnp.float32)
         return Features(pooled=pooled, grid=x)
-
-
-def convnet(
-    *,
-    widths: tuple[int, ...] = (24, 48),
-    pool: str = "mean",
-    groups: int = 1,
-    norm: str = "batch",
-    dtype: str = "float32",
-) -> ConvNet:
-    """Small ConvNet; settings as in `ConvNet`."""
-    return ConvNet(
-        widths=tuple(widths),
-        pool=pool,
-        groups=groups,
-        norm=norm,
-        dtype=compute_dtype(dtype),
-    )

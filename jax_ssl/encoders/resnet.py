@@ -5,17 +5,15 @@ features: explicit symmetric padding, the stride of a bottleneck on its 3x3 conv
 ("v1.5"), a 1x1 convolution and a norm on every shortcut that changes shape, ε = 1e-5.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
 
-from jax_ssl.core.types import Array, Features
-from jax_ssl.encoders.checks import at_least, compute_dtype, one_of
-from jax_ssl.encoders.conv import KERNEL_INITS, conv
-from jax_ssl.nn.group_norm import NORMS, norm_layer
-
-STEMS = ("imagenet", "small")
+from jax_ssl.core import checks
+from jax_ssl.core.types import Array, ComputeDtype, Features
+from jax_ssl.encoders.conv import KernelInit, conv
+from jax_ssl.nn.group_norm import Norm, norm_layer
 
 
 class Block(nn.Module):
@@ -26,9 +24,9 @@ class Block(nn.Module):
         stride: of the first 3x3 convolution.
         bottleneck: the three-convolution form.
         groups: batch-norm groups of the global batch.
-        norm: one of `NORMS`.
+        norm: see `ResNet`.
         zero_init_residual: the last norm's scale starts at 0, the block as identity.
-        kernel_init: a key of `KERNEL_INITS`.
+        kernel_init: see `conv.KERNEL_INITS`.
         dtype: compute dtype.
     """
 
@@ -36,9 +34,9 @@ class Block(nn.Module):
     stride: int
     bottleneck: bool
     groups: int
-    norm: str
+    norm: Norm
     zero_init_residual: bool
-    kernel_init: str
+    kernel_init: KernelInit
     dtype: Any
 
     @nn.compact
@@ -82,7 +80,7 @@ class Block(nn.Module):
         return nn.relu(x + y)
 
 
-class ResNet(nn.Module):
+class ResNet(nn.Module, kw_only=True):
     """Residual network over images.
 
     Attributes:
@@ -105,21 +103,24 @@ class ResNet(nn.Module):
 
     stage_sizes: tuple[int, ...]
     bottleneck: bool
-    stem: str = "imagenet"
+    stem: Literal["imagenet", "small"] = "imagenet"
     width: int = 1
     groups: int = 1
-    norm: str = "batch"
+    norm: Norm = "batch"
     zero_init_residual: bool = True
-    kernel_init: str = "he_fan_out"
-    dtype: Any = jnp.float32
+    kernel_init: KernelInit = "he_fan_out"
+    dtype: ComputeDtype = "float32"
 
     def __post_init__(self) -> None:
-        """Refuses settings that no network has."""
-        one_of("encoder.stem", self.stem, STEMS)
-        one_of("encoder.kernel_init", self.kernel_init, KERNEL_INITS)
-        one_of("encoder.norm", self.norm, NORMS)
-        at_least("encoder.width", self.width, 1)
-        at_least("encoder.groups", self.groups, 1)
+        """Refuses settings that no network has.
+
+        Raises:
+            ValueError: naming the setting, its value and what it must be.
+        """
+        self.stage_sizes = tuple(self.stage_sizes)  # A module must be hashable.
+        checks.words(self)
+        checks.at_least(1, stage_sizes=self.stage_sizes, stages=len(self.stage_sizes))
+        checks.at_least(1, width=self.width, groups=self.groups)
         super().__post_init__()
 
     def __call__(self, x: Array, *, train: bool) -> Features:
@@ -166,123 +167,3 @@ class ResNet(nn.Module):
                 )(x, train=train)
             levels.append(x)
         return tuple(levels)
-
-
-def resnet18(
-    *,
-    stem: str = "imagenet",
-    width: int = 1,
-    groups: int = 1,
-    norm: str = "batch",
-    zero_init_residual: bool = True,
-    kernel_init: str = "he_fan_out",
-    dtype: str = "float32",
-) -> ResNet:
-    """ResNet-18, 512 * width features; settings as in `ResNet`."""
-    return ResNet(
-        stage_sizes=(2, 2, 2, 2),
-        bottleneck=False,
-        stem=stem,
-        width=width,
-        groups=groups,
-        norm=norm,
-        zero_init_residual=zero_init_residual,
-        kernel_init=kernel_init,
-        dtype=compute_dtype(dtype),
-    )
-
-
-def resnet34(
-    *,
-    stem: str = "imagenet",
-    width: int = 1,
-    groups: int = 1,
-    norm: str = "batch",
-    zero_init_residual: bool = True,
-    kernel_init: str = "he_fan_out",
-    dtype: str = "float32",
-) -> ResNet:
-    """ResNet-34, 512 * width features; settings as in `ResNet`."""
-    return ResNet(
-        stage_sizes=(3, 4, 6, 3),
-        bottleneck=False,
-        stem=stem,
-        width=width,
-        groups=groups,
-        norm=norm,
-        zero_init_residual=zero_init_residual,
-        kernel_init=kernel_init,
-        dtype=compute_dtype(dtype),
-    )
-
-
-def resnet50(
-    *,
-    stem: str = "imagenet",
-    width: int = 1,
-    groups: int = 1,
-    norm: str = "batch",
-    zero_init_residual: bool = True,
-    kernel_init: str = "he_fan_out",
-    dtype: str = "float32",
-) -> ResNet:
-    """ResNet-50, 2048 * width features; settings as in `ResNet`."""
-    return ResNet(
-        stage_sizes=(3, 4, 6, 3),
-        bottleneck=True,
-        stem=stem,
-        width=width,
-        groups=groups,
-        norm=norm,
-        zero_init_residual=zero_init_residual,
-        kernel_init=kernel_init,
-        dtype=compute_dtype(dtype),
-    )
-
-
-def resnet101(
-    *,
-    stem: str = "imagenet",
-    width: int = 1,
-    groups: int = 1,
-    norm: str = "batch",
-    zero_init_residual: bool = True,
-    kernel_init: str = "he_fan_out",
-    dtype: str = "float32",
-) -> ResNet:
-    """ResNet-101, 2048 * width features; settings as in `ResNet`."""
-    return ResNet(
-        stage_sizes=(3, 4, 23, 3),
-        bottleneck=True,
-        stem=stem,
-        width=width,
-        groups=groups,
-        norm=norm,
-        zero_init_residual=zero_init_residual,
-        kernel_init=kernel_init,
-        dtype=compute_dtype(dtype),
-    )
-
-
-def resnet152(
-    *,
-    stem: str = "imagenet",
-    width: int = 1,
-    groups: int = 1,
-    norm: str = "batch",
-    zero_init_residual: bool = True,
-    kernel_init: str = "he_fan_out",
-    dtype: str = "float32",
-) -> ResNet:
-    """ResNet-152, 2048 * width features; settings as in `ResNet`."""
-    return ResNet(
-        stage_sizes=(3, 8, 36, 3),
-        bottleneck=True,
-        stem=stem,
-        width=width,
-        groups=groups,
-        norm=norm,
-        zero_init_residual=zero_init_residual,
-        kernel_init=kernel_init,
-        dtype=compute_dtype(dtype),
-    )

@@ -4,16 +4,16 @@ The conventions are timm's, so that converted weights give the same features: pr
 blocks, LayerNorm with ε = 1e-6, exact GELU, biases everywhere, a class token in front.
 """
 
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 from flax.linen.initializers import Initializer
 
-from jax_ssl.core.types import Array, Features
-from jax_ssl.encoders.checks import at_least, one_of
-from jax_ssl.nn.depth import POLICIES, recomputed, scanned
+from jax_ssl.core import checks
+from jax_ssl.core.types import Array, ComputeDtype, Features
+from jax_ssl.nn.depth import recomputed, scanned
 from jax_ssl.nn.transformer import Block, layer_norm
 from jax_ssl.ops.patches import gather_tokens, grid_shape, patchify
 from jax_ssl.ops.positions import resample_positions, sincos_positions
@@ -50,7 +50,7 @@ SCHEMES = {
 }
 
 
-class ViT(nn.Module):
+class ViT(nn.Module, kw_only=True):
     """Vision transformer over images of any size that the patch divides.
 
     Attributes:
@@ -87,13 +87,13 @@ class ViT(nn.Module):
         timm and in MAE's fine-tuning code; `tokens` and `grid` are normed one by one.
     """
 
-    dim: int
-    depth: int
-    num_heads: int
+    dim: int = 192
+    depth: int = 12
+    num_heads: int = 3
     patch: int = 16
     image_size: int = 224
-    pool: str = "class"
-    positions: str = "learned"
+    pool: Literal["class", "mean"] = "class"
+    positions: Literal["learned", "sincos"] = "learned"
     registers: int = 0
     mask_token: bool = False
     mlp_ratio: float = 4.0
@@ -101,33 +101,32 @@ class ViT(nn.Module):
     drop_path_uniform: bool = False
     drop_path_group: int = 0
     layer_scale: float = 0.0
-    scheme: str = "dino"
-    remat: str = "none"
+    scheme: Literal["dino", "mae", "moco_v3"] = "dino"
+    remat: Literal["none", "dots", "full"] = "none"
     scan_layers: bool = False
-    dtype: Any = jnp.float32
+    dtype: ComputeDtype = "float32"
 
     def __post_init__(self) -> None:
-        """Refuses settings that no network has."""
-        one_of("encoder.pool", self.pool, ("class", "mean"))
-        one_of("encoder.positions", self.positions, ("learned", "sincos"))
-        one_of("encoder.scheme", self.scheme, SCHEMES)
-        at_least("encoder.depth", self.depth, 1)
-        at_least("encoder.num_heads", self.num_heads, 1)
-        at_least("encoder.registers", self.registers, 0)
+        """Refuses settings that no network has.
+
+        Raises:
+            ValueError: naming the setting, its value and what it must be.
+        """
+        checks.words(self)
+        checks.at_least(1, dim=self.dim, depth=self.depth, num_heads=self.num_heads)
+        checks.at_least(0, registers=self.registers, layer_scale=self.layer_scale)
+        checks.at_least(0, drop_path_group=self.drop_path_group)
+        checks.positive(mlp_ratio=self.mlp_ratio)
+        checks.within("[0, 1)", drop_path=self.drop_path)
         if self.dim % self.num_heads:
             raise ValueError(
-                f"encoder.num_heads = {self.num_heads} does not divide the width "
-                f"{self.dim}."
+                f"num_heads = {self.num_heads} does not divide the width {self.dim}."
             )
-        one_of("encoder.remat", self.remat, POLICIES)
-        at_least("encoder.drop_path_group", self.drop_path_group, 0)
         if self.scan_layers and self.drop_path_group and not self.drop_path_uniform:
             raise ValueError(
-                "encoder.scan_layers loops over blocks that are alike: with "
-                "encoder.drop_path_group set encoder.drop_path_uniform = True too."
+                "scan_layers loops over blocks that are alike: with drop_path_group "
+                "set drop_path_uniform = True too."
             )
-        if not 0 <= self.drop_path < 1:
-            raise ValueError(f"encoder.drop_path = {self.drop_path} is not in [0, 1).")
         grid_shape(self.image_size, self.image_size, self.patch)
         super().__post_init__()
 

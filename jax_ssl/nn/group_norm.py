@@ -3,16 +3,18 @@
 Also the choice between it and batch norm, by one word for a whole network.
 """
 
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import lax
 
+from jax_ssl.core import checks
 from jax_ssl.core.types import Array
 from jax_ssl.nn.norm import BatchNorm
 
-NORMS = ("batch", "group_ws")
+Norm: TypeAlias = Literal["batch", "group_ws"]
+NORMS = get_args(Norm)
 
 
 class GroupNorm(nn.Module):
@@ -124,5 +126,4 @@ def check_norm(norm: str) -> None:
     Raises:
         ValueError: naming the value and the choices.
     """
-    if norm not in NORMS:
-        raise ValueError(f"norm = {norm!r} is not {' or '.join(map(repr, NORMS))}.")
+    checks.one_of(NORMS, norm=norm)

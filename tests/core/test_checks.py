@@ -1,6 +1,8 @@
 """Checks of settings: which values pass, and what is said of the others."""
 
+import dataclasses
 import re
+from typing import Literal
 
 import optax
 import pytest
@@ -63,6 +65,21 @@ def test_a_schedule_passes_every_check_of_numbers():
     checks.positive(rate=schedule)
     checks.at_least(0, rate=schedule)
     checks.within("[0, 1]", rate=schedule)
+
+
+def test_words_of_a_dataclass_are_those_of_its_annotations():
+    @dataclasses.dataclass
+    class Pool:
+        kind: Literal["mean", "flat"] = "mean"
+        title: str = "anything"
+
+        def __post_init__(self):
+            checks.words(self)
+
+    Pool("flat", "something")
+    message = r"^kind = 'max' must be one of 'mean', 'flat'\.$"
+    with pytest.raises(ValueError, match=message):
+        Pool("max")
 
 
 def test_settings_in_order_may_be_equal_but_not_fall():

@@ -74,7 +74,9 @@ def test_zero_init_residual_touches_the_last_norm_of_each_block_alone(tiny):
 
 
 def test_without_zero_init_every_scale_starts_at_one():
-    plain = ResNet((1,), True, "small", zero_init_residual=False)
+    plain = ResNet(
+        stage_sizes=(1,), bottleneck=True, stem="small", zero_init_residual=False
+    )
     params, _ = start(plain, jnp.zeros((1, 4, 4, 3)))
     norm = params["stage0_block0"]["norm2"]
     np.testing.assert_array_equal(norm["scale"], np.ones(256))
@@ -140,7 +142,12 @@ def test_kernels_start_with_the_variance_of_their_rule(kernel_init, variance):
 def test_kernel_rule_reaches_every_convolution(monkeypatch):
     monkeypatch.setitem(KERNEL_INITS, "lecun_fan_in", nn.initializers.constant(7.0))
     for bottleneck in (False, True):
-        encoder = ResNet((1, 1), bottleneck, "small", kernel_init="lecun_fan_in")
+        encoder = ResNet(
+            stage_sizes=(1, 1),
+            bottleneck=bottleneck,
+            stem="small",
+            kernel_init="lecun_fan_in",
+        )
         params, _ = start(encoder, jnp.zeros((1, 4, 4, 3)))
         for name, leaf in zip(leaf_names(params), jax.tree.leaves(params), strict=True):
             assert np.all(np.asarray(leaf) == 7) == name.endswith("kernel"), name
@@ -148,7 +155,7 @@ def test_kernel_rule_reaches_every_convolution(monkeypatch):
 
 def test_bfloat16_keeps_parameters_statistics_and_pooled_float32(tiny):
     x, params, stats = tiny
-    narrow = TINY.clone(dtype=jnp.bfloat16)
+    narrow = TINY.clone(dtype="bfloat16")
     assert signature(abstract_variables(narrow, x)) == signature(
         {"params": params, **stats}
     )

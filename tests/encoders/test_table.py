@@ -1,17 +1,20 @@
 """Laws of every encoder in the table, without running any of them at size."""
 
 import functools
-import inspect
-import typing
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jax_ssl.config.bind import bind, resolve, schema
 from jax_ssl.core.trees import count
 from jax_ssl.encoders import ENCODERS
+from jax_ssl.encoders.conv import KERNEL_INITS, KernelInit
+from jax_ssl.encoders.vit import SCHEMES, ViT
 from jax_ssl.nn.apply import forward
+from jax_ssl.nn.depth import POLICIES
 from tests.encoders.draws import random_variables
 
 # The published counts, without a classifier.
@@ -55,12 +58,29 @@ def test_every_encoder_traces_abstractly(name):
 
 @pytest.mark.parametrize("name", ENCODERS)
 def test_every_factory_is_a_schema(name):
-    factory = ENCODERS[name]
-    hints = typing.get_type_hints(factory)
-    for parameter in inspect.signature(factory).parameters.values():
-        assert parameter.kind is parameter.KEYWORD_ONLY
-        assert parameter.name in hints
-    assert factory.__doc__
+    wires, settings = schema(ENCODERS[name])
+    assert not wires
+    assert not {"parent", "name"} & set(settings)
+    for parameter in settings.values():
+        assert parameter.default is not parameter.empty
+        assert parameter.annotation not in (parameter.empty, Any, str)
+    assert bind(ENCODERS[name], {}, {"dtype": "bfloat16"}) == ENCODERS[name](
+        dtype="bfloat16"
+    )
+
+
+def test_what_makes_a_size_may_be_set_and_is_part_of_the_resolved_config():
+    assert resolve(ENCODERS["vit_b"], {"depth": 4})["depth"] == 4
+    assert resolve(ENCODERS["vit_b"], {})["dim"] == 768
+    assert resolve(ENCODERS["resnet50"], {})["stage_sizes"] == (3, 4, 6, 3)
+
+
+def test_lists_do_as_tuples():
+    for name, key in (("convnet", "widths"), ("resnet50", "stage_sizes")):
+        listed, plain = (
+            ENCODERS[name](**{key: kind([3, 4])}) for kind in (list, tuple)
+        )
+        assert hash(listed) == hash(plain)
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -96,22 +116,36 @@ def test_bfloat16_computes_but_does_not_store(rng, name):
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [
-        ("resnet18", {"stem": "big"}, "stem = 'big' is not 'imagenet' or 'small'"),
-        ("resnet50", {"width": 0}, "width = 0 is below 1"),
-        ("resnet50", {"groups": 0}, "groups = 0 is below 1"),
-        ("resnet50", {"kernel_init": "he"}, "kernel_init = 'he' is not 'he_fan_out'"),
-        ("resnet34", {"dtype": "fp16"}, "dtype = 'fp16' is not 'float32'"),
-        ("convnet", {"pool": "max"}, "pool = 'max' is not 'mean' or 'flat'"),
-        ("convnet", {"widths": ()}, "length of encoder.widths = 0 is below 1"),
-        ("convnet", {"widths": (8, 0)}, "width in encoder.widths = 0 is below 1"),
+        (
+            "resnet18",
+            {"stem": "big"},
+            "stem = 'big' must be one of 'imagenet', 's",
+        ),
+        ("resnet18", {"norm": "gn"}, "norm = 'gn' must be one of 'batch', 'group_ws'"),
+        ("resnet50", {"width": 0}, "width = 0 must be at least 1"),
+        ("resnet50", {"groups": 0}, "groups = 0 must be at least 1"),
+        ("resnet50", {"stage_sizes": ()}, "stages = 0 must be at least 1"),
+        (
+            "resnet50",
+            {"stage_sizes": (3, 0)},
+            r"stage_sizes = \(3, 0\) must be",
+        ),
+        ("resnet50", {"kernel_init": "he"}, "kernel_init = 'he' must be one of"),
+        ("resnet34", {"dtype": "fp16"}, "dtype = 'fp16' must be one of 'float32', "),
+        ("convnet", {"pool": "max"}, "pool = 'max' must be one of 'mean', 'flat'"),
+        ("convnet", {"widths": ()}, "stages = 0 must be at least 1"),
+        ("convnet", {"widths": (8, 0)}, r"widths = \(8, 0\) must be at least 1"),
+        ("convnet", {"norm": "gn"}, "norm = 'gn' must be one of 'batch', 'group_ws'"),
         ("vit", {"num_heads": 5}, "num_heads = 5 does not divide the width 192"),
-        ("vit", {"depth": 0}, "depth = 0 is below 1"),
+        ("vit_b", {"dim": 100}, "num_heads = 12 does not divide the width 100"),
+        ("vit", {"depth": 0}, "depth = 0 must be at least 1"),
+        ("vit", {"mlp_ratio": float("nan")}, "mlp_ratio = nan must be positive"),
         ("vit_s", {"image_size": 200}, "200 x 200 pixels .* multiples of the patch"),
-        ("vit_s", {"pool": "avg"}, "pool = 'avg' is not 'class' or 'mean'"),
-        ("vit_b", {"positions": "2d"}, "positions = '2d' is not 'learned'"),
-        ("vit_b", {"scheme": "beit"}, "scheme = 'beit' is not 'dino'"),
-        ("vit_b", {"drop_path": 1.0}, r"drop_path = 1.0 is not in \[0, 1\)"),
-        ("vit_l", {"registers": -1}, "registers = -1 is below 0"),
+        ("vit_s", {"pool": "avg"}, "pool = 'avg' must be one of 'class', 'mean'"),
+        ("vit_b", {"positions": "2d"}, "positions = '2d' must be one of 'learned'"),
+        ("vit_b", {"scheme": "beit"}, "scheme = 'beit' must be one of 'dino'"),
+        ("vit_b", {"drop_path": 1.0}, r"drop_path = 1.0 must be in \[0, 1\)"),
+        ("vit_l", {"registers": -1}, "registers = -1 must be at least 0"),
     ],
 )
 def test_impossible_settings_are_named_before_anything_compiles(
@@ -119,3 +153,9 @@ def test_impossible_settings_are_named_before_anything_compiles(
 ):
     with pytest.raises(ValueError, match=message):
         ENCODERS[name](**settings)
+
+
+def test_every_word_that_a_network_may_be_given_has_a_meaning():
+    assert set(SCHEMES) == set(get_args(ViT.__annotations__["scheme"]))
+    assert set(POLICIES) == set(get_args(ViT.__annotations__["remat"]))
+    assert set(KERNEL_INITS) == set(get_args(KernelInit))
