@@ -1,12 +1,12 @@
 import pathlib
 
-import jax
 import jax.numpy as jnp
 import pytest
 from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
 
 from jax_ssl.config import build, load_page, override, resolved
+from jax_ssl.core.fields import INDEX, ON_CANVAS, Field
 from jax_ssl.train.feeds import HostFeed
 from jax_ssl.train.program import program
 
@@ -18,17 +18,15 @@ class Fake:
     """A source with the shapes of a data set, and none of its images."""
 
     name = "fake"
-    label_names = None
 
     def __init__(self, length, shape, canvas=False):
         self.length = length
-        self.spec = {
-            "image": jax.ShapeDtypeStruct(shape, jnp.uint8),
-            "index": jax.ShapeDtypeStruct((), jnp.int32),
-            "label": jax.ShapeDtypeStruct((), jnp.int32),
+        self.fields = {
+            "image": Field("image", shape, jnp.uint8),
+            "index": INDEX,
+            "label": Field("label", (), jnp.int32),
+            **(ON_CANVAS if canvas else {}),
         }
-        if canvas:
-            self.spec["size"] = jax.ShapeDtypeStruct((2,), jnp.int32)
 
     def __len__(self):
         return self.length
@@ -37,8 +35,8 @@ class Fake:
 SHAPES = {
     "digits": ((1437, (8, 8, 1)), False),
     "cifar10": ((50_000, (32, 32, 3)), False),
-    "imagenet2012": ((1_281_167, (256, 256, 3)), True),
-    "imagenette/160px-v2": ((9469, (160, 160, 3)), True),
+    "imagenet2012": ((1_281_167, (512, 512, 3)), True),
+    "imagenette/160px-v2": ((9469, (256, 256, 3)), True),
 }
 
 

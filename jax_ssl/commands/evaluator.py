@@ -111,7 +111,7 @@ class Evaluator:
         """
         if self.evals.online is None:
             return [], []
-        if "label" not in self.train.spec:
+        if "label" not in self.train.fields:
             reason = f"{self.train.name} has no labels"
             return [], [{"protocol": "online knn", "reason": reason}]
         settings = bind(Online, {}, self.evals.online)
@@ -177,9 +177,9 @@ class Evaluator:
         why = ""
         if self.test is None:
             why = "there is no test part (config.evals.test is None)"
-        elif "label" not in self.train.spec:
+        elif "label" not in self.train.fields:
             why = f"{self.train.name} has no labels"
-        elif "label" not in self.test.spec:
+        elif "label" not in self.test.fields:
             why = f"{self.test.name} has no labels"
         if self.experiment.config["method"]["name"] == CLASSIFIER:
             asked = {CLASSIFIER: {}, **asked}

@@ -44,7 +44,7 @@ def write_encoder(
 ) -> dict:
     """Exports what the method exports, with a card that says how to feed it."""
     view = dict(experiment.evals.view)
-    image = experiment.source.spec["image"]
+    image = experiment.source.fields["image"]
     card = {
         "encoder": experiment.config["encoder"],
         "method": experiment.config["method"],

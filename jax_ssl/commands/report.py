@@ -26,6 +26,7 @@ from jax_ssl.commands.opening import (
 )
 from jax_ssl.commands.reconstruction import reconstructions
 from jax_ssl.config import Experiment
+from jax_ssl.core.fields import names_of, spec_of
 from jax_ssl.core.state import TrainState
 from jax_ssl.core.types import Array, Variables
 from jax_ssl.data.source import Source, subset
@@ -70,7 +71,7 @@ def write_page(
     """
     absent: dict[str, str] = {}
     parts: dict[str, Any] = {}
-    names = experiment.source.label_names
+    names = names_of(experiment.source.fields)
     parts.update(_views(experiment))
     if evaluator is None or train is None:
         why = "the run has no checkpoint yet"
@@ -144,7 +145,7 @@ def _operations(
 def images(source: Source, experiment: Experiment) -> np.ndarray:
     """Images as the evaluation's view shows them, [n, h, w, C] in [0, 1]."""
     view = experiment.view
-    example = jax.eval_shape(view, jax.random.key(0), source.spec)
+    example = jax.eval_shape(view, jax.random.key(0), spec_of(source.fields))
     flat = pixels(source, view, max_dim=int(np.prod(example.shape)))
     shown = flat.features.reshape(-1, *example.shape)
     settings = experiment.evals.view

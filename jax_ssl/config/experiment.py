@@ -143,7 +143,6 @@ def build(
             "config.method.teacher, the section of the teacher's encoder, to a method "
             "that has this setting (dinov2)."
         )
-    view = _made("evals.view", VIEWS, {}, evals.view)
     if source is None:
         source = _made("data", SOURCES, {}, without(data, Feeding))
     epoch = steps_per_epoch(feeding.batch_size, len(source))
@@ -151,11 +150,13 @@ def build(
 
     wires: dict[str, Any] = {
         "batch_size": feeding.batch_size,
+        "fields": source.fields,
         "num_examples": len(source),
         "steps_per_epoch": epoch,
         "total_steps": plan.num_steps,
     }
     wires["make_encoder"] = functools.partial(_made, "method.teacher", ENCODERS, wires)
+    view = _made("evals.view", VIEWS, wires, evals.view)
     wires["views"] = _made("views", VIEWS, wires, config["views"])
     wires["encoder"] = _made("encoder", ENCODERS, wires, config["encoder"])
     method = _made("method", METHODS, wires, config["method"])

@@ -32,10 +32,13 @@ class Features(NamedTuple):
     Attributes:
         pooled: [B, D], for k-NN, probes and joint-embedding heads.
         grid: [B, ..., D]; [B, h, w, D] for images, [B, t, D] for audio.
+        pyramid: the outputs of the stages, from fine to coarse, for dense tasks; each
+            is laid out like `grid`, with a width of its own. () where there are none.
         prediction: what a task network says of its input (disparity [B, H, W],
             flow [B, H, W, 2] in pixels), or None.
     """
 
     pooled: Array
     grid: Array
+    pyramid: tuple[Array, ...] = ()
     prediction: PyTree = None

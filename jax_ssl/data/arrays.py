@@ -1,45 +1,39 @@
 """Sources that lie in host memory: arrays and .npz files."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from typing import Any
 
 import numpy as np
 
-from jax_ssl.data.source import Rows, Spec, check_rows, example_spec
+from jax_ssl.core.fields import INDEX, Field, Kind, layout
+from jax_ssl.data.source import Rows, Stored
+
+# What arrays of these names are.
+OBVIOUS: Mapping[str, Kind] = {"image": "image", "frames": "frames", "label": "label"}
+_LARGEST = float(np.finfo(np.float32).max)
+# Of the kinds whose floats are bounded, the lowest and highest value.
+_RANGES = {"image": (0, 1), "frames": (0, 1), "wave": (-1, 1)}
+_REMEDY = {
+    "image": "; divide by 255, or store the bytes as uint8",
+    "frames": "; divide by 255, or store the bytes as uint8",
+    "wave": "; divide 16-bit samples by 32768",
+    "label": "; count from 0",
+}
 
 
 @dataclass(frozen=True, eq=False)
-class Arrays:
-    """Images and labels in memory; made by `arrays`, which checks them."""
+class Arrays(Stored):
+    """Examples in memory; made by `arrays` and `by_kind`, which check them."""
 
-    name: str
-    images: np.ndarray  # [N, H, W, C] uint8
-    labels: np.ndarray | None = None  # [N] int32
-    sizes: np.ndarray | None = None  # [N, 2] int32
-    label_names: tuple[str, ...] | None = None
-
-    @cached_property
-    def spec(self) -> Spec:  # noqa: D102
-        height, width, channels = self.images.shape[1:]
-        return example_spec(
-            (height, width, channels),
-            labelled=self.labels is not None,
-            sized=self.sizes is not None,
-        )
+    arrays: Mapping[str, np.ndarray]  # {field: [N, ...]}, without "index".
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(next(iter(self.arrays.values())))
 
-    def __getitem__(self, rows: np.ndarray) -> Rows:
-        rows = check_rows(rows, len(self), self.name)
-        out = {"image": self.images[rows], "index": rows.astype(np.int32)}
-        if self.labels is not None:
-            out["label"] = self.labels[rows]
-        if self.sizes is not None:
-            out["size"] = self.sizes[rows]
-        return out
+    def read(self, rows: np.ndarray) -> Rows:  # noqa: D102
+        return {k: x[rows] for k, x in self.arrays.items() if k in self.fields}
 
 
 def arrays(
@@ -49,92 +43,159 @@ def arrays(
     label_names: Sequence[str] | None = None,
     name: str = "arrays",
 ) -> Arrays:
-    """A source from arrays in memory.
+    """A source from images, or short films, in memory.
 
     Args:
-        images: [N, H, W] or [N, H, W, C] uint8, C being 1 or 3.
+        images: [N, H, W], [N, H, W, C] or, the frames of films, [N, T, H, W, C], with
+            any number of channels; uint8, or floats in [0, 1].
         labels: [N] or [N, 1] integers from 0, or None where there are none.
         label_names: the classes in label order.
         name: what messages call it.
 
+    Returns:
+        Source with the field "image" or "frames", and "label" if there are labels.
+
     Raises:
-        ValueError: if shapes or dtypes differ from these; the message says how to
-            convert.
+        ValueError: if shapes, dtypes or values differ from these; the message says how
+            to convert.
     """
-    images = np.asarray(images)
-    if images.ndim == 3:
-        images = images[..., None]
-    if images.ndim != 4 or images.shape[-1] not in (1, 3) or not len(images):
-        raise ValueError(
-            f"{name}: images of shape {images.shape} are not [N, H, W, C] with N >= 1 "
-            "and 1 or 3 channels in the last axis; transpose channels-first arrays."
-        )
-    if images.dtype != np.uint8:
-        raise ValueError(
-            f"{name}: images are {images.dtype} in [{images.min():.4g}, "
-            f"{images.max():.4g}]; store them as uint8 in [0, 255]."
-        )
+    given = {"frames" if np.ndim(images) == 5 else "image": images}
     if labels is not None:
-        labels = _check_labels(np.asarray(labels), len(images), name)
-        if label_names is not None and labels.max() >= len(label_names):
-            raise ValueError(
-                f"{name}: label {labels.max()} has no name among the "
-                f"{len(label_names)} label_names."
-            )
-    names = None if label_names is None else tuple(map(str, label_names))
-    return Arrays(name, images, labels, label_names=names)
+        given["label"] = labels
+    return by_kind(given, {}, label_names=label_names, name=name)
 
 
-def _check_labels(labels: np.ndarray, num_examples: int, name: str) -> np.ndarray:
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.shape != (num_examples,) or labels.dtype.kind not in "iu":
+def by_kind(
+    given: Mapping[str, np.ndarray],
+    kinds: Mapping[str, Kind],
+    *,
+    label_names: Sequence[str] | None = None,
+    rate: float | None = None,
+    name: str = "arrays",
+) -> Arrays:
+    """A source from arrays in memory, of any kinds.
+
+    Args:
+        given: {field: [N, ...]}. Integers are brought to the dtype of the kind; images
+            may lack the axis of their one channel.
+        kinds: what each is, see `core.fields.Field`; "image", "frames" and "label" need
+            not be named.
+        label_names: the classes in label order.
+        rate: of waves, samples per second.
+        name: what messages call it.
+
+    Raises:
+        ValueError: naming the field, what it is, and what it should be.
+    """
+    kinds = {**OBVIOUS, **kinds}
+    made = {
+        k: _checked(np.asarray(x), kinds[k], f"{name}: {k}") for k, x in given.items()
+    }
+    lengths = {k: len(x) for k, x in made.items()}
+    if len(set(lengths.values())) != 1 or not min(lengths.values()):
         raise ValueError(
-            f"{name}: labels are {labels.dtype} of shape {labels.shape}; expected "
-            f"integers of shape ({num_examples},), one for each image."
+            f"{name}: the fields hold {lengths} examples; all must have the same "
+            "number, N >= 1."
         )
-    if labels.min() < 0:
-        raise ValueError(f"{name}: label {labels.min()} is negative; count from 0.")
-    return labels.astype(np.int32)
+    names = None if label_names is None else tuple(map(str, label_names))
+    if names is not None and "label" in made and made["label"].max() >= len(names):
+        raise ValueError(
+            f"{name}: label {made['label'].max()} has no name among the {len(names)} "
+            "label_names."
+        )
+    details: dict[str, Any] = {"label": {"names": names}, "wave": {"rate": rate}}
+    fields = {
+        field: Field(
+            kinds[field], array.shape[1:], array.dtype, **details.get(kinds[field], {})
+        )
+        for field, array in made.items()
+    }
+    return Arrays(name, {**fields, "index": INDEX}, made)
 
 
-def npz(*, path: str, split: str = "") -> Arrays:
+def _checked(array: np.ndarray, kind: Kind, what: str) -> np.ndarray:
+    """[N, ...] in a dtype of the kind, its values inside their range."""
+    axes, dtypes = layout(kind)
+    if kind == "image" and array.ndim == 3:
+        array = array[..., None]
+    if kind == "label" and array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    dtype = np.dtype(dtypes[-1] if array.dtype.kind == "f" else dtypes[0])
+    right = array.dtype.kind in ("iuf" if dtype.kind == "f" else "iu")
+    if len(dtypes) > 1 and dtype.kind == "u":  # Larger integers have no known range.
+        right = array.dtype == dtype
+    if array.ndim != 1 + len(axes) or not right:
+        raise ValueError(
+            f"{what} is {array.dtype} of shape {array.shape}; expected "
+            f"[{', '.join(('N', *axes))}] of {' or '.join(dtypes)}."
+        )
+    if kind == "image" and array.shape[1] in (1, 3) and array.shape[-1] > 4:
+        raise ValueError(
+            f"{what} of shape {array.shape} is not [N, H, W, C]; transpose "
+            "channels-first arrays."
+        )
+    if dtype.kind == "f":
+        low, high = _RANGES.get(kind, (-_LARGEST, _LARGEST))
+    else:
+        low, high = 0, np.iinfo(dtype).max
+    if array.size and not (array.min() >= low and array.max() <= high):
+        raise ValueError(
+            f"{what} holds values in [{array.min():.4g}, {array.max():.4g}]; they must "
+            f"be finite and in [{low:.4g}, {high:.4g}]{_REMEDY.get(kind, '')}."
+        )
+    return array.astype(dtype, copy=False)
+
+
+def npz(
+    *,
+    path: str,
+    split: str = "",
+    fields: Mapping[str, Kind] | None = None,
+    rate: float | None = None,
+) -> Arrays:
     """A source from an .npz archive.
 
     Without a split the images are the key image, images, x or X, the labels (optional)
     label, labels, y or Y. With a split, say "train", each of these words is looked for
-    as x_train and as train_x.
+    as x_train and as train_x, and so are the names in `fields`.
 
     Args:
         path: the file.
         split: the part of the file, "" for a file that holds one.
+        fields: further arrays and their kinds, such as {"depth": "depth", "intrinsics":
+            "matrix"}. With these there need not be images.
+        rate: of a wave, samples per second.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if no key fits, listing the keys present; or what `arrays` refuses.
+        ValueError: if a key is missing, listing those present; or what `by_kind`
+            refuses.
     """
     path = os.path.expanduser(path)
     if not os.path.isfile(path):
         raise FileNotFoundError(f"data.path = {path!r} is not a file.")
+    words: dict[str, tuple[str, ...]] = {
+        "image": ("image", "images", "x", "X"),
+        "label": ("label", "labels", "y", "Y"),
+        **{name: (name,) for name in fields or {}},
+    }
+    given = {}
     with np.load(path, allow_pickle=False) as archive:
-        image_key = _find_key(archive.files, ("image", "images", "x", "X"), split)
-        label_key = _find_key(archive.files, ("label", "labels", "y", "Y"), split)
-        if image_key is None:
-            wanted = f"x_{split} or {split}_images" if split else "images or x"
-            raise ValueError(
-                f"{path} holds no images for data.split = {split!r}: looked for keys "
-                f"like {wanted}; the keys present are {sorted(archive.files)}."
-            )
-        images = archive[image_key]
-        labels = None if label_key is None else archive[label_key]
+        for name, each in words.items():
+            keys = [key for word in each for key in _keys(word, split)]
+            found = next((key for key in keys if key in archive), None)
+            if found is not None:
+                given[name] = archive[found]
+            elif name in (fields or ("image",)):
+                raise ValueError(
+                    f"{path} holds no {name} for data.split = {split!r}: looked for "
+                    f"{', '.join(keys)}; the keys present are {sorted(archive)}."
+                )
+    if "image" in given and given["image"].ndim == 5:
+        given["frames"] = given.pop("image")
     name = os.path.basename(path) + (f" {split}" if split else "")
-    return arrays(images, labels, name=name)
+    return by_kind(given, fields or {}, rate=rate, name=name)
 
 
-def _find_key(keys: Iterable[str], words: Sequence[str], split: str) -> str | None:
-    present = set(keys)
-    for word in words:
-        for key in (f"{word}_{split}", f"{split}_{word}") if split else (word,):
-            if key in present:
-                return key
-    return None
+def _keys(word: str, split: str) -> tuple[str, ...]:
+    return (f"{word}_{split}", f"{split}_{word}") if split else (word,)

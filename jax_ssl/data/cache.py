@@ -1,12 +1,13 @@
 """Decoded images kept in host memory, so that files are decoded once."""
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from jax_ssl.data.order import sweep
-from jax_ssl.data.source import Rows, Source, Spec, check_rows, num_bytes
+from jax_ssl.data.source import Rows, Source, check_rows, empty, num_bytes
 
 # Of the machine's memory, what one cache may take.
 MAX_SHARE = 0.5
@@ -17,21 +18,13 @@ class Cached:
     """A source that decodes every row once, when it is first read; see `cached`."""
 
     def __init__(self, source: Source) -> None:
-        self.source = source
-        self._rows = _empty(source)
+        self.source, self.name, self.fields = source, source.name, source.fields
+        self._rows = empty(source, len(source))
         self._known = np.zeros(len(source), bool)
 
-    @property
-    def name(self) -> str:  # noqa: D102
-        return self.source.name
-
-    @property
-    def spec(self) -> Spec:  # noqa: D102
-        return self.source.spec
-
-    @property
-    def label_names(self) -> tuple[str, ...] | None:  # noqa: D102
-        return self.source.label_names
+    def keep(self, names: Iterable[str]) -> "Cached":
+        """The same data with these fields alone, in a memory of their own."""
+        return Cached(self.source.keep(names))
 
     def __len__(self) -> int:
         return len(self.source)
@@ -81,21 +74,13 @@ def load(source: Source, *, workers: int = 0, **limits: Any) -> Rows:
     Raises:
         TooManyCorrupt: as `sweep` does.
     """
-    out, done = _empty(source), 0
+    out, done = empty(source, len(source)), 0
     for batch in sweep(source, batch_size=256, workers=workers, **limits):
         size = len(batch["index"])
         for name, values in batch.items():
             out[name][done : done + size] = values
         done += size
     return out
-
-
-def _empty(source: Source) -> Rows:
-    # Zeroed pages are only taken from the system when they are written.
-    return {
-        name: np.zeros((len(source), *leaf.shape), leaf.dtype)
-        for name, leaf in source.spec.items()
-    }
 
 
 def _machine_bytes() -> int | None:

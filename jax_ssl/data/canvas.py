@@ -1,14 +1,24 @@
 """Decoding image files of any size, mode and orientation onto one canvas.
 
-The host only decodes and shrinks; everything random happens on the accelerator. An
-image fills the top-left corner of a square of zeros, and its "size" says how much.
+The host only decodes and shrinks; everything random happens on the accelerator. A
+picture fills the top-left corner of a static frame, its "size" says how much, and its
+"scale" how it was shrunk. A picture that fits is never touched: a canvas should leave
+the usual picture of its set alone.
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+
+from jax_ssl.core.fields import FILL, Fields, Window, resampled
+from jax_ssl.data.source import Rows
+
+Sides = tuple[int, int]  # (height, width) in pixels.
+Canvas = int | tuple[int, int]  # A number is the side of a square.
 
 # The EXIF orientation tag and what undoes each of its values (EXIF 2.3, section 4.6.4).
 _ORIENTATION = 0x0112
@@ -21,11 +31,49 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_BICUBIC = Image.Resampling.BICUBIC
+# Of the images, how many a canvas that is advised should serve: a few panoramas would
+# ask for a multiple of what all others need.
+SERVED = 0.95
+
+
+def sides_of(canvas: Canvas) -> Sides:
+    """(height, width) of a canvas.
+
+    Raises:
+        ValueError: if a side is not at least 1 pixel.
+    """
+    height, width = (canvas, canvas) if isinstance(canvas, int) else canvas
+    if min(height, width) < 1:
+        raise ValueError(f"data.canvas = {canvas}; a side must be at least 1 pixel.")
+    return height, width
+
+
+def fitted(size: Sides, canvas: Sides) -> Sides:
+    """The sides of a picture shrunk by min(1, H / h, W / w), at least 1 pixel each."""
+    (have, room) = max(
+        zip(size, canvas, strict=True), key=lambda side: side[0] / side[1]
+    )
+    if have <= room:
+        return size
+    height, width = (max(1, round(side * room / have)) for side in size)
+    return height, width
+
+
+class Decoded(NamedTuple):
+    """Pixels of a file, [h, w, C] uint8, and its upright (height, width)."""
+
+    pixels: np.ndarray
+    size: Sides
 
 
 def decode(
-    data: bytes, *, canvas: int | None, channels: int = 3, upright: bool = True
-) -> np.ndarray:
+    data: bytes,
+    *,
+    canvas: Sides | None = None,
+    channels: int = 3,
+    upright: bool = True,
+) -> Decoded:
     """Decodes one image file and shrinks it into a canvas.
 
     Palettes, grey, CMYK and 16-bit images become 8-bit; transparent pixels are laid on
@@ -33,13 +81,10 @@ def decode(
 
     Args:
         data: the file: JPEG, PNG, WebP, or another format that Pillow knows.
-        canvas: S; the longer side is shrunk to at most S pixels, antialiased. None
-            leaves the size alone.
+        canvas: (H, W) that the image is shrunk to fit, antialiased. None leaves the
+            size alone.
         channels: 3 for RGB, 1 for grey.
         upright: whether to obey the EXIF orientation.
-
-    Returns:
-        [h, w, channels] uint8.
 
     Raises:
         Exception: of many types, if the file is broken; Pillow has no common one.
@@ -48,58 +93,193 @@ def decode(
         JPEGs are first reduced by 2, 4 or 8 while decoding, down to no less than twice
         the final size, which is several times faster for photographs.
     """
+    image = _opened(data)
+    full = image.size
+    if canvas is not None:
+        # Whether it will be turned is not known yet: no less than either way needs.
+        ways = (fitted(full, canvas[::-1]), fitted(full, canvas))
+        image.draft(None, (2 * max(w for w, _ in ways), 2 * max(h for _, h in ways)))
+    # Reading the EXIF of a PNG would load it too, and swallow what is wrong with it.
+    image.load()
+    image = _eight_bit(image, "RGB" if channels == 3 else "L")
+    size = (full[1], full[0])
+    if upright and (turn := _orientation(image)) in _UPRIGHT:
+        image = image.transpose(_UPRIGHT[turn])
+        size = full if turn >= 5 else size
+    if canvas is not None and image.size != (new := fitted(size, canvas))[::-1]:
+        image = image.resize(new[::-1], _BICUBIC, reducing_gap=3.0)
+    pixels = np.asarray(image).reshape(image.height, image.width, channels)
+    return Decoded(pixels, size)
+
+
+def stored_values(data: bytes) -> np.ndarray:
+    """The numbers in an image file as they are, [h, w] or [h, w, C].
+
+    Of a palette the indices; 16 bits stay 16. For masks, depths and disparities, where
+    a number is not a brightness.
+
+    Raises:
+        Exception: as `decode`.
+    """
+    return np.asarray(_opened(data))
+
+
+def shrink(
+    example: Mapping[str, np.ndarray], fields: Fields, full: Sides, canvas: Sides
+) -> dict[str, np.ndarray]:
+    """Shrinks the pictures of one example into a canvas, and all that depends on it.
+
+    Images and frames are antialiased, other pictures take the nearest pixel, and
+    disparity, flow, boxes and matrix follow as `core.fields.resampled` says.
+
+    Args:
+        example: some fields of one example. Images may have been shrunk already, by
+            `decode`.
+        fields: what they are.
+        full: (height, width) of the pictures in their file.
+        canvas: (H, W).
+
+    Returns:
+        The same fields, and "size" [2] int32 and "scale" [2] float32, new / full.
+
+    Raises:
+        ValueError: if a picture does not have the size `full`.
+    """
+    new = fitted(full, canvas)
+    step = np.divide(full, new)
+    window = Window((np.float64(0), np.float64(0)), (step[0], step[1]), new)
+    out: dict[str, np.ndarray] = {}
+    for name, value in example.items():
+        field, at = fields[name], fields[name].rows_axis
+        smooth = field.kind in ("image", "frames")
+        have = full if at is None else value.shape[at : at + 2]
+        if have != full and not (smooth and have == new):
+            raise ValueError(f"{name} has {have} pixels, its picture {full}")
+        if have == new:
+            out[name] = value
+        else:
+            out[name] = (
+                _antialiased(value, new)
+                if smooth
+                else resampled(value, field, window, np)
+            )
+    out["size"] = np.array(new, np.int32)
+    out["scale"] = np.divide(new, full).astype(np.float32)
+    return out
+
+
+def stack(examples: Sequence[Mapping[str, Any]], fields: Fields) -> Rows:
+    """Lays examples on canvases, each value in the first corner of its array.
+
+    Args:
+        examples: n of them, no value larger than its field.
+        fields: what to stack; of the example's other fields nothing is made.
+
+    Returns:
+        {name: [n, ...]} without "index"; what an example does not fill is 0, in a mask
+        255 and in boxes -1.
+    """
+    out = {}
+    for name, field in fields.items():
+        if field.kind == "index":
+            continue
+        rows = np.full(
+            (len(examples), *field.shape), FILL.get(field.kind, 0), field.dtype
+        )
+        for row, example in enumerate(examples):
+            corner: Any = tuple(slice(side) for side in np.shape(example[name]))
+            rows[(row, *corner)] = example[name]
+        out[name] = rows
+    return out
+
+
+@dataclass(frozen=True)
+class CanvasReport:
+    """What a canvas does to the images of a data set; made by `canvas_report`.
+
+    Attributes:
+        shrunk: share of the images that were shrunk.
+        factor: their mean factor, new / old side; 1 if there are none.
+        shortest: the shortest side that is left, in pixels.
+        lacking: share of the images whose shorter side is less than the evaluation's
+            view resizes it to, though the file's was not.
+        needed: side of a square canvas that would leave the view enough of 95 % of the
+            images, in pixels.
+        sentence: all of it, for the log.
+        warn: whether the canvas is too small for the view, in more than 5 % of images.
+    """
+
+    shrunk: float
+    factor: float
+    shortest: int
+    lacking: float
+    needed: int
+    sentence: str
+    warn: bool
+
+
+def canvas_report(rows: Rows, fields: Fields, resize: int = 0) -> CanvasReport | None:
+    """What the canvas of a data set does to its images.
+
+    Args:
+        rows: a sample of examples, with "size" and "scale".
+        fields: of the source.
+        resize: what the evaluation's view resizes the shorter side to; 0 for a view
+            that does not resize.
+
+    Returns:
+        None where the images lie on no canvas.
+    """
+    if not {"size", "scale"} <= set(rows):
+        return None
+    size = rows["size"].astype(np.float64)
+    full = np.round(size / rows["scale"])
+    factors = (size / full).mean(axis=1)
+    small = factors < 1
+    wanted = np.minimum(resize, full.min(axis=1))
+    lacking = float((size.min(axis=1) < wanted).mean())
+    long_sides = np.ceil(wanted / full.min(axis=1) * full.max(axis=1))
+    needed = int(np.quantile(long_sides, SERVED, method="higher"))
+    shrunk = float(small.mean())
+    factor = float(factors[small].mean()) if small.any() else 1.0
+    shortest = int(size.min())
+    height, width = next(f.sides for f in fields.values() if f.sides)
+    sentence = (
+        f"data.canvas: on {height} x {width} pixels {shrunk:.0%} of the images are "
+        f"shrunk, to {factor:.0%} of their sides in the mean; the shortest side left "
+        f"has {shortest} pixels."
+    )
+    warn = lacking > 1 - SERVED
+    if warn:
+        sentence += (
+            f" The evaluation's view resizes the shorter side to {resize} pixels, more "
+            f"than {lacking:.0%} of the images have left though their files have them: "
+            f"set data.canvas = {needed}, which is enough for {SERVED:.0%} of them."
+        )
+    return CanvasReport(shrunk, factor, shortest, lacking, needed, sentence, warn)
+
+
+def _opened(data: bytes) -> Image.Image:
     if not data:
         raise ValueError("the file is empty")
     try:
-        image: Image.Image = Image.open(io.BytesIO(data))
+        return Image.open(io.BytesIO(data))
     except UnidentifiedImageError:
         raise ValueError(
             f"not an image of a known format; it begins with {data[:16]!r}"
         ) from None
-    if canvas is not None:
-        width, height = _fitted(image.size, canvas)
-        image.draft(None, (2 * width, 2 * height))
-    # Reading the EXIF of a PNG would load it too, and swallow what is wrong with it.
-    image.load()
-    image = _eight_bit(image, "RGB" if channels == 3 else "L")
-    if upright:
-        turn = _UPRIGHT.get(_orientation(image))
-        image = image if turn is None else image.transpose(turn)
-    if canvas is not None and max(image.size) > canvas:
-        image = image.resize(
-            _fitted(image.size, canvas), Image.Resampling.BICUBIC, reducing_gap=3.0
-        )
-    return np.asarray(image).reshape(image.height, image.width, channels)
 
 
-def place(
-    images: Sequence[np.ndarray], canvas: int, channels: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Lays images on canvases of zeros, each in the top-left corner.
-
-    Args:
-        images: n arrays [h, w, channels] uint8 with h, w <= canvas.
-        canvas: S.
-        channels: of all images.
-
-    Returns:
-        [n, S, S, channels] uint8 and the sizes [n, 2] int32, (height, width).
-    """
-    out = np.zeros((len(images), canvas, canvas, channels), np.uint8)
-    sizes = np.zeros((len(images), 2), np.int32)
-    for i, image in enumerate(images):
-        height, width = image.shape[:2]
-        out[i, :height, :width] = image
-        sizes[i] = height, width
-    return out, sizes
-
-
-def _fitted(size: tuple[int, int], canvas: int) -> tuple[int, int]:
-    longer = max(size)
-    if longer <= canvas:
-        return size
-    width, height = (max(1, round(side * canvas / longer)) for side in size)
-    return width, height
+def _antialiased(pixels: np.ndarray, size: Sides) -> np.ndarray:
+    """Images [..., h, w, C] with other sides; float32 stays in [0, 1]."""
+    if pixels.ndim > 3:
+        return np.stack([_antialiased(frame, size) for frame in pixels])
+    planes = [
+        np.asarray(Image.fromarray(plane).resize(size[::-1], _BICUBIC))
+        for plane in np.moveaxis(pixels, -1, 0)
+    ]
+    out = np.stack(planes, -1)
+    return out if out.dtype == np.uint8 else out.clip(0, 1)
 
 
 def _orientation(image: Image.Image) -> int:

@@ -3,20 +3,14 @@
 import os
 from collections import Counter
 from dataclasses import dataclass
-from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
+from jax_ssl.core.fields import INDEX, ON_CANVAS, Field
 from jax_ssl.data.cache import DEFAULT_CACHE_GIB, cached_below
-from jax_ssl.data.canvas import decode, place
-from jax_ssl.data.source import (
-    Rows,
-    Source,
-    Spec,
-    check_rows,
-    collect,
-    example_spec,
-)
+from jax_ssl.data.canvas import decode, shrink, sides_of, stack
+from jax_ssl.data.source import Rows, Source, Stored, collect
 
 EXTENSIONS = (
     ".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm",
@@ -25,46 +19,43 @@ EXTENSIONS = (
 
 
 @dataclass(frozen=True, eq=False)
-class Folder:
+class Folder(Stored):
     """Image files under a root; made by `folder`."""
 
-    name: str
     root: str
     files: tuple[str, ...]  # Relative to the root, "/" between parts, sorted.
-    canvas: int
+    image: Field
     labels: np.ndarray | None = None  # [N] int32
-    label_names: tuple[str, ...] | None = None
-
-    @cached_property
-    def spec(self) -> Spec:  # noqa: D102
-        shape = (self.canvas, self.canvas, 3)
-        return example_spec(shape, labelled=self.labels is not None, sized=True)
 
     def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, rows: np.ndarray) -> Rows:
-        rows = check_rows(rows, len(self), self.name)
-        images = collect(rows, self._read, self._path)
-        image, size = place(images, self.canvas, 3)
-        out = {"image": image, "index": rows.astype(np.int32), "size": size}
-        if self.labels is not None:
-            out["label"] = self.labels[rows]
-        return out
+    def read(self, rows: np.ndarray) -> Rows:  # noqa: D102
+        return stack(collect(rows, self._example, self._path), self.fields)
 
     def _path(self, row: int) -> str:
         return os.path.join(self.root, self.files[row])
 
-    def _read(self, row: int) -> np.ndarray:
+    def _example(self, row: int) -> dict[str, np.ndarray]:
+        label = {} if self.labels is None else {"label": self.labels[row]}
+        if self.fields.keys() <= {"index", "label"}:
+            return label  # No file need be opened.
+        height, width, channels = self.image.shape
         with open(self._path(row), "rb") as file:
-            return decode(file.read(), canvas=self.canvas)
+            pixels, full = decode(
+                file.read(), canvas=(height, width), channels=channels
+            )
+        return label | shrink(
+            {"image": pixels}, {"image": self.image}, full, (height, width)
+        )
 
 
 def folder(
     *,
     path: str,
-    canvas: int = 256,
-    labels: str = "none",
+    canvas: int | tuple[int, int] = 512,
+    channels: Literal[1, 3] = 3,
+    labels: Literal["none", "folders"] = "none",
     split: str = "",
     cache_gib: float = DEFAULT_CACHE_GIB,
 ) -> Source:
@@ -75,7 +66,11 @@ def folder(
 
     Args:
         path: the folder.
-        canvas: S; images are shrunk until the longer side fits S pixels.
+        canvas: (height, width) of the frame that images lie on, in pixels, or the side
+            of a square. Larger images are shrunk until they fit, and each image takes
+            the bytes of the frame: 786,432 at 512, which leaves photographs a shorter
+            side of 384 or so, and 196,608 at 256.
+        channels: 3 for RGB, 1 for grey; files of any colour are converted.
         labels: "none", or "folders" where the folders directly under the root are the
             classes, in alphabetical order.
         split: sub-folder to read, "" for the folder itself.
@@ -83,18 +78,18 @@ def folder(
 
     Raises:
         FileNotFoundError: if there is no such folder, or no image in it.
-        ValueError: if `labels` is neither word, S < 1, or an image lies outside the
-            class folders.
+        ValueError: if `labels` is neither word, a side of the canvas is below 1, or an
+            image lies outside the class folders.
     """
     if labels not in ("none", "folders"):
         raise ValueError(f"data.labels = {labels!r}; choose 'none' or 'folders'.")
-    if canvas < 1:
-        raise ValueError(f"data.canvas = {canvas}; it must be at least 1 pixel.")
+    image = Field("image", (*sides_of(canvas), channels), np.dtype("uint8"))
+    fields = {"image": image, **ON_CANVAS, "index": INDEX}
     root = os.path.join(os.path.expanduser(path), split).rstrip(os.sep) or os.sep
     files = _image_files(root)
     name = os.path.basename(os.path.abspath(root))
     if labels == "none":
-        return cached_below(Folder(name, root, files, canvas), cache_gib)
+        return cached_below(Folder(name, fields, root, files, image), cache_gib)
     outside = [file for file in files if "/" not in file]
     if outside:
         raise ValueError(
@@ -106,8 +101,8 @@ def folder(
     classes = sorted(set(words))
     number = {word: i for i, word in enumerate(classes)}
     label = np.array([number[word] for word in words], np.int32)
-    source = Folder(name, root, files, canvas, label, tuple(classes))
-    return cached_below(source, cache_gib)
+    fields["label"] = Field("label", (), label.dtype, names=tuple(classes))
+    return cached_below(Folder(name, fields, root, files, image, label), cache_gib)
 
 
 def _image_files(root: str) -> tuple[str, ...]:

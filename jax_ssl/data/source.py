@@ -1,17 +1,17 @@
-"""What a data set is: random access to rows of uint8 images, and nothing more.
+"""What a data set is: random access to rows of examples, and nothing more.
 
 A source answers `source[rows]` for any rows in any order, so the order of a run is a
 pure function of its seed and step (`jax_ssl.data.order`) and resuming costs nothing.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol, Self, TypeVar
 
-import jax
 import numpy as np
 
-Spec = Mapping[str, jax.ShapeDtypeStruct]
+from jax_ssl.core.fields import Fields
+
 Rows = dict[str, np.ndarray]
 T = TypeVar("T")
 
@@ -21,20 +21,15 @@ class Source(Protocol):
 
     Attributes:
         name: the data set in words, for messages and reports.
-        spec: one example without its leading axis: "image" [H, W, C] uint8 and "index"
-            [] int32 always; "label" [] int32 only where labels exist; "size" [2] int32,
-            the (height, width) filled, only where images lie on a zero-padded canvas.
-        label_names: the classes in label order, or None where they have no names.
+        fields: what an example holds; "index" always. Where pictures lie on a canvas,
+            "size" and "scale" say how.
     """
 
     @property
     def name(self) -> str: ...  # noqa: D102
 
     @property
-    def spec(self) -> Spec: ...  # noqa: D102
-
-    @property
-    def label_names(self) -> tuple[str, ...] | None: ...  # noqa: D102
+    def fields(self) -> Fields: ...  # noqa: D102
 
     def __len__(self) -> int: ...
 
@@ -46,20 +41,47 @@ class Source(Protocol):
             CorruptExamples: if some of the rows cannot be decoded.
         """
 
+    def keep(self, names: Iterable[str]) -> "Source":
+        """The same data with these fields alone, and "index".
 
-def example_spec(
-    image_shape: tuple[int, int, int], *, labelled: bool, sized: bool = False
-) -> Spec:
-    """Spec of an example with an image of `image_shape` (H, W, C)."""
-    spec = {
-        "image": jax.ShapeDtypeStruct(image_shape, np.uint8),
-        "index": jax.ShapeDtypeStruct((), np.int32),
-    }
-    if labelled:
-        spec["label"] = jax.ShapeDtypeStruct((), np.int32)
-    if sized:
-        spec["size"] = jax.ShapeDtypeStruct((2,), np.int32)
-    return spec
+        A field that is not kept is never read or decoded.
+
+        Raises:
+            ValueError: if there is no such field.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """A source of its own; kinds of it say how long they are and how rows are read."""
+
+    name: str
+    fields: Fields
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def read(self, rows: np.ndarray) -> Rows:
+        """The kept fields, "index" left out, of rows [n] int64 that are inside."""
+        raise NotImplementedError
+
+    def __getitem__(self, rows: np.ndarray) -> Rows:
+        rows = check_rows(rows, len(self), self.name)
+        return {**self.read(rows), "index": rows.astype(np.int32)}
+
+    def keep(self, names: Iterable[str]) -> Self:
+        """The same data with these fields alone, and "index".
+
+        Raises:
+            ValueError: if there is no such field.
+        """
+        wanted = {*names, "index"}
+        if unknown := sorted(wanted - set(self.fields)):
+            raise ValueError(
+                f"{self.name} has no field {unknown[0]!r}; it has {list(self.fields)}."
+            )
+        kept = {name: self.fields[name] for name in self.fields if name in wanted}
+        return replace(self, fields=kept)
 
 
 def check_rows(rows: np.ndarray, num_examples: int, name: str) -> np.ndarray:
@@ -84,11 +106,17 @@ def check_rows(rows: np.ndarray, num_examples: int, name: str) -> np.ndarray:
     return rows
 
 
+def empty(source: Source, num_rows: int) -> Rows:
+    """Zeros for so many examples; the system gives the memory when it is written."""
+    return {
+        name: np.zeros((num_rows, *field.shape), field.dtype)
+        for name, field in source.fields.items()
+    }
+
+
 def num_bytes(source: Source) -> int:
     """Bytes of all decoded examples together."""
-    return len(source) * sum(
-        int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in source.spec.values()
-    )
+    return len(source) * sum(rows.nbytes for rows in empty(source, 1).values())
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,12 +131,12 @@ class Subset:
         return f"{self.source.name}, {len(self.rows)} of {len(self.source)} rows"
 
     @property
-    def spec(self) -> Spec:  # noqa: D102
-        return self.source.spec
+    def fields(self) -> Fields:  # noqa: D102
+        return self.source.fields
 
-    @property
-    def label_names(self) -> tuple[str, ...] | None:  # noqa: D102
-        return self.source.label_names
+    def keep(self, names: Iterable[str]) -> "Subset":
+        """The same rows with these fields alone, and "index"."""
+        return Subset(self.source.keep(names), self.rows)
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -1,29 +1,29 @@
 """A prepared TensorFlow Datasets directory, read without TensorFlow.
 
 Both formats have random access: ArrayRecord by its own index, TFRecord by
-`jax_ssl.data.tfrecord`. TensorFlow is only needed to prepare some of the sets.
+`jax_ssl.data.tfrecord`. TensorFlow is only needed to prepare some of the sets, and
+where TFDS asks for it: to describe features of type Audio and Video.
 """
 
 import os
 import pathlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 
+from jax_ssl.core.fields import INDEX, ON_CANVAS, Kind
 from jax_ssl.data.cache import DEFAULT_CACHE_GIB, cached_below
-from jax_ssl.data.canvas import decode, place
-from jax_ssl.data.source import (
-    Rows,
-    Source,
-    Spec,
-    check_rows,
-    collect,
-    example_spec,
-)
+from jax_ssl.data.canvas import Sides, shrink, sides_of, stack
+from jax_ssl.data.source import Rows, Source, Stored, collect
+from jax_ssl.data.tfds_features import LONG, Column, described, obvious_kind
 from jax_ssl.data.tfrecord import TFRecords
+
+# Kinds that cannot be told without the size of their picture.
+NEED_SIZE = ("size", "scale", "boxes", "matrix")
 
 
 class Records(Protocol):
@@ -38,68 +38,66 @@ class Records(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
+class Prepared(Stored):
     """A split of a prepared TFDS directory; made by `tfds`."""
 
-    name: str
     records: Records
-    features: Any  # tfds.features.FeaturesDict
-    image_key: str
-    image_shape: tuple[int, int, int]
-    label_key: str | None
-    label_names: tuple[str, ...] | None
-    canvas: int | None
+    columns: Mapping[str, Column]  # By field, kept or not.
+    canvas: Sides | None
 
     @cached_property
-    def spec(self) -> Spec:  # noqa: D102
-        return example_spec(
-            self.image_shape,
-            labelled=self.label_key is not None,
-            sized=self.canvas is not None,
-        )
+    def _read(self) -> dict[str, Column]:
+        """The columns to decode: those kept, and a picture if its size is needed."""
+        wanted = {name: c for name, c in self.columns.items() if name in self.fields}
+        pictures = {name: c for name, c in self.columns.items() if c.field.sides}
+        sized = any(f.kind in NEED_SIZE for f in self.fields.values())
+        if sized and pictures and not wanted.keys() & pictures.keys():
+            first = next(iter(pictures))
+            wanted[first] = pictures[first]
+        return wanted
+
+    @cached_property
+    def _parser(self) -> Any:
+        from tensorflow_datasets import features
+
+        columns = self._read.values()
+        return features.FeaturesDict({c.key: c.feature for c in columns})
 
     @cached_property
     def _decoders(self) -> dict[str, Any]:
-        import tensorflow_datasets
+        from tensorflow_datasets import decode
 
-        skip = tensorflow_datasets.decode.SkipDecoding()
-        return {key: skip for key in self.features if key != self.label_key}
+        columns = self._read.values()
+        return {c.key: decode.SkipDecoding() for c in columns if c.encoded}
 
     def __len__(self) -> int:
         return len(self.records)
 
-    def __getitem__(self, rows: np.ndarray) -> Rows:
-        rows = check_rows(rows, len(self), self.name)
-        examples = collect(rows, self._read, self.records.where)
-        images = [image for image, _ in examples]
-        out = {"index": rows.astype(np.int32)}
-        if self.label_key is not None:
-            out["label"] = np.array([label for _, label in examples], np.int32)
-        if self.canvas is None:
-            out["image"] = np.stack(images) if images else self._no_images()
-        else:
-            channels = self.image_shape[-1]
-            out["image"], out["size"] = place(images, self.canvas, channels)
-        return out
+    def read(self, rows: np.ndarray) -> Rows:  # noqa: D102
+        return stack(collect(rows, self._example, self.records.where), self.fields)
 
-    def _no_images(self) -> np.ndarray:
-        return np.zeros((0, *self.image_shape), np.uint8)
-
-    def _read(self, row: int) -> tuple[np.ndarray, int]:
-        example = self.features.deserialize_example_np(
+    def _example(self, row: int) -> dict[str, np.ndarray]:
+        stored = self._parser.deserialize_example_np(
             self.records[row], decoders=self._decoders
         )
-        # Not turned by its EXIF tag: TFDS does not turn it either.
-        image = decode(
-            example[self.image_key],
-            canvas=self.canvas,
-            channels=self.image_shape[-1],
-            upright=False,
-        )
-        if self.canvas is None and image.shape != self.image_shape:
-            raise ValueError(f"the image is {image.shape}, not {self.image_shape}")
-        label = 0 if self.label_key is None else int(example[self.label_key])
-        return image, label
+        columns = self._read
+        found = {k: c.value(stored[c.key], self.canvas) for k, c in columns.items()}
+        sizes = {name: size for name, (_, size) in found.items() if any(size)}
+        if len(set(sizes.values())) > 1:
+            raise ValueError(f"its pictures have different sizes: {sizes}")
+        height, width = next(iter(sizes.values()), (1, 1))
+        example = {name: value for name, (value, _) in found.items()}
+        for name, value in example.items():
+            if columns[name].field.kind == "boxes":
+                value[:, 1:] *= np.array([width, height] * 2, np.float32)
+        if self.canvas is not None and sizes:
+            fields = {name: column.field for name, column in columns.items()}
+            return shrink(example, fields, (height, width), self.canvas)
+        for name, value in example.items():
+            shape, kind = columns[name].field.shape, columns[name].field.kind
+            if value.shape[kind in LONG :] != shape[kind in LONG :]:
+                raise ValueError(f"the {name} is {value.shape}, not {shape}")
+        return example
 
 
 def tfds(
@@ -107,12 +105,18 @@ def tfds(
     dataset: str,
     data_dir: str,
     split: str,
-    canvas: int | None = None,
+    canvas: int | tuple[int, int] | None = None,
     image_key: str = "",
     label_key: str = "",
+    fields: Mapping[str, Kind] | None = None,
+    lengths: Mapping[str, int] | None = None,
     cache_gib: float = DEFAULT_CACHE_GIB,
 ) -> Source:
     """A source from a prepared TFDS directory.
+
+    Every feature becomes a field of its name if its kind is obvious and its shape is
+    known: images, videos ("frames"), labelled images ("mask"), classes ("label", in a
+    sequence "labels"), boxes, audio ("wave") and matrices of cameras.
 
     Args:
         dataset: name, as in "cifar10", "cifar10:3.0.2" or "name/config"; without a
@@ -120,11 +124,18 @@ def tfds(
         data_dir: the folder of prepared data sets, "~" allowed.
         split: in TFDS's words, such as "train", "train[:90%]", "train[45000:]" or
             "train+test".
-        canvas: S; images are shrunk until the longer side fits S pixels. Needed where
-            they differ in size; None where all have one shape.
-        image_key: feature that holds the image; "" for the obvious one.
-        label_key: feature that holds the label; "" for the obvious one, or no label.
-        cache_gib: decoded images are kept in memory where all of them fit in this.
+        canvas: (height, width) of the frame that pictures lie on, in pixels, or the
+            side of a square; larger ones are shrunk until they fit. Needed where they
+            differ in size; None where all have one shape. An RGB image takes the
+            frame's bytes, 786,432 at 512 and 196,608 at 256.
+        image_key: feature that is the field "image"; "" for the one of that name, or
+            the only one.
+        label_key: feature that is the field "label"; "" likewise.
+        fields: kinds of features that are not obvious, such as {"depth_map": "depth"};
+            see `core.fields.Field`. Flow may lack its third channel.
+        lengths: of videos, audio and boxes of any number, how many frames, samples or
+            boxes an example has; longer ones are cut, shorter ones padded.
+        cache_gib: decoded examples are kept in memory where all fit in this.
 
     Raises:
         FileNotFoundError: if the set is not prepared there, saying how to prepare it
@@ -135,22 +146,90 @@ def tfds(
     import tensorflow_datasets
 
     directory = _find(data_dir, dataset)
-    builder = tensorflow_datasets.builder_from_directory(os.fspath(directory))
-    info = builder.info
-    image_key = _image_key(tensorflow_datasets.features, info, dataset, image_key)
-    label = _label_key(tensorflow_datasets.features, info, dataset, label_key)
-    feature = info.features[label] if label else None
+    try:
+        builder = tensorflow_datasets.builder_from_directory(os.fspath(directory))
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"{dataset}: TFDS cannot describe audio and video without {error.name}; "
+            "pip install 'jax_ssl[tensorflow]'."
+        ) from error
+    frame = None if canvas is None else sides_of(canvas)
+    columns = _columns(
+        dataset,
+        builder.info.features,
+        {"image": image_key, "label": label_key},
+        fields or {},
+        lengths or {},
+        frame,
+    )
+    known = {name: column.field for name, column in columns.items()}
+    on_canvas = frame is not None and any(f.sides for f in known.values())
     source = Prepared(
-        name=f"{dataset} {split}",
-        records=_records(builder, dataset, split),
-        features=info.features,
-        image_key=image_key,
-        image_shape=_image_shape(info.features[image_key], dataset, canvas),
-        label_key=label,
-        label_names=tuple(getattr(feature, "names", ())) or None,
-        canvas=canvas,
+        f"{dataset} {split}",
+        {**known, **(ON_CANVAS if on_canvas else {}), "index": INDEX},
+        _records(builder, dataset, split),
+        columns,
+        frame,
     )
     return cached_below(source, cache_gib)
+
+
+def _columns(
+    dataset: str,
+    features: Mapping[str, Any],
+    keys: Mapping[str, str],
+    asked: Mapping[str, Kind],
+    lengths: Mapping[str, int],
+    canvas: Sides | None,
+) -> dict[str, Column]:
+    """The features that become fields, by the field's name.
+
+    Raises:
+        ValueError: if one that the settings name is not there or cannot be read.
+    """
+    for key in (*asked, *lengths):
+        if key not in features:
+            raise ValueError(
+                f"{dataset} has no feature {key!r} (data.fields, data.lengths); its "
+                f"features are {sorted(features)}."
+            )
+    kinds = {key: asked.get(key) or obvious_kind(features[key]) for key in features}
+    chosen = {name: _chosen(dataset, kinds, name, key) for name, key in keys.items()}
+    named = {key: name for name, key in chosen.items() if key}
+    found = {}
+    for key, kind in sorted(kinds.items()):
+        name = named.get(key, key)
+        if kind is None or (name in keys and key not in named):
+            continue
+        length = lengths.get(key)
+        try:
+            found[name] = described(
+                key, features[key], kind, canvas=canvas, length=length
+            )
+        except ValueError as error:
+            if key in named or key in asked or key in lengths:
+                raise ValueError(f"{dataset}: {error}") from error
+    if not found:
+        raise ValueError(
+            f"{dataset}: no field is obvious among its features {sorted(features)}; "
+            "name some and their kinds in data.fields."
+        )
+    return found
+
+
+def _chosen(
+    dataset: str, kinds: Mapping[str, str | None], name: str, key: str
+) -> str | None:
+    """The feature that is the field "image" or "label", which are also their kinds."""
+    there = sorted(key for key, kind in kinds.items() if kind == name)
+    if key and key not in there:
+        raise ValueError(
+            f"{dataset}: data.{name}_key = {key!r} is not of the kind {name!r} among "
+            f"its features {sorted(kinds)}; those that are: {there or 'none'}."
+        )
+    if key or name in there:
+        return key or name
+    return there[0] if len(there) == 1 else None
 
 
 def _find(data_dir: str, dataset: str) -> pathlib.Path:
@@ -188,62 +267,6 @@ def _prepared(root: pathlib.Path) -> dict[pathlib.Path, tuple[str, str]]:
                 name = path.parent.relative_to(root).as_posix()
                 found[path] = (name, path.name)
     return found
-
-
-def _image_key(features: Any, info: Any, dataset: str, key: str) -> str:
-    images = [
-        name
-        for name, feature in sorted(info.features.items())
-        if isinstance(feature, features.Image)
-        and not isinstance(feature, features.LabeledImage)
-    ]
-    if key in images:
-        return key
-    if not key and ("image" in images or len(images) == 1):
-        return "image" if "image" in images else images[0]
-    asked = f"data.image_key = {key!r} is not an image" if key else "no obvious image"
-    raise ValueError(
-        f"{dataset}: {asked} among its features {sorted(info.features)}; its images "
-        f"are {images or 'none'}: name one in data.image_key."
-    )
-
-
-def _label_key(features: Any, info: Any, dataset: str, key: str) -> str | None:
-    labels = [
-        name
-        for name, feature in sorted(info.features.items())
-        if isinstance(feature, features.ClassLabel)
-    ]
-    if key and key not in labels:
-        raise ValueError(
-            f"{dataset}: data.label_key = {key!r} is not a class label; its labels are "
-            f"{labels or 'none'}."
-        )
-    if key or "label" in labels:
-        return key or "label"
-    return labels[0] if len(labels) == 1 else None
-
-
-def _image_shape(
-    feature: Any, dataset: str, canvas: int | None
-) -> tuple[int, int, int]:
-    height, width, channels = feature.shape
-    channels = channels or 3
-    if channels not in (1, 3) or np.dtype(feature.np_dtype) != np.uint8:
-        raise ValueError(
-            f"{dataset}: images of {channels} channels of {feature.np_dtype} cannot be "
-            "read; only uint8 with 1 or 3 channels can."
-        )
-    if canvas is not None:
-        if canvas < 1:
-            raise ValueError(f"data.canvas = {canvas}; it must be at least 1 pixel.")
-        return canvas, canvas, channels
-    if height is None or width is None:
-        raise ValueError(
-            f"{dataset} stores images of any size; set data.canvas to the side of the "
-            "square that they are shrunk into, for example 256."
-        )
-    return height, width, channels
 
 
 def _records(builder: Any, dataset: str, split: str) -> Records:

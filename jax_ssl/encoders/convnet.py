@@ -51,6 +51,8 @@ class ConvNet(nn.Module, kw_only=True):
     def __call__(self, x: Array, *, train: bool) -> Features:
         """Maps images [B, H, W, C] to a grid of side H / 2**(len(widths) - 1).
 
+        The pyramid holds the output of every stage.
+
         Raises:
             ValueError: if the image is too small for the pools.
         """
@@ -61,6 +63,7 @@ class ConvNet(nn.Module, kw_only=True):
                 f"{len(self.widths)} stages, which halve them to nothing; give at "
                 f"least {least} pixels or fewer encoder.widths."
             )
+        levels = []
         for i, width in enumerate(self.widths):
             if i > 0:
                 x = nn.max_pool(x, (2, 2), (2, 2))
@@ -69,8 +72,9 @@ class ConvNet(nn.Module, kw_only=True):
                 self.norm, groups=self.groups, dtype=self.dtype, name=f"norm{i}"
             )(x, train=train)
             x = nn.relu(x)
+            levels.append(x)
         if self.pool == "flat":
             pooled = x.reshape(x.shape[0], -1).astype(jnp.float32)
         else:
             pooled = x.mean((1, 2), dtype=jnp.float32)
-        return Features(pooled=pooled, grid=x)
+        return Features(pooled, grid=x, pyramid=tuple(levels))

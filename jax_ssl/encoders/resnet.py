@@ -127,10 +127,11 @@ class ResNet(nn.Module, kw_only=True):
         """Maps images [B, H, W, C] to pooled [B, D] and grid [B, H / 32, W / 32, D].
 
         The grid is H / 8 x W / 8 with the small stem, and in the compute dtype. It is
-        averaged in float32.
+        averaged in float32. The pyramid holds the stem's output and every stage's.
         """
-        grid = self.pyramid(x, train=train)[-1]
-        return Features(pooled=grid.mean((1, 2), dtype=jnp.float32), grid=grid)
+        levels = self.pyramid(x, train=train)
+        pooled = levels[-1].mean((1, 2), dtype=jnp.float32)
+        return Features(pooled, grid=levels[-1], pyramid=levels)
 
     @nn.compact
     def pyramid(self, x: Array, *, train: bool) -> tuple[Array, ...]:

@@ -107,7 +107,7 @@ def pixels(
     """
     batch = {
         name: jax.ShapeDtypeStruct((shard_count(), *leaf.shape), leaf.dtype)
-        for name, leaf in source.spec.items()
+        for name, leaf in source.fields.items()
     }
     image = jax.eval_shape(partial(_view, view), batch).shape[1:]
     side = pooling_side(image, max_dim)
@@ -222,7 +222,7 @@ def _batches(
             rows = batch.pop(_READ)
             if not len(rows):
                 batch = {
-                    k: np.ones((1, *v.shape), v.dtype) for k, v in source.spec.items()
+                    k: np.ones((1, *v.shape), v.dtype) for k, v in source.fields.items()
                 }
             # Fillers are copies of the first example: views meet nothing odd.
             places = np.r_[np.arange(len(rows)), np.zeros(mine - len(rows), int)]
@@ -246,8 +246,8 @@ class _Readable:
                 return {**self.source[rows], _READ: rows}
             except CorruptExamples as error:
                 rows = rows[~np.isin(rows, list(error.reasons))]
-        spec = self.source.spec.items()
-        return {k: np.ones((0, *v.shape), v.dtype) for k, v in spec} | {_READ: rows}
+        fields = self.source.fields.items()
+        return {k: np.ones((0, *v.shape), v.dtype) for k, v in fields} | {_READ: rows}
 
 
 def _put(batch: Rows) -> Batch:

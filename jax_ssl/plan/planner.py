@@ -15,6 +15,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jax_ssl.config import Experiment, build
+from jax_ssl.core.fields import spec_of
 from jax_ssl.core.trees import count
 from jax_ssl.core.types import PyTree
 from jax_ssl.parallel.feed import Resident
@@ -225,10 +226,10 @@ class _ResidentShapes(ResidentFeed):
             name: jax.ShapeDtypeStruct(
                 (len(source), *leaf.shape), leaf.dtype, sharding=where
             )
-            for name, leaf in source.spec.items()
+            for name, leaf in source.fields.items()
         }
-        self.resident = Resident(arrays, source.spec)
-        self.spec, self.data = source.spec, arrays
+        self.spec, self.data = spec_of(source.fields), arrays
+        self.resident = Resident(arrays, self.spec)
         self.batch_size = experiment.feeding.batch_size
 
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from jax_ssl.data.source import Rows, Source, Spec, example_spec
+from jax_ssl.core.fields import INDEX, ON_CANVAS, Field
+from jax_ssl.data.canvas import sides_of
+from jax_ssl.data.source import Rows, Source, Stored
 
 # Data sets of TFDS: examples by split, and shape where all images have one.
 KNOWN: dict[str, tuple[dict[str, int], tuple[int, int, int] | None]] = {
@@ -17,19 +19,16 @@ KNOWN: dict[str, tuple[dict[str, int], tuple[int, int, int] | None]] = {
 }
 
 
-@dataclass(frozen=True)
-class StandIn:
-    """A source without images; made by `stand_in`."""
+@dataclass(frozen=True, eq=False)
+class StandIn(Stored):
+    """A source without examples; made by `stand_in`."""
 
-    name: str
-    spec: Spec
     num_examples: int
-    label_names: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return self.num_examples
 
-    def __getitem__(self, rows: np.ndarray) -> Rows:
+    def read(self, rows: np.ndarray) -> Rows:
         """There are none.
 
         Raises:
@@ -54,7 +53,7 @@ def stand_in(data: Mapping[str, Any], num_examples: int | None = None) -> Source
     counts, shape = KNOWN.get(re.split("[:/]", dataset)[0], ({}, None))
     canvas = data.get("canvas")
     if canvas is not None:
-        shape = (canvas, canvas, 3)
+        shape = (*sides_of(canvas), data.get("channels", 3))
     if num_examples is None:
         num_examples = counts.get(split)
     if num_examples is None:
@@ -67,5 +66,9 @@ def stand_in(data: Mapping[str, Any], num_examples: int | None = None) -> Source
             f"the data set ({dataset} {split}) is not here, and its images' shape is "
             "not known; set --config.data.canvas=S, the side of a square in pixels."
         )
-    spec = example_spec(shape, labelled=bool(counts), sized=canvas is not None)
-    return StandIn(f"{dataset} {split}".strip(), spec, num_examples)
+    fields = {"image": Field("image", shape, np.dtype("uint8")), "index": INDEX}
+    if counts:
+        fields["label"] = Field("label", (), np.dtype("int32"))
+    if canvas is not None:
+        fields |= ON_CANVAS
+    return StandIn(f"{dataset} {split}".strip(), fields, num_examples)

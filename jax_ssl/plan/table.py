@@ -133,7 +133,7 @@ def _conclusion(planned: Planned) -> list[str]:
 
 def _remarks(planned: Planned) -> list[str]:
     experiment, source = planned.experiment, planned.experiment.source
-    shape = "×".join(map(str, source.spec["image"].shape))
+    shape = "×".join(map(str, source.fields["image"].shape))
     here = " (not here: planned from its shapes)" if isinstance(source, StandIn) else ""
     lines = [f"data: {source.name}, {len(source):,} images of {shape}{here}."]
     if not planned.compiled:

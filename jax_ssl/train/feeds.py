@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from jax_ssl.core.fields import spec_of
 from jax_ssl.core.types import Batch, PyTree
 from jax_ssl.data.cache import load
 from jax_ssl.data.corrupt import Reader
@@ -88,7 +89,7 @@ class HostFeed:
     ) -> None:
         self.source, self.mesh, self.seed = source, mesh, seed
         self.batch_size, self.workers = batch_size, workers
-        self.spec, self.num_examples = source.spec, len(source)
+        self.spec, self.num_examples = spec_of(source.fields), len(source)
         self.reader = Reader(source)
 
     @contextmanager

@@ -4,7 +4,6 @@ import io
 import json
 import struct
 
-import numpy as np
 from PIL import Image
 
 CRC_POLYNOMIAL = 0x82F63B78
@@ -45,18 +44,25 @@ def write_array_record(path, records):
 WRITERS = {"tfrecord": write_tfrecord, "array_record": write_array_record}
 
 
+def png(image):
+    """An image [h, w, C] as a PNG file."""
+    file = io.BytesIO()
+    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file, "PNG")
+    return io.BytesIO(file.getvalue())
+
+
 def serialized(features, example):
-    """The example as TFDS stores it; arrays become PNG files, which TFDS leaves alone.
+    """The example as TFDS stores it; images become PNG files, which TFDS leaves alone.
 
     TFDS itself would need TensorFlow to compress them.
     """
     example = dict(example)
     for name, value in example.items():
-        if isinstance(value, np.ndarray):
-            file = io.BytesIO()
-            image = value[..., 0] if value.shape[-1] == 1 else value
-            Image.fromarray(image).save(file, "PNG")
-            example[name] = io.BytesIO(file.getvalue())
+        kind = type(features[name]).__name__
+        if kind.endswith("Image"):
+            example[name] = png(value)
+        elif kind == "Video":
+            example[name] = [png(frame) for frame in value]
     return features.serialize_example(features.encode_example(example))
 
 

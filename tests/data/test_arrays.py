@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from jax_ssl.core.fields import Field
 from jax_ssl.data import SOURCES
 from jax_ssl.data.arrays import arrays, npz
 from jax_ssl.data.source import CorruptExamples, Subset, num_bytes, subset
@@ -11,19 +12,19 @@ def images(rng):
     return rng.integers(0, 256, (6, 5, 4, 3), np.uint8)
 
 
-def matches_spec(source):
+def matches_fields(source):
     rows = source[np.array([2, 0, 2])]
-    assert set(rows) == set(source.spec)
-    for name, leaf in source.spec.items():
-        assert rows[name].shape == (3, *leaf.shape)
-        assert rows[name].dtype == leaf.dtype
+    assert set(rows) == set(source.fields)
+    for name, field in source.fields.items():
+        assert rows[name].shape == (3, *field.shape)
+        assert rows[name].dtype == field.dtype
     assert rows["index"].tolist() == [2, 0, 2]
     return rows
 
 
 def test_rows_come_in_the_order_asked(images):
     source = arrays(images, np.array([3, 1, 4, 1, 5, 9]))
-    rows = matches_spec(source)
+    rows = matches_fields(source)
     np.testing.assert_array_equal(rows["image"], images[[2, 0, 2]])
     assert rows["label"].tolist() == [4, 3, 4]
     assert num_bytes(source) == 6 * (5 * 4 * 3 + 4 + 4)
@@ -32,16 +33,16 @@ def test_rows_come_in_the_order_asked(images):
 def test_rows_are_fresh_arrays(images):
     source = arrays(images)
     source[np.arange(6)]["image"][:] = 0
-    assert source.images.any()
+    assert source.arrays["image"].any()
 
 
 def test_without_labels_there_is_no_label(images):
-    assert set(arrays(images).spec) == {"image", "index"}
-    assert set(matches_spec(arrays(images))) == {"image", "index"}
+    assert set(arrays(images).fields) == {"image", "index"}
+    assert set(matches_fields(arrays(images))) == {"image", "index"}
 
 
 def test_grey_images_get_a_channel_axis(images):
-    assert arrays(images[..., 0]).spec["image"].shape == (5, 4, 1)
+    assert arrays(images[..., 0]).fields["image"].shape == (5, 4, 1)
 
 
 def test_no_rows_are_an_empty_batch(images):
@@ -62,21 +63,43 @@ def test_masks_floats_and_scalars_are_not_rows(images, rows):
         arrays(images)[rows]
 
 
+@pytest.mark.parametrize("channels", [1, 2, 13])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+def test_images_may_have_any_channels_in_bytes_or_floats(rng, channels, dtype):
+    images = rng.random((4, 6, 5, channels)).astype(dtype)
+    rows = matches_fields(arrays(images))
+    np.testing.assert_allclose(rows["image"], images[[2, 0, 2]], rtol=1e-6)
+    assert rows["image"].dtype == (np.uint8 if dtype == np.uint8 else np.float32)
+
+
+def test_five_axes_are_frames(rng):
+    films = rng.integers(0, 256, (4, 3, 6, 5, 2), np.uint8)
+    source = arrays(films, np.arange(4))
+    assert source.fields["frames"] == Field("frames", (3, 6, 5, 2), np.uint8)
+    np.testing.assert_array_equal(matches_fields(source)["frames"], films[[2, 0, 2]])
+
+
 def test_wrong_images_are_refused_with_the_remedy(images):
-    with pytest.raises(ValueError, match=r"float64 in \[0.*uint8"):
-        arrays(images / 255)
+    with pytest.raises(ValueError, match=r"in \[1, 200\].* \[0, 1\]; divide by 255"):
+        arrays(np.clip(images, 1, 200).astype(float))
+    with pytest.raises(ValueError, match=r"image is int32 .*uint8 or float32"):
+        arrays(images.astype(np.int32))
     with pytest.raises(ValueError, match="channels-first"):
-        arrays(images.transpose(0, 3, 1, 2))
+        arrays(np.zeros((6, 3, 9, 9), np.uint8))
     with pytest.raises(ValueError, match="N >= 1"):
         arrays(images[:0])
+    broken = images / 255.0
+    broken[3, 0, 0, 0] = np.nan
+    with pytest.raises(ValueError, match=r"\[nan, nan\]; they must be finite"):
+        arrays(broken)
 
 
 def test_wrong_labels_are_refused(images):
-    with pytest.raises(ValueError, match=r"expected integers of shape \(6,\)"):
+    with pytest.raises(ValueError, match=r"'image': 6, 'label': 5.* same number"):
         arrays(images, np.zeros(5, int))
-    with pytest.raises(ValueError, match="expected integers"):
+    with pytest.raises(ValueError, match=r"label is float64 .* \[N\] of int32"):
         arrays(images, np.zeros(6))
-    with pytest.raises(ValueError, match="label -1 is negative"):
+    with pytest.raises(ValueError, match=r"label holds values in \[-1, 1\].*from 0"):
         arrays(images, np.array([0, 1, -1, 0, 0, 0]))
     with pytest.raises(ValueError, match="label 2 has no name"):
         arrays(images, np.array([0, 1, 2, 0, 0, 0]), label_names=["a", "b"])
@@ -100,12 +123,65 @@ def test_npz_finds_the_usual_keys(tmp_path, images, split, keys):
     assert source[np.arange(6)]["label"].tolist() == list(range(6))
 
 
+def test_npz_takes_further_arrays_of_given_kinds(tmp_path, rng, images):
+    path = tmp_path / "set.npz"
+    depth = rng.uniform(0, 9, (6, 5, 4))
+    matrix = rng.normal(size=(6, 3, 3))
+    mask = rng.integers(0, 255, (6, 5, 4))
+    given = {"train_depth": depth, "camera_train": matrix, "mask_train": mask}
+    np.savez(path, x_train=images, depth=images, **given)
+    kinds = {"depth": "depth", "camera": "matrix", "mask": "mask"}
+    source = npz(path=str(path), split="train", fields=kinds)
+    assert {name: field.kind for name, field in source.fields.items()} == {
+        **kinds,
+        "image": "image",
+        "index": "index",
+    }
+    rows = matches_fields(source)
+    for name, array in (("depth", depth), ("camera", matrix), ("mask", mask)):
+        np.testing.assert_allclose(rows[name], array[[2, 0, 2]], rtol=1e-6)
+    with pytest.raises(
+        ValueError, match=r"no flow .* looked for flow_train, train_flow"
+    ):
+        npz(path=str(path), split="train", fields={"flow": "flow"})
+    with pytest.raises(ValueError, match=r"depth is .*\(6, 5, 4\).* \[N, H, W, 3\]"):
+        npz(path=str(path), split="train", fields={"depth": "flow"})
+    with pytest.raises(ValueError, match="kind = 'deep' is not one of image, frames"):
+        npz(path=str(path), split="train", fields={"depth": "deep"})
+
+
+def test_npz_may_hold_waves_and_no_images(tmp_path, rng):
+    path = tmp_path / "set.npz"
+    waves = rng.uniform(-1, 1, (6, 100)).astype(np.float32)
+    np.savez(path, speech=waves, y=np.arange(6))
+    kinds = {"speech": "wave"}
+    source = npz(path=str(path), fields=kinds, rate=8000.0)
+    assert source.fields["speech"].rate == 8000
+    np.testing.assert_array_equal(matches_fields(source)["speech"], waves[[2, 0, 2]])
+    np.savez(path, speech=(32767 * waves).astype(np.int16))
+    with pytest.raises(ValueError, match=r"speech holds .*\[-1, 1\]; divide 16-bit"):
+        npz(path=str(path), fields=kinds)
+
+
+def test_only_the_fields_that_are_kept_come(images):
+    source = arrays(images, np.arange(6))
+    assert set(source.keep([]).fields) == {"index"}
+    for kept in (source.keep(["label"]), subset(source, np.arange(5)).keep(["label"])):
+        assert set(matches_fields(kept)) == {"label", "index"}
+        assert len(kept) == (6 if kept.name == "arrays" else 5)
+    with pytest.raises(
+        ValueError, match=r"arrays has no field 'mask'; it has .*'image'"
+    ):
+        source.keep(["mask"])
+    assert set(matches_fields(source)) == {"image", "label", "index"}
+
+
 def test_npz_lists_the_keys_it_found(tmp_path, images):
     path = tmp_path / "set.npz"
     np.savez(path, pictures=images, x_test=images)
     with pytest.raises(ValueError, match=r"x_train.*\['pictures', 'x_test'\]"):
         npz(path=str(path), split="train")
-    assert "label" not in npz(path=str(path), split="test").spec
+    assert "label" not in npz(path=str(path), split="test").fields
     with pytest.raises(FileNotFoundError, match="nowhere"):
         npz(path=str(tmp_path / "nowhere.npz"))
 
@@ -125,8 +201,7 @@ def test_subset_counts_its_own_rows(images):
 
 def test_subset_of_corrupt_rows_blames_its_own_numbers(images):
     class Bad:
-        name, label_names = "bad", None
-        spec = arrays(images).spec
+        name, fields = "bad", arrays(images).fields
 
         def __len__(self):
             return 6

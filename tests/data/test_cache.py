@@ -10,12 +10,12 @@ from jax_ssl.data.source import CorruptExamples
 class Counting:
     """A source that counts how often each row is decoded."""
 
-    name, label_names = "counting", ("a", "b")
+    name = "counting"
 
     def __init__(self, bad=()):
         images = np.arange(40, dtype=np.uint8).reshape(10, 2, 2, 1)
-        self.inner = arrays(images, np.arange(10) % 2)
-        self.spec, self.bad = self.inner.spec, set(bad)
+        self.inner = arrays(images, np.arange(10) % 2, label_names=("a", "b"))
+        self.fields, self.bad = self.inner.fields, set(bad)
         self.count = np.zeros(10, int)
 
     def __len__(self):
@@ -39,8 +39,14 @@ def test_rows_are_decoded_once_and_never_up_front():
             np.testing.assert_array_equal(got[name], want[name])
             assert got[name].dtype == want[name].dtype
     assert source.count.tolist() == [0, 1, 1, 1, 0, 0, 0, 0, 0, 1]
-    assert kept.label_names == ("a", "b")
-    assert kept.spec == source.spec
+    assert kept.fields == source.fields
+
+
+def test_a_part_of_the_fields_has_a_memory_of_its_own():
+    kept = cached(Counting().inner)
+    part = kept.keep(["label"])
+    assert set(part[np.array([3])]) == {"label", "index"} == set(part.fields)
+    assert set(kept[np.array([3])]) == {"image", "label", "index"}
 
 
 def test_what_is_kept_cannot_be_changed_through_a_batch():

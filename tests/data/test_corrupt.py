@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from jax_ssl.core.fields import INDEX, Field
 from jax_ssl.data.corrupt import Reader, TooManyCorrupt
 from jax_ssl.data.order import batches, permutation, sweep
-from jax_ssl.data.source import CorruptExamples, example_spec
+from jax_ssl.data.source import CorruptExamples
 from tests.references import order as reference
 
 N = 40
@@ -17,10 +18,10 @@ N = 40
 class Broken:
     """N rows of which some cannot be read."""
 
-    name, label_names = "broken", None
-    spec = example_spec((1, 1, 1), labelled=False)
+    name = "broken"
 
     def __init__(self, bad, num_examples=N):
+        self.fields = {"image": Field("image", (1, 1, 1), np.uint8), "index": INDEX}
         self.bad, self.num_examples = set(bad), num_examples
         self.tried = []
 

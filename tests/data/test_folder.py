@@ -39,25 +39,49 @@ def test_unlabelled_images_are_read_in_the_order_of_their_paths(photos):
         "z.JPeG",
     )
     rows = source[np.array([3, 0, 1, 2])]
-    assert set(rows) == set(source.spec) == {"image", "index", "size"}
-    for name, leaf in source.spec.items():
+    assert set(rows) == set(source.fields) == {"image", "index", "scale", "size"}
+    for name, leaf in source.fields.items():
         assert rows[name].shape == (4, *leaf.shape)
         assert rows[name].dtype == leaf.dtype
     assert rows["image"][:, 0, 0, 0].tolist()[:3] == [3, 2, 1]
     assert rows["size"].tolist() == [[7, 10], [4, 4], [7, 10], [10, 7]]
+    new_over_old = [[7 / 8, 10 / 12], [1, 1], [7 / 8, 10 / 12], [10 / 12, 7 / 8]]
+    np.testing.assert_array_equal(rows["scale"], np.float32(new_over_old))
     assert rows["index"].tolist() == [3, 0, 1, 2]
-    assert source.label_names is None
 
 
 def test_folders_directly_under_the_root_are_the_classes(tmp_path):
     for name in ("train/dog/1.png", "train/cat/x/2.png", "train/cat/3.png"):
         save(tmp_path / name, (0, 0, 0))
     source = folder(path=str(tmp_path), split="train", labels="folders", canvas=8)
-    assert source.label_names == ("cat", "dog")
+    assert source.fields["label"].names == ("cat", "dog")
     rows = source[np.arange(3)]
     assert rows["label"].tolist() == [0, 0, 1]
     assert rows["label"].dtype == np.int32
     assert source.name == "train"
+
+
+def test_a_canvas_may_be_oblong_and_images_grey(photos):
+    source = folder(path=str(photos), canvas=(6, 12), channels=1)
+    assert source.fields["image"].shape == (6, 12, 1)
+    rows = source[np.arange(5)]
+    assert rows["size"].tolist() == [[4, 4], [6, 9], [6, 4], [6, 9], [6, 9]]
+    assert rows["image"][0, 0, 0] == 1  # The luma of (2, 0, 0), 0.6.
+
+
+def test_a_file_whose_pixels_are_not_kept_is_never_opened(tmp_path):
+    for name in ("dog/1.png", "cat/2.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("no image")
+    source = folder(path=str(tmp_path), labels="folders", canvas=8, cache_gib=0.0)
+    for names in (["image"], ["size"]):
+        with pytest.raises(CorruptExamples):
+            source.keep(names)[np.arange(2)]
+    rows = source.keep(["label"])[np.arange(2)]
+    assert {name: x.tolist() for name, x in rows.items()} == {
+        "label": [0, 1],
+        "index": [0, 1],
+    }
 
 
 def test_images_outside_the_class_folders_are_refused(photos):

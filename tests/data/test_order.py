@@ -28,7 +28,7 @@ class Failing:
 
     def __init__(self, source, first_bad):
         self.source, self.first_bad = source, first_bad
-        self.name, self.spec, self.label_names = "failing", source.spec, None
+        self.name, self.fields = "failing", source.fields
 
     def __len__(self):
         return len(self.source)
@@ -133,7 +133,7 @@ def test_processes_read_slices_of_one_global_list(source, count, workers):
         rows = np.concatenate([part[i]["index"] for part in parts])
         assert rows.tolist() == reference.rows_of_step(1, step, 20, N)
         images = np.concatenate([part[i]["image"] for part in parts])
-        np.testing.assert_array_equal(images, source.images[rows])
+        np.testing.assert_array_equal(images, source.arrays["image"][rows])
         assert all(part[i]["image"].shape == (20 // count, 2, 2, 1) for part in parts)
 
 

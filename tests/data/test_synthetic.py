@@ -6,8 +6,8 @@ from jax_ssl.data.synthetic import SHAPES, synthetic
 
 def radial_profile(source):
     """How full each ring around the shape's centroid is: an oracle for the class."""
-    size = source.images.shape[1]
-    image = source.images.astype(float)
+    size = source.arrays["image"].shape[1]
+    image = source.arrays["image"].astype(float)
     border = np.concatenate(
         [image[:, 0], image[:, -1], image[:, :, 0], image[:, :, -1]], 1
     )
@@ -25,11 +25,11 @@ def radial_profile(source):
 def nearest_accuracy(train, test, features):
     a, b = features(test), features(train)
     distance = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T
-    return (train.labels[distance.argmin(1)] == test.labels).mean()
+    return (train.arrays["label"][distance.argmin(1)] == test.arrays["label"]).mean()
 
 
 def flat(source):
-    return source.images.reshape(len(source), -1).astype(float)
+    return source.arrays["image"].reshape(len(source), -1).astype(float)
 
 
 def test_the_class_is_in_the_shape_and_hardly_in_the_pixels():
@@ -41,19 +41,19 @@ def test_the_class_is_in_the_shape_and_hardly_in_the_pixels():
 
 def test_a_row_depends_on_its_number_seed_and_split_alone():
     few, many = synthetic(num_examples=8), synthetic(num_examples=24)
-    np.testing.assert_array_equal(few.images, many.images[:8])
+    np.testing.assert_array_equal(few.arrays["image"], many.arrays["image"][:8])
     assert len(np.unique(flat(many), axis=0)) == 24
-    assert (synthetic(num_examples=8, seed=1).images != few.images).any()
-    assert (synthetic(num_examples=8, split="test").images != few.images).any()
+    for other in ({"seed": 1}, {"split": "test"}):
+        assert (flat(synthetic(num_examples=8, **other)) != flat(few)).any()
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_classes_are_balanced_and_shapes_visible(channels):
     source = synthetic(num_examples=64, size=16, num_classes=8, channels=channels)
-    assert np.bincount(source.labels).tolist() == [8] * 8
-    assert source.label_names == SHAPES
-    assert source.spec["image"].shape == (16, 16, channels)
-    image = source.images.astype(float)
+    assert np.bincount(source.arrays["label"]).tolist() == [8] * 8
+    assert source.fields["label"].names == SHAPES
+    assert source.fields["image"].shape == (16, 16, channels)
+    image = source.arrays["image"].astype(float)
     # At least 0.35 of the range between shape and ground, with ripples of +-0.1.
     spread = np.percentile(image, 95, axis=(1, 2)) - np.percentile(
         image, 5, axis=(1, 2)

@@ -1,8 +1,11 @@
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from jax_ssl.core.fields import Field
+from jax_ssl.data import tfds_features
 from jax_ssl.data.cache import load
 from jax_ssl.data.corrupt import TooManyCorrupt
 from jax_ssl.data.order import batches, sweep
@@ -50,11 +53,11 @@ def test_rows_of_both_formats_are_what_was_written(toy):
     data_dir, examples = toy
     source = tfds(dataset="toy", data_dir=data_dir, split="train")
     assert len(source) == 9
-    assert source.label_names == ("cat", "dog", "owl")
+    assert source.fields["label"].names == ("cat", "dog", "owl")
     rows = np.array([8, 0, 4, 3, 8])
     batch = source[rows]
-    assert set(batch) == set(source.spec) == {"image", "index", "label"}
-    for name, leaf in source.spec.items():
+    assert set(batch) == set(source.fields) == {"image", "index", "label"}
+    for name, leaf in source.fields.items():
         assert batch[name].shape == (5, *leaf.shape)
         assert batch[name].dtype == leaf.dtype
     for place, row in enumerate(rows):
@@ -102,7 +105,7 @@ def test_images_of_any_size_need_a_canvas(tmp_path, rng):
     with pytest.raises(ValueError, match=r"data\.canvas = 0"):
         tfds(**settings, canvas=0)
     source = tfds(**settings, canvas=9)
-    assert source.spec["image"].shape == (9, 9, 3)
+    assert source.fields["image"].shape == (9, 9, 3)
     batch = source[np.arange(3)]
     assert batch["size"].tolist() == [[6, 5], [2, 9], [9, 9]]
     np.testing.assert_array_equal(batch["image"][0, :6, :5], examples[0]["image"])
@@ -114,9 +117,8 @@ def test_grey_images_keep_one_channel_and_labels_are_optional(tmp_path, rng):
     images = rng.integers(0, 256, (3, 4, 4, 1), np.uint8)
     write_dataset(tmp_path, described, {"train": [[{"picture": i} for i in images]]})
     source = tfds(dataset="toy", data_dir=str(tmp_path), split="train")
-    assert set(source.spec) == {"image", "index"}
+    assert set(source.fields) == {"image", "index"}
     np.testing.assert_array_equal(source[np.arange(3)]["image"], images)
-    assert source.label_names is None
     assert source[np.array([], int)]["image"].shape == (0, 4, 4, 1)
 
 
@@ -133,13 +135,15 @@ def test_features_are_chosen_by_name_where_none_is_obvious(tmp_path, rng):
     example = {"left": left, "right": right, "coarse": 1, "fine": 7}
     write_dataset(tmp_path, described, {"train": [[example]]})
     settings = {"dataset": "toy", "data_dir": str(tmp_path), "split": "train"}
-    with pytest.raises(ValueError, match=r"no obvious image .*\['left', 'right'\]"):
-        tfds(**settings)
-    with pytest.raises(ValueError, match="'coarse' is not an image"):
+    with pytest.raises(ValueError, match="'coarse' is not of the kind 'image'"):
         tfds(**settings, image_key="coarse")
-    with pytest.raises(ValueError, match=r"'left' is not a class .*'coarse', 'fine'"):
+    with pytest.raises(
+        ValueError, match=r"'left' .* those that are: .*'coarse'.*'fine'"
+    ):
         tfds(**settings, image_key="left", label_key="left")
-    assert "label" not in tfds(**settings, image_key="left").spec
+    assert set(tfds(**settings).fields) == {"left", "right", "coarse", "fine", "index"}
+    chosen = tfds(**settings, image_key="left").fields
+    assert set(chosen) == {"image", "right", "coarse", "fine", "index"}
     batch = tfds(**settings, image_key="right", label_key="fine")[np.array([0])]
     np.testing.assert_array_equal(batch["image"][0], right)
     assert batch["label"].tolist() == [7]
@@ -153,6 +157,202 @@ def test_images_that_are_not_bytes_are_refused(tmp_path, rng):
     )
     with pytest.raises(ValueError, match="uint16 cannot be read"):
         tfds(dataset="toy", data_dir=str(tmp_path), split="a")
+
+
+def scene_features(side, **more):
+    """What a data set of road scenes may hold, with pictures of any size or one."""
+    box = {
+        "bbox": features.BBoxFeature(),
+        "label": features.ClassLabel(names=list("ab")),
+    }
+    return features.FeaturesDict(
+        {
+            "image": features.Image(shape=(side, side, 3), encoding_format="png"),
+            "mask": features.LabeledImage(labels=4, shape=(side, side, 1)),
+            "deep": features.Image(shape=(side, side, 1), dtype=np.uint16),
+            "flow": features.Tensor(shape=(8, 12, 2), dtype=np.float32),
+            "camera": features.Tensor(shape=(3, 3), dtype=np.float32),
+            "objects": features.Sequence(box),
+            "face": features.BBoxFeature(),
+            "tags": features.Sequence(features.ClassLabel(num_classes=4)),
+            "speed": features.Tensor(shape=(), dtype=np.float32),
+            "caption": features.Text(),
+            **more,
+        }
+    )
+
+
+def scene(rng):
+    boxes = [
+        {"bbox": features.BBox(0.25, 0.5, 0.75, 1.0), "label": 1},
+        {"bbox": features.BBox(0.0, 0.0, 0.5, 0.25), "label": 0},
+    ]
+    return {
+        "image": rng.integers(0, 256, (8, 12, 3), np.uint8),
+        "mask": rng.integers(0, 4, (8, 12, 1), np.uint8),
+        "deep": rng.integers(0, 65536, (8, 12, 1), np.uint16),
+        "flow": rng.normal(size=(8, 12, 2)).astype(np.float32),
+        "camera": np.float32([[10, 0, 5.5], [0, 10, 3.5], [0, 0, 1]]),
+        "objects": boxes,
+        "face": features.BBox(0.0, 0.0, 1.0, 0.5),
+        "tags": [3, 1],
+        "speed": 2.0,
+        "caption": "a road",
+    }
+
+
+@pytest.fixture
+def scenes(tmp_path, rng):
+    """A data set of one scene of 8 x 12 pixels, with all that belongs to it."""
+    example = scene(rng)
+    example["flow"][3, 3] = np.nan
+    write_dataset(tmp_path, scene_features(None), {"train": [[example]]})
+    settings = {"dataset": "toy", "data_dir": str(tmp_path), "split": "train"}
+    return example, settings
+
+
+ALL = {
+    "canvas": (6, 6),
+    "fields": {"deep": "depth", "flow": "flow"},
+    "lengths": {"objects": 3},
+    "cache_gib": 0.0,
+}
+
+
+def test_features_become_fields_of_their_obvious_kinds(scenes):
+    example, settings = scenes
+    source = tfds(**settings, **ALL)
+    kinds = {name: field.kind for name, field in source.fields.items()}
+    assert kinds == {
+        "image": "image",
+        "mask": "mask",
+        "deep": "depth",
+        "flow": "flow",
+        "camera": "matrix",
+        "objects": "boxes",
+        "face": "boxes",
+        "tags": "labels",
+        "index": "index",
+        "size": "size",
+        "scale": "scale",
+    }
+    assert source.fields["objects"].names == ("a", "b")
+    rows = source[np.array([0])]
+    for name, field in source.fields.items():
+        assert rows[name].shape == (1, *field.shape)
+        assert rows[name].dtype == field.dtype
+    assert rows["size"].tolist() == [[4, 6]]  # Half of 8 x 12.
+    assert rows["scale"].tolist() == [[0.5, 0.5]]
+    assert rows["tags"].tolist() == [[0, 1, 0, 1]]
+    boxes = [[1, 3, 1, 6, 3], [0, 0, 0, 1.5, 2], [-1] * 5]
+    assert rows["objects"].tolist() == [boxes]
+    assert rows["face"].tolist() == [[[0, 0, 0, 3, 4]]]
+    # The nearest pixel to the middle between two is the second.
+    for name, stored in (("mask", example["mask"]), ("deep", example["deep"])):
+        np.testing.assert_array_equal(rows[name][0, :4], stored[1::2, 1::2, 0])
+    assert (rows["mask"][0, 4:] == 255).all()
+    flow = np.nan_to_num(example["flow"][1::2, 1::2]) / 2
+    np.testing.assert_allclose(rows["flow"][0, :4, :, :2], flow, rtol=1e-6)
+    assert rows["flow"][0, ..., 2].sum() == 23
+    np.testing.assert_allclose(rows["camera"][0, :2, 2], [5.5 / 2 - 0.25, 1.5])
+
+
+def test_what_has_no_shape_or_kind_by_itself_must_be_named(scenes):
+    example, settings = scenes
+    del example
+    plain = tfds(**settings, canvas=6).fields
+    assert set(plain) == {
+        *("image", "mask", "camera", "face", "tags", "index", "size", "scale")
+    }
+    for changes, message in (
+        ({"fields": {"objects": "boxes"}}, r"'objects' \(boxes\) .* data\.lengths"),
+        ({"fields": {"dept": "depth"}}, r"no feature 'dept' .*'deep'"),
+        ({"fields": {"caption": "depth"}}, "caption: Text.* cannot be of kind 'depth'"),
+        ({"fields": {"deep": "image"}}, "uint16 cannot be read"),
+        ({"fields": {"tags": "boxes"}}, "holds no boxes"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            tfds(**settings, canvas=6, **changes)
+
+
+def test_only_what_is_kept_is_decoded(scenes, monkeypatch):
+    _, settings = scenes
+    source = tfds(**settings, **ALL)
+    decoded = []
+    for name in ("decode", "stored_values"):
+        own = getattr(tfds_features, name)
+        monkeypatch.setattr(
+            tfds_features,
+            name,
+            lambda data, own=own, **more: decoded.append(own) or own(data, **more),
+        )
+    part = source.keep(["tags", "camera"])  # The camera needs the picture's size.
+    whole = source[np.array([0])]
+    assert len(decoded) == 3
+    decoded.clear()
+    np.testing.assert_array_equal(part[np.array([0])]["camera"], whole["camera"])
+    assert len(decoded) == 1
+    decoded.clear()
+    rows = source.keep(["tags"])[np.array([0])]
+    assert set(rows) == {"tags", "index"}
+    assert not decoded
+
+
+def test_pictures_of_different_sizes_are_corrupt(tmp_path, rng):
+    example = scene(rng)
+    example["mask"] = example["mask"][:4]
+    write_dataset(tmp_path, scene_features(None), {"train": [[example]]})
+    settings = {"dataset": "toy", "data_dir": str(tmp_path), "split": "train"}
+    with pytest.raises(CorruptExamples, match=r"'image': \(8, 12\).*'mask': \(4, 12\)"):
+        tfds(**settings, canvas=9)[np.array([0])]
+
+
+@pytest.fixture
+def no_tensorflow_types(monkeypatch):
+    """TFDS describes audio and video by TensorFlow's types; here by NumPy's."""
+    from tensorflow_datasets.core.features import audio_feature, feature, video_feature
+
+    class Plain:
+        def __init__(self, **settings):
+            pass
+
+        def decode_audio(self, audio):
+            return audio
+
+    types = SimpleNamespace(
+        dtypes=SimpleNamespace(as_dtype=lambda x: x), uint8=np.uint8
+    )
+    monkeypatch.setattr(audio_feature, "_EagerDecoder", Plain)
+    for module in (feature, video_feature):
+        monkeypatch.setattr(module, "tf", types)
+
+
+@pytest.mark.usefixtures("no_tensorflow_types")
+def test_audio_and_video_are_cut_or_padded_to_one_length(tmp_path, rng):
+    described = features.FeaturesDict(
+        {
+            "audio": features.Audio(shape=(None,), dtype=np.int64, sample_rate=8000),
+            "video": features.Video(shape=(None, 4, 6, 3)),
+        }
+    )
+    waves = [rng.integers(-32768, 32768, length) for length in (5, 9)]
+    films = [rng.integers(0, 256, (t, 4, 6, 3), np.uint8) for t in (3, 1)]
+    examples = [
+        {"audio": w, "video": list(f)} for w, f in zip(waves, films, strict=True)
+    ]
+    write_dataset(tmp_path, described, {"train": [examples]})
+    settings = {"dataset": "toy", "data_dir": str(tmp_path), "split": "train"}
+    with pytest.raises(ValueError, match="no field is obvious"):
+        tfds(**settings)
+    source = tfds(**settings, lengths={"audio": 7, "video": 2})
+    assert source.fields["audio"] == Field("wave", (7,), np.float32, rate=8000)
+    assert source.fields["video"] == Field("frames", (2, 4, 6, 3), np.uint8)
+    rows = source[np.arange(2)]
+    padded = np.stack([np.r_[waves[0], 0, 0], waves[1][:7]])
+    np.testing.assert_allclose(rows["audio"], padded / 32768, atol=1e-7)
+    np.testing.assert_array_equal(rows["video"][0], films[0][:2])
+    np.testing.assert_array_equal(rows["video"][1, 0], films[1][0])
+    assert not rows["video"][1, 1].any()
 
 
 def test_names_versions_and_configurations_are_found(tmp_path, rng):
@@ -224,8 +424,8 @@ def test_cifar10_is_the_published_one(data_dir, rng):
     source = tfds(split="train", **settings)
     assert len(source) == 50_000
     assert len(tfds(split="test", **settings)) == 10_000
-    assert source.spec["image"].shape == (32, 32, 3)
-    assert source.label_names[:3] == ("airplane", "automobile", "bird")
+    assert source.fields["image"].shape == (32, 32, 3)
+    assert source.fields["label"].names[:3] == ("airplane", "automobile", "bird")
     rows = rng.choice(50_000, 500, replace=False)
     batch = source[rows]
     # The mean of 500 images is within five of its own standard errors.
@@ -269,7 +469,7 @@ def test_imagenette_fills_its_canvas(data_dir, rng):
     train = tfds(split="train", canvas=224, **settings)
     validation = tfds(split="validation", canvas=96, **settings)
     assert (len(train), len(validation)) == (3500, 1000)
-    assert train.label_names[0] == "n01440764"
+    assert train.fields["label"].names[0] == "n01440764"
     batch = train[rng.choice(3500, 64, replace=False)]
     assert (batch["size"] == 224).all()
     assert (batch["image"].std((1, 2, 3)) > 5).all()

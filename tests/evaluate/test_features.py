@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jax_ssl.core.fields import INDEX, Field
 from jax_ssl.core.types import Features
 from jax_ssl.data.source import CorruptExamples
 from jax_ssl.evaluate import features as module
@@ -25,17 +26,13 @@ class Source:
     labels: np.ndarray | None = None
     corrupt: tuple[int, ...] = ()
     name: str = "random"
-    label_names: tuple[str, ...] | None = None
 
     @cached_property
-    def spec(self):
-        spec = {
-            "image": jax.ShapeDtypeStruct(self.images.shape[1:], np.uint8),
-            "index": jax.ShapeDtypeStruct((), np.int32),
-        }
+    def fields(self):
+        fields = {"image": Field("image", self.images.shape[1:], np.uint8)}
         if self.labels is not None:
-            spec["label"] = jax.ShapeDtypeStruct((), np.int32)
-        return spec
+            fields["label"] = Field("label", (), np.int32)
+        return {**fields, "index": INDEX}
 
     def __len__(self):
         return len(self.images)

@@ -118,12 +118,12 @@ def test_known_data_sets_need_not_be_here():
         }
     )
     assert len(source) == 1_281_167
-    assert source.spec["image"].shape == (64, 64, 3)
-    assert source.spec["size"].shape == (2,)
+    assert source.fields["image"].shape == (64, 64, 3)
+    assert source.fields["size"].shape == (2,)
     with pytest.raises(FileNotFoundError, match="only planned"):
         source[np.arange(2)]
     small = stand_in({"name": "tfds", "dataset": "cifar10", "split": "train"})
-    assert (len(small), small.spec["image"].shape) == (50_000, (32, 32, 3))
+    assert (len(small), small.fields["image"].shape) == (50_000, (32, 32, 3))
 
 
 @pytest.mark.parametrize(

@@ -239,7 +239,7 @@ def test_a_corrupt_example_gives_way_to_the_next_one():
     class Torn:
         def __init__(self):
             self.whole = arrays(IMAGES)
-            self.name, self.spec = self.whole.name, self.whole.spec
+            self.name, self.fields = self.whole.name, self.whole.fields
 
         def __len__(self):
             return N

@@ -1,0 +1,198 @@
+"""The features of a TFDS data set as fields: their kinds, and their values.
+
+A feature of TFDS says more than an array, so most have an obvious kind. Numbers that
+only a person can tell apart, such as a depth and a disparity, must be named.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jax_ssl.core.fields import Field, Kind, layout
+from jax_ssl.data.canvas import Decoded, Sides, decode, stored_values
+
+# Kinds whose first axis may be of any length in TFDS, and is of one length here.
+LONG = ("frames", "wave", "boxes")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A feature that is read as a field.
+
+    Attributes:
+        key: its name in TFDS.
+        feature: a `tfds.features.FeatureConnector`.
+        field: what it becomes.
+    """
+
+    key: str
+    feature: Any
+    field: Field
+
+    @property
+    def encoded(self) -> bool:
+        """Whether it is an image file, which `value` takes undecoded."""
+        from tensorflow_datasets import features
+
+        return isinstance(self.feature, features.Image)
+
+    def value(self, stored: Any, canvas: Sides | None) -> Decoded:
+        """The field of one example, and the size of its picture in the file.
+
+        Args:
+            stored: what TFDS gives for the feature.
+            canvas: (H, W) that images are shrunk into while they are decoded; other
+                pictures keep their size.
+
+        Returns:
+            The array, longer than the field at no axis but a picture's, and (height,
+            width), (0, 0) where it is no picture. Boxes are in shares of its sides.
+
+        Raises:
+            ValueError: if the shape is not the field's.
+        """
+        field, kind = self.field, self.field.kind
+        if kind == "image":
+            # Not turned by its EXIF tag: TFDS does not turn it either.
+            return decode(
+                stored, canvas=canvas, channels=field.shape[-1], upright=False
+            )
+        value = stored_values(stored) if self.encoded else _numbers(self, stored)
+        if kind in ("mask", "depth", "disparity") and value.ndim == 3:
+            if self.feature.np_dtype == np.float32 and self.encoded:
+                value = value.view(np.float32)  # TFDS stores a float as four bytes.
+            value = value[..., 0]
+        if kind == "flow" and value.shape[-1] == 2:
+            known = np.isfinite(value).all(-1, keepdims=True)
+            value = np.concatenate([np.where(known, value, 0), known], -1)
+        if kind == "wave" and value.dtype.kind in "iu":
+            value = value / 32768  # 16-bit samples.
+        if kind in LONG:
+            value = value[: field.shape[0]]
+        at = field.rows_axis
+        size = (0, 0) if at is None else value.shape[at : at + 2]
+        if kind == "mask" and value.max() > 255:
+            raise ValueError(f"class {value.max()} of {self.key} is above 255")
+        return Decoded(value.astype(field.dtype), size)
+
+
+class Boxes(NamedTuple):
+    """Where boxes and their classes are in a feature; "" for the feature itself."""
+
+    corners: str
+    label: str | None
+    classes: tuple[str, ...] | None
+
+
+def obvious_kind(feature: Any) -> Kind | None:
+    """What a feature is by its type and shape; None where these do not say it."""
+    from tensorflow_datasets import features
+
+    by_type: dict[type, tuple[Kind, Kind | None]] = {
+        features.LabeledImage: ("mask", None),
+        features.Image: ("image", "frames"),
+        features.ClassLabel: ("label", "labels"),
+        features.Audio: ("wave", None),
+    }
+    element = getattr(feature, "feature", None)  # Of a sequence.
+    for type_, (one, several) in by_type.items():
+        if isinstance(feature, type_):
+            return one
+        if isinstance(element, type_):
+            return several
+    if boxes_of(feature) is not None:
+        return "boxes"
+    camera = feature.shape in ((3, 3), (3, 4)) and feature.np_dtype == np.float32
+    return "matrix" if camera else None
+
+
+def boxes_of(feature: Any) -> Boxes | None:
+    """The boxes in a feature: one, a sequence, or a sequence of boxes with classes."""
+    from tensorflow_datasets import features
+
+    inner = getattr(feature, "feature", feature)  # Of a sequence its element.
+    parts = inner if isinstance(inner, features.FeaturesDict) else {"": inner}
+    corners = [k for k, part in parts.items() if isinstance(part, features.BBoxFeature)]
+    labels = [k for k, part in parts.items() if isinstance(part, features.ClassLabel)]
+    if len(corners) != 1 or "REL_YXYX" not in str(parts[corners[0]].bbox_format):
+        return None
+    if len(labels) != 1:
+        return Boxes(corners[0], None, None)
+    return Boxes(corners[0], labels[0], tuple(parts[labels[0]].names) or None)
+
+
+def described(
+    key: str, feature: Any, kind: Kind, *, canvas: Sides | None, length: int | None
+) -> Column:
+    """A feature as a field of one shape.
+
+    Args:
+        key: name of the feature.
+        feature: of any type.
+        kind: what it is.
+        canvas: (H, W) of pictures; their own size if None.
+        length: of the first axis of frames, waves and boxes; their own if None.
+
+    Raises:
+        ValueError: if its shape is open, naming the setting that says it, or the
+            feature cannot be of this kind.
+    """
+    axes, dtypes = layout(kind)
+    names = getattr(feature, "names", None)
+    rate = getattr(feature, "sample_rate", None) if kind == "wave" else None
+    shape: list[Any] = [*feature.shape]
+    if (at := axes.find("H")) >= 0:
+        if len(shape) not in (len(axes), at + 3):  # One channel may have an axis.
+            raise ValueError(f"{key}: {feature} cannot be of kind {kind!r}.")
+        if kind in ("image", "frames") and (
+            feature.np_dtype != np.uint8 or shape[-1] not in (None, 1, 3)
+        ):
+            raise ValueError(
+                f"{key}: images of {shape[-1]} channels of "
+                f"{np.dtype(feature.np_dtype)} cannot be read; only uint8 with 1 or 3 "
+                "channels can."
+            )
+        channels = {"image": shape[-1:], "frames": shape[-1:], "flow": [3]}
+        last = [side or 3 for side in channels.get(kind, [])]
+        shape = [*shape[:at], *(canvas or shape[at : at + 2]), *last]
+    elif kind == "labels":
+        shape = [feature.num_classes]
+    elif kind == "boxes":
+        boxes = boxes_of(feature)
+        if boxes is None:
+            raise ValueError(f"{key}: {feature} holds no boxes (REL_YXYX) of one kind.")
+        names = boxes.classes
+        corners = feature.shape[boxes.corners] if boxes.corners else feature.shape
+        shape = [corners[0] if len(corners) > 1 else 1, 5]
+    if kind in LONG and length is not None:
+        shape[0] = length
+    if None in shape:
+        setting = (
+            f"data.lengths = {{{key!r}: ...}}, to how many they are cut or padded"
+            if kind in LONG and shape[0] is None
+            else "data.canvas to the side of the square that they are shrunk into, for "
+            "example 512"
+        )
+        raise ValueError(f"{key!r} ({kind}) is stored in any size; set {setting}.")
+    field = Field(
+        kind, tuple(shape), np.dtype(dtypes[0]), tuple(names or ()) or None, rate
+    )
+    return Column(key, feature, field)
+
+
+def _numbers(column: Column, stored: Any) -> np.ndarray:
+    """What TFDS has decoded, as one array."""
+    if column.field.kind == "labels":
+        several = np.zeros(column.field.shape, np.uint8)
+        several[np.asarray(stored, int)] = 1
+        return several
+    if column.field.kind != "boxes":
+        return np.asarray(stored)
+    boxes = boxes_of(column.feature)
+    assert boxes is not None
+    parts: Mapping[str, Any] = stored if isinstance(stored, Mapping) else {"": stored}
+    top, left, bottom, right = np.reshape(parts[boxes.corners], (-1, 4)).T
+    label = np.zeros_like(top) if boxes.label is None else parts[boxes.label]
+    return np.stack([label, left, top, right, bottom], -1)
