@@ -35,9 +35,9 @@ def imagenet(batch_size):
     """ImageNet's training images on canvases of 512 pixels, 786,432 bytes each.
 
     The usual file of 500 x 375 pixels fits, so that crops are cut from it as it is, as
-    the papers' codes do. `canvas=384` takes 442,368 bytes an image, in the host's memory
-    and on the way to the device, and shrinks that file to 384 x 288: the smallest crops,
-    8 % of the area, then have 94 pixels a side for 122 and are enlarged more.
+    the papers' codes do. `canvas=384` takes 442,368 bytes an image, in the host's
+    memory and on the way to the device, and shrinks that file to 384 x 288: the
+    smallest crops, 8 % of the area, then have 94 pixels a side for 122.
     """
     return dict(
         name="tfds",

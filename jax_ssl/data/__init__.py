@@ -1,4 +1,4 @@
-"""Random access to images on the host, and the order in which a run reads them."""
+"""Random access to examples on the host, and the order in which a run reads them."""
 
 from collections.abc import Callable
 
@@ -7,6 +7,8 @@ from jax_ssl.data.digits import digits
 from jax_ssl.data.folder import folder
 from jax_ssl.data.source import Source
 from jax_ssl.data.synthetic import synthetic
+from jax_ssl.data.synthetic_frames import synthetic_frames
+from jax_ssl.data.synthetic_waves import synthetic_waves
 from jax_ssl.data.tfds import tfds
 
 SOURCES: dict[str, Callable[..., Source]] = {
@@ -14,5 +16,7 @@ SOURCES: dict[str, Callable[..., Source]] = {
     "folder": folder,
     "npz": npz,
     "synthetic": synthetic,
+    "synthetic_frames": synthetic_frames,
+    "synthetic_waves": synthetic_waves,
     "tfds": tfds,
 }

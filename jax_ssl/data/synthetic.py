@@ -45,10 +45,7 @@ def synthetic(
             "least 4."
         )
     labels = np.arange(num_examples, dtype=np.int32) % num_classes
-    stream = np.array([seed % 2**64, zlib.crc32(split.encode())], np.uint64)
-    words = np.random.Philox(key=stream).random_raw(num_examples * _NUMBERS)
-    uniform = (words >> np.uint64(11)) * 2.0**-53  # [0, 1)
-    rows = zip(labels, uniform.reshape(-1, _NUMBERS), strict=True)
+    rows = zip(labels, uniforms(split, seed, num_examples, _NUMBERS), strict=True)
     images = np.stack([_draw(int(label), u, size, channels) for label, u in rows])
     return arrays(
         np.rint(images * 255).astype(np.uint8),
@@ -56,6 +53,13 @@ def synthetic(
         label_names=SHAPES[:num_classes],
         name=f"synthetic {split}",
     )
+
+
+def uniforms(split: str, seed: int, num_examples: int, count: int) -> np.ndarray:
+    """`count` numbers in [0, 1) for each example, [N, count]; a row ignores N."""
+    stream = np.array([seed % 2**64, zlib.crc32(split.encode())], np.uint64)
+    words = np.random.Philox(key=stream).random_raw(num_examples * count)
+    return (words >> np.uint64(11)).reshape(num_examples, count) * 2.0**-53
 
 
 def _draw(label: int, u: np.ndarray, size: int, channels: int) -> np.ndarray:

@@ -215,4 +215,5 @@ def test_subset_of_corrupt_rows_blames_its_own_numbers(images):
 
 
 def test_the_table_names_every_source():
-    assert set(SOURCES) == {"digits", "folder", "npz", "synthetic", "tfds"}
+    synthetic = {"synthetic", "synthetic_frames", "synthetic_waves"}
+    assert set(SOURCES) == {"digits", "folder", "npz", "tfds"} | synthetic

@@ -1,0 +1,149 @@
+"""Films of textured planes seen by a moving camera, with depth and flow that are exact.
+
+For tests and smoke runs of what learns from motion and from several frames. A pinhole
+camera looks along z and moves by the same translation from frame to frame; the planes
+face it. Nothing is interpolated: every pixel of every frame is computed from the point
+of the plane that it shows. The class is the texture.
+"""
+
+from typing import Literal
+
+import numpy as np
+
+from jax_ssl.data.arrays import Arrays, by_kind
+from jax_ssl.data.synthetic import uniforms
+
+TEXTURES = ("stripes", "checks", "rings", "waves")
+_PLANE = 11  # Random numbers of one plane.
+
+
+def synthetic_frames(
+    *,
+    num_examples: int = 128,
+    size: int = 32,
+    num_frames: int = 2,
+    planes: Literal[1, 2] = 2,
+    translation: tuple[float, float, float] = (0.3, 0.1, 0.2),
+    num_classes: int = 4,
+    channels: int = 3,
+    split: str = "train",
+    seed: int = 0,
+) -> Arrays:
+    """Films in equal numbers, row i being of class i mod num_classes.
+
+    Row i is a function of (seed, split, i) and the settings of the scene, and does not
+    depend on num_examples.
+
+    Args:
+        num_examples: N.
+        size: side of the square frames, in pixels; also the focal length.
+        num_frames: T.
+        planes: 1, at 4 to 8 metres, or 2, a disc at half that depth before the other.
+        translation: of the camera from a frame to the next, in metres: to the right,
+            down, and forwards.
+        num_classes: from 1 to 4, the first so many of `TEXTURES`.
+        channels: 3, or 1 for grey.
+        split: any word; different words give different films.
+        seed: of the films.
+
+    Returns:
+        Source of "frames" [T, size, size, C] uint8; "intrinsics" [3, 3]; and of the
+        first frame "depth" [size, size] in metres and "flow" [size, size, 3] to the
+        second, known where the second shows the same point, a pixel or more inside of
+        its picture and its plane; and "label".
+
+    Raises:
+        ValueError: for sizes outside these ranges, or a camera that comes too near.
+    """
+    if not 1 <= num_classes <= len(TEXTURES) or num_examples < num_classes or size < 8:
+        raise ValueError(
+            f"synthetic_frames: num_classes = {num_classes} must be in 1 ... "
+            f"{len(TEXTURES)}, num_examples = {num_examples} at least as many, and "
+            f"size = {size} at least 8."
+        )
+    if num_frames < 2 or (num_frames - 1) * translation[2] > 1:
+        raise ValueError(
+            f"synthetic_frames: num_frames = {num_frames} must be at least 2, and the "
+            f"camera may come 1 metre nearer at most: translation = {translation}."
+        )
+    labels = np.arange(num_examples, dtype=np.int32) % num_classes
+    drawn = uniforms(split, seed, num_examples, 1 + 2 * _PLANE)
+    center = (size - 1) / 2
+    camera = np.array([[size, 0, center], [0, size, center], [0, 0, 1]])
+    films = [
+        _film(TEXTURES[label], u, camera, size, num_frames, planes, translation)
+        for label, u in zip(labels, drawn, strict=True)
+    ]
+    frames, depth, flow = (np.stack(each) for each in zip(*films, strict=True))
+    return by_kind(
+        {
+            "frames": np.rint(255 * frames[..., :channels]).astype(np.uint8),
+            "intrinsics": np.repeat(camera[None], num_examples, axis=0),
+            "depth": depth,
+            "flow": flow,
+            "label": labels,
+        },
+        {"intrinsics": "matrix", "depth": "depth", "flow": "flow"},
+        label_names=TEXTURES[:num_classes],
+        name=f"synthetic_frames {split}",
+    )
+
+
+def _film(
+    texture: str,
+    u: np.ndarray,
+    camera: np.ndarray,
+    size: int,
+    num_frames: int,
+    planes: int,
+    translation: tuple[float, float, float],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Frames [T, S, S, 3] in [0, 1], depth [S, S] and flow [S, S, 3] of one scene."""
+    far = 4 + 4 * u[0]
+    depths = np.array([far, far / 2])[:planes]
+    paints = u[1:].reshape(2, _PLANE)[:planes]
+    pixels = np.stack(np.meshgrid(np.arange(size), np.arange(size)), -1)  # (x, y)
+    focal, center = camera[0, 0], camera[:2, 2]
+    rays = (pixels - center) / focal
+    frames, seen = [], []
+    for t in range(num_frames):
+        at = t * np.array(translation)
+        # Of each plane the point behind every pixel, in metres.
+        points = rays * (depths - at[2])[:, None, None, None] + at[:2]
+        disc = (points[-1] - far / 8 * (paints[-1, :2] - 0.5)) / depths[-1]
+        front = np.hypot(*np.moveaxis(disc, -1, 0)) < 0.25 if planes == 2 else False
+        colours = [
+            _paint(texture, p / d * focal, paint, size)
+            for p, d, paint in zip(points, depths, paints, strict=True)
+        ]
+        frames.append(np.where(np.expand_dims(front, -1), colours[-1], colours[0]))
+        seen.append(np.broadcast_to(np.where(front, planes - 1, 0), (size, size)))
+    depth = depths[seen[0]]
+    moved = rays * depth[..., None] - translation[:2]
+    there = focal * moved / (depth - translation[2])[..., None] + center
+    there = np.round(there, 6)  # Or a point at rest might fall beside its pixel.
+    known = ((there >= 0) & (there <= size - 1)).all(-1)
+    for x in (np.floor, np.ceil):
+        for y in (np.floor, np.ceil):
+            column = np.clip(x(there[..., 0]), 0, size - 1).astype(int)
+            row = np.clip(y(there[..., 1]), 0, size - 1).astype(int)
+            known &= seen[1][row, column] == seen[0]
+    flow = np.concatenate([there - pixels, known[..., None]], -1)
+    return np.stack(frames), depth, flow
+
+
+def _paint(texture: str, points: np.ndarray, u: np.ndarray, size: int) -> np.ndarray:
+    """Colours [..., 3] in [0, 1] of points [..., 2], in pixels of the first frame."""
+    angle = np.pi * u[2]
+    a = np.cos(angle) * points[..., 0] + np.sin(angle) * points[..., 1]
+    b = np.cos(angle) * points[..., 1] - np.sin(angle) * points[..., 0]
+    wave = 2 * np.pi / (size * (0.35 + 0.15 * u[3]))  # Three periods or so a side.
+    a, b = wave * a + 2 * np.pi * u[4], wave * b
+    value = {
+        "stripes": np.sin(a),
+        "checks": np.sin(a) * np.sin(b),
+        "rings": np.sin(np.sqrt(a**2 + b**2 + 1)),
+        "waves": np.sin(a + np.sin(b)),
+    }[texture]
+    middle, change = 0.4 + 0.2 * u[5:8], 0.4 * (2 * (u[8:11] > 0.5) - 1)
+    return middle + change * value[..., None]
