@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     # Imported here: `jax-ssl --help` need not wait for jax.
     from jax_ssl.commands import COMMANDS
-    from jax_ssl.commands.joined import join, leave
+    from jax_ssl.parallel.processes import join, leave
 
     processes = None
     try:

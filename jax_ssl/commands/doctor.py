@@ -13,8 +13,8 @@ from jax_ssl.config import Checkup, Experiment
 from jax_ssl.config.bind import bind
 from jax_ssl.core.state import TrainState
 from jax_ssl.evaluate.vitals import measure_of
-from jax_ssl.parallel.hosts import meet, of_first
 from jax_ssl.parallel.mesh import row_sharding
+from jax_ssl.parallel.processes import meet, of_first
 from jax_ssl.train.doctor import KIND, Doctor, Facts
 from jax_ssl.train.loop import Evaluation
 from jax_ssl.train.metrics import read_metrics

@@ -21,7 +21,7 @@ from jax_ssl.checkpoint.manager import open_checkpoints
 from jax_ssl.checkpoint.run_folder import CONFIG, config_differences
 from jax_ssl.config import Experiment, build, override, resolved
 from jax_ssl.core.state import TrainState
-from jax_ssl.parallel.hosts import meet, of_first
+from jax_ssl.parallel.processes import meet, of_first
 from jax_ssl.train.feeds import Feed, HostFeed, ResidentFeed
 from jax_ssl.train.program import Program, program
 

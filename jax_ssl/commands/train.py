@@ -27,7 +27,7 @@ from jax_ssl.commands.report import write_page
 from jax_ssl.config import MAY_CHANGE, Experiment, build, load_page, override, resolved
 from jax_ssl.core.trees import count
 from jax_ssl.evaluate.table import format_table
-from jax_ssl.parallel.hosts import await_file
+from jax_ssl.parallel.processes import await_file
 from jax_ssl.train.feeds import Feed
 from jax_ssl.train.flops import live_flops
 from jax_ssl.train.loop import Outcome, fit

@@ -24,7 +24,7 @@ from jax_ssl.evaluate.protocol import (
     classes_of,
 )
 from jax_ssl.ops.normalize import l2_normalize
-from jax_ssl.parallel.hosts import together
+from jax_ssl.parallel.together import together
 from jax_ssl.parallel.neighbors import top_k
 from jax_ssl.parallel.rows import map_shards
 

@@ -11,7 +11,7 @@ from jax.sharding import PartitionSpec as P
 
 from jax_ssl.core.types import Array, PyTree
 from jax_ssl.evaluate.part import OnMesh, Part, on_mesh
-from jax_ssl.parallel.hosts import together
+from jax_ssl.parallel.together import together
 from jax_ssl.parallel.mesh import BATCH_AXES
 from jax_ssl.parallel.rows import shard_count, take_rows
 

@@ -18,7 +18,7 @@ from jax_ssl.core.types import Array
 from jax_ssl.evaluate.part import Part, on_mesh
 from jax_ssl.evaluate.protocol import Outcome, Protocol, classes_of
 from jax_ssl.ops.normalize import l2_normalize
-from jax_ssl.parallel.hosts import together
+from jax_ssl.parallel.together import together
 from jax_ssl.parallel.neighbors import ABSENT, merged, nearest
 from jax_ssl.parallel.rows import map_shards
 

@@ -17,7 +17,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from jax_ssl.core.types import Array, PyTree
-from jax_ssl.parallel.hosts import together
+from jax_ssl.parallel.together import together
 from jax_ssl.parallel.mesh import replicated, row_sharding
 from jax_ssl.parallel.rows import shard_count, take_rows
 from jax_ssl.train.sweep import Sweep

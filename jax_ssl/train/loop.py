@@ -15,7 +15,7 @@ from jax_ssl.checkpoint.manager import Checkpoints
 from jax_ssl.core.method import Method, ViewFn
 from jax_ssl.core.state import TrainState
 from jax_ssl.core.types import Array, Metrics
-from jax_ssl.parallel.hosts import meet
+from jax_ssl.parallel.processes import meet
 from jax_ssl.train.feeds import Feed
 from jax_ssl.train.interrupt import catch_signals
 from jax_ssl.train.program import Program, program

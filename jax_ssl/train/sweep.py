@@ -17,7 +17,7 @@ from jax.sharding import PartitionSpec as P
 
 
 from jax_ssl.core.types import Array, Batch, PyTree
-from jax_ssl.parallel.hosts import together
+from jax_ssl.parallel.together import together
 from jax_ssl.parallel.mesh import BATCH_AXES, replicated, row_sharding
 from jax_ssl.train.feeds import Feed
 

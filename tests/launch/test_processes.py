@@ -73,6 +73,7 @@ def test_the_first_failure_is_the_status(machine):
     machine.run(LAUNCH / "local_cpu_processes.sh", *TRAIN, status=2)
 
 
+@pytest.mark.slow
 @pytest.mark.multiprocess
 def test_a_rehearsal_trains_stops_and_resumes(machine):
     # Seconds of training: jax looks for a signal once a second, and agrees after that.

@@ -13,16 +13,53 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
+def by_variables(port, count, index):
+    return {
+        "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}",
+        "JAX_NUM_PROCESSES": str(count),
+        "JAX_PROCESS_ID": str(index),
+    }
+
+
+def by_slurm(port, count, index):
+    """What srun leaves to the tasks of a step on one node."""
+    return {
+        "JAX_COORDINATOR_PORT": str(port),
+        "SLURM_JOB_ID": "5000",
+        "SLURM_STEP_NODELIST": "127.0.0.1",
+        "SLURM_STEP_NUM_TASKS": str(count),
+        "SLURM_STEP_TASKS_PER_NODE": str(count),
+        "SLURM_NTASKS": str(count),
+        "SLURM_PROCID": str(index),
+        "SLURM_LOCALID": str(index),
+    }
+
+
+def by_open_mpi(port, count, index):
+    """What mpirun of Open MPI 4 leaves to its ranks on one host."""
+    return {
+        "JAX_COORDINATOR_PORT": str(port),
+        "OMPI_MCA_orte_hnp_uri": "1531576320.0;tcp://127.0.0.1:34911",
+        "OMPI_COMM_WORLD_SIZE": str(count),
+        "OMPI_COMM_WORLD_RANK": str(index),
+        "OMPI_COMM_WORLD_LOCAL_SIZE": str(count),
+        "OMPI_COMM_WORLD_LOCAL_RANK": str(index),
+    }
+
+
 class Group:
     """Processes that are killed, with their children, at the end of the block.
 
-    `words` are the command's arguments, or a function from a process's number to them.
+    `words` are the command's arguments, or a function from a process's number to them;
+    `launcher` leaves in the environment of each what makes it one of several.
     """
 
-    def __init__(self, module, count, devices, words=(), environ=()):
+    def __init__(
+        self, module, count, devices, words=(), environ=(), launcher=by_variables
+    ):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            self.address = f"127.0.0.1:{free.getsockname()[1]}"
+            port = free.getsockname()[1]
         flags = [
             f"--xla_force_host_platform_device_count={devices}",
             "--xla_backend_optimization_level=0",  # Compiling is most of the time.
@@ -31,8 +68,6 @@ class Group:
             **os.environ,
             "JAX_PLATFORMS": "cpu",
             "XLA_FLAGS": " ".join(flags),
-            "JAX_COORDINATOR_ADDRESS": self.address,
-            "JAX_NUM_PROCESSES": str(count),
             **dict(environ),
         }
         command = [sys.executable, "-m", module]
@@ -40,7 +75,7 @@ class Group:
             subprocess.Popen(
                 [*command, *(words(index) if callable(words) else words)],
                 cwd=ROOT,
-                env={**environ, "JAX_PROCESS_ID": str(index)},
+                env={**environ, **launcher(port, count, index)},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,

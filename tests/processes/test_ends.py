@@ -111,27 +111,12 @@ def sigterm_of_one_process_stops_all_after_the_same_step(workdir):
     assert "The same command continues" in said[0]
 
 
-def death_of_the_coordinator_ends_the_others_in_time(workdir):
-    before = steps(workdir)[-1]
-    codes, said, seconds = disturb(workdir, signal.SIGKILL, 0, after_a_new_checkpoint)
-    assert codes == [-signal.SIGKILL, 1], "\n".join(said)
-    assert seconds < PEER_TIMEOUT + MARGIN
-    assert f"resumed at step {before} " in said[0]
-    assert re.match(
-        r"process 1 of 2 ended, because process 0, the coordinator at \S+, died",
-        said[1].strip().splitlines()[-1],
-    )
-
-
 def process_0_alone_speaks_and_writes(workdir):
     with group(workdir) as processes:
         codes, said = processes.codes(), [processes.said(i) for i in range(COUNT)]
     assert codes == [0] * COUNT, "\n".join(said)
-    said = [
-        "\n".join(line for line in text.splitlines() if "[Gloo]" not in line)
-        for text in said
-    ]
-    assert said[1] == ""
+    # Gloo's threads write over each other's lines.
+    assert not [line for line in said[1].splitlines() if "peer ranks" not in line]
     assert "raw pixels" in said[0]
     assert (workdir / "report" / "index.html").is_file()
     environment = json.loads((workdir / "results.json").read_text())["environment"]
@@ -174,12 +159,23 @@ def test_a_run_that_was_bereaved_and_stopped_ends_as_an_undisturbed_one(tmp_path
     workdir, whole = tmp_path / "two", tmp_path / "one"
     death_of_a_process_ends_the_others_in_time(workdir)
     sigterm_of_one_process_stops_all_after_the_same_step(workdir)
-    death_of_the_coordinator_ends_the_others_in_time(workdir)
     process_0_alone_speaks_and_writes(workdir)
     assert main([*words(whole), "--config.run.report=False"]) == 0
     the_run_is_the_undisturbed_one(workdir, whole)
 
 
+@pytest.mark.slow
+def test_death_of_the_coordinator_ends_the_others_in_time(tmp_path):
+    codes, said, seconds = disturb(tmp_path, signal.SIGKILL, 0, after_a_new_checkpoint)
+    assert codes == [-signal.SIGKILL, 1], "\n".join(said)
+    assert seconds < PEER_TIMEOUT + MARGIN
+    assert re.match(
+        r"process 1 of 2 ended, because process 0, the coordinator at \S+, died",
+        said[1].strip().splitlines()[-1],
+    )
+
+
+@pytest.mark.slow
 def test_failure_of_one_process_is_given_as_the_reason_by_all(tmp_path):
     with group(tmp_path, FAIL_IN="1") as processes:
         assert processes.codes() == [1, 1]
@@ -190,6 +186,7 @@ def test_failure_of_one_process_is_given_as_the_reason_by_all(tmp_path):
             assert "five.jpg: torn" in said
 
 
+@pytest.mark.slow
 def test_processes_with_different_commands_are_refused(tmp_path):
     def command(index):
         return words(tmp_path / "run", **{"run.seed": str(index)})

@@ -10,7 +10,7 @@ from tests.processes.launch import Group
 
 COUNT, DEVICES = 2, 4
 
-pytestmark = pytest.mark.multiprocess
+pytestmark = [pytest.mark.multiprocess, pytest.mark.slow]
 
 
 def assert_close(found, expected):

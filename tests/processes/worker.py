@@ -3,7 +3,7 @@
 Leaves `<what>-<process>.npz` in the folder given, beside the checkpoints of the runs.
 """
 
-import os
+import argparse
 import pathlib
 import sys
 
@@ -11,9 +11,8 @@ import jax
 import numpy as np
 
 from jax_ssl.parallel.feed import to_global
-from jax_ssl.parallel.hosts import start
-from jax_ssl.parallel.launchers import detect
 from jax_ssl.parallel.mesh import make_mesh
+from jax_ssl.parallel.processes import join
 from tests.processes import runs
 
 
@@ -30,7 +29,7 @@ def check_rows():
 
 
 def main(name, folder):
-    processes = start(detect(os.environ), peer_timeout=20)
+    processes = join(argparse.Namespace(distributed="auto", peer_timeout=20))
 
     def keep(what, arrays):
         np.savez(folder / f"{what}-{jax.process_index()}.npz", **arrays)
