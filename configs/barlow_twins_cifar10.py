@@ -24,7 +24,7 @@ def get_config():
         **CIFAR10,
     )
     config.optimizer = solo_learn_lars(0.3, weight_decay=1e-4)
-    config.data = cifar10(256)
+    config.data, config.feed = cifar10(256)
     config.evals = cifar10_evals(**CIFAR10)
     config.run = dict(num_epochs=1000, seed=0, checkpoint_every_epochs=25)
     return config

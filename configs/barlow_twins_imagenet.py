@@ -36,7 +36,7 @@ def get_config():
         learning_rate=rate(0.2),
         rates=(("(bias|scale)$", rate(0.0048)),),
     )
-    config.data = imagenet(BATCH_SIZE)
+    config.data, config.feed = imagenet(BATCH_SIZE)
     config.evals = imagenet_evals(**IMAGENET)
     config.run = dict(num_epochs=1000, seed=0, checkpoint_every_epochs=1)
     return config

@@ -40,7 +40,7 @@ def get_config(epochs="300"):
             name="warmup_cosine", peak_value=rate, scaling="linear", warmup_epochs=10
         ),
     )
-    config.data = imagenet(4096)
+    config.data, config.feed = imagenet(4096)
     config.evals = imagenet_evals(**IMAGENET)
     config.run = dict(num_epochs=float(epochs), seed=0, checkpoint_every_epochs=1)
     return config

@@ -9,14 +9,13 @@ IMAGENET = dict(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 def cifar10(batch_size):
     """CIFAR-10's training images, kept in device memory."""
-    return dict(
+    data = dict(
         name="tfds",
         dataset="cifar10",
         data_dir="~/tensorflow_datasets",
         split="train",
-        batch_size=batch_size,
-        resident=True,
     )
+    return data, dict(batch_size=batch_size, resident=True)
 
 
 def cifar10_evals(**standardized):
@@ -39,14 +38,14 @@ def imagenet(batch_size):
     memory and on the way to the device, and shrinks that file to 384 x 288: the
     smallest crops, 8 % of the area, then have 94 pixels a side for 122.
     """
-    return dict(
+    data = dict(
         name="tfds",
         dataset="imagenet2012",
         data_dir="~/tensorflow_datasets",
         split="train",
         canvas=512,
-        batch_size=batch_size,
     )
+    return data, dict(batch_size=batch_size)
 
 
 def imagenet_evals(**standardized):
@@ -84,15 +83,14 @@ def imagenette(batch_size):
     The shorter side of a file has 160 pixels: up to 1.6 times as long it stays as it
     is. All of them take 1.9 GB on every device, 196,608 bytes an image.
     """
-    return dict(
+    data = dict(
         name="tfds",
         dataset="imagenette/160px-v2",
         data_dir="~/tensorflow_datasets",
         split="train",
         canvas=256,
-        batch_size=batch_size,
-        resident=True,
     )
+    return data, dict(batch_size=batch_size, resident=True)
 
 
 def imagenette_evals(**standardized):

@@ -26,7 +26,7 @@ def get_config():
         exclude=None,
         learning_rate=0.05,
     )
-    config.data = cifar10(256)
+    config.data, config.feed = cifar10(256)
     config.evals = cifar10_evals(**CIFAR10)
     config.run = dict(num_epochs=200, seed=0, checkpoint_every_epochs=10)
     return config

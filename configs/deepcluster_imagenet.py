@@ -33,7 +33,7 @@ def get_config():
         exclude=None,
         learning_rate=0.05,
     )
-    config.data = imagenet(256)
+    config.data, config.feed = imagenet(256)
     config.evals = imagenet_evals(**IMAGENET)
     config.run = dict(num_epochs=200, seed=0, checkpoint_every_epochs=1)
     return config

@@ -32,7 +32,7 @@ def get_config():
         **CIFAR10,
     )
     config.optimizer = solo_learn_lars(0.6, weight_decay=1e-6)
-    config.data = cifar10(256)
+    config.data, config.feed = cifar10(256)
     config.evals = cifar10_evals(**CIFAR10)
     config.run = dict(num_epochs=1000, seed=0, checkpoint_every_epochs=25)
     return config

@@ -53,7 +53,7 @@ def get_config(recipe="800"):
             name="warmup_cosine", peak_value=4.8, warmup_epochs=10, end_value=0.0048
         ),
     )
-    config.data = imagenet(4096)
+    config.data, config.feed = imagenet(4096)
     config.evals = imagenet_evals(**STANDARD)
     config.run = dict(num_epochs=epochs, seed=0, checkpoint_every_epochs=1)
     return config

@@ -50,10 +50,10 @@ def get_config(run="vit_s16"):
         **IMAGENET,
     )
     config.optimizer = dino_adamw()
-    config.data = imagenet(batch_size)
+    config.data, config.feed = imagenet(batch_size)
     config.evals = imagenet_evals(**IMAGENET)
-    config.evals.class_tokens = dict(blocks=4)
+    config.evals.linear = dict(class_tokens=4)
     if encoder == "vit_b":
-        config.evals.class_tokens = dict(blocks=1, mean_patch=True)
+        config.evals.linear = dict(class_tokens=1, mean_patch=True)
     config.run = dict(num_epochs=epochs, seed=0, checkpoint_every_epochs=1)
     return config

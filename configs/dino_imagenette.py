@@ -34,7 +34,7 @@ def get_config():
         **IMAGENET,
     )
     config.optimizer = dino_adamw()
-    config.data = imagenette(256)
+    config.data, config.feed = imagenette(256)
     config.evals = imagenette_evals(**IMAGENET)
     config.run = dict(num_epochs=200, seed=0, checkpoint_every_epochs=20)
     return config

@@ -44,7 +44,7 @@ def get_config():
         factors=(("^prototypes/", dict(name="after", epochs=1)),),
         clip_each=3.0,
     )
-    config.data = imagenet(512)
+    config.data, config.feed = imagenet(512)
     config.evals = imagenet_evals(**IMAGENET)
     config.run = dict(num_epochs=100, seed=0, checkpoint_every_epochs=1)
     return config

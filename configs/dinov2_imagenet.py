@@ -65,7 +65,7 @@ def get_config():
         ),
         clip_norm=3.0,
     )
-    config.data = imagenet(2048)
+    config.data, config.feed = imagenet(2048)
     config.evals = imagenet_evals(**IMAGENET)
     config.run = dict(num_steps=125_000, seed=0, checkpoint_every_epochs=1)
     return config

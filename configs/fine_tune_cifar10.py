@@ -54,7 +54,7 @@ def get_config():
             end_value=1e-6,
         ),
     )
-    config.data = cifar10(1024)
+    config.data, config.feed = cifar10(1024)
     config.evals = dict(view=dict(name="identity", **CIFAR10), test=dict(split="test"))
     config.run = dict(num_epochs=100, seed=0, checkpoint_every_epochs=10)
     return config

@@ -64,7 +64,7 @@ def get_config(network="vit_b"):
             end_value=1e-6,
         ),
     )
-    config.data = imagenet(1024)
+    config.data, config.feed = imagenet(1024)
     config.evals = dict(imagenet_evals(**IMAGENET), online=None, knn=None, linear=None)
     config.run = dict(num_epochs=epochs, seed=0, checkpoint_every_epochs=1)
     return config

@@ -45,7 +45,7 @@ def get_config(network="vit_b"):
             name="warmup_cosine", peak_value=0.1, scaling="linear", warmup_epochs=10
         ),
     )
-    config.data = imagenet(16384)
+    config.data, config.feed = imagenet(16384)
     config.evals = dict(imagenet_evals(**IMAGENET), online=None, knn=None, linear=None)
     config.run = dict(num_epochs=EPOCHS[network], seed=0, checkpoint_every_epochs=5)
     return config

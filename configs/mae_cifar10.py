@@ -27,7 +27,7 @@ def get_config():
     )
     config.views = dict(name="mae", size=32, min_scale=0.2, **CIFAR10)
     config.optimizer = mae_adamw(2e-4)
-    config.data = cifar10(256)
+    config.data, config.feed = cifar10(256)
     config.evals = cifar10_evals(**CIFAR10)
     config.run = dict(num_epochs=1000, seed=0, checkpoint_every_epochs=25)
     return config

@@ -31,7 +31,7 @@ def get_config(network="vit_b"):
     )
     config.views = dict(name="mae", size=224, min_scale=0.2, **IMAGENET)
     config.optimizer = mae_adamw(1.5e-4)
-    config.data = imagenet(4096)
+    config.data, config.feed = imagenet(4096)
     config.evals = imagenet_evals(**IMAGENET)
     config.run = dict(num_epochs=int(epochs or 800), seed=0, checkpoint_every_epochs=5)
     return config

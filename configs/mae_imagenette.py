@@ -26,7 +26,7 @@ def get_config():
     )
     config.views = dict(name="mae", size=128, min_scale=0.2, **IMAGENET)
     config.optimizer = mae_adamw(1.5e-4)
-    config.data = imagenette(256)
+    config.data, config.feed = imagenette(256)
     config.evals = imagenette_evals(**IMAGENET)
     config.run = dict(num_epochs=800, seed=0, checkpoint_every_epochs=20)
     return config

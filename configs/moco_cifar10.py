@@ -42,7 +42,7 @@ def get_config(epochs="200"):
         exclude=None,
         learning_rate=dict(name="cosine", init_value=0.06),
     )
-    config.data = cifar10(512)
+    config.data, config.feed = cifar10(512)
     config.evals = cifar10_evals(**CIFAR10)
     config.run = dict(num_epochs=float(epochs), seed=0, checkpoint_every_epochs=25)
     return config

@@ -40,7 +40,7 @@ def get_config(version="v2"):
         exclude=None,
         learning_rate=rate,
     )
-    config.data = imagenet(256)
+    config.data, config.feed = imagenet(256)
     config.evals = imagenet_evals(**IMAGENET)
     config.run = dict(num_epochs=epochs, seed=0, checkpoint_every_epochs=1)
     return config

@@ -69,7 +69,7 @@ def get_config(network="vit_s"):
         min_scale=0.2 if network in RESNET50 else 0.08,
         **IMAGENET,
     )
-    config.data = imagenet(4096)
+    config.data, config.feed = imagenet(4096)
     config.evals = imagenet_evals(**IMAGENET)
     config.run = dict(num_epochs=epochs, seed=0, checkpoint_every_epochs=1)
     return config

@@ -24,7 +24,7 @@ def get_config():
         exclude=None,
         learning_rate=dict(name="step_decay", value=0.03, drops=(120, 160)),
     )
-    config.data = cifar10(128)
+    config.data, config.feed = cifar10(128)
     config.evals = cifar10_evals(**CIFAR10)
     config.run = dict(num_epochs=200, seed=0, checkpoint_every_epochs=25)
     return config

@@ -27,7 +27,8 @@ def get_config():
         name="adam",
         learning_rate=dict(name="warmup_cosine", peak_value=3e-3, warmup_epochs=5),
     )
-    config.data = dict(name="digits", split="train", batch_size=256, resident=True)
+    config.data = dict(name="digits", split="train")
+    config.feed = dict(batch_size=256, resident=True)
     config.evals = dict(
         view=dict(name="identity"),
         test=dict(split="test"),

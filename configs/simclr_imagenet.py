@@ -29,7 +29,7 @@ def get_config(epochs="100"):
             name="warmup_cosine", peak_value=0.3, scaling="linear", warmup_epochs=10
         ),
     )
-    config.data = imagenet(4096)
+    config.data, config.feed = imagenet(4096)
     config.evals = imagenet_evals()
     config.run = dict(num_epochs=float(epochs), seed=0, checkpoint_every_epochs=1)
     return config

@@ -25,7 +25,7 @@ def get_config():
         learning_rate=dict(name="cosine", init_value=0.03, scaling="linear"),
         rates=(("^predictor/", dict(name="constant", value=0.03, scaling="linear")),),
     )
-    config.data = cifar10(512)
+    config.data, config.feed = cifar10(512)
     config.evals = cifar10_evals(**CIFAR10)
     config.run = dict(num_epochs=800, seed=0, checkpoint_every_epochs=25)
     return config

@@ -25,7 +25,7 @@ def get_config():
         learning_rate=dict(name="cosine", init_value=0.05, scaling="linear"),
         rates=(("^predictor/", dict(name="constant", value=0.05, scaling="linear")),),
     )
-    config.data = imagenet(512)
+    config.data, config.feed = imagenet(512)
     config.evals = imagenet_evals(**IMAGENET)
     config.run = dict(num_epochs=100, seed=0, checkpoint_every_epochs=1)
     return config

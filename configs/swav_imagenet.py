@@ -66,7 +66,7 @@ def get_config(recipe="800"):
             end_value=rate * batch_size / 256 / 1000,
         ),
     )
-    config.data = imagenet(batch_size)
+    config.data, config.feed = imagenet(batch_size)
     config.evals = imagenet_evals(**STANDARD)
     config.run = dict(num_epochs=epochs, seed=0, checkpoint_every_epochs=1)
     return config

@@ -27,7 +27,7 @@ def get_config():
             name="warmup_cosine", peak_value=1.0, scaling="linear", warmup_epochs=10
         ),
     )
-    config.data = cifar10(512)
+    config.data, config.feed = cifar10(512)
     config.evals = cifar10_evals()
     config.run = dict(num_epochs=1000, seed=0, checkpoint_every_epochs=25)
     return config

@@ -29,7 +29,7 @@ def get_config():
             end_value=0.2 * BATCH_SIZE / 256 / 1000,  # The released code's.
         ),
     )
-    config.data = imagenet(BATCH_SIZE)
+    config.data, config.feed = imagenet(BATCH_SIZE)
     config.evals = imagenet_evals(**IMAGENET)
     config.run = dict(num_epochs=1000, seed=0, checkpoint_every_epochs=1)
     return config

@@ -41,7 +41,7 @@ def get_config(num_views="2"):
             warmup_steps=500,
         ),
     )
-    config.data = cifar10(1024 // int(num_views))
+    config.data, config.feed = cifar10(1024 // int(num_views))
     config.evals = cifar10_evals(**CIFAR10)
     config.run = dict(num_epochs=1000, seed=0, checkpoint_every_epochs=25)
     return config

@@ -27,7 +27,7 @@ def get_config():
             name="warmup_cosine", peak_value=0.3, scaling="linear", warmup_epochs=10
         ),
     )
-    config.data = imagenet(1024)
+    config.data, config.feed = imagenet(1024)
     config.evals = imagenet_evals(**IMAGENET)
     config.run = dict(num_epochs=100, seed=0, checkpoint_every_epochs=1)
     return config

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
     # Imported here: `jax-ssl --help` need not wait for jax.
-    from jax_ssl.commands import COMMANDS
+    from jax_ssl.run import COMMANDS
     from jax_ssl.parallel.processes import join, leave
 
     processes = None
@@ -130,12 +130,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     export.add_argument("--workdir", required=True, metavar="DIR", type=_folder)
     export.add_argument(
-        "--output", metavar="FILE", help="default: DIR/export/encoder.npz"
+        "--what",
+        default="encoder",
+        metavar="NAME",
+        help="encoder, or with its heads the teacher to distill from (dinov2)",
     )
     export.add_argument(
-        "--teacher",
-        action="store_true",
-        help="with its heads, to distill from; default: DIR/export/teacher.npz",
+        "--output", metavar="FILE", help="default: DIR/export/WHAT.npz"
     )
     export.add_argument("--step", type=int, metavar="N")
     return parser

@@ -114,7 +114,7 @@ def get_config(method):
         learning_rate=dict(name="warmup_cosine", peak_value=0.003, warmup_epochs=1),
     )
     config.data.split = "train[:10000]"
-    config.data.batch_size = 128
+    config.feed.batch_size = 128
     config.evals.train = dict(split="train[:10000]")
     config.evals.online = dict(every_epochs=EPOCHS, k=200, temperature=0.1)
     config.evals.linear = None

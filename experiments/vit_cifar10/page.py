@@ -25,7 +25,6 @@ DATA = dict(
     dataset="cifar10",
     data_dir="~/tensorflow_datasets",
     split="train[:10000]",
-    resident=True,
 )
 EVALS = dict(
     view=dict(name="identity", **CIFAR10),
@@ -74,7 +73,7 @@ def dino():
     config.views.update(global_blurs=(0.0, 0.0), local_blur=0.0)
     config.views.local_scale = (0.2, 0.5)
     config.optimizer.learning_rate = rate(5e-4, 2, end_value=1e-6)
-    config.evals = dict(**EVALS, class_tokens=dict(blocks=3))
+    config.evals = dict(EVALS, linear=dict(EVALS["linear"], class_tokens=3))
     config.run.num_epochs = 18
     return config
 
@@ -100,7 +99,8 @@ def get_config(part):
     if part not in PARTS:
         raise ValueError(f"page.py:{part}: say one of {', '.join(PARTS)}.")
     config = PARTS[part]()
-    config.data = dict(DATA, batch_size=BATCH_SIZES[part])
+    config.data = dict(DATA)
+    config.feed = dict(batch_size=BATCH_SIZES[part], resident=True)
     if part == "fine_tune":
         config.data.split = "train[:2000]"
     config.run.log_every_steps = 31

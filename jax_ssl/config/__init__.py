@@ -2,15 +2,6 @@
 
 from jax_ssl.config.experiment import Experiment, build
 from jax_ssl.config.pages import load_page, override, resolved
-from jax_ssl.config.sections import MAY_CHANGE, Checkup, Online
+from jax_ssl.config.sections import MAY_CHANGE
 
-__all__ = [
-    "MAY_CHANGE",
-    "Checkup",
-    "Experiment",
-    "Online",
-    "build",
-    "load_page",
-    "override",
-    "resolved",
-]
+__all__ = ["MAY_CHANGE", "Experiment", "build", "load_page", "override", "resolved"]

@@ -1,5 +1,6 @@
 """A resolved config to the objects of a run; nothing is compiled."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,24 +9,25 @@ from typing import Any
 import jax
 import optax
 from jax.sharding import Mesh
-from jax.sharding import PartitionSpec as P
 
 from jax_ssl.augment import VIEWS
 from jax_ssl.config.bind import accepted, bind, pick, without_name
-from jax_ssl.config.sections import Devices, Evals, Feeding, Run
+from jax_ssl.config.sections import Checkup, Devices, Evals, Feeding, Online, Run
+from jax_ssl.core.fields import read_by
 from jax_ssl.core.method import Method, ViewFn
 from jax_ssl.data import SOURCES
 from jax_ssl.data.order import steps_per_epoch
 from jax_ssl.data.source import Source
 from jax_ssl.encoders import ENCODERS
+from jax_ssl.evaluate import PROTOCOLS
+from jax_ssl.evaluate.protocol import Protocol
 from jax_ssl.methods import METHODS
-from jax_ssl.methods.classifier import with_encoder
 from jax_ssl.optim import OPTIMIZERS
 from jax_ssl.parallel.mesh import check_batch_size, make_mesh
 from jax_ssl.train.feeds import Feed
+from jax_ssl.train.load import loaded
 from jax_ssl.train.loop import Plan
 from jax_ssl.train.program import Program, program
-from jax_ssl.train.start import started_from, teacher_of, with_teacher
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,15 +39,20 @@ class Experiment:
         method: the method.
         tx: the optimizer.
         learning_rate: step -> rate, for the log.
-        source: training examples.
+        source: training examples, with the fields that training and, where it reads the
+            same ones, evaluation look at.
         feeding: how they are fed.
         view: the evaluation's un-augmented view.
-        evals: what is evaluated.
+        evals: what is evaluated, beside
+        protocols: that judge the end of the run.
+        online: when and on what one of them watches the training; None for never.
+        watcher: that one.
+        checkup: of the collapse doctor; None for none.
         run: length, seed, intervals.
         plan: the same in steps.
         steps_per_epoch: full batches in a pass over the data.
         mesh: the devices.
-        rules: where arrays of the train state live that the shape rule does not place.
+        devices: settings of the mesh.
     """
 
     config: dict[str, Any]
@@ -56,11 +63,15 @@ class Experiment:
     feeding: Feeding
     view: ViewFn
     evals: Evals
+    protocols: Sequence[Protocol]
+    online: Online | None
+    watcher: Protocol | None
+    checkup: Checkup | None
     run: Run
     plan: Plan
     steps_per_epoch: int
     mesh: Mesh
-    rules: Sequence[tuple[str, P]]
+    devices: Devices
 
     def program(self, feed: Feed) -> Program:
         """The run's compiled functions, its batches coming from `feed`."""
@@ -69,41 +80,38 @@ class Experiment:
             self.tx,
             feed,
             self.mesh,
-            rules=self.rules,
+            rules=self.devices.specs(),
             chunks=self.run.chunks,
             view_dtype=self.run.view_dtype,
         )
-        if self.run.init_from is not None:
-            return started_from(
-                made,
-                "run.init_from",
-                self.run.init_from,
-                self.config["encoder"],
-                self.method.export,
-                with_encoder,
-            )
-        teacher = self.config["method"].get("teacher")
-        if teacher is not None:
-            return started_from(
-                made,
-                "run.teacher_from",
-                self.run.teacher_from,
-                teacher,
-                teacher_of,
-                with_teacher,
-            )
-        return made
+        described = {**self.config["method"], "encoder": self.config["encoder"]}
+        return loaded(made, self.method, self.run.loads(), described)
 
     def every(self, epochs: float) -> int:
         """Steps in so many epochs, at least one."""
         return max(1, round(epochs * self.steps_per_epoch))
 
-    def open(self, changes: Mapping[str, Any]) -> Source:
-        """The data set with some of its settings changed, such as its split."""
-        section = {**without(self.config["data"], Feeding), **changes}
+    def whole(self, changes: Mapping[str, Any] | None = None) -> Source:
+        """The data with all of its fields, some settings perhaps changed.
+
+        Args:
+            changes: keys of `data`, such as its split; with a "name", another source.
+        """
+        section = {**self.config["data"], **(changes or {})}
         maker = pick(SOURCES, section, "config.data")
         kept = {k: v for k, v in without_name(section).items() if k in accepted(maker)}
-        return bind(maker, {}, {**kept, **without_name(changes)})
+        return bind(maker, {}, {**kept, **without_name(changes or {})})
+
+    def open(self, changes: Mapping[str, Any]) -> Source:
+        """Another part of the data, with the fields that the evaluation reads."""
+        source = self.whole(changes)
+        return source.keep(self.judged(source))
+
+    def judged(self, source: Source) -> set[str]:
+        """Those fields of a source that the evaluation reads."""
+        asked = (*self.protocols, *filter(None, [self.watcher]))
+        needed = {name for protocol in asked for name in protocol.needs}
+        return {*read_by(self.view, source.fields), *(needed & set(source.fields))}
 
 
 def build(
@@ -123,34 +131,23 @@ def build(
         ValueError: for values of the wrong type and combinations that cannot work,
             with the section's name in front.
     """
-    evals = _bound("evals", Evals, {}, config["evals"])
+    settings = {**config, "evals": dict(config["evals"])}
+    protocols = {name: settings["evals"].pop(name) for name in PROTOCOLS}
+    evals = _bound("evals", Evals, {}, settings["evals"])
     run = _bound("run", Run, {}, config["run"])
-    data = config["data"]
-    mine = {key: data[key] for key in accepted(Feeding) if key in data}
-    feeding = _bound("data", Feeding, {}, mine)
+    feeding = _bound("feed", Feeding, {}, config["feed"])
     where = _bound("mesh", Devices, {}, config["mesh"])
+    checkup = config["doctor"] and _bound("doctor", Checkup, {}, config["doctor"])
     mesh = make_mesh(fsdp=where.fsdp, devices=devices)
     check_batch_size(feeding.batch_size, mesh.size, run.chunks)
-    if run.init_from is not None and config["method"]["name"] != "classifier":
-        raise ValueError(
-            f"run.init_from = {run.init_from!r}: only a method of the name classifier "
-            "starts from an encoder; the teachers and queues of a self-supervised "
-            "method would not fit to it."
-        )
-    if run.teacher_from is not None and config["method"].get("teacher") is None:
-        raise ValueError(
-            f"run.teacher_from = {run.teacher_from!r} is for distillation: give "
-            "config.method.teacher, the section of the teacher's encoder, to a method "
-            "that has this setting (dinov2)."
-        )
     if source is None:
-        source = _made("data", SOURCES, {}, without(data, Feeding))
+        source = _made("data", SOURCES, {}, config["data"])
     epoch = steps_per_epoch(feeding.batch_size, len(source))
-    plan = plan_of(run, epoch)
+    plan = run.plan(epoch)
 
     wires: dict[str, Any] = {
-        "batch_size": feeding.batch_size,
         "fields": source.fields,
+        "batch_size": feeding.batch_size,
         "num_examples": len(source),
         "steps_per_epoch": epoch,
         "total_steps": plan.num_steps,
@@ -160,13 +157,24 @@ def build(
     wires["views"] = _made("views", VIEWS, wires, config["views"])
     wires["encoder"] = _made("encoder", ENCODERS, wires, config["encoder"])
     method = _made("method", METHODS, wires, config["method"])
+    wires |= {"encoder": method.encoder, "num_classes": method.health.classes}
+    asked = [
+        _bound(f"evals.{name}", PROTOCOLS[name], wires, chosen)
+        for name, chosen in protocols.items()
+        if chosen is not None
+    ]
+    online = watcher = None
+    if evals.online is not None:
+        own = {key: evals.online[key] for key in accepted(Online)}
+        online = _bound("evals.online", Online, {}, own)
+        rest = {key: value for key, value in evals.online.items() if key not in own}
+        watcher = _bound("evals.online", PROTOCOLS[online.name], wires, rest)
     optimizer = dict(config["optimizer"])
     rate = _bound(
         "optimizer", rate_of, wires, {"learning_rate": optimizer.get("learning_rate")}
     )
-    optimizer["learning_rate"] = rate
-    tx = _made("optimizer", OPTIMIZERS, wires, optimizer)
-    return Experiment(
+    tx = _made("optimizer", OPTIMIZERS, wires, {**optimizer, "learning_rate": rate})
+    built = Experiment(
         config=dict(config),
         method=method,
         tx=tx,
@@ -175,49 +183,23 @@ def build(
         feeding=feeding,
         view=view,
         evals=evals,
+        protocols=[protocol for protocol in asked if protocol is not None],
+        online=online,
+        watcher=watcher,
+        checkup=checkup,
         run=run,
         plan=plan,
         steps_per_epoch=epoch,
         mesh=mesh,
-        rules=where.specs(),
+        devices=where,
     )
+    read = {*read_by(method.views, source.fields), *built.judged(source)}
+    return dataclasses.replace(built, source=source.keep(read))
 
 
 def rate_of(*, learning_rate: optax.Schedule) -> optax.Schedule:
     """The schedule that `optimizer.learning_rate` stands for."""
     return learning_rate
-
-
-def plan_of(run: Run, epoch: int) -> Plan:
-    """The run's intervals in steps, `epoch` steps being one epoch.
-
-    Raises:
-        ValueError: if the length is given twice or not at all.
-    """
-    if (run.num_epochs is None) == (run.num_steps is None):
-        raise ValueError(
-            f"run.num_epochs = {run.num_epochs} and run.num_steps = {run.num_steps}: "
-            "give exactly one of the two."
-        )
-    if run.checkpoint_every_epochs is not None and run.checkpoint_every_steps:
-        raise ValueError(
-            "run.checkpoint_every_epochs and run.checkpoint_every_steps: give one."
-        )
-    steps = run.num_steps or round((run.num_epochs or 0) * epoch)
-    every = run.checkpoint_every_steps or round(
-        (run.checkpoint_every_epochs or 0) * epoch
-    )
-    return Plan(
-        num_steps=steps,
-        log_every=run.log_every_steps,
-        checkpoint_every=every,
-        steps_per_call=run.steps_per_call,
-    )
-
-
-def without(section: Mapping[str, Any], maker: Callable[..., Any]) -> dict[str, Any]:
-    """`section` without the settings of `maker`."""
-    return {key: value for key, value in section.items() if key not in accepted(maker)}
 
 
 def _made(

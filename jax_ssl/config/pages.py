@@ -14,7 +14,7 @@ import importlib.util
 import logging
 import pathlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -27,14 +27,11 @@ from jax_ssl.config.bind import (
     resolve,
     without_name,
 )
-from jax_ssl.config.sections import (
-    PLAIN,
-    PROTOCOLS,
-    SECTIONS,
-    TABLES,
-    Checkup,
-    Feeding,
-)
+from jax_ssl.config.sections import PLAIN, SECTIONS, TABLES, Online
+from jax_ssl.evaluate import PROTOCOLS
+from jax_ssl.evaluate.knn import knn
+
+BY_DEFAULT = ("classification",)  # Protocols that need not be asked for.
 
 log = logging.getLogger(__name__)
 
@@ -114,61 +111,76 @@ def resolved(config: ConfigDict) -> dict[str, Any]:
     """The config with every default of every section filled in; plain values.
 
     Raises:
-        ValueError: for unknown sections and settings, and missing ones.
+        ValueError: for unknown sections and settings, missing ones, and values that are
+            not of their type.
     """
     tree = config.to_dict()
     check_sections(list(tree))
-    full = {}
+    full: dict[str, Any] = {}
     for section, table in TABLES.items():
         if section not in tree:
             raise ValueError(f"config has no section {section!r}.")
-        settings = dict(tree[section])
+        settings = _mapping(section, tree[section])
         maker = pick(table, settings, f"config.{section}")
-        extra = {}
-        if section == "data":
-            mine = [key for key in accepted(Feeding) if key in settings]
-            known = (*accepted(maker), *accepted(Feeding))
-            refuse_unknown("config.data", without_name(settings), known)
-            extra = _resolve(section, Feeding, {key: settings.pop(key) for key in mine})
         found = _resolve(section, maker, without_name(settings))
-        full[section] = {"name": settings["name"], **found, **extra}
+        full[section] = {"name": settings["name"], **found}
     for section, maker in PLAIN.items():
         given = tree.get(section, {})
-        if section == "run":  # On unless it is None.
-            given = {**given, "doctor": _checkup(given.get("doctor", {}))}
-        values = _resolve(section, maker, given)
-        full[section] = {k: v for k, v in values.items() if k != "devices"}
-    for name, maker in PROTOCOLS.items():
-        if full["evals"][name] is not None:
-            refuse_unknown(f"config.evals.{name}", full["evals"][name], accepted(maker))
+        if section == "doctor" and given is None:
+            full[section] = None
+            continue
+        settings = _mapping(section, given)
+        also = PROTOCOLS if section == "evals" else {}
+        protocols = {name: settings.pop(name) for name in also if name in settings}
+        full[section] = _resolve(section, maker, settings, also)
+        for name in also:
+            asked = protocols.get(name, {} if name in BY_DEFAULT else None)
+            full[section][name] = _protocol(f"evals.{name}", PROTOCOLS[name], asked)
+    full["evals"]["online"] = _online(full["evals"]["online"])
     return _plain(full)
 
 
+def _online(given: Any) -> dict[str, Any] | None:
+    """Settings of `Online` and of the protocol that it names, side by side."""
+    if given is None:
+        return None
+    settings, own = _mapping("evals.online", given), accepted(Online)
+    when = {key: value for key, value in settings.items() if key in own}
+    maker = PROTOCOLS.get(when.get("name", "knn"), knn)
+    rest = {key: value for key, value in settings.items() if key not in own}
+    refuse_unknown("config.evals.online", settings, (*own, *accepted(maker)))
+    found = _resolve("evals.online", Online, when)
+    return found | _resolve("evals.online", maker, rest)
+
+
+def _protocol(title: str, maker: Callable[..., Any], given: Any) -> Any:
+    return None if given is None else _resolve(title, maker, _mapping(title, given))
+
+
+def _mapping(title: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ValueError(
+            f"config.{title} = {value!r} must be a section of settings, dict(...)."
+        )
+    return dict(value)
+
+
 def _resolve(
-    title: str, maker: Callable[..., Any], settings: Mapping[str, Any]
+    title: str,
+    maker: Callable[..., Any],
+    settings: Mapping[str, Any],
+    also: Iterable[str] = (),
 ) -> dict[str, Any]:
+    refuse_unknown(f"config.{title}", settings, (*accepted(maker), *also))
     try:
         return resolve(maker, settings)
     except ValueError as error:
         raise ValueError(f"config.{title}: {error}") from error
 
 
-def _checkup(settings: Any) -> dict[str, Any] | None:
-    if settings is None:
-        return None
-    if not isinstance(settings, Mapping):
-        raise ValueError(
-            f"config.run.doctor = {settings!r} must be a dict of settings, such as "
-            "dict(stop=True), or None."
-        )
-    return _resolve("run.doctor", Checkup, settings)
-
-
 def _renamed(section: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     maker = pick(TABLES[section], settings, f"config.{section}")
     known = ("name", *accepted(maker))
-    if section == "data":
-        known = (*known, *accepted(Feeding))
     dropped = sorted(set(settings) - set(known))
     if dropped:
         log.warning(

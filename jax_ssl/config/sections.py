@@ -1,20 +1,19 @@
 """The sections of a config: tables of what they can name, and settings of their own."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from jax.sharding import PartitionSpec as P
 
 from jax_ssl.augment import VIEWS
+from jax_ssl.core import checks
 from jax_ssl.data import SOURCES
 from jax_ssl.encoders import ENCODERS
-from jax_ssl.evaluate.class_tokens import class_tokens
-from jax_ssl.evaluate.few_label import few_label
-from jax_ssl.evaluate.knn import knn
-from jax_ssl.evaluate.linear import linear
+from jax_ssl.evaluate import PROTOCOLS
 from jax_ssl.methods import METHODS
 from jax_ssl.optim import OPTIMIZERS
+from jax_ssl.train.loop import Plan
 
 TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {
     "encoder": ENCODERS,
@@ -27,17 +26,21 @@ TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Feeding:
-    """Settings of `data` that are not the source's own.
+    """Settings of `feed`: how examples reach the devices.
 
     Attributes:
         batch_size: of the global batch, over all devices of all hosts.
-        resident: keep all images in device memory and gather the batches there.
+        resident: keep all examples in device memory and gather the batches there.
         workers: threads that read and decode; 0 for one per core.
     """
 
     batch_size: int
     resident: bool = False
     workers: int = 0
+
+    def __post_init__(self) -> None:
+        checks.at_least(1, batch_size=self.batch_size)
+        checks.at_least(0, workers=self.workers)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,11 +88,9 @@ class Run:
             their memory where the encoder computes in bfloat16.
         tensorboard: write TensorBoard files beside metrics.jsonl.
         report: write the HTML report at the end.
-        init_from: exported encoder that a classifier starts from, as
-            "RUN/export/encoder.npz"; read at the first step and never again.
-        teacher_from: teacher of a distillation, as "RUN/export/teacher.npz", made by
-            jax-ssl export --teacher; likewise.
-        doctor: look for collapse, with the settings of `Checkup`; None: do not.
+        init_from: an exported encoder to start from, as "RUN/export/encoder.npz", or
+            files by what they fill, dict(teacher="RUN/export/teacher.npz"); they are
+            read at the first step and never again.
     """
 
     num_epochs: float | None = None
@@ -104,14 +105,49 @@ class Run:
     view_dtype: Literal["float32", "bfloat16"] = "float32"
     tensorboard: bool = False
     report: bool = True
-    init_from: str | None = None
-    teacher_from: str | None = None
-    doctor: dict | None = field(default_factory=dict)
+    init_from: str | dict | None = None
+
+    def __post_init__(self) -> None:
+        checks.at_least(
+            1,
+            log_every_steps=self.log_every_steps,
+            steps_per_call=self.steps_per_call,
+            chunks=self.chunks,
+            keep_checkpoints=self.keep_checkpoints,
+            num_steps=self.num_steps,
+        )
+        checks.positive(
+            num_epochs=self.num_epochs,
+            checkpoint_every_epochs=self.checkpoint_every_epochs,
+            checkpoint_every_steps=self.checkpoint_every_steps,
+        )
+        checks.within("[0, 4294967295]", seed=self.seed)
+        for unit in ("num_{}", "checkpoint_every_{}"):
+            names = [unit.format(word) for word in ("epochs", "steps")]
+            given = [name for name in names if getattr(self, name) is not None]
+            if len(given) == 2 or (not given and unit == "num_{}"):
+                said = " and ".join(f"{n} = {getattr(self, n)}" for n in names)
+                raise ValueError(f"{said}: give exactly one of the two.")
+
+    def plan(self, epoch: int) -> Plan:
+        """The run's intervals in steps, `epoch` steps being one epoch."""
+        every = round((self.checkpoint_every_epochs or 0) * epoch)
+        return Plan(
+            num_steps=self.num_steps or max(1, round((self.num_epochs or 0) * epoch)),
+            log_every=self.log_every_steps,
+            checkpoint_every=self.checkpoint_every_steps or every,
+            steps_per_call=self.steps_per_call,
+        )
+
+    def loads(self) -> Mapping[str, str]:
+        """Files by what they fill."""
+        given = self.init_from or {}
+        return {"encoder": given} if isinstance(given, str) else given
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkup:
-    """Settings of `run.doctor`.
+    """Settings of `doctor`, which looks for collapse; None: it does not.
 
     Attributes:
         every_steps: how often; None: at every tenth log line, or at as many as make
@@ -125,93 +161,91 @@ class Checkup:
     stop: bool = False
     images: int = 256
 
-    def interval(self, num_steps: int, log_every: int) -> int:
-        """Steps between two looks.
+    def __post_init__(self) -> None:
+        checks.at_least(1, every_steps=self.every_steps)
+        checks.at_least(2, images=self.images)
 
-        Raises:
-            ValueError: if that is not at least 1.
-        """
-        if self.every_steps is None:
-            lines = min(10, num_steps // (10 * log_every))
-            return max(1, lines) * log_every
-        if self.every_steps < 1:
-            raise ValueError(
-                f"config.run.doctor: every_steps = {self.every_steps} must be at least "
-                "1; run.doctor = None switches the doctor off."
-            )
-        return self.every_steps
+    def interval(self, plan: Plan) -> int:
+        """Steps between two looks."""
+        lines = min(10, plan.num_steps // (10 * plan.log_every))
+        return self.every_steps or max(1, lines) * plan.log_every
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evals:
-    """Settings of `evals`; each protocol is a mapping of its own settings, or None.
+    """Settings of `evals` beside its protocols.
+
+    A protocol is a mapping of its own settings under its own name, or None.
 
     Attributes:
         view: the un-augmented view, dict(name=..., ...).
         train: keys of `data` that differ for the labelled training part.
         test: keys of `data` that differ for the test part; None: there is none.
-        online: k-NN on a held-out part of train during training.
-        knn: weighted k-NN on all labels.
-        linear: linear probe, swept, chosen on a held-out part of train.
-        few_label: accuracy with a few labels a class.
-        class_tokens: what the linear probe reads of a ViT in the place of its features,
-            the settings of `class_tokens`: dict(blocks=4) for DINO's ViT-S.
-        batch_size: of feature extraction.
+        online: a protocol that watches the training, the settings of `Online` and of
+            the protocol together.
+        batch_size: examples of a forward pass, over all devices.
+        device_gib: features that a device holds; what is larger goes to files.
     """
 
     view: dict
     train: dict | None = None
     test: dict | None = None
     online: dict | None = None
-    knn: dict | None = None
-    linear: dict | None = None
-    few_label: dict | None = None
-    class_tokens: dict | None = None
     batch_size: int = 512
+    device_gib: float = 2.0
+
+    def __post_init__(self) -> None:
+        checks.at_least(1, batch_size=self.batch_size)
+        checks.at_least(0, device_gib=self.device_gib)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Online:
-    """Settings of `evals.online`.
+    """When and on what a protocol watches the training.
+
+    It is asked about training examples that are held out from what it reads, so that
+    nothing is ever chosen by looking at the test part.
 
     Attributes:
+        name: of the protocol.
         every_epochs: how often.
-        k: neighbours that vote.
-        temperature: of their weights.
-        max_bank: training images to search, at most.
-        max_queries: training images held out to ask about, at most; a tenth of train
+        max_bank: training examples to learn from or to search, at most.
+        max_queries: training examples held out to ask about, at most; a tenth of train
             where that is less.
-        seed: of the choice of both.
+        order_seed: of the choice of both.
     """
 
+    name: Literal[tuple(PROTOCOLS)] = "knn"  # type: ignore[valid-type]
     every_epochs: float = 10.0
-    k: int = 200
-    temperature: float = 0.1
     max_bank: int = 20_000
     max_queries: int = 2_000
-    seed: int = 0
+    order_seed: int = 0
+
+    def __post_init__(self) -> None:
+        checks.positive(every_epochs=self.every_epochs)
+        checks.at_least(1, max_bank=self.max_bank, max_queries=self.max_queries)
 
 
-PLAIN: dict[str, Callable[..., Any]] = {"evals": Evals, "mesh": Devices, "run": Run}
-PROTOCOLS: dict[str, Callable[..., Any]] = {
-    "online": Online,
-    "knn": knn,
-    "linear": linear,
-    "few_label": few_label,
-    "class_tokens": class_tokens,
+# Sections without a table. A None in the place of the doctor switches it off.
+PLAIN: dict[str, Callable[..., Any]] = {
+    "feed": Feeding,
+    "evals": Evals,
+    "mesh": Devices,
+    "run": Run,
+    "doctor": Checkup,
 }
 SECTIONS = (*TABLES, *PLAIN)
 # Keys that may differ when a run is resumed: they do not change its numbers, or only
 # by rounding.
 MAY_CHANGE = (
-    "data.workers",
     "data.data_dir",
     "data.path",
+    "doctor",
     "evals",
+    "feed.workers",
     "mesh",
     "method.similarity",
     "run.chunks",
-    "run.doctor",
     "run.keep_checkpoints",
     "run.tensorboard",
     "run.report",

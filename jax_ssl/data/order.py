@@ -45,7 +45,7 @@ def steps_per_epoch(batch_size: int, num_examples: int) -> int:
     """
     if batch_size < 1 or num_examples < batch_size:
         raise ValueError(
-            f"data.batch_size = {batch_size} does not fit a data set of {num_examples} "
+            f"feed.batch_size = {batch_size} does not fit a data set of {num_examples} "
             f"examples; choose a batch size from 1 to {num_examples}."
         )
     return num_examples // batch_size
@@ -125,7 +125,7 @@ def batches(
     if not 0 <= process < count or batch_size % count:
         raise ValueError(
             f"process {process} of {count} cannot take an equal share of "
-            f"data.batch_size = {batch_size}; choose a multiple of {count}."
+            f"feed.batch_size = {batch_size}; choose a multiple of {count}."
         )
     first, last = (p * batch_size // count for p in (process, process + 1))
     steps = itertools.count(start) if stop is None else range(start, stop)

@@ -12,11 +12,16 @@ import numpy as np
 from flax.linen.initializers import Initializer
 
 from jax_ssl.core import checks
-from jax_ssl.core.types import Array, ComputeDtype, Features
+from jax_ssl.core.method import Shown
+from jax_ssl.core.types import Array, Batch, ComputeDtype, Features, Variables
 from jax_ssl.nn.depth import recomputed, scanned
 from jax_ssl.nn.transformer import Block, layer_norm
 from jax_ssl.ops.patches import gather_tokens, grid_shape, patchify
 from jax_ssl.ops.positions import resample_positions, sincos_positions
+
+
+# Of pictures: the share of the attention that is kept (DINO, section 4.2.2), and heads.
+SHOWN_MASS, SHOWN_HEADS = 0.6, 6
 
 
 class Scheme(NamedTuple):
@@ -272,3 +277,76 @@ class ViT(nn.Module, kw_only=True):
             rates=self._rates() if differ else None,
             key=self.make_rng("drop_path") if drops else None,
         )
+
+    @nn.nowrap
+    def attention(self, variables: Variables, images: Array) -> Array:
+        """What the class token looks at in the last block, for every head.
+
+        Args:
+            variables: of this network.
+            images: [B, H, W, C], of any size that the patch divides; the positions are
+                interpolated where it is not the network's own.
+
+        Returns:
+            [B, heads, 1 + registers + h * w] float32, rows summing to 1: the share of
+            the class token itself, of the registers, and of the patches row by row.
+        """
+        _, kept = self.apply(variables, images, train=False, mutable=["intermediates"])
+        block = kept["intermediates"][f"block{self.depth - 1}"]
+        weights: Array = block["attention"]["weights"][0]  # [B, heads, n, n]
+        return weights[:, :, 0]
+
+    @nn.nowrap
+    def attention_maps(self, variables: Variables, images: Array) -> Array:
+        """The patches' part of `attention`, [B, heads, h, w]."""
+        h, w = grid_shape(images.shape[1], images.shape[2], self.patch)
+        patches = self.attention(variables, images)[:, :, 1 + self.registers :]
+        return patches.reshape(*patches.shape[:2], h, w)
+
+    @nn.nowrap
+    def shows(self, variables: Variables, examples: Batch) -> dict[str, Shown]:
+        """Pictures of the attention of a few examples, for the report; see `ShowFn`."""
+        images = examples["view"]
+        maps = self.attention_maps(variables, images)
+        kept = upsampled(keep_mass(maps.mean(axis=1), SHOWN_MASS), self.patch)
+        columns: dict[str, tuple[str, Array]] = {
+            "image": ("view", images),
+            f"{SHOWN_MASS:.0%} kept": ("view", images * kept[..., None]),
+        }
+        for head in range(min(self.num_heads, SHOWN_HEADS)):
+            columns[f"head {head + 1}"] = "heat", upsampled(maps[:, head], self.patch)
+        caption = (
+            "Attention of the class token in the last block, a square for each patch; "
+            "each map goes from its least to its largest. The second column leaves the "
+            f"fewest patches that hold {SHOWN_MASS:.0%} of the mean over all heads."
+        )
+        if self.num_heads > SHOWN_HEADS:
+            caption += f" {SHOWN_HEADS} of {self.num_heads} heads are shown."
+        return {"Attention": Shown(columns, caption)}
+
+
+def keep_mass(maps: Array, mass: float) -> Array:
+    """The fewest patches of each map that hold a share of its sum.
+
+    Args:
+        maps: [..., h, w], not negative; each is divided by its sum, so that what the
+            class token gives to itself does not count.
+        mass: share to keep, in (0, 1].
+
+    Returns:
+        [..., h, w] bool. Of patches of equal weight the first ones are kept.
+    """
+    flat = maps.reshape(*maps.shape[:-2], -1).astype(jnp.float32)
+    order = jnp.argsort(-flat, axis=-1, stable=True)
+    largest = jnp.take_along_axis(flat, order, axis=-1)
+    before = jnp.cumsum(largest, axis=-1) - largest
+    # A patch is kept while those before it are not enough; the margin is that of the
+    # sum's rounding, for maps on which the shares are met exactly.
+    needed = (mass - 1e-6) * largest.sum(-1, keepdims=True)
+    rank = jnp.argsort(order, axis=-1)
+    return jnp.take_along_axis(before < needed, rank, axis=-1).reshape(maps.shape)
+
+
+def upsampled(maps: Array, patch: int) -> Array:
+    """Every patch as a square of pixels, [..., h, w] -> [..., h * patch, w * patch]."""
+    return jnp.repeat(jnp.repeat(maps, patch, axis=-2), patch, axis=-1)

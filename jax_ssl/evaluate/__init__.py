@@ -1,1 +1,18 @@
-"""What a frozen encoder is worth."""
+"""What a frozen encoder is worth: one protocol a file, and the table of them."""
+
+from collections.abc import Callable, Mapping
+
+from jax_ssl.evaluate.attention import attention_jaccard
+from jax_ssl.evaluate.classification import classification
+from jax_ssl.evaluate.few_label import few_label
+from jax_ssl.evaluate.knn import knn
+from jax_ssl.evaluate.linear import linear
+from jax_ssl.evaluate.protocol import Protocol
+
+PROTOCOLS: Mapping[str, Callable[..., Protocol | None]] = {
+    "classification": classification,
+    "few_label": few_label,
+    "knn": knn,
+    "linear": linear,
+    "attention_jaccard": attention_jaccard,
+}

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from jax_ssl.core.types import Array, Features, Variables
 from jax_ssl.encoders.vit import ViT
+from jax_ssl.evaluate.attention import vit_of
 from jax_ssl.nn.transformer import layer_norm
 
 
@@ -67,14 +68,10 @@ def class_tokens(
     Raises:
         ValueError: if it is no ViT, or has not so many blocks.
     """
-    if not isinstance(encoder, ViT):
+    vit = vit_of(encoder, "class tokens")
+    if not 1 <= blocks <= vit.depth:
         raise ValueError(
-            f"a {type(encoder).__name__} has no class tokens; set evals.class_tokens = "
-            "None."
+            f"class_tokens = {blocks} must be from 1 to {vit.depth}, the encoder's "
+            "number of blocks."
         )
-    if not 1 <= blocks <= encoder.depth:
-        raise ValueError(
-            f"class_tokens.blocks = {blocks} is not in 1 to {encoder.depth}, the "
-            "encoder's number of blocks."
-        )
-    return ClassTokens(encoder, blocks, mean_patch)
+    return ClassTokens(vit, blocks, mean_patch)

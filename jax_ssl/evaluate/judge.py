@@ -21,6 +21,7 @@ from jax_ssl.checkpoint.run_folder import json_value
 from jax_ssl.core.fields import spec_of
 from jax_ssl.core.method import Method, ViewFn
 from jax_ssl.core.types import Array, Batch, Params, PyTree, State
+from jax_ssl.data.source import Source
 from jax_ssl.evaluate.part import Part, on_host, swept
 from jax_ssl.evaluate.protocol import Outcome, Protocol, Skipped
 from jax_ssl.parallel.rows import map_examples
@@ -42,11 +43,13 @@ class Data:
 
     Attributes:
         feed: of the data set.
+        source: where its examples can be looked at.
         rows: [n] of them; all unless given.
         split: what they are called in the record.
     """
 
     feed: Feed
+    source: Source
     rows: np.ndarray | None = None
     split: str = "test"
 
@@ -153,7 +156,7 @@ class Judge:
 
     def kinds(self, data: Data) -> tuple[str, str, str]:
         """The kinds of features; the last one is the input itself."""
-        image = len(self._seen(data).shape) > 2
+        image = len(self.seen(data).shape) > 2
         return TRAINED, UNTRAINED, "pixels" if image else "samples"
 
     def parts(
@@ -203,12 +206,12 @@ class Judge:
             detail: Record = {"dimensions": values.shape[-1]}
             if corrupt:
                 detail["corrupt_examples"] = corrupt
-            if read == RAW and (side := pooling_side(self._seen(data).shape)) > 1:
+            if read == RAW and (side := pooling_side(self.seen(data).shape)) > 1:
                 detail["pooled_by"] = side
             parts[read] = Part(values, small, rows, detail)
         return parts
 
-    def _seen(self, data: Data) -> jax.ShapeDtypeStruct:
+    def seen(self, data: Data) -> jax.ShapeDtypeStruct:
         """What the view makes of an example, for the encoder to read."""
         seen = jax.eval_shape(self.view, jax.random.key(0), spec_of(data.feed.fields))
         return next(iter(seen.values())) if isinstance(seen, Mapping) else seen

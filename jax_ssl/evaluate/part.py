@@ -162,16 +162,21 @@ def swept(sweep: Sweep, whole: PyTree, *, most_bytes: float) -> PyTree:
     return jax.tree.map(lambda file: OnHost(file, mesh), found)
 
 
-def on_host(kept: OnMesh | OnHost) -> np.ndarray:
-    """All rows [n, ...] in every process; for what is small."""
-    if isinstance(kept, OnMesh):
-        if kept.values.is_fully_addressable:
-            return np.asarray(kept.values)
-        return np.asarray(multihost_utils.process_allgather(kept.values, tiled=True))
-    rows = np.asarray(kept._rows)
-    if jax.process_count() > 1:
-        rows = np.asarray(multihost_utils.process_allgather(rows))
-    return rows.reshape(kept.shape)
+def on_host(kept: Kept) -> np.ndarray:
+    """All rows [n, ...], in every process; for what is small."""
+    out = np.zeros(kept.shape)
+    for values, numbers in kept.blocks():
+        rows = gathered(values)
+        out = out.astype(rows.dtype, copy=False)
+        out[numbers] = rows
+    return out
+
+
+def gathered(values: Array) -> np.ndarray:
+    """An array of the mesh on the host, in every process."""
+    if values.is_fully_addressable:
+        return np.asarray(values)
+    return np.asarray(multihost_utils.process_allgather(values, tiled=True))
 
 
 def part_of(features: np.ndarray, **fields: np.ndarray) -> Part:

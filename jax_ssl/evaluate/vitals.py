@@ -1,85 +1,90 @@
-"""Vital signs of a network in training, on a few fixed images: is it collapsing?
+"""Vital signs of a network in training, on a few fixed examples: is it collapsing?
 
-Two views of every image go through the encoder and, where the method compares
+Two views of every example go through the encoder and, where the method compares
 embeddings, through its head; what comes out is measured by `evaluate.quality`.
 """
 
-import functools
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec as P
 
 from jax_ssl.core.method import Method
 from jax_ssl.core.types import Array, Batch, Params, State, Views
 from jax_ssl.evaluate import quality
-from jax_ssl.evaluate.features import whole
-from jax_ssl.parallel.rows import map_examples
+from jax_ssl.parallel.rows import map_examples, shard_count
+
+Measure = Callable[[Params, State, Batch], dict[str, Array]]
 
 
-def measure_of(method: Method, *, seed: int = 0) -> jax.stages.Wrapped:
-    """The function (params, state, examples) -> vital signs, jitted.
+def measure_of(method: Method, rank: int, *, seed: int = 0) -> Measure:
+    """The function (params, state, examples) -> vital signs, to be jitted.
 
     The views are drawn with a key of their own, so that they are the same ones at every
-    step, and the networks run in evaluation mode, so that nothing moves. Compile and
-    call it with the run's mesh installed.
+    step, and the networks run in evaluation mode, so that nothing moves. Call it with
+    the run's mesh installed.
 
     Args:
-        method: of which views, encoder, `export` and `project` are used.
+        method: of which `views`, `encoder`, `exports` and `health` are used.
+        rank: axes of one example as the encoder reads it: 3 for images, 1 for waves.
         seed: of the views.
 
     Returns:
         A function of params, state and {name: [N, ...]} examples, N a multiple of the
         devices, that returns `signs` of the encoder's pooled features as
-        "representation_...", and if the method has `project`, of its embeddings as
+        "representation_...", and if the method's head says something, of that as
         "embedding_...".
     """
 
-    @jax.jit
     def measure(params: Params, state: State, examples: Batch) -> dict[str, Array]:
-        variables = method.export(params, state)
-        spaces: dict[str, Callable[[Array], Array]] = {
-            "representation": functools.partial(_pooled, method.encoder, variables)
-        }
-        if method.project is not None:
-            spaces["embedding"] = functools.partial(method.project, params, state)
         # Two draws, for some recipes make but one view, and others two of two kinds.
         a, b = (
-            first_images(map_examples(method.views, key, examples))
+            first_views(map_examples(method.views, key, examples), rank)
             for key in jax.random.split(jax.random.key(seed))
         )
+        variables = method.exports["encoder"](params, state)
+
+        def pooled(x: Array) -> Array:
+            return method.encoder.apply(variables, x, train=False).pooled
+
+        found = {"representation": (pooled(a), pooled(b))}
+        if (project := method.health.project) is not None:
+            found["embedding"] = project(params, state, a), project(params, state, b)
         return {
             f"{space}_{name}": value
-            for space, embed in spaces.items()
-            for name, value in signs(whole(embed(a)), whole(embed(b))).items()
+            for space, pair in found.items()
+            for name, value in signs(*map(_everywhere, pair)).items()
         }
 
     return measure
 
 
-def first_images(views: Views) -> Array:
-    """The first view of every example: images [B, h, w, C].
+def first_views(views: Views, rank: int) -> Array:
+    """The first view of every example, [B, ...].
 
     Of views of several sizes the largest, so that multi-crop has a global one.
 
     Args:
-        views: a tree with leaves [B, h, w, C] or [B, V, h, w, C] float among others,
-            such as masks and indices.
+        views: a tree with floating leaves [B, ...] or [B, V, ...] among others, such as
+            masks and indices.
+        rank: axes of one example as the encoder reads it.
 
     Raises:
-        ValueError: if there are no images.
+        ValueError: if the encoder can read none of them.
     """
-    images = [
-        leaf
+    read = [
+        leaf if leaf.ndim == 1 + rank else leaf[:, 0]
         for leaf in jax.tree.leaves(views)
-        if leaf.ndim in (4, 5) and jnp.issubdtype(leaf.dtype, jnp.floating)
+        if leaf.ndim in (1 + rank, 2 + rank) and jnp.issubdtype(leaf.dtype, jnp.floating)
     ]
-    if not images:
+    if not read:
         shapes = jax.tree.map(jnp.shape, views)
-        raise ValueError(f"there are no images among views of the shapes {shapes}.")
-    largest = max(images, key=lambda leaf: leaf.shape[-3] * leaf.shape[-2])
-    return largest if largest.ndim == 4 else largest[:, 0]
+        raise ValueError(
+            f"the encoder reads examples of {rank} axes, and there are none among views "
+            f"of the shapes {shapes}; config.evals.view and config.views must agree."
+        )
+    return max(read, key=lambda leaf: leaf[0].size)
 
 
 def signs(x: Array, y: Array) -> dict[str, Array]:
@@ -109,5 +114,6 @@ def signs(x: Array, y: Array) -> dict[str, Array]:
     }
 
 
-def _pooled(encoder: Any, variables: Any, images: Array) -> Array:
-    return encoder.apply(variables, images, train=False).pooled
+def _everywhere(x: Array) -> Array:
+    """The same rows on every device: the signs compare each with each."""
+    return x if shard_count() == 1 else jax.lax.with_sharding_constraint(x, P())

@@ -223,9 +223,9 @@ def resident(
     have = (device.memory_stats() or {}).get("bytes_limit")
     if have is not None and need > max_share * have:
         raise ValueError(
-            f"data.resident: the images need {need / 2**30:.2f} GiB on every device, "
+            f"feed.resident: the images need {need / 2**30:.2f} GiB on every device, "
             f"more than {max_share:.0%} of the {have / 2**30:.2f} GiB of {device}; set "
-            "data.resident=False or store smaller images (data.canvas)."
+            "feed.resident=False or store smaller images (data.canvas)."
         )
     where = replicated(mesh)
     data = {

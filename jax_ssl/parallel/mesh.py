@@ -88,6 +88,6 @@ def check_batch_size(batch_size: int, shards: int, chunks: int = 1) -> None:
         good = [n for n in (below, below + parts) if n > 0]
         turns = f" in run.chunks = {chunks}" if chunks > 1 else ""
         raise ValueError(
-            f"data.batch_size = {batch_size} cannot be shared by {shards} devices"
+            f"feed.batch_size = {batch_size} cannot be shared by {shards} devices"
             f"{turns}; the nearest sizes that can are {' and '.join(map(str, good))}."
         )

@@ -212,7 +212,7 @@ def _feed(experiment: Experiment) -> tuple[Feed, PyTree]:
         name: jax.ShapeDtypeStruct(
             (size, *leaf.shape), leaf.dtype, sharding=row_sharding(mesh)
         )
-        for name, leaf in feed.spec.items()
+        for name, leaf in spec_of(feed.fields).items()
     }
     return feed, (batch,)
 
@@ -228,8 +228,8 @@ class _ResidentShapes(ResidentFeed):
             )
             for name, leaf in source.fields.items()
         }
-        self.spec, self.data = spec_of(source.fields), arrays
-        self.resident = Resident(arrays, self.spec)
+        self.name, self.fields, self.data = source.name, source.fields, arrays
+        self.resident = Resident(arrays, spec_of(source.fields))
         self.batch_size = experiment.feeding.batch_size
 
 

@@ -12,7 +12,7 @@ SAID = {
     "parameters": "what is trained",
     "optimizer": "the optimizer's slots",
     "state": "the method's: running statistics, teacher, queue; key and step",
-    "resident": "the data set (data.resident)",
+    "resident": "the data set (feed.resident)",
     "batch": "images as the hosts send them",
     "outputs": "metrics",
     "temporaries": "activations, views, gradients at their peak",

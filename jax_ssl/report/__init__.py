@@ -1,7 +1,8 @@
-"""The page that a run leaves behind: its settings, curves, accuracies and pictures."""
+"""The page that a run leaves behind: its settings, curves, evaluations and pictures."""
 
-from jax_ssl.report.embedding import FeatureMap, tsne_map
-from jax_ssl.report.inputs import Neighbors, ReportInputs
-from jax_ssl.report.page import write_report
+from jax_ssl.report.blocks import Column, Pictures
+from jax_ssl.report.inputs import ReportInputs
+from jax_ssl.report.sections import write_report
+from jax_ssl.report.table import format_table
 
-__all__ = ["FeatureMap", "Neighbors", "ReportInputs", "tsne_map", "write_report"]
+__all__ = ["Column", "Pictures", "ReportInputs", "format_table", "write_report"]

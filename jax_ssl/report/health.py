@@ -1,23 +1,34 @@
-"""The part of the page that says whether the network collapsed, and when."""
+"""What the doctor's records say: did the network collapse, and when."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from jax_ssl.report import charts, series, summary
+from jax_ssl.report import series
+from jax_ssl.report.blocks import Block, Curve, Curves, Text
 from jax_ssl.report.inputs import Record, ReportInputs
-from jax_ssl.report.markup import Picture, absent, bullets, figure, text
 from jax_ssl.report.quantities import is_number, plural
-from jax_ssl.report.series import Curve
-from jax_ssl.report.theme import DARK, LIGHT
 
 SPACES = ("representation", "embedding")
-# Sign, title and the level to compare with.
-SIGNS: tuple[tuple[str, str, dict[str, float]], ...] = (
-    ("std", "Spread of unit vectors", {"even": 1.0, "one point": 0.0}),
-    ("rank", "Effective rank (RankMe)", {}),
-    ("directions", "Directions that share the variance", {"a line": 1.0}),
-    ("alignment", "Alignment: squared distance of two views", {"collapsed": 0.0}),
-    ("uniformity", "Uniformity: lower is more even", {"collapsed": 0.0}),
-)
+# Sign: title, and its value in a collapse.
+SIGNS = {
+    "std": ("Spread of unit vectors", 0.0),
+    "rank": ("Effective rank (RankMe)", 1.0),
+    "directions": ("Directions that share the variance", 1.0),
+    "alignment": ("Alignment: squared distance of two views", 0.0),
+    "uniformity": ("Uniformity: lower is more even", 0.0),
+}
+GOOD = {
+    "std": "Good is a steady value well above 0: 1 is spread evenly in all directions, "
+    "0 gives every image one answer (Chen and He, arXiv:2011.10566, section 4.1).",
+    "rank": "Higher is better between runs alike: it counts the directions in use, up "
+    "to the number of dimensions or, if that is smaller, of images looked at (Garrido "
+    "et al., arXiv:2210.02885).",
+    "directions": "Good is any number well above 1, where all images lie on a line.",
+    "alignment": "Lower is better as long as uniformity is low too, for a collapse is "
+    "perfectly aligned (Wang and Isola, arXiv:2005.10242).",
+    "uniformity": "Lower is better: 0 is one point, and about −4 is an even spread "
+    "over the sphere (Wang and Isola, arXiv:2005.10242).",
+}
 ENTROPIES = {
     "teacher_entropy": "teacher",
     "code_entropy": "codes",
@@ -25,83 +36,64 @@ ENTROPIES = {
 }
 
 
-def health(inputs: ReportInputs) -> tuple[str, tuple[Picture, ...]]:
-    """HTML of the part, and its pictures; a sentence where nobody has looked."""
-    records = series.of_kind(inputs.metrics, "doctor")
+def health(inputs: ReportInputs) -> list[Block]:
+    """The verdict, the signs as curves, and how they were taken."""
+    records = inputs.of_kind("doctor")
     if not records:
-        general = "Nobody has looked for collapse (run.doctor)."
-        return absent(inputs.absent.get("health", general)), ()
-    drawn = [
-        _chart(f"health_{sign}", title, _by_space(records, sign), levels)
-        for sign, title, levels in SIGNS
-    ]
-    entropies = {
-        spoken: found
-        for name, spoken in ENTROPIES.items()
-        if len((found := series.curve(records, name)).x)
-    }
-    drawn.append(_chart("health_entropy", "Entropies, nats", entropies, {}))
-    drawn.append(_chance(inputs, records))
-    pictures = tuple(picture for picture in drawn if picture is not None)
-    html = _verdict(records)
-    html += f'<div class="panels">{"".join(map(figure, pictures))}</div>'
-    return html + _note(records), pictures
-
-
-def _verdict(records: Sequence[Record]) -> str:
-    said = summary.diagnoses(records)
-    if said:
-        head = "1 diagnosis" if len(said) == 1 else f"{len(said)} diagnoses"
-        return (
-            f'<div class="warnings" role="note"><strong>{head}</strong>'
-            f"{bullets(said)}</div>"
-        )
+        return [inputs.why_no("health", "Nobody has looked for collapse (run.doctor).")]
+    charts = []
+    for sign, (title, collapsed) in SIGNS.items():
+        found = _curves(records, {f"{space}_{sign}": space for space in SPACES})
+        look = {"levels": {"collapsed": collapsed}, "caption": GOOD[sign]}
+        charts.append(_chart(sign, title, found, **look))
+    charts.append(_chart("entropy", "Entropies, nats", _curves(records, ENTROPIES)))
     last = records[-1]
-    where = f"{'the last ' if len(records) > 1 else ''}at step {last['step']:,}"
-    return (
-        f'<p class="healthy">No sign of collapse in {plural(len(records), "look")}, '
-        f"{text(where)}.</p>"
+    if is_number(last.get("chance")):
+        loss, level = _curves(inputs.of_kind("train"), {"loss": "loss"}), last["chance"]
+        charts.append(
+            _chart("chance", "Loss beside chance", loss, levels={"chance": level})
+        )
+    dims = [(space, last.get(f"{space}_dim")) for space in SPACES]
+    sizes = [f"{space}s of {dim:.0f} numbers" for space, dim in dims if is_number(dim)]
+    how = (
+        f"{' and '.join(sizes).capitalize()}, of the same training images at every "
+        "look. Step 0 is the untrained network, whose batch norm has no statistics "
+        "yet. Low rank of an embedding alone is no harm."
     )
+    return [_verdict(inputs), *(c for c in charts if c.curves), Text([how])]
 
 
-def _by_space(records: Sequence[Record], sign: str) -> dict[str, Curve]:
-    curves = {space: series.curve(records, f"{space}_{sign}") for space in SPACES}
-    return {space: found for space, found in curves.items() if len(found.x)}
+def diagnoses(inputs: ReportInputs) -> list[str]:
+    """A sentence for everything that was found, with the steps, in order."""
+    records = inputs.of_kind("doctor")
+    found: dict[str, tuple[int, Record, Record]] = {}
+    for record in records:
+        for each in record.get("diagnoses") or ():
+            first = found.get(each["name"], (record["step"], record, each))[0]
+            found[each["name"]] = (first, record, each)
+    said = []
+    for first, record, each in found.values():
+        until = f"{record['step']:,}, and not after"
+        if record["step"] == records[-1]["step"]:
+            until = f"the last look, at {record['step']:,}"
+        what = f"{each['evidence']}: {each['cause']}. {each['remedy']}."
+        said.append(f"From step {first:,} to {until}: {what}")
+    return said
 
 
-def _chance(inputs: ReportInputs, records: Sequence[Record]) -> Picture | None:
-    chance = records[-1].get("chance")
-    if chance is None or not is_number(chance):
-        return None
-    loss = series.curve(series.of_kind(inputs.metrics, "train"), "loss")
-    curves = {"loss": loss} if len(loss.x) else {}
-    return _chart(
-        "health_chance", "Loss beside chance", curves, {"chance": float(chance)}
-    )
+def _verdict(inputs: ReportInputs) -> Text:
+    looks = inputs.of_kind("doctor")
+    if found := diagnoses(inputs):
+        return Text(found, "warning", plural(len(found), "diagnosis"))
+    where = f"{'the last ' if len(looks) > 1 else ''}at step {looks[-1]['step']:,}"
+    said = f"No sign of collapse in {plural(len(looks), 'look')}, {where}."
+    return Text([said], "good")
 
 
-def _chart(
-    name: str, title: str, curves: Mapping[str, Curve], levels: Mapping[str, float]
-) -> Picture | None:
-    if not curves:
-        return None
-    light, dark = (
-        charts.curves_chart(theme, title, curves, "step", levels)
-        for theme in (LIGHT, DARK)
-    )
-    alt = f"{title} of {' and '.join(curves)}, over steps"
-    return Picture(name, light, dark, alt)
+def _chart(name: str, title: str, curves: Mapping[str, Curve], **more: Any) -> Curves:
+    return Curves(name=f"health_{name}", title=title, curves=curves, **more)
 
 
-def _note(records: Sequence[Record]) -> str:
-    sizes = " and ".join(
-        f"{space}s of {records[-1][f'{space}_dim']:.0f} numbers"
-        for space in SPACES
-        if is_number(records[-1].get(f"{space}_dim"))
-    )
-    return (
-        f'<p class="note">{text(sizes.capitalize())}, of the same training images at '
-        "every look. Step 0 is the untrained network, whose batch norm has no "
-        "statistics yet. A collapse is a spread that falls to 0, or variance in a "
-        "single direction; low rank of an embedding alone is no harm.</p>"
-    )
+def _curves(records: Sequence[Record], names: Mapping[str, str]) -> dict[str, Curve]:
+    found = {said: series.curve(records, name) for name, said in names.items()}
+    return {said: curve for said, curve in found.items() if len(curve.x)}

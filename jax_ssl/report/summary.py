@@ -1,129 +1,102 @@
-"""The top of the page: the key figures, and what to know before believing them."""
+"""The top of the page: warnings, key figures, and how to judge what was not judged."""
 
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from jax_ssl.report import accuracy, series
-from jax_ssl.report.inputs import Record, ReportInputs
-from jax_ssl.report.quantities import (
-    DASH,
-    duration,
-    is_number,
-    number,
-    percent,
-    plural,
-    size,
+from jax_ssl.report import series, table
+from jax_ssl.report.blocks import Block, Cards, Text
+from jax_ssl.report.health import diagnoses
+from jax_ssl.report.inputs import ReportInputs
+from jax_ssl.report.quantities import duration, is_number, number, plural, quantity
+
+MAX_JUDGED = 3  # cards of evaluations
+HOW_TO_JUDGE = (
+    "To judge the encoder on labelled images, run jax-ssl evaluate with "
+    "config.evals.train and config.evals.test set to parts of a data set with labels."
 )
 
+Card = tuple[str, str, str]
 
-def key_figures(inputs: ReportInputs) -> list[tuple[str, str, str]]:
-    """(name, value, small print) of each card; only the accuracy is always there."""
-    train = series.of_kind(inputs.metrics, "train")
-    cards = [_knn(inputs)]
-    if steps := series.numbers(train, "step"):
-        epochs = series.numbers(train, "epoch")
-        cards.append(("Steps", number(max(steps)), _epochs(max(epochs, default=None))))
+
+def top(inputs: ReportInputs) -> list[Block]:
+    """Warnings, key figures, and a line where nothing has been judged by labels."""
+    blocks: list[Block] = []
+    if said := _warnings(inputs):
+        blocks.append(Text(said, "warning", plural(len(said), "warning")))
+    if figures := [*_judged(inputs), *_trained(inputs)]:
+        blocks.append(Cards(figures))
+    if not inputs.results.get("evaluations"):
+        why = inputs.why_no("evaluations", "No evaluation has been made yet.")
+        why = " ".join([why, *(f"{s}." for s in table.skipped(inputs.results))])
+        blocks.append(f"{why} {HOW_TO_JUDGE}")
+    return blocks
+
+
+def _warnings(inputs: ReportInputs) -> list[str]:
+    """The caller's warnings, then what the records and results give away themselves."""
+    said = [str(warning) for warning in inputs.warnings]
+    train = inputs.of_kind("train")
+    loss = series.curve(train, "loss")
+    broken = np.flatnonzero(np.isnan(loss.y))
+    if len(broken):
+        where = f"{len(broken):,} of {plural(len(loss.y), 'record')}"
+        step = f"first at step {loss.x[broken[0]]:,.0f}"
+        said.append(f"The loss is not finite in {where}, {step}.")
+    if corrupt := int(max(series.numbers(train, "corrupt_images"), default=0)):
+        said.append(f"{plural(corrupt, 'image')} could not be decoded.")
+    if found := len(diagnoses(inputs)):
+        said.append(f"The network may have collapsed: {found} under Health, below.")
+    return said
+
+
+def _judged(inputs: ReportInputs) -> list[Card]:
+    """Headlines of the last evaluations, one a protocol; else those of training so far.
+
+    Never the best of several, which would choose by looking at the test part.
+    """
+    during = [table.evaluation_of(record) for record in inputs.of_kind("eval")]
+    last: dict[Any, Card] = {}
+    for evaluation in inputs.results.get("evaluations") or during:
+        metric = table.metrics_of(evaluation)[0]
+        values = table.values_of(evaluation, metric)
+        if "trained" in values:
+            said = {k: quantity(v, metric.get("unit", "")) for k, v in values.items()}
+            where = [evaluation.get("split", "test")]
+            if is_number(evaluation.get("epoch")):
+                where.append(f"at epoch {number(evaluation['epoch'])}")
+            where += [f"{k} {said[k]}" for k in table.FEATURES[1:2] if k in said]
+            title = f"{table.title_of(evaluation)}, {table.words(metric['name'])}"
+            card = (title, said["trained"], ", ".join(where))
+            last[evaluation.get("protocol")] = card
+    return [*last.values()][-MAX_JUDGED:]
+
+
+def _trained(inputs: ReportInputs) -> list[Card]:
+    """What is known without labels."""
+    train, looks = inputs.of_kind("train"), inputs.of_kind("doctor")
+    cards: list[Card] = []
     loss = series.curve(train, "loss").y
-    smoothed = series.smooth(loss, series.radius(len(loss)))
-    finite = np.flatnonzero(np.isfinite(smoothed))
-    if len(finite):
-        first, last = smoothed[finite[[0, -1]]]
-        cards.append(("Loss", number(last, 4), f"from {number(first, 4)}"))
+    mean = series.smooth(loss, series.radius(len(loss)))
+    known = mean[np.isfinite(mean)]
+    if len(known):
+        cards.append(("Loss", number(known[-1], 4), f"from {number(known[0], 4)}"))
+    if looks:
+        found = len(diagnoses(inputs))
+        verdict = plural(found, "diagnosis") if found else "no collapse"
+        cards.append(("Health", verdict, plural(len(looks), "look")))
+    if steps := series.numbers(train, "step"):
+        epochs = [f"{number(n)} epochs" for n in series.numbers(train, "epoch")[-1:]]
+        cards.append(("Steps", number(max(steps)), "".join(epochs)))
     if speed := series.numbers(train, "images_per_second"):
         said = f"median of {plural(len(speed), 'record')}"
         if mfu := series.numbers(train, "mfu"):
-            said = f"{percent(float(np.median(mfu)), 1)} of peak FLOPs"
-        cards.append(("Images per second", number(float(np.median(speed))), said))
+            said = f"{100 * np.median(mfu):.1f} % of peak FLOPs"
+        cards.append(("Images per second", number(np.median(speed)), said))
     recorded = max(series.numbers(train, "seconds"), default=None)
     seconds = inputs.environment.get("seconds", recorded)
     if is_number(seconds):
         cards.append(("Time", duration(seconds), ""))
     if memory := series.numbers(train, "peak_memory_bytes"):
-        cards.append(("Peak memory", size(max(memory)), ""))
+        cards.append(("Peak memory", f"{max(memory) / 2**30:.2f} GiB", ""))
     return cards
-
-
-def warnings(inputs: ReportInputs) -> list[str]:
-    """The caller's warnings, then what the records and results give away themselves."""
-    said = [str(warning) for warning in inputs.warnings]
-    train = series.of_kind(inputs.metrics, "train")
-    loss = series.curve(train, "loss")
-    broken = np.flatnonzero(np.isnan(loss.y))
-    if len(broken):
-        said.append(
-            f"The loss is not finite in {len(broken):,} of "
-            f"{plural(len(loss.y), 'record')}, first at step {loss.x[broken[0]]:,.0f}."
-        )
-    corrupt = int(max(series.numbers(train, "corrupt_images"), default=0))
-    if corrupt:
-        said.append(f"{plural(corrupt, 'image')} could not be decoded.")
-    if found := diagnoses(inputs.metrics):
-        said.append(
-            f"The network may have collapsed: {len(found)} under Health, below."
-        )
-    return said
-
-
-def diagnoses(metrics: Sequence[Record]) -> list[str]:
-    """A sentence for everything that was found, with the steps, in order."""
-    records = series.of_kind(metrics, "doctor")
-    found: dict[str, tuple[int, Record, Record]] = {}
-    for record in records:
-        for each in record.get("diagnoses") or ():
-            first = found.get(each["name"], (record["step"], record, each))[0]
-            found[each["name"]] = (first, record, each)
-    return [
-        f"From step {first:,}{_until(record, records[-1])}: {each['evidence']}: "
-        f"{each['cause']}. {each['remedy']}."
-        for first, record, each in found.values()
-    ]
-
-
-def _until(record: Record, last: Record) -> str:
-    if record["step"] == last["step"]:
-        return f" to the last look, at {last['step']:,}"
-    return f" to {record['step']:,}, and not after"
-
-
-def skipped(inputs: ReportInputs) -> list[str]:
-    """One sentence for each evaluation that was not made."""
-    return [
-        f"{accuracy.protocol_name(entry.get('protocol'))} (skipped): "
-        f"{entry.get('reason') or 'no reason was recorded.'}"
-        for entry in inputs.results.get("skipped") or ()
-    ]
-
-
-def _knn(inputs: ReportInputs) -> tuple[str, str, str]:
-    """The last k-NN accuracy: of the final evaluation, else of training so far.
-
-    Never the best of several, which would choose by looking at the test part.
-    """
-    title = "k-NN accuracy"
-    for evaluation in reversed(inputs.results.get("evaluations") or ()):
-        for row in evaluation["rows"]:
-            known = row["features"] == "trained" and is_number(row.get("accuracy"))
-            if evaluation.get("protocol") == "knn" and known:
-                k = (evaluation.get("settings") or {}).get("k")
-                where = str(evaluation.get("split", "test"))
-                said = f"{where}, k = {k}" if k is not None else where
-                return title, percent(float(row["accuracy"])), said
-    for record in reversed(series.of_kind(inputs.metrics, "eval")):
-        if record.get("protocol") == "knn" and is_number(record.get("accuracy")):
-            said = ", ".join(filter(None, (record.get("split"), _moment(record))))
-            return title, percent(float(record["accuracy"])), said
-    return title, DASH, "not evaluated"
-
-
-def _epochs(count: float | None) -> str:
-    if count is None:
-        return ""
-    return f"{number(count)} {'epoch' if count == 1 else 'epochs'}"
-
-
-def _moment(record: Record) -> str:
-    for key in ("epoch", "step"):
-        if is_number(record.get(key)):
-            return f"at {key} {number(record[key])}"
-    return ""

@@ -94,7 +94,7 @@ class CollapseError(ArithmeticError):
     def __init__(self, step: int, found: Sequence[Diagnosis]) -> None:
         super().__init__(
             f"step {step}: {' '.join(map(str, found))} The last checkpoint before it "
-            "is kept; run.doctor.stop = False would have gone on."
+            "is kept; doctor.stop = False would have gone on."
         )
         self.step, self.found = step, tuple(found)
 

@@ -1,6 +1,6 @@
 """Where the loop's batches come from: the host, or the device's own memory."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import islice
 from typing import Any, Protocol
@@ -11,10 +11,10 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from jax_ssl.core.fields import spec_of
+from jax_ssl.core.fields import Fields
 from jax_ssl.core.types import Batch, PyTree
 from jax_ssl.data.cache import load
-from jax_ssl.data.corrupt import Reader
+from jax_ssl.data.corrupt import MAX_CORRUPT_SHARE, Reader
 from jax_ssl.data.order import batches, decoded, rows_of_step
 from jax_ssl.data.source import Rows, Source
 from jax_ssl.parallel.feed import prefetch, resident, to_global
@@ -40,15 +40,17 @@ class Feed(Protocol):
     """Gives the loop batch s of the run, a pure function of (seed, s).
 
     Attributes:
+        name: of the data set.
+        fields: of one example.
         batch_size: of the global batch.
         num_examples: of the data set.
-        spec: of one example.
         data: what stays in device memory all along; `()` if nothing.
     """
 
+    name: str
+    fields: Fields
     batch_size: int
     num_examples: int
-    spec: Mapping[str, jax.ShapeDtypeStruct]
     data: PyTree
 
     def pieces(self, calls: Calls) -> Any:
@@ -86,11 +88,13 @@ class HostFeed:
         seed: int,
         batch_size: int,
         workers: int = 0,
+        max_corrupt: float = MAX_CORRUPT_SHARE,
     ) -> None:
         self.source, self.mesh, self.seed = source, mesh, seed
+        self.name, self.fields = source.name, source.fields
         self.batch_size, self.workers = batch_size, workers
-        self.spec, self.num_examples = spec_of(source.fields), len(source)
-        self.reader = Reader(source)
+        self.num_examples = len(source)
+        self.reader = Reader(source, max_corrupt)
 
     @contextmanager
     def pieces(self, calls: Calls) -> Iterator[Pieces]:
@@ -165,7 +169,8 @@ class ResidentFeed:
         arrays = load(source, workers=workers, reader=self.reader)
         self.resident = resident(arrays, mesh)
         self.mesh, self.seed, self.batch_size = mesh, seed, batch_size
-        self.spec, self.data = self.resident.spec, self.resident.data
+        self.name, self.fields = source.name, source.fields
+        self.data = self.resident.data
         self.num_examples = len(self.resident)
 
     @contextmanager

@@ -10,6 +10,7 @@ import optax
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
+from jax_ssl.core.fields import spec_of
 from jax_ssl.core.method import Method
 from jax_ssl.core.paths import leaf_names
 from jax_ssl.core.state import TrainState
@@ -73,7 +74,7 @@ def program(
         name: jax.ShapeDtypeStruct(
             (feed.batch_size, *leaf.shape), leaf.dtype, sharding=rows
         )
-        for name, leaf in feed.spec.items()
+        for name, leaf in spec_of(feed.fields).items()
     }
 
     def start(key: Array) -> TrainState:

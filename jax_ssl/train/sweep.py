@@ -16,6 +16,7 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 
+from jax_ssl.core.fields import spec_of
 from jax_ssl.core.types import Array, Batch, PyTree
 from jax_ssl.parallel.together import together
 from jax_ssl.parallel.mesh import BATCH_AXES, replicated, row_sharding

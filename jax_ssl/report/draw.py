@@ -1,0 +1,167 @@
+"""Figures as PNG: charts and maps by matplotlib, sheets of tiles by Pillow.
+
+No pyplot, and no state that outlives a call. The margins of charts are given and not
+searched for, which would take most of the time.
+"""
+
+import contextlib
+import io
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.style
+import numpy as np
+from cycler import cycler
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from jax_ssl.report.blocks import Column, Curves, Map
+from jax_ssl.report.pictures import class_name
+from jax_ssl.report.quantities import quantity
+from jax_ssl.report.series import radius, smooth
+from jax_ssl.report.theme import CURVES, LIGHT, Theme
+
+STYLE = pathlib.Path(__file__).with_name("figures.mplstyle")
+LETTER = 0.0125  # width of a letter of the legend, as a share of the figure's
+GAP, FRAME, LINE, LETTER_PIXELS = 10, 5, 28, 12  # of a sheet
+
+
+def chart(found: Curves, theme: Theme) -> bytes:
+    """Curves over steps or epochs; a legend says the last value of each."""
+    scale = 100 if found.unit == "%" else 1
+    ends: dict[Any, tuple[float, str]] = {}  # Line: its last value and its words.
+    with _style(theme):
+        fig = Figure()
+        ax = fig.add_subplot()
+        for name, (x, y) in found.curves.items():
+            reach = radius(len(y))
+            mean = smooth(y, reach)
+            mark = "o" if len(x) == 1 or (name and len(x) <= 40) else ""
+            (line,) = ax.plot(x, scale * mean, marker=mark)
+            if reach:
+                ax.plot(x, scale * y, color=line.get_color(), alpha=0.4, linewidth=0.8)
+            last = next(iter(mean[np.isfinite(mean)][::-1]), np.nan)
+            ends[line] = last, f"{name} {quantity(last, found.unit)}"
+        for name, level in (found.levels or {}).items():
+            line = ax.axhline(scale * level, color=theme["muted"], linestyle="--")
+            ends[line] = level, f"{name} {quantity(level, found.unit)}"
+        title = f"{found.title}, {found.unit}" if found.unit else found.title
+        ax.set(title=title, xlabel=found.over)
+        for axis, whole in ((ax.xaxis, True), (ax.yaxis, False)):
+            axis.set_major_locator(MaxNLocator(5, steps=(1, 2, 2.5, 5), integer=whole))
+            axis.set_major_formatter("{x:,.6g}")
+        ax.autoscale_view()
+        # The legend beside the axes is in the order of the ends of what it names.
+        lines = sorted(ends, key=lambda line: -ends[line][0])
+        words = [ends[line][1].strip() for line in lines]
+        ax.legend(lines, words, loc="upper left", bbox_to_anchor=(1, 1.05))
+        fig.subplots_adjust(right=0.93 - LETTER * max(map(len, words)))
+        return _png(fig)
+
+
+def scatter(found: Map, theme: Theme) -> bytes:
+    """Dots of a plane; beyond ten classes the ten largest have colours and names."""
+    shown = [] if found.labels is None else colored_classes(found.labels)
+    plain = theme["accent" if found.labels is None else "rule"]
+    colors = np.full(len(found.points), plain, object)
+    with _style(theme):
+        fig = Figure(figsize=(7.6, 6.0))
+        ax = fig.add_axes((0, 0, 1, 1))
+        ax.set_axis_off()
+        ax.set_aspect("equal", adjustable="datalim")
+        halo = [withStroke(linewidth=3.5, foreground=theme["surface"])]
+        for label, color in zip(shown, mpl.color_sequences["tab10"], strict=False):
+            mine = found.labels == label
+            colors[mine] = mpl.colors.to_hex(color)
+            place = densest(found.points[mine])
+            name = class_name(label, found.label_names)
+            ax.text(
+                *place, name, size=11, weight="bold", ha="center", path_effects=halo
+            )
+        # One call, in row order, so that no class lies on top of the others.
+        size = float(np.clip(14_000 / len(found.points), 7, 40))
+        x, y = found.points.T
+        ax.scatter(x, y, c=[*colors], s=size, alpha=0.8, linewidths=0)
+        return _png(fig)
+
+
+def sheet(columns: Sequence[Column], tiles: Sequence[Sequence[Image.Image]]) -> bytes:
+    """A grid as one picture on white, for use elsewhere than on the page.
+
+    Args:
+        columns: of the words and frames.
+        tiles: [rows][columns] pictures.
+    """
+    every = [drawn.size for row in tiles for drawn in row]
+    width, height = (max(sizes) + 2 * GAP for sizes in zip(*every, strict=True))
+    lines = max(column.at(0)[0].count("\n") + 1 for column in columns)
+    step, head = height + LINE * lines, 2 * LINE
+    paper = Image.new("RGB", (len(columns) * width, head + len(tiles) * step), "white")
+    pen = ImageDraw.Draw(paper)
+    font = ImageFont.truetype(findfont("DejaVu Sans"), 20)
+
+    def write(column: int, top: int, words: str) -> None:
+        cut = "\n".join(line[: width // LETTER_PIXELS] for line in words.split("\n"))
+        place = ((column + 0.5) * width, top)
+        pen.text(place, cut, "black", font, anchor="ma", align="center")
+
+    for c, column in enumerate(columns):
+        write(c, 0, f"{column.group}\n{column.head}")
+        for r, row in enumerate(tiles):
+            words, tone = column.at(r)
+            framed = ImageOps.expand(row[c], FRAME, LIGHT.get(tone, "white"))
+            left, top = c * width, head + r * step
+            over, above = width - framed.width, height - framed.height
+            paper.paste(framed, (left + over // 2, top + above // 2))
+            write(c, top + height, words)
+    return encode(paper)
+
+
+def encode(picture: Image.Image) -> bytes:
+    """A picture as PNG, without a date or a program's name in it."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "png")
+    return buffer.getvalue()
+
+
+def densest(points: np.ndarray) -> tuple[float, float]:
+    """The point of [n, 2] in the middle of the smallest disc with a third of them.
+
+    Where a class lies in several groups, a mean or a median would fall between them; a
+    fixed small number of neighbours would find its smallest clump.
+    """
+    distances = ((points[:, None] - points) ** 2).sum(axis=-1)  # [n, n]
+    radii = np.sort(distances, axis=1)[:, len(points) // 3]
+    x, y = points[radii.argmin()]
+    return float(x), float(y)
+
+
+def colored_classes(labels: np.ndarray) -> list[int]:
+    """The ten classes with most points (ties: the smaller number), ascending."""
+    classes, counts = np.unique(labels[labels >= 0], return_counts=True)
+    return sorted(classes[np.argsort(-counts, kind="stable")][:10].tolist())
+
+
+def _style(theme: Theme) -> contextlib.AbstractContextManager:
+    """Settings of matplotlib for figures on the page's surface."""
+    uses = {
+        "surface": ("axes.facecolor", "figure.facecolor"),
+        "rule": ("axes.edgecolor", "grid.color"),
+        "muted": ("axes.labelcolor", "xtick.color", "ytick.color"),
+        "ink": ("text.color",),
+    }
+    colors = {key: theme[name] for name, keys in uses.items() for key in keys}
+    cycle = cycler(color=[theme[name] for name in CURVES])
+    return mpl.style.context([STYLE, {**colors, "axes.prop_cycle": cycle}])
+
+
+def _png(fig: Figure) -> bytes:
+    canvas = FigureCanvasAgg(fig)
+    canvas.draw()
+    return encode(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB"))

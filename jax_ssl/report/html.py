@@ -1,0 +1,100 @@
+"""Blocks as one HTML page that needs no other file, and the PNGs in it.
+
+`page.html` is the template; it escapes everything that it is given.
+"""
+
+import base64
+import functools
+import itertools
+import pathlib
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import jinja2
+from markupsafe import Markup, escape
+from PIL import Image
+
+from jax_ssl.report import draw
+from jax_ssl.report.blocks import Curves, Map, Pictures, Section
+from jax_ssl.report.theme import DARK, LIGHT
+from jax_ssl.report.tiles import tile
+
+MAX_ROWS, MAX_COLUMNS = 10, 12  # of a grid of pictures
+
+Files = dict[str, bytes]  # PNGs by name, which rendering adds to
+
+
+def page(title: str, subtitle: str, sections: Sequence[Section], files: Files) -> str:
+    """The whole document; `files` receives its figures and the sheets of its grids.
+
+    Raises:
+        ValueError: if two figures have one name.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
+        undefined=jinja2.StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "figure": functools.partial(_figure, files=files),
+        "grid": functools.partial(_grid, files=files),
+        "kind": lambda block: type(block).__name__,
+        "prose": prose,
+    }
+    return environment.get_template("page.html").render(
+        title=title, subtitle=subtitle, sections=sections, light=LIGHT, dark=DARK
+    )
+
+
+def prose(sentence: str) -> Markup:
+    """A sentence as safe HTML, with a link for each arXiv:1234.56789 in it."""
+    link = r'<a href="https://arxiv.org/abs/\1" rel="noreferrer">arXiv:\1</a>'
+    return Markup(re.sub(r"arXiv:(\d{4}\.\d{4,5})", link, escape(sentence)))
+
+
+def _figure(block: Curves | Map, files: Files) -> dict[str, str]:
+    """The addresses of the pictures for the light and for the dark page."""
+    drawn: Any = draw.chart if isinstance(block, Curves) else draw.scatter
+    return {
+        name: _address(_kept(files, f"{block.name}{suffix}.png", drawn(block, theme)))
+        for name, suffix, theme in (("light", "", LIGHT), ("dark", "-dark", DARK))
+    }
+
+
+def _grid(block: Pictures, files: Files) -> dict[str, Any]:
+    """What is shown of a grid: its columns, rows of tiles, and what is left out."""
+    columns = block.columns[:MAX_COLUMNS]
+    count = len(columns[0].values) if columns else 0
+    rows = range(min(count, MAX_ROWS))
+    tiles = [[Image.fromarray(tile(column, r)) for column in columns] for r in rows]
+    if tiles:
+        _kept(files, f"{block.name}.png", draw.sheet(columns, tiles))
+    left = ""
+    if (len(rows), len(columns)) != (count, len(block.columns)):
+        left = (
+            f" The first {len(rows)} of {count} rows and the first {len(columns)} of "
+            f"{len(block.columns)} columns are shown."
+        )
+    shown = [
+        [
+            (column, *column.at(r), _address(draw.encode(drawn)), *drawn.size)
+            for column, drawn in zip(columns, tiles[r], strict=True)
+        ]
+        for r in rows
+    ]
+    runs = itertools.groupby(column.group for column in columns)
+    groups = [(group, len([*run])) for group, run in runs]
+    return {"columns": columns, "groups": groups, "rows": shown, "left": left}
+
+
+def _kept(files: Files, name: str, png: bytes) -> bytes:
+    if files.setdefault(name, png) is not png:
+        raise ValueError(f"two figures are called {name}; give them different names.")
+    return png
+
+
+def _address(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"

@@ -1,0 +1,260 @@
+"""The sections of a run's report, and the page that they make."""
+
+import itertools
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jax_ssl.report import series, table
+from jax_ssl.report.blocks import Block, Cell, Curves, Fold, Map, Section, Table, Text
+from jax_ssl.report.embedding import tsne_map
+from jax_ssl.report.health import health
+from jax_ssl.report.inputs import Record, ReportInputs
+from jax_ssl.report.quantities import duration, is_number, number, plural, quantity
+from jax_ssl.report.summary import top
+
+# Keys of a train record that have charts of their own, with titles and units.
+LINES = {
+    "loss": ("Loss", ""),
+    "learning_rate": ("Learning rate", ""),
+    "images_per_second": ("Images per second", ""),
+    "data_wait": ("Time spent waiting for data", "%"),
+}
+# Those that are shown elsewhere.
+OTHER = (
+    *("kind", "step", "epoch", "seconds", "ms_per_step", "peak_memory_bytes", "mfu"),
+    *("corrupt_images", "read_ms_per_image"),
+)
+MAX_OWN = 12  # charts of a method's own metrics
+VALUES = (
+    "Values ± one standard deviation, where the evaluation gives one; differences of "
+    "per cents in percentage points. The untrained encoder has the same architecture "
+    "and its initial weights; raw pixels need no encoder at all."
+)
+
+
+def write_report(
+    folder: pathlib.Path, inputs: ReportInputs, *, seed: int = 0
+) -> pathlib.Path:
+    """Writes index.html and its PNGs; the same inputs and seed give the same bytes.
+
+    The page holds its pictures itself and asks the network for nothing. A part whose
+    inputs are missing becomes a sentence with the reason. Charts and the map have a
+    file for the light page and one, "-dark.png", for the dark; a grid of pictures has
+    one, with its words, on white.
+
+    Args:
+        folder: made if it is not there; files of the same names are replaced.
+        inputs: what to show.
+        seed: of the t-SNE map.
+
+    Returns:
+        The path of index.html.
+    """
+    # Imported here: matplotlib takes a second, which other commands need not wait for.
+    from jax_ssl.report.html import page
+
+    names = [inputs.config.get(key) for key in ("method", "encoder", "data")]
+    said = [str(s["name"]) for s in names if isinstance(s, Mapping) and s.get("name")]
+    subtitle = " · ".join([*said, *filter(None, [inputs.environment.get("date")])])
+    files: dict[str, bytes] = {}
+    document = page(inputs.title, subtitle, sections(inputs, seed), files)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, png in files.items():
+        (folder / name).write_bytes(png)
+    path = folder / "index.html"
+    path.write_text(document, encoding="utf-8")
+    return path
+
+
+def sections(inputs: ReportInputs, seed: int) -> list[Section]:
+    """All sections, in the page's order; `seed` is the map's."""
+    pictures = itertools.groupby(inputs.pictures, key=lambda pair: pair[0])
+    found = [
+        Section("", top(inputs)),
+        Section("Evaluation", _evaluations(inputs.results)),
+        Section("Curves", _curves(inputs)),
+        Section("Health", health(inputs)),
+        *(Section(title, [grid for _, grid in pairs]) for title, pairs in pictures),
+        Section("Map of the features", [_map(inputs, seed)]),
+        Section("Time", _time(inputs)),
+        Section("Settings and environment", _settings(inputs)),
+    ]
+    return [section for section in found if section.blocks]
+
+
+def _evaluations(results: Mapping[str, Any]) -> list[Block]:
+    """The table; none before there are evaluations, for the top of the page says so."""
+    evaluations = results.get("evaluations")
+    if not evaluations:
+        return []
+    details: dict[str, Any] = {}
+    for evaluation in evaluations:
+        said = {row["features"]: row.get("detail") or {} for row in evaluation["rows"]}
+        settings = evaluation.get("settings") or {}
+        details[table.title_of(evaluation)] = {"settings": settings, **said}
+    return [
+        table.evaluation_table(evaluations),
+        Text([VALUES]),
+        *(f"{line.capitalize()}." for line in table.skipped(results)),
+        Fold("Settings and details", "of the evaluations", [_pairs(details)]),
+    ]
+
+
+def _curves(inputs: ReportInputs) -> list[Block]:
+    train = inputs.of_kind("train")
+    drawn = _lines(train, LINES)
+    drawn[1:1] = _metric_curves(inputs)
+    keys = dict.fromkeys(key for record in train for key in record)
+    own = {key: (table.words(key), "") for key in keys if key not in {*LINES, *OTHER}}
+    folded = _lines(train, own, "metric_")
+    if not drawn and not folded:
+        return [inputs.why_no("metrics", "No metrics have been recorded yet.")]
+    blocks: list[Block] = [*drawn]
+    if reach := series.radius(len(train)):
+        said = f"Pale: each record. Strong: their mean over {2 * reach + 1} neighbours."
+        blocks.append(Text([said]))
+    if folded:
+        count = plural(len(folded), "curve")
+        more = f"the first {MAX_OWN} of {count}" if len(folded) > MAX_OWN else count
+        blocks.append(Fold("The method's own metrics", more, folded[:MAX_OWN]))
+    return blocks
+
+
+def _lines(
+    train: Sequence[Record], keys: Mapping[str, tuple[str, str]], prefix: str = ""
+) -> list[Curves]:
+    """A chart for each key that was ever finite, and not only 0."""
+    found = {key: series.curve(train, key) for key in keys}
+    return [
+        Curves(name=f"{prefix}{key}", title=title, curves={"": found[key]}, unit=unit)
+        for key, (title, unit) in keys.items()
+        if np.nan_to_num(found[key].y).any()
+    ]
+
+
+def _metric_curves(inputs: ReportInputs) -> list[Curves]:
+    """A chart for each evaluation in training, with the controls of its last record."""
+    charts: dict[tuple[str, str], list[Record]] = {}
+    for record in inputs.of_kind("eval"):
+        found = table.evaluation_of(record)
+        key = table.title_of(found), found["metrics"][0]["name"]
+        charts.setdefault(key, []).append(found)
+    drawn = []
+    for i, ((title, name), records) in enumerate(charts.items()):
+        over = "epoch" if all(is_number(r.get("epoch")) for r in records) else "step"
+        metric = records[-1]["metrics"][0]
+        levels = table.values_of(records[-1], metric)
+        levels.pop("trained", None)
+        drawn.append(
+            Curves(
+                name=f"eval_{i}",
+                title=f"{title} during training, {table.words(name)}",
+                curves={"trained": series.curve(records, name, over)},
+                levels=levels,
+                over=over,
+                unit=metric["unit"],
+            )
+        )
+    return drawn
+
+
+def _map(inputs: ReportInputs, seed: int) -> Block:
+    if inputs.features is None or not len(inputs.features):
+        return inputs.why_no("features", "No features have been computed.")
+    total = len(inputs.features)
+    if broken := int((~np.isfinite(inputs.features).all(axis=1)).sum()):
+        return f"{broken:,} of {total:,} feature rows are not finite: there is no map."
+    points, rows = tsne_map(inputs.features, seed=seed)
+    labels, coloring = None, "There are no labels to colour them by."
+    if inputs.labels is not None:
+        labels = np.asarray(inputs.labels)[rows]
+        classes = plural(len(np.unique(labels[labels >= 0])), "class")
+        coloring = f"Colours and names show the most frequent of {classes}."
+    caption = (
+        f"t-SNE (van der Maaten and Hinton, 2008) of {len(rows):,} of "
+        f"{plural(total, 'feature row')}. {coloring} Labels play no part in the "
+        "layout. Only neighbourhoods mean something: distances between groups, and "
+        "between two maps, do not."
+    )
+    names = inputs.label_names
+    return Map("tsne", "Map of the features", points, labels, names, caption)
+
+
+def spending(metrics: Sequence[Record]) -> dict[str, float]:
+    """Seconds of the parts that a run's time falls into; they add up to all.
+
+    Training is what the records' intervals took; while the host waited for data in
+    them, the devices had run out of it. The rest of the time until the last record was
+    compilation, evaluation, checkpoints, and whatever else is not training. Empty
+    where nothing was timed.
+    """
+    trained = waited = done = 0.0
+    for record in metrics:
+        if record.get("kind") == "train" and is_number(record.get("step")):
+            steps, done = record["step"] - done, record["step"]
+            if is_number(record.get("ms_per_step")):
+                seconds = steps * record["ms_per_step"] / 1000
+                trained += seconds
+                waited += seconds * (record.get("data_wait") or 0.0)
+    total = max(series.numbers(metrics, "seconds"), default=0.0)
+    if not trained:
+        return {}
+    return {
+        "training steps": trained - waited,
+        "waiting for data": waited,
+        "compilation, evaluation, checkpoints": max(total - trained, 0.0),
+    }
+
+
+def _time(inputs: ReportInputs) -> list[Block]:
+    """Where the time went, and what the threads that read could do, one on a core."""
+    parts = spending(inputs.metrics)
+    if not parts:
+        return ["No interval of training was timed."]
+    whole = sum(parts.values())
+    said = {k: f"{duration(s)}, {quantity(s / whole, '%')}" for k, s in parts.items()}
+    blocks: list[Block] = [_pairs(said)]
+    train, cores = inputs.of_kind("train"), inputs.environment.get("cores")
+    read = series.numbers(train, "read_ms_per_image")[-1:]
+    used = sorted(series.numbers(train, "images_per_second"))
+    if used and any(read):
+        rate = 1000 / read[0]
+        every = f" and {number(rate * cores)} on all {cores} cores" if cores else ""
+        reading = (
+            f"Reading and decoding took a thread {number(read[0])} ms an image, which "
+            f"is {number(rate)} images per second on an idle core{every} of the host; "
+            f"training used {number(used[len(used) // 2])} per second."
+        )
+        blocks.append(Text([reading]))
+    return blocks
+
+
+def _settings(inputs: ReportInputs) -> list[Block]:
+    commit = inputs.environment.get("commit") or ""
+    count = plural(len(flatten(inputs.config)), "setting")
+    return [
+        Fold("Configuration", count, [_pairs(inputs.config)]),
+        Fold("Environment", commit, [_pairs(inputs.environment)]),
+    ]
+
+
+def _pairs(settings: Mapping[str, Any]) -> Table:
+    """Nested settings as one table with dotted names, as flags spell them."""
+    return Table([[Cell(name), Cell(value)] for name, value in flatten(settings)])
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """(dotted name, value) of every leaf, in order; lists are leaves, as in JSON."""
+    leaves: list[tuple[str, str]] = []
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            leaves += flatten(value, f"{prefix}{key}.")
+            continue
+        if not isinstance(value, str):
+            value = json.dumps(value, ensure_ascii=False, default=str)
+        leaves.append((f"{prefix}{key}", value))
+    return leaves

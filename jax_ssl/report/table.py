@@ -1,0 +1,149 @@
+"""The table of evaluations: trained features beside their controls.
+
+The terminal and the page show the same one. Everything in it is said by the evaluations
+of results.json themselves: "metrics", of which the first is the headline, "title",
+"remark", and "note" in a row's "detail".
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jax_ssl.report.blocks import Cell, Table
+from jax_ssl.report.quantities import DASH, is_number, quantity, signed
+
+Record = Mapping[str, Any]
+
+# Of evaluations that name no metrics.
+METRICS: tuple[Record, ...] = ({"name": "accuracy", "unit": "%", "better": "higher"},)
+FEATURES = ("trained", "untrained", "pixels")  # in this order; others follow
+GAP = "   "
+
+
+def words(name: Any) -> str:
+    """A name of the code as words."""
+    return str(name).replace("_", " ")
+
+
+def title_of(evaluation: Record) -> str:
+    """The evaluation's title; of those without one, the protocol and its setting."""
+    said = [words(evaluation.get("protocol"))]
+    # The first setting, where it is a number, tells evaluations by one protocol apart.
+    for name, value in [*(evaluation.get("settings") or {}).items()][:1]:
+        said += [f"{words(name)} {value}"] if is_number(value) else []
+    return str(evaluation.get("title") or ", ".join(said))
+
+
+def metrics_of(evaluation: Record) -> Sequence[Record]:
+    """The metrics of an evaluation, the headline first."""
+    return evaluation.get("metrics") or METRICS
+
+
+def evaluation_of(record: Record) -> Record:
+    """A record of kind "eval" in the form of the evaluations of results.json."""
+    name = record.get("metric", "accuracy")
+    unit = record.get("unit", "" if "metric" in record else "%")
+    rows = [{"features": kind, name: record.get(kind)} for kind in FEATURES[1:]]
+    rows.append({"features": "trained", name: record.get(name)})
+    return {**record, "metrics": [{"name": name, "unit": unit}], "rows": rows}
+
+
+def values_of(evaluation: Record, metric: Record) -> dict[str, float]:
+    """The values of a metric that are known, by the kind of features."""
+    found = {row["features"]: row.get(metric["name"]) for row in evaluation["rows"]}
+    return {kind: float(value) for kind, value in found.items() if is_number(value)}
+
+
+def evaluation_table(evaluations: Sequence[Record], *, gains: bool = True) -> Table:
+    """A row for each metric of each evaluation, a column for each kind of features.
+
+    Args:
+        evaluations: of results.json, at least one.
+        gains: whether columns with trained minus each control follow.
+    """
+    found = dict.fromkeys(row["features"] for e in evaluations for row in e["rows"])
+    kinds = [kind for kind in dict.fromkeys((*FEATURES, *found)) if kind in found]
+    controls = [kind for kind in kinds if gains and kind != "trained"]
+    rows = []
+    for evaluation in evaluations:
+        title = Cell(title_of(evaluation), _small(evaluation), "strong")
+        spreads = {row["features"]: row.get("std") for row in evaluation["rows"]}
+        for metric in metrics_of(evaluation):
+            values = values_of(evaluation, metric)
+            row = [title, Cell(words(metric["name"]))]
+            row += [_value(metric, values.get(k), spreads.get(k)) for k in kinds]
+            row += [_gain(metric, values, kind) for kind in controls]
+            rows.append(row)
+            title, spreads = Cell(""), {}  # They belong to the headline.
+    head = ["evaluation", "metric", *map(words, kinds)]
+    return Table(rows, head + [f"trained minus {words(kind)}" for kind in controls])
+
+
+def format_table(results: Record, *, method: str = "") -> str:
+    """Plain text of results.json: the table, remarks, notes, and what was skipped.
+
+    Args:
+        results: {"evaluations": [...], "skipped": [...]}.
+        method: name of the method, for the corner of the table.
+
+    Returns:
+        Lines without a trailing newline.
+    """
+    lines: list[str] = []
+    if evaluations := results.get("evaluations"):
+        lines = [*_aligned(evaluation_table(evaluations, gains=False), method), ""]
+        lines += dict.fromkeys(e["remark"] for e in evaluations if "remark" in e)
+        lines += [
+            f"{title_of(evaluation)}, {words(row['features'])}: {row['detail']['note']}"
+            for evaluation in evaluations
+            for row in evaluation["rows"]
+            if (row.get("detail") or {}).get("note")
+        ]
+    return "\n".join([*lines, *skipped(results)]).rstrip() or "nothing was evaluated"
+
+
+def skipped(results: Record) -> list[str]:
+    """A line for each reason, with the protocols that were skipped for it."""
+    names: dict[str, list[str]] = {}
+    for entry in results.get("skipped") or ():
+        reason = entry.get("reason") or "no reason was recorded"
+        names.setdefault(reason, []).append(words(entry.get("protocol")))
+    return [f"skipped {', '.join(each)}: {reason}" for reason, each in names.items()]
+
+
+def _small(evaluation: Record) -> str:
+    split, step = evaluation.get("split"), evaluation.get("step")
+    where = [f"{split} split"] if split else []
+    where += [f"step {step:,}"] if is_number(step) else []
+    return "\n".join(filter(None, (", ".join(where), evaluation.get("remark"))))
+
+
+def _value(metric: Record, value: float | None, std: float | None) -> Cell:
+    if value is None:
+        return Cell(DASH)
+    unit = metric.get("unit", "")
+    spread = f"± {quantity(std, unit)}".removesuffix(f" {unit}") if std else ""
+    share = min(max(value, 0.0), 1.0) if unit == "%" else None
+    return Cell(quantity(value, unit), spread, share=share, value=value)
+
+
+def _gain(metric: Record, values: Mapping[str, float], control: str) -> Cell:
+    if not {"trained", control} <= values.keys():
+        return Cell(DASH)
+    gain = values["trained"] - values[control]
+    wanted = gain if metric.get("better", "higher") == "higher" else -gain
+    tone = "better" if wanted > 0 else "worse" if wanted < 0 else ""
+    return Cell(signed(gain, metric.get("unit", "")), tone=tone, value=gain)
+
+
+def _aligned(table: Table, corner: str) -> list[str]:
+    """Two columns to the left; numbers to the right, with spreads of one width."""
+    columns = []
+    heads = [corner or table.head[0], *table.head[1:]]
+    for i, (head, *cells) in enumerate(zip(heads, *table.rows, strict=True)):
+        # The small print of the first column belongs to the page.
+        wide = max(len(cell.small) for cell in cells) + 1 if i else 0
+        said = [f"{c.text}{c.small if i else '':>{wide}}" for c in cells]
+        width = max(map(len, (head, *said)))
+        lines = [head, "─" * width, *said]
+        columns.append([s.ljust(width) if i < 2 else s.rjust(width) for s in lines])
+    return [GAP.join(line).rstrip() for line in zip(*columns, strict=True)]

@@ -1,0 +1,15 @@
+"""The commands: each takes parsed options and returns an exit status."""
+
+from jax_ssl.run.evaluate import evaluate
+from jax_ssl.run.export import export
+from jax_ssl.run.plan import plan
+from jax_ssl.run.report import report
+from jax_ssl.run.train import train
+
+COMMANDS = {
+    "train": train,
+    "evaluate": evaluate,
+    "plan": plan,
+    "report": report,
+    "export": export,
+}

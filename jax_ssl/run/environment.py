@@ -1,0 +1,73 @@
+"""Where and with what a run ran, for its results and its report."""
+
+import datetime
+import importlib.metadata
+import os
+import pathlib
+import platform
+import shlex
+import subprocess
+import sys
+from typing import Any
+
+import jax
+
+import jax_ssl
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "libtpu")
+
+
+def environment() -> dict[str, Any]:
+    """Command, commit, date, devices and versions, JSON values."""
+    device = jax.devices()[0]
+    return {
+        "command": command(),
+        "commit": _commit(),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "devices": f"{jax.device_count()} x {device.device_kind}",
+        "cores": os.cpu_count(),
+        "processes": jax.process_count(),
+        "platform": platform.platform(),
+        "versions": versions(),
+    }
+
+
+def command() -> str:
+    """The command line that this process was started with."""
+    program = pathlib.Path(sys.argv[0]).name
+    spoken = "python -m jax_ssl" if program == "__main__.py" else program
+    return shlex.join([*spoken.split(), *sys.argv[1:]])
+
+
+def versions() -> dict[str, str]:
+    """Of the library, Python, and the packages that are installed."""
+    found = {"jax_ssl": jax_ssl.__version__, "python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _commit() -> str:
+    """Commit of the source tree that runs, with a + if it has changes, or the version.
+
+    A run always names one of the two.
+    """
+    root = pathlib.Path(jax_ssl.__file__).parent.parent
+    version = f"version {jax_ssl.__version__}"
+    if not (root / ".git").exists():
+        return version
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+", "--abbrev=12"],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return version
+    return described.stdout.strip()

@@ -1,0 +1,76 @@
+"""`jax-ssl export`: the encoder of a run as one file that NumPy alone can read."""
+
+import argparse
+import pathlib
+from typing import Any
+
+from jax_ssl.checkpoint.export import export_encoder
+from jax_ssl.core.state import TrainState
+from jax_ssl.run.run import Run
+
+
+def export(options: argparse.Namespace) -> int:
+    """Writes the encoder, or `--what`, of the last checkpoint, or of `--step`."""
+    run = Run.opened(options.workdir, options.overrides)
+    with run.restored(options.step) as train:
+        card = write_export(run, train, options.what, options.output)
+    print(
+        f"{card['file']}: {card['encoder']['name']}, {card['parameters']:,} "
+        f"parameters, step {card['step']}"
+    )
+    return 0
+
+
+def write_export(
+    run: Run, train: TrainState, what: str = "encoder", output: str | None = None
+) -> dict[str, Any]:
+    """Writes what the method exports under a name, with a card that says how to feed it.
+
+    Args:
+        run: whose settings the card holds.
+        train: params and state.
+        what: a key of `Method.exports`.
+        output: the file; "export/WHAT.npz" in the run's folder unless given.
+
+    Returns:
+        The card, and the file's path under "file".
+
+    Raises:
+        ValueError: if the method exports nothing of that name.
+    """
+    experiment = run.experiment
+    exports = experiment.method.exports
+    if what not in exports:
+        raise ValueError(
+            f"--what={what}: {experiment.config['method']['name']} exports "
+            f"{', '.join(exports)}."
+        )
+    view = dict(experiment.evals.view)
+    card: dict[str, Any] = {
+        "encoder": experiment.config["encoder"],
+        "method": experiment.config["method"],
+        "step": int(train.step),
+        "input": _described(run, view),
+    }
+    path = pathlib.Path(output or run.workdir / "export" / f"{what}.npz")
+    variables = exports[what](train.params, train.state)
+    return {**export_encoder(path, variables, card), "file": str(path)}
+
+
+def _described(run: Run, view: dict[str, Any]) -> dict[str, Any]:
+    """What the encoder reads, for someone who has nothing but the file."""
+    seen = run.judge.seen(run.train)
+    fields = run.experiment.source.fields
+    found: dict[str, Any] = {"shape": seen.shape, "view": view}
+    if rates := [field.rate for field in fields.values() if field.rate is not None]:
+        found["rate"] = rates[0]
+    if len(seen.shape) > 2:
+        found |= {
+            "size": view.get("size", seen.shape[-3]),
+            "channels": seen.shape[-1],
+            "layout": "NHWC",
+            "range": [0, 1],
+            "mean": view.get("mean"),
+            "std": view.get("std"),
+        }
+    return found

@@ -1,0 +1,284 @@
+"""`jax-ssl report`: what a run is worth, as one page and its pictures."""
+
+import argparse
+import dataclasses
+import json
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jax_ssl.augment.recipe import Recipe
+from jax_ssl.augment.shown import operations
+from jax_ssl.checkpoint.manager import open_checkpoints
+from jax_ssl.core.fields import names_of
+from jax_ssl.core.method import Shown
+from jax_ssl.core.state import TrainState
+from jax_ssl.data.corrupt import sample
+from jax_ssl.evaluate.judge import POOLED, Data
+from jax_ssl.evaluate.knn import neighbours
+from jax_ssl.evaluate.part import Part, gathered, part_of
+from jax_ssl.parallel.mesh import replicated
+from jax_ssl.parallel.rows import map_examples
+from jax_ssl.parallel.together import together
+from jax_ssl.report import ReportInputs, write_report
+from jax_ssl.report.blocks import KINDS, Column, Pictures
+from jax_ssl.report.pictures import (
+    Examples,
+    neighbors_grid,
+    operations_grid,
+    views_grid,
+)
+from jax_ssl.run.environment import environment
+from jax_ssl.run.run import CHECKPOINTS, METRICS, REPORT, RESULTS, Run
+from jax_ssl.train.metrics import read_metrics
+
+VIEWED, SHOWN = 8, 6  # Examples in the grid of views, and in those of the method.
+ASKED, FOUND, BANK = 8, 8, 20_000  # Queries, neighbours of each, examples to search.
+MAPPED = 2000  # Points of the map.
+
+
+def report(options: argparse.Namespace) -> int:
+    """Writes the report of the last checkpoint of a run."""
+    run = Run.opened(options.workdir, options.overrides)
+    with open_checkpoints(run.workdir / CHECKPOINTS, writable=False) as checkpoints:
+        none = checkpoints.latest_step() is None
+    if none:
+        print(write_page(run, None))
+        return 0
+    with run.restored() as train:
+        print(write_page(run, train))
+    return 0
+
+
+def write_page(run: Run, train: TrainState | None) -> pathlib.Path:
+    """Gathers everything that the run's folder and last state have to show.
+
+    Must be called with the run's mesh installed, and by all processes of a run, of
+    which the first writes. Without a state, there are no features.
+    """
+    experiment = run.experiment
+    look = Look(run)
+    pictures = [*_views(look), *_fields(look)]
+    features = labels = None
+    absent = {}
+    if train is None:
+        absent["features"] = "The run has no checkpoint yet."
+    else:
+        pictures += _shown(look, train)
+        asked = run.test or run.train
+        some = _some(asked, MAPPED)
+        part = _features(run, train, some)
+        pictures.append(_neighbors(look, train, asked, part))
+        values = gathered(part.values.take(np.flatnonzero(part.counts)))
+        features = values / np.maximum(np.linalg.norm(values, axis=1), 1e-12)[:, None]
+        if "label" in part.fields:
+            labels = part.fields["label"][part.counts]
+    path = run.workdir / RESULTS
+    results = json.loads(path.read_text()) if path.is_file() else {}
+    metrics = read_metrics(run.workdir / METRICS)
+    where = dict(results.get("environment") or environment())
+    seconds = [line["seconds"] for line in metrics if line.get("seconds") is not None]
+    if seconds:
+        where["seconds"] = seconds[-1]
+    inputs = ReportInputs(
+        title=f"{experiment.config['method']['name']} · {experiment.source.name}",
+        config=experiment.config,
+        metrics=metrics,
+        results=results,
+        pictures=pictures,
+        features=features,
+        labels=labels,
+        label_names=names_of(run.train.feed.fields),
+        environment=where,
+        absent=absent,
+    )
+    if jax.process_index() != 0:
+        return run.workdir / REPORT
+    return write_report(run.workdir / REPORT, inputs)
+
+
+class Look:
+    """How examples of a run are looked at.
+
+    Attributes:
+        kind: of field that the encoder reads: "image", "frames" or "wave".
+        settings: of the columns that show it.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.rank = len(run.judge.seen(run.train).shape)
+        self.kind = {1: "wave", 3: "image", 4: "frames"}[self.rank]
+        fields = run.experiment.source.fields.values()
+        rates = [field.rate for field in fields if field.rate is not None]
+        rate = {"rate": rates[0]} if self.kind == "wave" and rates else {}
+        self.settings: dict[str, Any] = {"kind": self.kind, **rate}
+
+    def seen(self, batch: Mapping[str, np.ndarray]) -> jax.Array:
+        """What the encoder reads of some examples, on one device."""
+        return self._view(jax.random.key(0), batch)
+
+    def shown(self, batch: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The same as values to be shown."""
+        return self.plain(self.seen(batch))
+
+    def plain(self, values: jax.Array) -> np.ndarray:
+        """Values in the units of the evaluation's view, as values to be shown."""
+        view, out = self.run.experiment.evals.view, np.asarray(values, np.float32)
+        if view.get("std") is not None:
+            out = out * np.asarray(view["std"]) + np.asarray(view["mean"])
+        return out if self.kind == "wave" else np.clip(out, 0, 1)
+
+    @property
+    def _view(self) -> Any:
+        def read(key: jax.Array, example: Mapping[str, jax.Array]) -> jax.Array:
+            seen = self.run.experiment.view(key, example)
+            return next(iter(seen.values())) if isinstance(seen, Mapping) else seen
+
+        return jax.jit(jax.vmap(read, (None, 0)))
+
+
+def _views(look: Look) -> Iterator[tuple[str, Pictures | str]]:
+    """A few examples and what the network is given for them."""
+    experiment = look.run.experiment
+    batch, key = sample(experiment.source, VIEWED), jax.random.key(experiment.run.seed)
+    with jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), ())):
+        made = jax.jit(lambda key, some: map_examples(experiment.method.views, key, some))(
+            key, batch
+        )
+    groups = [
+        np.asarray(leaf if leaf.ndim == 2 + look.rank else leaf[:, None], np.float32)
+        for leaf in jax.tree.leaves(made)
+        # Labels and indices are nothing to look at.
+        if leaf.ndim in (1 + look.rank, 2 + look.rank) and leaf.dtype != np.int32
+    ]
+    settings = experiment.config["views"]
+    title = "Views, as the network sees them"
+    yield (
+        title,
+        views_grid(
+            groups,
+            look.shown(batch),
+            mean=settings.get("mean"),
+            std=settings.get("std"),
+            **look.settings,
+        ),
+    )
+    recipe = experiment.method.views
+    if isinstance(recipe, Recipe):
+        example = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), batch)
+        drawn = operations(recipe, key, example)
+        arrays = {title: np.asarray(images) for title, images in drawn.items()}
+        yield title, operations_grid(arrays)
+
+
+def _fields(look: Look) -> Iterator[tuple[str, Pictures | str]]:
+    """Everything of a few examples that can be drawn, where that is more than one."""
+    source = look.run.experiment.whole()
+    kinds = {n: f for n, f in source.fields.items() if f.kind in KINDS}
+    if len(kinds) > 1:
+        batch = sample(source.keep(kinds), SHOWN)
+        columns = [
+            Column(name, batch[name], field.kind, rate=field.rate or 1.0)
+            for name, field in kinds.items()
+        ]
+        yield "Examples", Pictures("examples", columns, "Fields of the data set.")
+
+
+def _shown(look: Look, train: TrainState) -> Iterator[tuple[str, Pictures | str]]:
+    """What the method and its encoder have to show of a few examples."""
+    experiment, method = look.run.experiment, look.run.experiment.method
+    batch = sample(experiment.source, SHOWN)
+    examples = {**batch, "view": look.seen(batch)}
+
+    def all_shown(params: Any, state: Any, examples: Any) -> dict[str, Shown]:
+        found: dict[str, Shown] = {}
+        if method.shows is not None:
+            key = jax.random.key(experiment.run.seed)
+            found |= method.shows(params, state, examples, key)
+        if (shows := getattr(method.encoder, "shows", None)) is not None:
+            found |= shows(method.exports["encoder"](params, state), examples)
+        kinds.update({t: {h: k for h, (k, _) in s.columns.items()} for t, s in found.items()})
+        captions.update({title: shown.caption for title, shown in found.items()})
+        return {t: {h: x for h, (_, x) in s.columns.items()} for t, s in found.items()}
+
+    kinds: dict[str, dict[str, str]] = {}
+    captions: dict[str, str] = {}
+    whole = replicated(experiment.mesh)
+    arrays = together(all_shown, out_shardings=whole)(
+        train.params, train.state, examples
+    )
+    for title, columns in arrays.items():
+        grid = [
+            Column(head, *_drawn(look, kinds[title][head], values))
+            for head, values in columns.items()
+        ]
+        name = title.split(",")[0].lower().replace(" ", "_")
+        yield title, Pictures(name, grid, captions[title])
+
+
+def _drawn(look: Look, kind: str, values: jax.Array) -> tuple[np.ndarray, str]:
+    if kind == "view":
+        return look.plain(values), look.kind
+    return np.asarray(values), kind
+
+
+def _neighbors(
+    look: Look, train: TrainState, asked: Data, features: Part
+) -> tuple[str, Pictures | str]:
+    """Some test examples and the training examples nearest to them.
+
+    Without a test part: some training examples and those nearest among the others.
+    """
+    run, same = look.run, asked is look.run.train
+    bank_data = _some(run.train, BANK)
+    bank = features if same else _features(run, train, bank_data)
+    places = np.flatnonzero(features.counts)
+    places = places[np.linspace(0, len(places) - 1, ASKED).astype(np.int64)]
+    few = part_of(gathered(features.values.take(places)))
+    k = min(FOUND + same, int(bank.counts.sum()))
+    (_, scores, found), *_ = neighbours(bank, few, k)
+    scores, found = gathered(scores)[:ASKED], gathered(found)[:ASKED]
+    if same:  # A query is left out of its own answer.
+        own = np.argsort(found == places[:, None], axis=1, kind="stable")[:, : max(k - 1, 1)]
+        scores, found = (np.take_along_axis(x, own, 1) for x in (scores, found))
+    part = "training" if same else asked.split
+    title = f"Nearest neighbours of {part} examples"
+    return title, neighbors_grid(
+        _examples(look, asked, features.rows[places]),
+        _examples(look, run.train, bank.rows[found]),
+        scores,
+        label_names=names_of(run.train.feed.fields),
+        **look.settings,
+    )
+
+
+def _features(run: Run, train: TrainState, data: Data) -> Part:
+    fields = ("label",) if "label" in data.feed.fields else ()
+    whole = train.params, train.state
+    return run.judge.parts([POOLED], whole, data, fields)[POOLED]
+
+
+def _examples(look: Look, data: Data, rows: np.ndarray) -> Examples:
+    """Examples of the data set's rows [...], as values to be shown."""
+    source: Any = data.source
+    batch = source[rows.ravel()]
+    values = look.shown(batch)
+    files = getattr(getattr(source, "source", source), "files", None)
+    return Examples(
+        values.reshape(*rows.shape, *values.shape[1:]),
+        batch["label"].reshape(rows.shape) if "label" in batch else None,
+        None if files is None else np.asarray(files)[rows],
+    )
+
+
+def _some(data: Data, count: int) -> Data:
+    """At most `count` examples, spread over the data."""
+    if data.count <= count:
+        return data
+    rows = np.linspace(0, data.count - 1, count).astype(np.int64)
+    return dataclasses.replace(data, rows=rows)

@@ -1,0 +1,276 @@
+"""A run: an experiment and its folder, and what belongs to both."""
+
+import contextlib
+import dataclasses
+import functools
+import json
+import logging
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from jax_ssl.checkpoint.manager import open_checkpoints
+from jax_ssl.checkpoint.run_folder import CONFIG, config_differences, write_json_atomic
+from jax_ssl.config import Experiment, build, override, resolved
+from jax_ssl.core.state import TrainState
+from jax_ssl.core.types import Params, State
+from jax_ssl.data.order import permutation
+from jax_ssl.evaluate.judge import TRAINED, Data, Judge, Record
+from jax_ssl.parallel.processes import meet, of_first
+from jax_ssl.train.feeds import Feed, HostFeed, ResidentFeed
+from jax_ssl.train.loop import Evaluation
+from jax_ssl.train.program import Program
+
+log = logging.getLogger(__name__)
+
+METRICS = "metrics.jsonl"
+RESULTS = "results.json"
+CHECKPOINTS = "checkpoints"
+REPORT = "report"
+HELD_OUT = 0.1  # Share of train that the online protocol asks about.
+
+
+class Run:
+    """An experiment in its folder; its parts are made when they are first asked for.
+
+    Args:
+        experiment: what the config stands for.
+        workdir: the run's folder.
+        training: whether it will train, or only look at what has been trained.
+    """
+
+    def __init__(
+        self, experiment: Experiment, workdir: pathlib.Path, *, training: bool = False
+    ) -> None:
+        self.experiment, self.workdir, self.training = experiment, workdir, training
+
+    @classmethod
+    def opened(cls, workdir: str, overrides: Sequence[str]) -> "Run":
+        """An existing run; only its `evals`, `data`, `feed` and `mesh` may be changed.
+
+        Raises:
+            FileNotFoundError: if the folder holds no run.
+            ValueError: for an override of another section.
+        """
+        path = pathlib.Path(workdir) / CONFIG
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{workdir} holds no run (no {CONFIG}); jax-ssl train makes one."
+            )
+        for assignment in overrides:
+            if not assignment.startswith(("evals.", "data.", "feed.", "mesh.")):
+                raise ValueError(
+                    f"--config.{assignment}: the run in {workdir} is what it is; only "
+                    "config.evals, data, feed and mesh can be changed now."
+                )
+        page = override(ConfigDict(json.loads(path.read_text())), overrides)
+        config = resolved(page)
+        check_same(config)
+        return cls(build(config), pathlib.Path(workdir))
+
+    @functools.cached_property
+    def feed(self) -> Feed:
+        """Of the training examples."""
+        feeding = self.experiment.feeding
+        kind = ResidentFeed if feeding.resident and self.training else HostFeed
+        return kind(
+            self.experiment.source,
+            mesh=self.experiment.mesh,
+            seed=self.experiment.run.seed,
+            batch_size=feeding.batch_size,
+            workers=feeding.workers,
+        )
+
+    @functools.cached_property
+    def program(self) -> Program:
+        """The compiled functions."""
+        return self.experiment.program(self.feed)
+
+    @functools.cached_property
+    def judge(self) -> Judge:
+        """Of the encoder; use it with the mesh installed."""
+        evals = self.experiment.evals
+        return Judge(
+            self.experiment.method,
+            self.experiment.view,
+            self._fresh,
+            self.experiment.mesh,
+            at_once=evals.batch_size,
+            most_bytes=evals.device_gib * 2**30,
+        )
+
+    @functools.cached_property
+    def train(self) -> Data:
+        """The training part of evaluations."""
+        changes = self.experiment.evals.train
+        if changes is None:
+            return Data(feed=self.feed, source=self.experiment.source, split="train")
+        return self._part("train", changes)
+
+    @functools.cached_property
+    def test(self) -> Data | None:
+        """The test part of evaluations, or None."""
+        changes = self.experiment.evals.test
+        return None if changes is None else self._part("test", changes)
+
+    def results(self, train: TrainState) -> Record:
+        """All protocols on a state: the content of results.json.
+
+        The test part is touched here and nowhere else.
+        """
+        protocols, test = self.experiment.protocols, self.test
+        if test is None:
+            reason = "there is no test part; name one in config.evals.test"
+            skipped = [{"protocol": p.name, "reason": reason} for p in protocols]
+            return {"evaluations": [], "skipped": skipped}
+        return self.judge.judge(
+            protocols,
+            (train.params, train.state),
+            self.train,
+            test,
+            step=int(train.step),
+            say=lambda text: log.info("evaluating · %s", text),
+        )
+
+    def watch(self) -> tuple[list[Evaluation], list[Record]]:
+        """The evaluations during training, and what was skipped with its reason."""
+        online, protocol = self.experiment.online, self.experiment.watcher
+        if online is None or protocol is None:
+            return [], []
+        feed = self.train.feed
+        order = permutation(online.order_seed, 0, feed.num_examples)
+        asked = min(online.max_queries, max(1, round(HELD_OUT * len(order))))
+        split = "held-out train"
+        rows = order[:asked], order[asked : asked + online.max_bank]
+        queries, bank = (
+            dataclasses.replace(self.train, rows=np.sort(some), split=split)
+            for some in rows
+        )
+        look = functools.partial(
+            self.judge.judge, [protocol], train=bank, test=queries
+        )
+
+        @functools.cache
+        def controls() -> Record:
+            kinds = self.judge.kinds(bank)[1:]
+            return look(((), ()), kinds=kinds)
+
+        def run(train: TrainState, means: Mapping[str, float]) -> Iterator[Record]:
+            del means
+            found = look((train.params, train.state), kinds=[TRAINED])
+            for entry in found["skipped"]:
+                log.warning("online %(protocol)s: %(reason)s", entry)
+            metric = protocol.metrics[0]
+            # Of several settings the last: of k-NN that of k neighbours.
+            for evaluation in found["evaluations"][-1:]:
+                beside = {
+                    row["features"]: row[metric.name]
+                    for row in controls()["evaluations"][-1]["rows"]
+                }
+                yield {
+                    "protocol": protocol.name,
+                    "metric": metric.name,
+                    "unit": metric.unit,
+                    "split": split,
+                    metric.name: evaluation["rows"][0][metric.name],
+                    **beside,
+                    **evaluation["settings"],
+                    "queries": queries.count,
+                    "bank": bank.count,
+                }
+
+        lacks = [name for name in protocol.needs if name not in feed.fields]
+        if lacks:
+            reason = f"{feed.name} has no {' and no '.join(lacks)}"
+            return [], [{"protocol": f"online {protocol.name}", "reason": reason}]
+        return [Evaluation(self.experiment.every(online.every_epochs), run)], []
+
+    @contextlib.contextmanager
+    def restored(self, step: int | None = None) -> Iterator[TrainState]:
+        """A checkpoint's params and state on the run's mesh, which is installed.
+
+        Raises:
+            FileNotFoundError: if there is no such checkpoint.
+        """
+        abstract = self.program.abstract.replace(opt_state=None)
+        with (
+            jax.set_mesh(self.experiment.mesh),
+            open_checkpoints(self.workdir / CHECKPOINTS, writable=False) as checkpoints,
+        ):
+            meet()
+            yield checkpoints.restore(abstract, step)
+
+    def merge(self, results: Record, environment: Record) -> Record:
+        """Adds evaluations to results.json, which keeps all that were ever made.
+
+        An evaluation takes the place of one with the same protocol, settings, split and
+        step. Process 0 writes.
+
+        Args:
+            results: from `results`.
+            environment: where they were made.
+
+        Returns:
+            The whole content.
+        """
+        path = self.workdir / RESULTS
+        old = json.loads(path.read_text()) if path.is_file() else {}
+        made = {key: environment[key] for key in ("command", "commit", "date")}
+        found = {_identity(each): each for each in old.get("evaluations", ())}
+        found |= {_identity(e): {**e, "made": made} for e in results["evaluations"]}
+        new = {e["protocol"] for k in ("evaluations", "skipped") for e in results[k]}
+        skipped = [e for e in old.get("skipped", ()) if e["protocol"] not in new]
+        merged = {
+            "evaluations": list(found.values()),
+            "skipped": [*results["skipped"], *skipped],
+            "environment": old.get("environment", environment),
+        }
+        if jax.process_index() == 0:
+            write_json_atomic(path, merged)
+        return merged
+
+    def _fresh(self) -> tuple[Params, State]:
+        """The untrained network, as drawn, whatever the run started from."""
+        state = self.program.fresh(jax.random.key(self.experiment.run.seed))
+        return state.params, state.state
+
+    def _part(self, name: str, changes: Mapping[str, Any]) -> Data:
+        try:
+            source = self.experiment.open(changes)
+        except (ValueError, OSError) as error:
+            raise type(error)(f"config.evals.{name}: {error}") from error
+        feed = HostFeed(
+            source,
+            mesh=self.experiment.mesh,
+            seed=0,
+            batch_size=self.experiment.mesh.size,
+            workers=self.experiment.feeding.workers,
+            max_corrupt=1.0,  # They are left out, counted, and said.
+        )
+        split = str(changes.get("split", name))
+        return Data(feed=feed, source=source, split=split)
+
+
+def check_same(config: Mapping[str, Any]) -> None:
+    """Refuses processes that were started with different settings, before any acts.
+
+    Raises:
+        ValueError: in those that differ from process 0, naming what differs.
+    """
+    first = json.loads(of_first("config", json.dumps(config)))
+    if lines := config_differences(first, config):
+        raise ValueError(
+            f"process {jax.process_index()} has other settings than process 0:\n  "
+            + "\n  ".join(lines)
+            + "\nGive all processes the same command."
+        )
+    meet()
+
+
+def _identity(evaluation: Mapping[str, Any]) -> str:
+    keys = ("protocol", "settings", "split", "step")
+    return json.dumps([evaluation.get(key) for key in keys], sort_keys=True)

@@ -1,0 +1,139 @@
+"""`jax-ssl train`: from a config page to a judged representation."""
+
+import argparse
+import contextlib
+import logging
+import pathlib
+import time
+from typing import Any
+
+import jax
+
+from jax_ssl.checkpoint.manager import open_checkpoints
+from jax_ssl.checkpoint.run_folder import CONFIG, check_config
+from jax_ssl.config import MAY_CHANGE, build, load_page, override, resolved
+from jax_ssl.core.trees import count
+from jax_ssl.parallel.processes import await_file
+from jax_ssl.report.table import format_table
+from jax_ssl.run.checkup import doctor
+from jax_ssl.run.environment import environment
+from jax_ssl.run.export import write_export
+from jax_ssl.run.report import write_page
+from jax_ssl.run.run import CHECKPOINTS, Run, check_same
+from jax_ssl.train.flops import live_flops
+from jax_ssl.train.loop import Outcome, fit
+from jax_ssl.train.progress import RunFacts
+from jax_ssl.train.record import open_reporter
+
+log = logging.getLogger(__name__)
+
+
+def train(options: argparse.Namespace) -> int:
+    """Trains, or continues; then evaluates, exports the encoder and reports.
+
+    Among several processes each calls it with the same options, and process 0 alone
+    writes into the folder, checkpoints apart.
+
+    Returns:
+        0, or 128 + signal number if a signal ended the run early, its state saved.
+    """
+    begun = time.perf_counter()
+    config = resolved(override(load_page(options.config), options.overrides))
+    check_same(config)
+    run = Run(build(config), pathlib.Path(options.workdir), training=True)
+    ran = environment()  # Now: a checkout may be another one when a long run ends.
+    outcome, skipped = train_run(run)
+    if outcome.interrupted is not None:
+        log.warning(
+            "stopped by %s after step %d of %d; saved. The same command continues.",
+            outcome.interrupted,
+            outcome.step,
+            run.experiment.plan.num_steps,
+        )
+        return outcome.code
+    log.info("evaluating")
+    with jax.set_mesh(run.experiment.mesh):
+        results = run.results(outcome.train)
+        results["skipped"] = [*skipped, *results["skipped"]]
+        run.merge(results, ran)
+        if jax.process_index() == 0:
+            print(format_table(results, method=config["method"]["name"]))
+        write_export(run, outcome.train)
+        if run.experiment.run.report:
+            log.info("report: %s", write_page(run, outcome.train))
+    log.info("done in %.0f s", time.perf_counter() - begun)
+    return 0
+
+
+def train_run(run: Run) -> tuple[Outcome, list[dict[str, Any]]]:
+    """Trains a run from its last checkpoint, or from the start, to its end.
+
+    What is wrong with its evaluation is known before.
+
+    Returns:
+        How it ended, and what of the evaluation during training was skipped, and why.
+    """
+    experiment, plan = run.experiment, run.experiment.plan
+    program, feeding = run.program, experiment.feeding
+    evaluations, skipped = run.watch()
+    _ = run.test  # Opened, so that what is wrong with it is known now.
+    changes = check_config(run.workdir, experiment.config, may_change=MAY_CHANGE)
+    for line in changes:
+        log.info("config changed: %s", line)
+    await_file(run.workdir / CONFIG)
+    log.info(
+        "%s on %s: %d examples, %d steps of %d, %s parameters, %d x %s",
+        experiment.config["method"]["name"],
+        experiment.source.name,
+        len(experiment.source),
+        plan.num_steps,
+        feeding.batch_size,
+        f"{count(program.abstract.params):,}",
+        experiment.mesh.size,
+        experiment.mesh.devices.flat[0].device_kind,
+    )
+    with open_checkpoints(
+        run.workdir / CHECKPOINTS, keep=experiment.run.keep_checkpoints
+    ) as checkpoints:
+        facts = RunFacts(
+            num_steps=plan.num_steps,
+            steps_per_epoch=experiment.steps_per_epoch,
+            batch_size=feeding.batch_size,
+            devices=list(experiment.mesh.devices.flat),
+            restored_step=checkpoints.latest_step() or 0,
+            extra=lambda step: _extra(run, step),
+        )
+        tensorboard = experiment.run.tensorboard
+        with contextlib.closing(
+            open_reporter(run.workdir, facts, tensorboard=tensorboard)
+        ) as reporter:
+
+            def on_trace(traced: Any, steps: int) -> None:
+                reporter.flops = live_flops(traced.jaxpr) / steps
+
+            outcome = fit(
+                experiment.method,
+                experiment.tx,
+                run.feed,
+                mesh=experiment.mesh,
+                seed=experiment.run.seed,
+                plan=plan,
+                recorder=reporter,
+                checkpoints=checkpoints,
+                evaluations=[*evaluations, *doctor(run, reporter)],
+                on_trace=on_trace,
+                made=program,
+                view=experiment.view,
+            )
+    return outcome, skipped
+
+
+def _extra(run: Run, step: int) -> dict[str, float]:
+    """What a train record says beside the loop's metrics."""
+    # The rate that the last step used; schedules count completed steps.
+    found = {"learning_rate": float(run.experiment.learning_rate(step - 1))}
+    if corrupt := run.feed.corrupt():
+        found["corrupt_images"] = corrupt
+    if (read_ms := run.feed.read_ms()) is not None:
+        found["read_ms_per_image"] = read_ms
+    return found

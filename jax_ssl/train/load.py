@@ -1,0 +1,105 @@
+"""A run that starts from what another run has trained: an encoder, or a teacher."""
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from jax_ssl.checkpoint.export import check_structure, load_encoder
+from jax_ssl.core.method import Method
+from jax_ssl.core.state import TrainState
+from jax_ssl.core.types import Array, Variables
+from jax_ssl.train.program import Program
+
+log = logging.getLogger(__name__)
+
+# Settings that do not change what a network of given weights says of an image.
+HARMLESS = (
+    *("drop_path", "drop_path_uniform", "drop_path_group"),
+    *("dtype", "scheme", "groups", "remat", "scan_layers"),
+)
+
+
+def loaded(
+    made: Program,
+    method: Method,
+    files: Mapping[str, str],
+    described: Mapping[str, Any],
+) -> Program:
+    """The same program, its first state holding what other runs have exported.
+
+    The files are read when a run starts, and not when it is resumed. The optimizer's
+    slots are those of the params that are replaced, that is zeros.
+
+    Args:
+        made: the program.
+        method: whose `loads` say what can be filled.
+        files: exported files, by what they fill.
+        described: sections of encoders, by what they describe; differences from the
+            card of the file are logged.
+
+    Raises:
+        ValueError: if the method loads nothing of such a name; and on start, if a file
+            is missing that the method needs, or is not an exported encoder of this
+            run's shapes.
+        FileNotFoundError: on start, if there is no such file.
+    """
+    for name, path in files.items():
+        if name not in method.loads:
+            raise ValueError(
+                f"run.init_from = {{{name!r}: {path!r}}}: this method has no {name} to "
+                f"fill; it has {', '.join(method.loads) or 'none'}."
+            )
+
+    def read(name: str, path: str) -> Variables:
+        try:
+            variables, card = load_encoder(path)
+            own = method.loads[name].take
+            abstract = jax.eval_shape(own, made.abstract.params, made.abstract.state)
+            check_structure(abstract, variables)
+        except (FileNotFoundError, ValueError) as error:
+            raise type(error)(f"run.init_from, {name} = {path!r}: {error}") from error
+        theirs = card.get("encoder", {})
+        differing = [
+            f"{setting} = {value!r} (there {theirs[setting]!r})"
+            for setting, value in described.get(name, {}).items()
+            if setting in theirs.keys() - set(HARMLESS) and theirs[setting] != value
+        ]
+        log.info(
+            "the run starts from the %s of %s, step %s of %s%s",
+            name,
+            path,
+            card.get("step"),
+            card.get("method", {}).get("name"),
+            f"; other encoder settings: {', '.join(differing)}" if differing else "",
+        )
+        return variables
+
+    def start(key: Array) -> TrainState:
+        for name, load in method.loads.items():
+            if load.required and name not in files:
+                raise ValueError(
+                    f"run.init_from names no {name}, which this method needs: give it "
+                    f"dict({name}=FILE), written by jax-ssl export --what={name}."
+                )
+        given = {name: read(name, path) for name, path in files.items()}
+        train = made.fresh(key)
+        params, state = train.params, train.state
+        for name, variables in given.items():
+            params, state = method.loads[name].fill(params, state, variables)
+
+        def put(leaf: Any, like: jax.ShapeDtypeStruct) -> Array:
+            if isinstance(leaf, jax.Array):
+                return leaf
+            return jax.device_put(np.asarray(leaf, like.dtype), like.sharding)
+
+        return train.replace(
+            params=jax.tree.map(put, params, made.abstract.params),
+            state=jax.tree.map(put, state, made.abstract.state),
+        )
+
+    needed = any(load.required for load in method.loads.values())
+    return dataclasses.replace(made, start=start) if files or needed else made
