@@ -34,8 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
     # Imported here: `jax-ssl --help` need not wait for jax.
-    from jax_ssl.run import COMMANDS
     from jax_ssl.parallel.processes import join, leave
+    from jax_ssl.run import COMMANDS
 
     processes = None
     try:
@@ -135,9 +135,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="encoder, or with its heads the teacher to distill from (dinov2)",
     )
-    export.add_argument(
-        "--output", metavar="FILE", help="default: DIR/export/WHAT.npz"
-    )
+    export.add_argument("--output", metavar="FILE", help="default: DIR/export/WHAT.npz")
     export.add_argument("--step", type=int, metavar="N")
     return parser
 

@@ -69,10 +69,10 @@ class FillFn(Protocol):
 
 
 class ProjectFn(Protocol):
-    """What a method's head says of examples, without what is only there for training."""
+    """What a method's head says of examples, in evaluation mode."""
 
     def __call__(self, params: Params, state: State, x: Array) -> Array:
-        """Returns [B, D] for the encoder's inputs x [B, ...], in evaluation mode."""
+        """Returns [B, D] for the encoder's inputs x [B, ...]."""
 
 
 class ChanceFn(Protocol):

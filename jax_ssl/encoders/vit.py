@@ -19,7 +19,6 @@ from jax_ssl.nn.transformer import Block, layer_norm
 from jax_ssl.ops.patches import gather_tokens, grid_shape, patchify
 from jax_ssl.ops.positions import resample_positions, sincos_positions
 
-
 # Of pictures: the share of the attention that is kept (DINO, section 4.2.2), and heads.
 SHOWN_MASS, SHOWN_HEADS = 0.6, 6
 

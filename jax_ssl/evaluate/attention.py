@@ -60,14 +60,16 @@ def attention_jaccard(
             here = test.counts[numbers]
             maps = gathered(values)[here]
             truth = test.fields[mask][numbers][here]
-            kept = np.asarray(upsampled(keep_mass(jnp.asarray(maps), mass), encoder.patch))
+            kept = np.asarray(
+                upsampled(keep_mass(jnp.asarray(maps), mass), encoder.patch)
+            )
             objects = (truth != background) & (truth != 255)
             scores.append(jaccard(kept, objects[:, None]).max(axis=1))
         yield Outcome(
             title="attention",
             settings={"mass": mass, "background": background},
             values={"jaccard": float(np.concatenate(scores).mean())},
-            remark=f"attention: the best head of each image, {mass:.0%} of its mass kept",
+            remark=f"attention: the best head of each image, {mass:.0%} of its mass",
         )
 
     return Protocol(
@@ -88,8 +90,8 @@ def vit_of(encoder: Any, what: str) -> ViT:
     """
     if not isinstance(encoder, ViT):
         raise ValueError(
-            f"a {type(encoder).__name__} has no {what}; this needs a vision transformer, "
-            "such as encoder.name = 'vit_s'."
+            f"a {type(encoder).__name__} has no {what}; this needs a vision "
+            "transformer, such as encoder.name = 'vit_s'."
         )
     return encoder
 

@@ -1,4 +1,4 @@
-"""The accuracy of a method's own classifier, as in supervised training and fine-tuning."""
+"""The accuracy of a method's own classifier, as after fine-tuning."""
 
 from collections.abc import Iterator
 
@@ -8,9 +8,7 @@ from jax_ssl.evaluate.part import Part, gathered
 from jax_ssl.evaluate.protocol import Outcome, Protocol
 
 
-def classification(
-    num_classes: int | None, *, label: str = "label"
-) -> Protocol | None:
+def classification(num_classes: int | None, *, label: str = "label") -> Protocol | None:
     """Top-1 and top-5 accuracy of the scores that the trained head gives.
 
     Labels are the head's own class numbers, and nothing is fitted, so there are no

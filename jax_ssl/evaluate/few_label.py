@@ -24,9 +24,9 @@ from jax_ssl.evaluate.protocol import (
     classes_of,
 )
 from jax_ssl.ops.normalize import l2_normalize
-from jax_ssl.parallel.together import together
 from jax_ssl.parallel.neighbors import top_k
 from jax_ssl.parallel.rows import map_shards
+from jax_ssl.parallel.together import together
 
 HIGHEST = jax.lax.Precision.HIGHEST
 TOLERANCE = 1e-5  # Of the gradient's norm in logistic regression.
@@ -113,7 +113,7 @@ def few_label(
                     f"in {MOST_STEPS} steps"
                 )
             accuracies = right / test.counts.sum()
-            settings = {
+            settings: dict[str, Any] = {
                 "labels_per_class": n,
                 "draws": draws,
                 "classifier": classifier,
@@ -182,7 +182,6 @@ def _count_right(
         num_classes: C.
         classifier: one of the three.
     """
-
     x = l2_normalize(x)
     fit = partial(fit_logistic, weight_decay=weight_decay, num_classes=num_classes)
     if classifier == "nearest_class_mean":
@@ -263,4 +262,5 @@ def fit_logistic(
     zeros = jnp.zeros((x.shape[1], num_classes)), jnp.zeros(num_classes)
     start = zeros, solver.init(zeros), 0, jnp.inf
     weights, _, _, norm = jax.lax.while_loop(unfinished, step, start)
-    return *weights, norm <= TOLERANCE
+    kernel, bias = weights
+    return kernel, bias, jnp.asarray(norm <= TOLERANCE)

@@ -1,7 +1,7 @@
 """Linear classifiers trained side by side on features that stay where they are."""
 
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +11,9 @@ from jax.sharding import PartitionSpec as P
 
 from jax_ssl.core.types import Array, PyTree
 from jax_ssl.evaluate.part import OnMesh, Part, on_mesh
-from jax_ssl.parallel.together import together
 from jax_ssl.parallel.mesh import BATCH_AXES
 from jax_ssl.parallel.rows import shard_count, take_rows
+from jax_ssl.parallel.together import together
 
 HIGHEST = jax.lax.Precision.HIGHEST
 ROWS_AT_ONCE = 4096
@@ -32,7 +32,7 @@ class Heads(NamedTuple):
         scale: [D], multiplies what is left.
     """
 
-    weights: Weights | tuple[()]
+    weights: Any
     shift: Array
     scale: Array
 
@@ -74,7 +74,8 @@ def fit_heads(
     """
     size = min(batch_size, len(rows))
     steps = len(rows) // size
-    resident = isinstance(part.values, OnMesh)
+    kept = part.values
+    resident = isinstance(kept, OnMesh)
     heads = _scaling(part, rows, scaling)
     each = jnp.asarray(learning_rates), jnp.asarray(weight_decays)
     carry = _start(len(learning_rates), part.values.shape[-1], num_classes)
@@ -88,10 +89,10 @@ def fit_heads(
             done = (epoch * steps + first + np.arange(len(chosen))) / (epochs * steps)
             share = ((1 + np.cos(np.pi * done)) / 2).astype(np.float32)
             targets = labels[chosen]
-            if resident:
-                features = part.values.values
+            if isinstance(kept, OnMesh):
+                features = kept.values
             else:
-                features = part.values.take(chosen.ravel())
+                features = kept.take(chosen.ravel())
                 chosen = np.arange(chosen.size, dtype=np.int32).reshape(chosen.shape)
             carry, some = _steps(
                 carry, features, heads, each, (chosen, targets, share), resident

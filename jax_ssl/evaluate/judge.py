@@ -138,7 +138,10 @@ class Judge:
                 own = [part[_read_of(protocol, kind)] for part in parts]
                 details[kind] = own[0].detail
                 if not all(part.finite for part in own):
-                    skip(protocol, f"the {kind} features hold numbers that are not finite")
+                    skip(
+                        protocol,
+                        f"the {kind} features hold numbers that are not finite",
+                    )
                     continue
                 say(f"{kind}: {protocol.name}")
                 outcomes = found[protocol.name][kind] = []
@@ -200,7 +203,9 @@ class Judge:
         rows = np.where(small.pop("index") == sweep.rows, sweep.rows, -1)
         corrupt = int((sweep.rows >= 0).sum() - (rows >= 0).sum())
         if corrupt == data.count:
-            raise ValueError(f"not one of {corrupt} rows of {data.feed.name} can be read.")
+            raise ValueError(
+                f"not one of {corrupt} rows of {data.feed.name} can be read."
+            )
         parts = {}
         for read, values in zip(reads, features, strict=True):
             detail: Record = {"dimensions": values.shape[-1]}
@@ -222,10 +227,11 @@ class Judge:
         def read(whole: PyTree, x: Array) -> Array:
             if word == "raw":
                 return flattened(x)
+            params, state = whole
             if word == "head":
                 assert method.health.project is not None
-                return method.health.project(*whole, x)
-            variables = method.exports["encoder"](*whole)
+                return method.health.project(params, state, x)
+            variables = method.exports["encoder"](params, state)
             encoder = method.encoder if reader is None else reader
             return getattr(encoder.apply(variables, x, train=False), word)
 

@@ -18,9 +18,9 @@ from jax_ssl.core.types import Array
 from jax_ssl.evaluate.part import Part, on_mesh
 from jax_ssl.evaluate.protocol import Outcome, Protocol, classes_of
 from jax_ssl.ops.normalize import l2_normalize
-from jax_ssl.parallel.together import together
 from jax_ssl.parallel.neighbors import ABSENT, merged, nearest
 from jax_ssl.parallel.rows import map_shards
+from jax_ssl.parallel.together import together
 
 QUERIES = 1024  # That a device asks about at a time; memory grows with it.
 
@@ -140,9 +140,7 @@ def vote(
 
 
 @partial(together, static_argnums=(3,))
-def _nearest(
-    queries: Array, bank: Array, counts: Array, k: int
-) -> tuple[Array, Array]:
+def _nearest(queries: Array, bank: Array, counts: Array, k: int) -> tuple[Array, Array]:
     """`nearest` by cosine."""
     return nearest(l2_normalize(queries), l2_normalize(bank), k, counts)
 

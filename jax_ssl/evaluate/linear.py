@@ -110,7 +110,9 @@ def linear(
         classes, known, asked = classes_of(train, test, label)
         present, counts = np.unique(known[known >= 0], return_counts=True)
         if len(present) < 2:
-            yield Skipped(f"the training examples are all of class {classes[present[0]]}")
+            yield Skipped(
+                f"the training examples are all of class {classes[present[0]]}"
+            )
             return
         if counts.max() < 2:
             yield Skipped("no class has two training examples, one to be held out")

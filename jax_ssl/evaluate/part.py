@@ -17,9 +17,9 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from jax_ssl.core.types import Array, PyTree
-from jax_ssl.parallel.together import together
 from jax_ssl.parallel.mesh import replicated, row_sharding
 from jax_ssl.parallel.rows import shard_count, take_rows
+from jax_ssl.parallel.together import together
 from jax_ssl.train.sweep import Sweep
 
 # Rows that a device takes from its host at a time.
@@ -142,22 +142,21 @@ def swept(sweep: Sweep, whole: PyTree, *, most_bytes: float) -> PyTree:
     mesh, devices = sweep.mesh, sweep.mesh.size
     local = len(mesh.local_devices)
 
-    def file(leaf: jax.ShapeDtypeStruct) -> np.ndarray:
+    def file_of(leaf: jax.ShapeDtypeStruct) -> np.ndarray:
         shape = (local, leaf.shape[0] // devices, *leaf.shape[1:])
         with tempfile.TemporaryFile(prefix="jax_ssl-features-") as storage:
             return np.memmap(storage, leaf.dtype, "w+", shape=shape)
 
-    found = jax.tree.map(file, sweep.shapes)
+    found = jax.tree.map(file_of, sweep.shapes)
     at = 0
     for batch in sweep.batches(whole):
         rows = jax.tree.leaves(batch)[0].shape[0] // devices
 
-        def write(file: np.ndarray, values: Array, rows: int = rows) -> None:
+        files, arrays = jax.tree.leaves(found), jax.tree.leaves(batch)
+        for file, values in zip(files, arrays, strict=True):
             shards = {shard.device: shard.data for shard in values.addressable_shards}
             for place, device in zip(file, mesh.local_devices, strict=True):
                 place[at : at + rows] = np.asarray(shards[device])
-
-        jax.tree.map(write, found, batch)
         at += rows
     return jax.tree.map(lambda file: OnHost(file, mesh), found)
 
@@ -189,7 +188,9 @@ def part_of(features: np.ndarray, **fields: np.ndarray) -> Part:
     missing = -len(features) % shard_count()
     rows = np.r_[np.arange(len(features)), np.full(missing, -1)]
     padded = {
-        name: np.concatenate([x, np.zeros((missing, *np.shape(x)[1:]), np.asarray(x).dtype)])
+        name: np.concatenate(
+            [x, np.zeros((missing, *np.shape(x)[1:]), np.asarray(x).dtype)]
+        )
         for name, x in {**fields, "": np.asarray(features, np.float32)}.items()
     }
     values = _split(padded.pop(""))

@@ -108,13 +108,12 @@ def classes_of(
         (labels that occur, rising [C]; [n] int32 and [m] int32, numbers of classes,
         -1 where an example does not count).
     """
-    found = []
-    for part in (train, test):
-        found.append(np.where(part.counts, part.fields[label], -1))
-    present = [values[part.counts] for values, part in zip(found, (train, test), strict=True)]
-    classes = np.unique(np.concatenate(present))
-    numbers = [
-        np.where(part.counts, np.searchsorted(classes, values), -1).astype(np.int32)
-        for values, part in zip(found, (train, test), strict=True)
-    ]
-    return classes, *numbers
+    classes = np.unique(
+        np.concatenate([part.fields[label][part.counts] for part in (train, test)])
+    )
+
+    def numbers(part: Part) -> np.ndarray:
+        found = np.searchsorted(classes, part.fields[label])
+        return np.where(part.counts, found, -1).astype(np.int32)
+
+    return classes, numbers(train), numbers(test)

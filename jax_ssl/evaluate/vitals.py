@@ -76,13 +76,15 @@ def first_views(views: Views, rank: int) -> Array:
     read = [
         leaf if leaf.ndim == 1 + rank else leaf[:, 0]
         for leaf in jax.tree.leaves(views)
-        if leaf.ndim in (1 + rank, 2 + rank) and jnp.issubdtype(leaf.dtype, jnp.floating)
+        if leaf.ndim in (1 + rank, 2 + rank)
+        and jnp.issubdtype(leaf.dtype, jnp.floating)
     ]
     if not read:
         shapes = jax.tree.map(jnp.shape, views)
         raise ValueError(
-            f"the encoder reads examples of {rank} axes, and there are none among views "
-            f"of the shapes {shapes}; config.evals.view and config.views must agree."
+            f"the encoder reads examples of {rank} axes, and there are none among "
+            f"views of the shapes {shapes}; config.evals.view and config.views must "
+            "agree."
         )
     return max(read, key=lambda leaf: leaf[0].size)
 

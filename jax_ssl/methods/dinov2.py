@@ -74,7 +74,7 @@ class Heads:
         encoder: Any,
         num_prototypes: int,
         num_patch_prototypes: int | None,
-        **sizes: int,
+        **sizes: Any,
     ) -> None:
         checks.at_least(1, num_patch_prototypes=num_patch_prototypes)
         own = prototype_head(encoder, num_prototypes, norm_last_layer=False, **sizes)

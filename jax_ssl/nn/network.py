@@ -95,8 +95,8 @@ class Network:
         """
         if shuffle is not None:
             order = jax.random.permutation(shuffle, len(x))
-            outputs, stats = self(params, stats, x[order], train=train, rngs=rngs)
-            return permuted(outputs, jnp.argsort(order)), stats
+            mixed, stats = self(params, stats, x[order], train=train, rngs=rngs)
+            return permuted(mixed, jnp.argsort(order)), stats
         outputs: Outputs = {}
         stats = dict(stats)
         for name, module in self.parts.items():
@@ -199,7 +199,7 @@ class Network:
     ) -> dict[str, Any]:
         """What of this network is judged and kept, as keywords of `Method`.
 
-        The method's state must hold `stats`, and with a teacher its `Copy` as `teacher`.
+        The method's state must hold `stats`, and its teacher, if any, as `teacher`.
 
         Args:
             head: the part whose output the loss compares, for the collapse doctor and
@@ -226,8 +226,9 @@ class Network:
             return {**params, **own}, state._replace(stats={**state.stats, **moved})
 
         def project(params: Params, state: State, x: Array) -> Array:
-            own = self.copy(params, state.stats, until=head or self.first)
-            return self(*own, x, train=False)[0][head]
+            name = head or self.first
+            own = self.copy(params, state.stats, until=name)
+            return self(*own, x, train=False)[0][name]
 
         return {
             "encoder": self.parts[self.first],

@@ -73,7 +73,9 @@ def top_k(
         scores = jnp.matmul(queries, part.T, precision=lax.Precision.HIGHEST)
         if counts is None:
             return scores
-        return jnp.where(lax.dynamic_slice_in_dim(counts, start, size), scores, -jnp.inf)
+        return jnp.where(
+            lax.dynamic_slice_in_dim(counts, start, size), scores, -jnp.inf
+        )
 
     def merge(best: Best, start: Array, size: int) -> Best:
         scores, rows = best
@@ -152,6 +154,8 @@ def nearest(
 def merged(best: Best, more: Best) -> Best:
     """The k best of two lists, the first [Q, k]: by score, then by the lower row."""
     k = best[0].shape[1]
-    scores, rows = (jnp.concatenate(both, axis=1) for both in zip(best, more, strict=True))
+    scores, rows = (
+        jnp.concatenate(both, axis=1) for both in zip(best, more, strict=True)
+    )
     falling, rows = lax.sort((-scores, rows), dimension=1, num_keys=2)
     return -falling[:, :k], rows[:, :k]

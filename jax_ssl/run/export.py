@@ -24,7 +24,7 @@ def export(options: argparse.Namespace) -> int:
 def write_export(
     run: Run, train: TrainState, what: str = "encoder", output: str | None = None
 ) -> dict[str, Any]:
-    """Writes what the method exports under a name, with a card that says how to feed it.
+    """Writes what the method exports, with a card that says how to feed it.
 
     Args:
         run: whose settings the card holds.

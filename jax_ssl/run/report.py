@@ -147,9 +147,9 @@ def _views(look: Look) -> Iterator[tuple[str, Pictures | str]]:
     experiment = look.run.experiment
     batch, key = sample(experiment.source, VIEWED), jax.random.key(experiment.run.seed)
     with jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), ())):
-        made = jax.jit(lambda key, some: map_examples(experiment.method.views, key, some))(
-            key, batch
-        )
+        made = jax.jit(
+            lambda key, some: map_examples(experiment.method.views, key, some)
+        )(key, batch)
     groups = [
         np.asarray(leaf if leaf.ndim == 2 + look.rank else leaf[:, None], np.float32)
         for leaf in jax.tree.leaves(made)
@@ -195,14 +195,16 @@ def _shown(look: Look, train: TrainState) -> Iterator[tuple[str, Pictures | str]
     batch = sample(experiment.source, SHOWN)
     examples = {**batch, "view": look.seen(batch)}
 
-    def all_shown(params: Any, state: Any, examples: Any) -> dict[str, Shown]:
+    def all_shown(params: Any, state: Any, examples: Any) -> dict[str, Any]:
         found: dict[str, Shown] = {}
         if method.shows is not None:
             key = jax.random.key(experiment.run.seed)
             found |= method.shows(params, state, examples, key)
         if (shows := getattr(method.encoder, "shows", None)) is not None:
             found |= shows(method.exports["encoder"](params, state), examples)
-        kinds.update({t: {h: k for h, (k, _) in s.columns.items()} for t, s in found.items()})
+        kinds.update(
+            {t: {h: k for h, (k, _) in s.columns.items()} for t, s in found.items()}
+        )
         captions.update({title: shown.caption for title, shown in found.items()})
         return {t: {h: x for h, (_, x) in s.columns.items()} for t, s in found.items()}
 
@@ -241,10 +243,12 @@ def _neighbors(
     places = places[np.linspace(0, len(places) - 1, ASKED).astype(np.int64)]
     few = part_of(gathered(features.values.take(places)))
     k = min(FOUND + same, int(bank.counts.sum()))
-    (_, scores, found), *_ = neighbours(bank, few, k)
-    scores, found = gathered(scores)[:ASKED], gathered(found)[:ASKED]
+    (_, *best), *_ = neighbours(bank, few, k)
+    scores, found = (gathered(x)[:ASKED] for x in best)
     if same:  # A query is left out of its own answer.
-        own = np.argsort(found == places[:, None], axis=1, kind="stable")[:, : max(k - 1, 1)]
+        own = np.argsort(found == places[:, None], axis=1, kind="stable")[
+            :, : max(k - 1, 1)
+        ]
         scores, found = (np.take_along_axis(x, own, 1) for x in (scores, found))
     part = "training" if same else asked.split
     title = f"Nearest neighbours of {part} examples"

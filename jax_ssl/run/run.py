@@ -150,9 +150,7 @@ class Run:
             dataclasses.replace(self.train, rows=np.sort(some), split=split)
             for some in rows
         )
-        look = functools.partial(
-            self.judge.judge, [protocol], train=bank, test=queries
-        )
+        look = functools.partial(self.judge.judge, [protocol], train=bank, test=queries)
 
         @functools.cache
         def controls() -> Record:

@@ -14,9 +14,9 @@ from jax_ssl.core.state import TrainState
 from jax_ssl.core.types import Array, Batch, Metrics
 from jax_ssl.data.order import steps_per_epoch
 from jax_ssl.optim.rules import reset_slots
-from jax_ssl.parallel.together import together
 from jax_ssl.parallel.mesh import BATCH_AXES, replicated
 from jax_ssl.parallel.rows import map_examples
+from jax_ssl.parallel.together import together
 from jax_ssl.train.feeds import Feed
 from jax_ssl.train.program import Program, check_closed
 from jax_ssl.train.sweep import Sweep

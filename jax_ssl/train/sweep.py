@@ -6,7 +6,6 @@ order without moving. The stage between epochs and all evaluation stand on it.
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,11 +14,10 @@ from jax import lax
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-
 from jax_ssl.core.fields import spec_of
 from jax_ssl.core.types import Array, Batch, PyTree
-from jax_ssl.parallel.together import together
 from jax_ssl.parallel.mesh import BATCH_AXES, replicated, row_sharding
+from jax_ssl.parallel.together import together
 from jax_ssl.train.feeds import Feed
 
 # Examples that a device takes at a time, at most.
@@ -29,7 +27,7 @@ IN_FLIGHT = 4
 
 
 class Sweep:
-    """A function of all examples of a feed, or of some; call it with the mesh installed.
+    """A function of the examples of a feed; call it with the mesh installed.
 
     Attributes:
         rows: [n'] int64, row of the data set of every result; -1 where a place is a
