@@ -5,6 +5,7 @@ import math
 import jax
 import jax.numpy as jnp
 
+from jax_ssl.core.fields import Window
 from jax_ssl.core.types import Array
 from jax_ssl.ops.resize import (
     Axis,
@@ -144,30 +145,46 @@ def resized_center_crop(
     Raises:
         ValueError: if `size` is above `resize`, or `method` is not known.
     """
-    if size > resize:
-        raise ValueError(
-            f"a centre of {size} pixels does not fit a side of {resize}; "
-            f"resize to {size} at least."
-        )
     check_filter(method)
-    sides = jnp.stack(_extent(image, extent)).astype(jnp.int32)
-    resized = sides * resize // sides.min()  # In whole numbers, so exact.
-    scale = sides / resized
-    offset = jnp.round((resized - size) / 2)
+    sides = jnp.stack(_extent(image, extent))
+    window = center_window(sides, size, resize)
     rows, columns = (
         Axis(
-            centers=(offset[axis] + jnp.arange(size) + 0.5) * scale[axis],
-            scale=scale[axis],
+            centers=start + (jnp.arange(size) + 0.5) * step,
+            scale=step,
             low=0.0,
-            high=sides[axis],
+            high=side,
         )
-        for axis in (0, 1)
+        for start, step, side in zip(window.start, window.step, sides, strict=True)
     )
     # The longer side is rounded down, at most by one pixel of `resize`.
     bounds = tuple(side / max(1, resize - 1) for side in image.shape[:2])
     return resample(
         image, rows, columns, method=method, max_scale=(bounds[0], bounds[1])
     )
+
+
+def center_window(sides: Array, size: int, resize: int) -> Window:
+    """The middle of a picture that `resized_center_crop` shows.
+
+    Args:
+        sides: [2] (height, width) of the picture, may be traced.
+        size: side of the square, at most `resize`.
+        resize: the shorter side before the cut.
+
+    Raises:
+        ValueError: if `size` is above `resize`.
+    """
+    if size > resize:
+        raise ValueError(
+            f"a centre of {size} pixels does not fit a side of {resize}; "
+            f"resize to {size} at least."
+        )
+    sides = sides.astype(jnp.int32)
+    resized = sides * resize // sides.min()  # In whole numbers, so exact.
+    step = sides / resized
+    start = jnp.round((resized - size) / 2) * step
+    return Window((start[0], start[1]), (step[0], step[1]), (size, size))
 
 
 def _extent(image: Array, extent: Array | None) -> tuple[Array, Array]:

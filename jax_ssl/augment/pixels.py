@@ -16,29 +16,32 @@ def image_of(recipe: str, example: Example, *, colour: Sequence[str] = ()) -> Ar
 
     Args:
         recipe: for the message.
-        example: with "image" [H, W, C], C 1 or 3, uint8 or float.
+        example: with "image" [H, W, C], uint8 or float.
         colour: the recipe's settings that need three channels and are on.
 
     Returns:
         [H, W, C].
 
     Raises:
-        ValueError: if it is no such image, or is grey where colours are needed.
+        ValueError: if there is no such image, or it has not three channels where
+            colours are needed.
     """
-    image = example["image"]
-    if image.ndim != 3 or image.shape[-1] not in (1, 3):
+    image = example.get("image")
+    if image is None or image.ndim != 3:
+        found = sorted(example) if image is None else f"one of shape {image.shape}"
         raise ValueError(
-            f"{recipe}: example['image'] has shape {image.shape}; views are made of "
-            "one image [H, W, C] with 1 or 3 channels at a time."
+            f"{recipe}: views are made of one field 'image' [H, W, C]; the examples "
+            f"have {found}."
         )
     if image.dtype != jnp.uint8 and not jnp.issubdtype(image.dtype, jnp.floating):
         raise ValueError(
             f"{recipe}: example['image'] is {image.dtype}; give uint8 in 0..255 or "
             "float in [0, 1]."
         )
-    if image.shape[-1] == 1 and colour:
+    if image.shape[-1] != 3 and colour:
         raise ValueError(
-            f"{recipe}: the images have 1 channel, but colour operations need 3; "
+            f"{recipe}: the images have {image.shape[-1]} channel(s), but colour "
+            "operations need 3; "
             f"set {' and '.join(f'{name}=0' for name in colour)}, or use two_affine."
         )
     return image

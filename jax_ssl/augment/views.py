@@ -13,7 +13,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from jax_ssl.augment import affine, crop
+from jax_ssl.augment import affine, crop, geometry
 from jax_ssl.augment.checks import check_choice, check_moments, check_range
 from jax_ssl.augment.pixels import image_of, in_unit, standardize, whole
 from jax_ssl.augment.recipe import Recipe, View
@@ -25,8 +25,9 @@ from jax_ssl.augment.steps import (
     Solarize,
     Standardize,
 )
+from jax_ssl.core.fields import Fields
 from jax_ssl.core.method import ViewFn
-from jax_ssl.core.types import Array, Example
+from jax_ssl.core.types import Array, Example, Views
 from jax_ssl.ops.platforms import one_by_one
 from jax_ssl.ops.resize import FILTERS
 from jax_ssl.ops.warp import BORDERS
@@ -193,12 +194,14 @@ def two_affine(
 
 
 def center_crop(
+    fields: Fields | None = None,
     *,
     size: int,
     resize: int | None = None,
     interpolation: Literal["bilinear", "bicubic"] = "bicubic",
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    carried: tuple[str, ...] = (),
 ) -> ViewFn:
     """The evaluation view: the middle of the image, the same for every key.
 
@@ -206,35 +209,61 @@ def center_crop(
     images whose shorter side was resized to 256: `size=224, resize=256`.
 
     Args:
+        fields: what the examples hold; only needed for `carried`.
         size: side of the view.
         resize: what the shorter side is resized to before the cut; `size` unless given,
             the largest central square.
         interpolation: antialiased filter of the resize.
         mean: per channel, subtracted.
         std: per channel, divided by.
+        carried: further fields that are cut alike, such as "mask": each follows as its
+            kind must, pictures by their nearest pixel.
 
     Returns:
-        View [size, size, C] float32 of an example's "image", honouring its "size".
+        View [size, size, C] float32 of an example's "image", honouring its "size"; with
+        `carried`, {"image": that, name: ...}.
 
     Raises:
-        ValueError: if a setting is out of its range.
+        ValueError: if a setting is out of its range, or a field is not there.
     """
     me = "center_crop"
     side = size if resize is None else resize
     check_range(me, 1, size=size, resize=side)
     check_choice(me, "interpolation", interpolation, tuple(FILTERS))
     check_moments(me, mean, std)
+    known = fields or {}
+    if missing := sorted({*carried} - {*known}):
+        raise ValueError(
+            f"{me}: carried = {carried}, but the examples have no {missing[0]!r}, only "
+            f"{sorted(known)}."
+        )
+
+    def shown(x: Array, stored: jnp.dtype) -> Array:
+        return standardize(jnp.clip(in_unit(x, stored), 0.0, 1.0), mean, std)
 
     @one_by_one
     def middle(image: Array, extent: Array | None) -> Array:
         x = crop.resized_center_crop(
             image, size, side, extent=extent, method=interpolation
         )
-        return standardize(jnp.clip(in_unit(x, image.dtype), 0.0, 1.0), mean, std)
+        return shown(x, image.dtype)
 
-    def view(key: Array, example: Example) -> Array:
+    @one_by_one
+    def middles(chosen: Example, extent: Array) -> dict[str, Array]:
+        cut = geometry.center_crop_example(
+            chosen, known, extent, size=size, resize=side, method=interpolation
+        )
+        images = [name for name in cut if known[name].kind == "image"]
+        return cut | {name: shown(cut[name], chosen[name].dtype) for name in images}
+
+    def view(key: Array, example: Example) -> Views:
         del key
-        return middle(image_of(me, example), example.get("size"))
+        image, extent = image_of(me, example), example.get("size")
+        if not carried:
+            return middle(image, extent)
+        chosen = {name: example[name] for name in ("image", *carried)}
+        filled = jnp.array(image.shape[:2]) if extent is None else extent
+        return middles(chosen, filled)
 
     return view
 

@@ -195,7 +195,7 @@ def resampled(value: Any, field: Field, window: Window, xp: ModuleType) -> Any:
         xp: `numpy` on the host, `jax.numpy` in a view.
 
     Returns:
-        Array of the field's dtype.
+        Array of the field's dtype; images and frames keep that of `value`.
     """
     (top, left), (y, x), (height, width) = window
     if field.rows_axis is not None:
@@ -210,7 +210,7 @@ def resampled(value: Any, field: Field, window: Window, xp: ModuleType) -> Any:
         value = value / xp.stack([x, y, xp.ones_like(x)])
     elif field.kind == "matrix":
         rows = [
-            (value[i] + (0.5 - start) * value[2]) / step - 0.5 * value[2]
+            value[i] / step + ((0.5 - start) / step - 0.5) * value[2]
             for i, (start, step) in enumerate(((left, x), (top, y)))
         ]
         value = xp.stack([*rows, value[2]])
@@ -224,7 +224,9 @@ def resampled(value: Any, field: Field, window: Window, xp: ModuleType) -> Any:
         value = np.array(window.sides)
     elif field.kind == "scale":
         value = value / xp.stack([y, x])
-    return xp.asarray(value).astype(field.dtype)
+    # The pixels may be floats by now, or stand in another dtype.
+    smooth = field.kind in ("image", "frames")
+    return value if smooth else xp.asarray(value).astype(field.dtype)
 
 
 def read_by(view: Callable[[Array, Any], Any], fields: Fields) -> tuple[str, ...]:

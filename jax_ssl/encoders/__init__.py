@@ -11,8 +11,10 @@ from typing import Any
 from jax_ssl.encoders.convnet import ConvNet
 from jax_ssl.encoders.resnet import ResNet
 from jax_ssl.encoders.vit import ViT
+from jax_ssl.encoders.wave import WaveEncoder
 
 convnet = ConvNet
+wave = WaveEncoder
 
 # He et al. (2016, arXiv:1512.03385), table 1.
 resnet18 = partial(ResNet, stage_sizes=(2, 2, 2, 2), bottleneck=False)
@@ -43,4 +45,5 @@ ENCODERS: Mapping[str, Callable[..., Any]] = {
     "vit_b": vit_b,
     "vit_l": vit_l,
     "vit_h": vit_h,
+    "wave": wave,
 }

@@ -187,6 +187,12 @@ def test_one_channel_passes_where_no_colour_is_touched(rng):
     assert jax.eval_shape(fn, KEY, {"image": image}).shape == (2, 8, 8, 1)
     with pytest.raises(ValueError, match=r"1 channel.*strength=0 and gray_prob"):
         two_crops(size=8)(KEY, {"image": image})
+    many = np.repeat(image, 5, -1)
+    assert jax.eval_shape(fn, KEY, {"image": many}).shape == (2, 8, 8, 5)
+    with pytest.raises(ValueError, match=r"5 channel.*strength=0 and gray_prob"):
+        two_crops(size=8)(KEY, {"image": many})
+    with pytest.raises(ValueError, match=r"field 'image' .* have \['wave'\]"):
+        fn(KEY, {"wave": image})
 
 
 @pytest.mark.parametrize(
@@ -226,8 +232,7 @@ def test_wrong_settings_are_refused_at_once(factory, settings, message):
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (np.zeros((4, 8, 8, 3), np.uint8), "one image"),
-        (np.zeros((8, 8, 2), np.uint8), "1 or 3 channels"),
+        (np.zeros((4, 8, 8, 3), np.uint8), r"one field 'image' .*shape \(4, 8, 8, 3\)"),
         (np.zeros((8, 8, 3), np.int32), "int32; give uint8"),
     ],
 )
@@ -254,5 +259,6 @@ def test_every_recipe_is_in_the_table_with_annotated_settings():
     for name, factory in VIEWS.items():
         assert factory.__name__ == name
         for parameter in inspect.signature(factory).parameters.values():
-            assert parameter.kind is parameter.KEYWORD_ONLY
+            if parameter.name != "fields":  # What a source holds is no setting.
+                assert parameter.kind is parameter.KEYWORD_ONLY
             assert parameter.annotation is not parameter.empty

@@ -42,7 +42,9 @@ def test_output_is_convolution_norm_relu_and_max_pool(rng):
         y = np.einsum("bhwcij,ijcd->bhwd", windows, kernel)
         y = (y - y.mean((0, 1, 2))) / np.sqrt(y.var((0, 1, 2)) + 1e-5)
         y = np.maximum(y * params[f"norm{i}"]["scale"] + params[f"norm{i}"]["bias"], 0)
-    np.testing.assert_allclose(features.grid, y, rtol=1e-4, atol=1e-5)
+        level = np.asarray(features.pyramid[i])
+        np.testing.assert_allclose(level, y, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(features.grid, level)
 
 
 def test_image_too_small_for_the_pools_is_named():

@@ -52,6 +52,8 @@ def test_pyramid_ends_in_the_grid(tiny):
     ]
     features, _ = run(TINY, params, stats, x, train=False)
     np.testing.assert_allclose(levels[-1], features.grid, rtol=1e-5, atol=1e-5)
+    for level, same in zip(levels, features.pyramid, strict=True):
+        np.testing.assert_allclose(level, same, rtol=1e-5, atol=1e-5)
 
 
 def test_zero_init_residual_makes_a_plain_block_the_identity(tiny):

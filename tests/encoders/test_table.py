@@ -33,7 +33,14 @@ COUNTS = {
 SMALL = {
     "convnet": {"widths": (4, 6)},
     "vit": {"dim": 16, "depth": 2, "num_heads": 2, "patch": 4, "image_size": 8},
+    "wave": {"widths": (4, 6), "kernels": (4, 3), "strides": (2, 2), "norm_groups": 2},
 }
+
+
+def inputs(name):
+    """Four images, or waves."""
+    shape = (4, 64) if name == "wave" else (4, 8, 8, 3)
+    return np.random.default_rng(0).uniform(size=shape).astype(np.float32)
 
 
 def signature(tree):
@@ -42,16 +49,22 @@ def signature(tree):
 
 @pytest.mark.parametrize("name", ENCODERS)
 def test_every_encoder_traces_abstractly(name):
-    image = jax.ShapeDtypeStruct((2, 224, 224, 3), jnp.float32)
+    shape = (2, 20480) if name == "wave" else (2, 224, 224, 3)
     init = functools.partial(ENCODERS[name]().init_with_output, train=False)
+    image = jax.ShapeDtypeStruct(shape, jnp.float32)
     features, variables = jax.eval_shape(init, jax.random.key(0), image)
     if name in COUNTS:
         assert count(variables["params"]) == COUNTS[name]
     dim = features.pooled.shape[1]
     assert features.pooled.shape == (2, dim)
     assert features.pooled.dtype == jnp.float32
-    assert features.grid.ndim == 4
+    assert features.grid.ndim == (3 if name == "wave" else 4)
     assert features.grid.shape[-1] == dim
+    sides = [level.shape[1] for level in features.pyramid]
+    assert sides == sorted(sides, reverse=True)  # From fine to coarse.
+    for level in features.pyramid[-1:]:
+        assert level.shape == features.grid.shape
+    assert bool(features.pyramid) != name.startswith("vit")
     leaves = jax.tree.leaves(variables)
     assert {leaf.dtype for leaf in leaves} == {jnp.dtype("float32")}
 
@@ -84,9 +97,9 @@ def test_lists_do_as_tuples():
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_training_forward_compiles_once_and_closes_over_its_statistics(rng, name):
+def test_training_forward_compiles_once_and_closes_over_its_statistics(name):
     encoder = ENCODERS[name](**SMALL[name])
-    x = rng.uniform(size=(4, 8, 8, 3)).astype(np.float32)
+    x = inputs(name)
     params, stats = random_variables(encoder, x)
     step = jax.jit(functools.partial(forward, encoder))
     for _ in range(3):
@@ -98,8 +111,8 @@ def test_training_forward_compiles_once_and_closes_over_its_statistics(rng, name
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_bfloat16_computes_but_does_not_store(rng, name):
-    x = rng.uniform(size=(4, 8, 8, 3)).astype(np.float32)
+def test_bfloat16_computes_but_does_not_store(name):
+    x = inputs(name)
     wide = ENCODERS[name](**SMALL[name])
     narrow = ENCODERS[name](**SMALL[name], dtype="bfloat16")
     params, stats = random_variables(narrow, x)
@@ -146,6 +159,9 @@ def test_bfloat16_computes_but_does_not_store(rng, name):
         ("vit_b", {"scheme": "beit"}, "scheme = 'beit' must be one of 'dino'"),
         ("vit_b", {"drop_path": 1.0}, r"drop_path = 1.0 must be in \[0, 1\)"),
         ("vit_l", {"registers": -1}, "registers = -1 must be at least 0"),
+        ("wave", {"widths": (4,)}, "must have the same length"),
+        ("wave", {"strides": (5, 9, 2, 2, 2)}, "kernels = 8 must be at least 9"),
+        ("wave", {"norm_groups": -1}, "norm_groups = -1 must be at least 0"),
     ],
 )
 def test_impossible_settings_are_named_before_anything_compiles(
