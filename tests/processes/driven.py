@@ -14,7 +14,7 @@ from jax_ssl.cli import main
 from jax_ssl.data.corrupt import Reader, TooManyCorrupt
 from jax_ssl.train.report import Reporter
 
-PAUSE = 0.05  # Seconds after each log line.
+PAUSE = 0.1  # Seconds after each log line.
 train, read, batches = Reporter.train, Reader.read, []
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -11,6 +12,9 @@ import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+# "[Gloo] Rank 0 is connected to 1 peer ranks. Expected number of connected peer ..."
+GLOO = {"Gloo", "Rank", "is", "connected", "to", "peer", "ranks"}
+GLOO |= {"Expected", "number", "of"}
 
 
 def by_variables(port, count, index):
@@ -112,6 +116,11 @@ class Group:
 
     def said(self, index):
         return "".join(self.lines[index])
+
+    def lines_of_ours(self, index):
+        """Those with a word that is not of Gloo's, whose threads mix up their lines."""
+        lines = self.said(index).splitlines()
+        return [line for line in lines if {*re.findall("[A-Za-z]+", line)} - GLOO]
 
     def codes(self, timeout=300):
         """Exit codes of all, once they have ended."""

@@ -18,8 +18,8 @@ from jax_ssl.cli import main
 from jax_ssl.commands.opening import read_experiment, restored
 from tests.processes.launch import ROOT, Group
 
-COUNT, DEVICES = 2, 4
-STEPS, EVERY = 50, 5
+COUNT, DEVICES = 2, 2
+STEPS, EVERY = 40, 5
 PEER_TIMEOUT = 8  # Seconds; beside it the end of a process takes a few.
 MARGIN = 25
 SETTINGS = {
@@ -34,27 +34,32 @@ SETTINGS = {
     "run.checkpoint_every_epochs": "None",
     "run.checkpoint_every_steps": str(EVERY),
     "run.log_every_steps": "1",
-    "evals.online": "{'every_epochs': 6, 'k': 5}",
+    **{f"evals.{name}": "None" for name in ("online", "knn", "linear", "few_label")},
+    "run.doctor": "None",
+    "run.report": "False",
+}
+# What processes do together beside training costs more than the training.
+EVERYTHING = {
+    "evals.online": "{'every_epochs': 4, 'k': 5}",
     "evals.knn": "{'k': 5}",
-    "evals.linear": "None",
-    "evals.few_label": "None",
+    "run.doctor": "{}",
+    "run.report": "True",
 }
 
 pytestmark = pytest.mark.multiprocess
 
 
-def words(workdir, **changes):
+def words(workdir, settings=()):
     return [
         "train",
         f"--workdir={workdir}",
         f"--config={ROOT / 'configs' / 'simclr_digits.py'}",
-        *(f"--config.{k}={v}" for k, v in {**SETTINGS, **changes}.items()),
+        *(f"--config.{k}={v}" for k, v in {**SETTINGS, **dict(settings)}.items()),
     ]
 
 
-def group(workdir, **environ):
-    timeout = f"--peer_timeout={PEER_TIMEOUT}"
-    command = [*words(workdir), timeout]
+def group(workdir, settings=(), **environ):
+    command = [*words(workdir, settings), f"--peer_timeout={PEER_TIMEOUT}"]
     return Group("tests.processes.driven", COUNT, DEVICES, command, environ)
 
 
@@ -78,9 +83,9 @@ def before_the_first_step(processes, workdir):
     processes.wait_for(f"resumed at step {steps(workdir)[-1]} ")
 
 
-def disturb(workdir, signal_number, victim, ready):
+def disturb(workdir, settings, signal_number, victim, ready):
     """Signals a process of the run; (codes, words of each, seconds until the end)."""
-    with group(workdir) as processes:
+    with group(workdir, settings) as processes:
         ready(processes, workdir)
         start = time.monotonic()
         processes.processes[victim].send_signal(signal_number)
@@ -89,8 +94,10 @@ def disturb(workdir, signal_number, victim, ready):
         return codes, [processes.said(i) for i in range(COUNT)], seconds
 
 
-def death_of_a_process_ends_the_others_in_time(workdir):
-    codes, said, seconds = disturb(workdir, signal.SIGKILL, 1, after_a_new_checkpoint)
+def death_of_a_process_ends_the_others_in_time(workdir, settings):
+    codes, said, seconds = disturb(
+        workdir, settings, signal.SIGKILL, 1, after_a_new_checkpoint
+    )
     assert codes == [1, -signal.SIGKILL], "\n".join(said)
     assert seconds < PEER_TIMEOUT + MARGIN
     last = said[0].strip().splitlines()[-1]
@@ -98,9 +105,11 @@ def death_of_a_process_ends_the_others_in_time(workdir):
     assert last.endswith("continues from the last checkpoint.")
 
 
-def sigterm_of_one_process_stops_all_after_the_same_step(workdir):
+def sigterm_of_one_process_stops_all_after_the_same_step(workdir, settings):
     before = steps(workdir)[-1]
-    codes, said, _ = disturb(workdir, signal.SIGTERM, 1, before_the_first_step)
+    codes, said, _ = disturb(
+        workdir, settings, signal.SIGTERM, 1, before_the_first_step
+    )
     assert codes == [128 + signal.SIGTERM] * COUNT, "\n".join(said)
     ends = {
         int(re.search(r"stopped by SIGTERM after step (\d+) of", text)[1])
@@ -111,17 +120,18 @@ def sigterm_of_one_process_stops_all_after_the_same_step(workdir):
     assert "The same command continues" in said[0]
 
 
-def process_0_alone_speaks_and_writes(workdir):
-    with group(workdir) as processes:
+def process_0_alone_speaks_to_the_end(workdir, settings):
+    with group(workdir, settings) as processes:
         codes, said = processes.codes(), [processes.said(i) for i in range(COUNT)]
+        assert processes.lines_of_ours(1) == []
     assert codes == [0] * COUNT, "\n".join(said)
-    # Gloo's threads write over each other's lines.
-    assert not [line for line in said[1].splitlines() if "peer ranks" not in line]
-    assert "raw pixels" in said[0]
-    assert (workdir / "report" / "index.html").is_file()
+    assert f"step {STEPS}/{STEPS} " in said[0]
     environment = json.loads((workdir / "results.json").read_text())["environment"]
     assert environment["processes"] == COUNT
     assert environment["devices"].startswith(f"{COUNT * DEVICES} x")
+    if settings:
+        assert "raw pixels" in said[0]
+        assert (workdir / "report" / "index.html").is_file()
 
 
 def the_run_is_the_undisturbed_one(workdir, whole):
@@ -155,18 +165,27 @@ def the_run_is_the_undisturbed_one(workdir, whole):
 
 
 # One test: its starts are too dear to be repeated by several test workers.
-def test_a_run_that_was_bereaved_and_stopped_ends_as_an_undisturbed_one(tmp_path):
+@pytest.mark.parametrize(
+    "settings",
+    [{}, pytest.param(EVERYTHING, marks=pytest.mark.slow)],
+    ids=["training", "everything"],
+)
+def test_a_run_that_was_bereaved_and_stopped_ends_as_an_undisturbed_one(
+    tmp_path, settings
+):
     workdir, whole = tmp_path / "two", tmp_path / "one"
-    death_of_a_process_ends_the_others_in_time(workdir)
-    sigterm_of_one_process_stops_all_after_the_same_step(workdir)
-    process_0_alone_speaks_and_writes(workdir)
-    assert main([*words(whole), "--config.run.report=False"]) == 0
+    death_of_a_process_ends_the_others_in_time(workdir, settings)
+    sigterm_of_one_process_stops_all_after_the_same_step(workdir, settings)
+    process_0_alone_speaks_to_the_end(workdir, settings)
+    assert main([*words(whole, settings), "--config.run.report=False"]) == 0
     the_run_is_the_undisturbed_one(workdir, whole)
 
 
 @pytest.mark.slow
 def test_death_of_the_coordinator_ends_the_others_in_time(tmp_path):
-    codes, said, seconds = disturb(tmp_path, signal.SIGKILL, 0, after_a_new_checkpoint)
+    codes, said, seconds = disturb(
+        tmp_path, {}, signal.SIGKILL, 0, after_a_new_checkpoint
+    )
     assert codes == [-signal.SIGKILL, 1], "\n".join(said)
     assert seconds < PEER_TIMEOUT + MARGIN
     assert re.match(
@@ -189,7 +208,7 @@ def test_failure_of_one_process_is_given_as_the_reason_by_all(tmp_path):
 @pytest.mark.slow
 def test_processes_with_different_commands_are_refused(tmp_path):
     def command(index):
-        return words(tmp_path / "run", **{"run.seed": str(index)})
+        return words(tmp_path / "run", {"run.seed": str(index)})
 
     with Group("jax_ssl", COUNT, 1, command) as processes:
         assert 2 in processes.codes()
