@@ -16,8 +16,6 @@ from types import FrameType
 import jax
 from jax.experimental import multihost_utils
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
 # Questions asked of jax by this process; every process asks the same ones in the same
 # order. jax sets the common stop one after the highest number it was asked, and knows
 # of no step that a run resumed at: by steps, a signal before the first one of a resumed
@@ -29,49 +27,36 @@ class Interrupt:
     """Which signal asked the run to stop, if any.
 
     Attributes:
-        name: "SIGTERM", "SIGINT", or None while nobody asked.
+        name: "SIGTERM", "SIGINT", or None while nobody asked; among several processes
+            always SIGTERM, and in all of them.
         code: exit status by the shell's convention, 128 + signal number; 0 before.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, shared: bool) -> None:
         self.name: str | None = None
         self.code = 0
+        self._shared, self._signalled = shared, False
 
     def asked(self) -> bool:
         """Whether to stop now; to be asked after every call, by all processes alike."""
-        return self.name is not None
-
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        del frame
-        if self.name is not None and number == signal.SIGINT:
-            raise KeyboardInterrupt  # Asked twice by hand: leave at once.
-        self._stop(number)
-
-    def _stop(self, number: int) -> None:
-        self.name = signal.Signals(number).name
-        self.code = 128 + number
-
-
-class SharedInterrupt(Interrupt):
-    """The same among several processes; asked by SIGTERM, and so named, in all."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._warned = False
-
-    def asked(self) -> bool:
-        """Whether all processes stop now."""
-        number = next(_questions)
-        if self.name is None and multihost_utils.reached_preemption_sync_point(number):
+        ask = self._shared and self.name is None
+        if ask and multihost_utils.reached_preemption_sync_point(next(_questions)):
             self._stop(signal.SIGTERM)
         return self.name is not None
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        del number, frame
-        if self._warned:
-            raise KeyboardInterrupt
-        self._warned = True
-        os.kill(os.getpid(), signal.SIGTERM)
+        del frame
+        if self._signalled and number == signal.SIGINT:
+            raise KeyboardInterrupt  # Asked twice by hand: leave at once.
+        self._signalled = True
+        if self._shared:
+            os.kill(os.getpid(), signal.SIGTERM)  # jax's to catch; it tells the others.
+        else:
+            self._stop(number)
+
+    def _stop(self, number: int) -> None:
+        self.name = signal.Signals(number).name
+        self.code = 128 + number
 
 
 @contextmanager
@@ -85,11 +70,11 @@ def catch_signals() -> Iterator[Interrupt]:
     is caught and nothing ever asks.
     """
     shared = jax.process_count() > 1
-    interrupt = SharedInterrupt() if shared else Interrupt()
+    interrupt = Interrupt(shared=shared)
     if threading.current_thread() is not threading.main_thread():
         yield interrupt
         return
-    caught = (signal.SIGINT,) if shared else SIGNALS
+    caught = (signal.SIGINT,) if shared else (signal.SIGTERM, signal.SIGINT)
     old = {number: signal.signal(number, interrupt._ask) for number in caught}
     if shared:
         old[signal.SIGTERM] = signal.SIG_DFL
