@@ -35,6 +35,7 @@ class WaveEncoder(nn.Module, kw_only=True):
     def __post_init__(self) -> None:
         """Refuses settings that no network has."""
         sizes = self.widths, self.kernels, self.strides
+        self.widths, self.kernels, self.strides = map(tuple, sizes)
         if not self.widths or len({len(each) for each in sizes}) > 1:
             raise ValueError(
                 f"widths = {self.widths}, kernels = {self.kernels} and strides = "
