@@ -84,8 +84,9 @@ def leave(
     Args:
         processes: from `join`.
         error: what the command raised.
-        status: to end with, and
-        text: to say; None for an error that nobody expected.
+        status: exit status; None for an unexpected error, which ends with 1 and its
+            traceback.
+        text: the reason given to all; the error itself where `status` is None.
     """
     if isinstance(error, jax.errors.JaxRuntimeError):
         # Another process may have died; word of it, which ends this one, comes later.
