@@ -6,14 +6,9 @@ import numpy as np
 import pytest
 
 from jax_ssl.encoders import ENCODERS
-from jax_ssl.evaluate.attention import (
-    attention_maps,
-    class_attention,
-    jaccard,
-    keep_mass,
-    segmentation_jaccard,
-    upsampled,
-)
+from jax_ssl.encoders.vit import keep_mass, upsampled
+from jax_ssl.evaluate.attention import attention_jaccard, jaccard
+from jax_ssl.evaluate.part import part_of
 from tests.references import nn_layers as reference
 
 TINY = {"dim": 16, "depth": 2, "num_heads": 2, "patch": 4, "image_size": 16}
@@ -33,12 +28,12 @@ def test_rows_sum_to_one_at_any_size(rng):
     encoder, variables = made(rng, registers=3)
     for height, width in ((16, 16), (24, 32)):
         images = rng.normal(size=(2, height, width, 3)).astype(np.float32)
-        weights = class_attention(encoder, variables, images)
+        weights = encoder.attention(variables, images)
         h, w = height // 4, width // 4
         assert weights.shape == (2, 2, 1 + 3 + h * w)
         assert np.min(weights) >= 0
         np.testing.assert_allclose(weights.sum(-1), 1, rtol=1e-5)
-        maps = attention_maps(encoder, variables, images)
+        maps = encoder.attention_maps(variables, images)
         np.testing.assert_array_equal(maps.reshape(2, 2, -1), weights[:, :, 4:])
 
 
@@ -68,7 +63,7 @@ def test_weights_are_those_of_the_last_block(rng):
         v = np.zeros_like(k)
         v[:, token] = 1.0
         wanted[:, :, token] = reference.attention(q, k, v)[:, 0, :, 0]
-    found = class_attention(encoder, variables, images)
+    found = encoder.attention(variables, images)
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-6)
 
 
@@ -83,7 +78,7 @@ def test_features_do_not_change_when_attention_is_asked_for(rng):
 @pytest.mark.parametrize("mass", [0.3, 0.6, 0.95])
 def test_kept_patches_hold_the_mass_and_not_one_is_spare(rng, mass):
     maps = rng.exponential(size=(5, 3, 7, 6)).astype(np.float32)
-    kept = keep_mass(maps, mass)
+    kept = np.asarray(keep_mass(jnp.asarray(maps), mass))
     total = maps.sum((-2, -1), dtype=np.float64)
     held = np.where(kept, maps, 0).sum((-2, -1), dtype=np.float64)
     assert (held >= mass * total).all()
@@ -91,24 +86,24 @@ def test_kept_patches_hold_the_mass_and_not_one_is_spare(rng, mass):
     assert (held - smallest < mass * total).all()
     # Nothing outside is larger than anything inside.
     assert (np.where(kept, 0, maps).max((-2, -1)) <= smallest).all()
-    np.testing.assert_array_equal(keep_mass(0.01 * maps, mass), kept)
+    np.testing.assert_array_equal(keep_mass(jnp.asarray(0.01 * maps), mass), kept)
 
 
 @pytest.mark.parametrize("L", [1, 5, 9, 10, 196, 900])
 def test_a_uniform_map_keeps_its_share_of_patches(L):
     for value in (1.0, np.float32(1 / L)):
-        kept = keep_mass(np.full((1, L), value))
+        kept = keep_mass(jnp.full((1, L), value), 0.6)
         assert kept.sum() == int(np.ceil(round(0.6 * L, 9)))
 
 
 def test_all_mass_keeps_all_and_no_mass_is_refused(rng):
-    assert keep_mass(rng.uniform(1, 2, (3, 3)), 1.0).all()
+    assert keep_mass(jnp.asarray(rng.uniform(1, 2, (3, 3))), 1.0).all()
     with pytest.raises(ValueError, match="mass = 0"):
-        keep_mass(np.ones((2, 2)), 0)
+        attention_jaccard(made(rng)[0], mass=0)
 
 
 def test_upsampling_makes_squares(rng):
-    maps = rng.normal(size=(2, 3, 4))
+    maps = rng.normal(size=(2, 3, 4)).astype(np.float32)
     large = upsampled(maps, 5)
     assert large.shape == (2, 15, 20)
     np.testing.assert_array_equal(large[:, 7, 13], maps[:, 1, 2])
@@ -129,13 +124,19 @@ def test_jaccard_of_known_masks():
 def test_the_best_head_of_each_image_counts(rng):
     encoder, variables = made(rng)
     images = rng.normal(size=(3, 16, 16, 3)).astype(np.float32)
-    maps = np.asarray(attention_maps(encoder, variables, images))
-    masks = upsampled(keep_mass(maps), 4)
+    protocol = attention_jaccard(encoder)
+    maps = protocol.reader.apply(variables, images, train=False).prediction
+    masks = np.asarray(upsampled(keep_mass(maps, 0.6), 4))
     # Each image's objects are what one of its heads cuts out.
     objects = np.stack([masks[0, 1], masks[1, 0], masks[2, 1]])
-    settings = {"batch_size": 2}
-    found = segmentation_jaccard(encoder, variables, images, objects, **settings)
-    assert found == 1
+
+    def judged(objects):
+        mask = np.where(objects, 7, 0).astype(np.uint8)
+        mask[:, 0, 0] = np.where(objects[:, 0, 0], 7, 255)  # Void is no object.
+        part = part_of(np.asarray(maps), mask=mask)
+        (outcome,) = protocol.run(part, part)
+        return outcome.values["jaccard"]
+
+    assert judged(objects) == 1
     objects[0] = ~masks[0].any(0)
-    found = segmentation_jaccard(encoder, variables, images, objects, **settings)
-    assert found == pytest.approx(2 / 3)
+    assert judged(objects) == pytest.approx(2 / 3)
