@@ -17,6 +17,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["jax_ssl", "jax_ssl.*"]),
+    package_data={"jax_ssl.report": ["*.html", "*.mplstyle"]},
     python_requires=">=3.11",
     install_requires=[
         "jax>=0.10.2",
@@ -29,8 +30,9 @@ setup(
         "chex>=0.1.90",
         "numpy>=1.26",
         "pillow>=10.1",
-        "scikit-learn>=1.4",
+        "scikit-learn>=1.5",
         "matplotlib>=3.8",
+        "jinja2>=3.1",
         "tqdm>=4.60",
         "threadpoolctl>=3.1",
     ],

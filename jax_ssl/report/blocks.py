@@ -9,16 +9,12 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-# Kinds of fields that pictures can be made of, with the axes of arrays [n, ...].
+# Kinds of fields that pictures can be made of, by the axes of their arrays [n, ...].
 KINDS = {
-    "image": 4,
-    "frames": 5,
-    "mask": 3,
-    "heat": 3,
-    "depth": 3,
-    "disparity": 3,
-    "flow": 4,
-    "wave": 2,
+    2: ("wave",),
+    3: ("mask", "heat", "depth", "disparity"),
+    4: ("image", "flow"),
+    5: ("frames",),
 }
 
 
@@ -77,7 +73,7 @@ class Curve(NamedTuple):
     y: np.ndarray  # [n] float64, NaN where a record's value is not finite
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Curves:
     """A chart of one curve or several; long ones have their running mean over them.
 
@@ -152,10 +148,10 @@ class Column:
 
     def __post_init__(self) -> None:
         shape = np.shape(self.values)
-        if len(shape) != KINDS.get(self.kind):
+        if self.kind not in KINDS.get(len(shape), ()):
             raise ValueError(
                 f"column {self.head!r} has shape {shape} and kind {self.kind!r}; kinds "
-                f"and their axes, the first of them rows, are {KINDS}."
+                f"by their number of axes, the first of them rows, are {KINDS}."
             )
 
     def at(self, row: int) -> tuple[str, str]:

@@ -7,13 +7,13 @@ searched for, which would take most of the time.
 import contextlib
 import io
 import pathlib
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
 import matplotlib as mpl
 import matplotlib.style
 import numpy as np
-from cycler import cycler
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont
@@ -28,7 +28,7 @@ from jax_ssl.report.series import radius, smooth
 from jax_ssl.report.theme import CURVES, LIGHT, Theme
 
 STYLE = pathlib.Path(__file__).with_name("figures.mplstyle")
-LETTER = 0.0125  # width of a letter of the legend, as a share of the figure's
+LETTER = 0.0138  # width of a letter of the legend, as a share of the figure's
 GAP, FRAME, LINE, LETTER_PIXELS = 10, 5, 28, 12  # of a sheet
 
 
@@ -39,6 +39,7 @@ def chart(found: Curves, theme: Theme) -> bytes:
     with _style(theme):
         fig = Figure()
         ax = fig.add_subplot()
+        ax.set_prop_cycle(color=[theme[name] for name in CURVES])
         for name, (x, y) in found.curves.items():
             reach = radius(len(y))
             mean = smooth(y, reach)
@@ -68,7 +69,7 @@ def chart(found: Curves, theme: Theme) -> bytes:
 def scatter(found: Map, theme: Theme) -> bytes:
     """Dots of a plane; beyond ten classes the ten largest have colours and names."""
     shown = [] if found.labels is None else colored_classes(found.labels)
-    plain = theme["accent" if found.labels is None else "rule"]
+    plain = theme["accent"] if found.labels is None else f"{theme['muted']}40"
     colors = np.full(len(found.points), plain, object)
     with _style(theme):
         fig = Figure(figsize=(7.6, 6.0))
@@ -78,16 +79,14 @@ def scatter(found: Map, theme: Theme) -> bytes:
         halo = [withStroke(linewidth=3.5, foreground=theme["surface"])]
         for label, color in zip(shown, mpl.color_sequences["tab10"], strict=False):
             mine = found.labels == label
-            colors[mine] = mpl.colors.to_hex(color)
+            colors[mine] = f"{mpl.colors.to_hex(color)}cc"
             place = densest(found.points[mine])
             name = class_name(label, found.label_names)
-            ax.text(
-                *place, name, size=11, weight="bold", ha="center", path_effects=halo
-            )
+            ax.text(*place, name, weight="bold", ha="center", path_effects=halo)
         # One call, in row order, so that no class lies on top of the others.
         size = float(np.clip(14_000 / len(found.points), 7, 40))
         x, y = found.points.T
-        ax.scatter(x, y, c=[*colors], s=size, alpha=0.8, linewidths=0)
+        ax.scatter(x, y, c=[*colors], s=size, linewidths=0)
         return _png(fig)
 
 
@@ -100,16 +99,20 @@ def sheet(columns: Sequence[Column], tiles: Sequence[Sequence[Image.Image]]) -> 
     """
     every = [drawn.size for row in tiles for drawn in row]
     width, height = (max(sizes) + 2 * GAP for sizes in zip(*every, strict=True))
-    lines = max(column.at(0)[0].count("\n") + 1 for column in columns)
-    step, head = height + LINE * lines, 2 * LINE
+
+    def wrapped(words: str) -> str:
+        lines = words.split("\n")
+        return "\n".join(textwrap.fill(s, width // LETTER_PIXELS) for s in lines)
+
+    below = [wrapped(column.at(r)[0]) for column in columns for r in range(len(tiles))]
+    step, head = height + LINE * (max(w.count("\n") for w in below) + 1), 2 * LINE
     paper = Image.new("RGB", (len(columns) * width, head + len(tiles) * step), "white")
     pen = ImageDraw.Draw(paper)
     font = ImageFont.truetype(findfont("DejaVu Sans"), 20)
 
     def write(column: int, top: int, words: str) -> None:
-        cut = "\n".join(line[: width // LETTER_PIXELS] for line in words.split("\n"))
-        place = ((column + 0.5) * width, top)
-        pen.text(place, cut, "black", font, anchor="ma", align="center")
+        place = (column + 0.5) * width, top
+        pen.text(place, wrapped(words), "black", font, anchor="ma", align="center")
 
     for c, column in enumerate(columns):
         write(c, 0, f"{column.group}\n{column.head}")
@@ -157,8 +160,7 @@ def _style(theme: Theme) -> contextlib.AbstractContextManager:
         "ink": ("text.color",),
     }
     colors = {key: theme[name] for name, keys in uses.items() for key in keys}
-    cycle = cycler(color=[theme[name] for name in CURVES])
-    return mpl.style.context([STYLE, {**colors, "axes.prop_cycle": cycle}])
+    return mpl.style.context([STYLE, colors])
 
 
 def _png(fig: Figure) -> bytes:

@@ -39,8 +39,7 @@ def tsne_map(
         The solver runs on one thread: its parallel sums depend on the order in which
         threads finish, which would break the promise of the same map.
     """
-    drawn = np.random.default_rng(seed).permutation(len(features))[:max_points]
-    rows = np.sort(drawn)
+    rows = np.sort(np.random.default_rng(seed).permutation(len(features))[:max_points])
     # A column of zeros, for there must be two components.
     points = np.pad(np.asarray(features, np.float32)[rows], ((0, 0), (0, 1)))
     if len(rows) < 2 or not np.ptp(points, axis=0).any():

@@ -48,11 +48,10 @@ def health(inputs: ReportInputs) -> list[Block]:
         charts.append(_chart(sign, title, found, **look))
     charts.append(_chart("entropy", "Entropies, nats", _curves(records, ENTROPIES)))
     last = records[-1]
-    if is_number(last.get("chance")):
-        loss, level = _curves(inputs.of_kind("train"), {"loss": "loss"}), last["chance"]
-        charts.append(
-            _chart("chance", "Loss beside chance", loss, levels={"chance": level})
-        )
+    chance = {"chance": last.get("chance")}
+    if is_number(chance["chance"]):
+        loss = _curves(inputs.of_kind("train"), {"loss": "loss"})
+        charts.append(_chart("chance", "Loss beside chance", loss, levels=chance))
     dims = [(space, last.get(f"{space}_dim")) for space in SPACES]
     sizes = [f"{space}s of {dim:.0f} numbers" for space, dim in dims if is_number(dim)]
     how = (
@@ -85,13 +84,12 @@ def _verdict(inputs: ReportInputs) -> Text:
     looks = inputs.of_kind("doctor")
     if found := diagnoses(inputs):
         return Text(found, "warning", plural(len(found), "diagnosis"))
-    where = f"{'the last ' if len(looks) > 1 else ''}at step {looks[-1]['step']:,}"
-    said = f"No sign of collapse in {plural(len(looks), 'look')}, {where}."
-    return Text([said], "good")
+    said = f"No sign of collapse in {plural(len(looks), 'look')}, "
+    return Text([f"{said}the last at step {looks[-1]['step']:,}."], "good")
 
 
 def _chart(name: str, title: str, curves: Mapping[str, Curve], **more: Any) -> Curves:
-    return Curves(name=f"health_{name}", title=title, curves=curves, **more)
+    return Curves(f"health_{name}", title, curves, **more)
 
 
 def _curves(records: Sequence[Record], names: Mapping[str, str]) -> dict[str, Curve]:

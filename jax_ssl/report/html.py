@@ -36,23 +36,18 @@ def page(title: str, subtitle: str, sections: Sequence[Section], files: Files) -
         undefined=jinja2.StrictUndefined,
         autoescape=True,
         trim_blocks=True,
-        lstrip_blocks=True,
     )
-    environment.filters |= {
-        "figure": functools.partial(_figure, files=files),
-        "grid": functools.partial(_grid, files=files),
-        "kind": lambda block: type(block).__name__,
-        "prose": prose,
-    }
-    return environment.get_template("page.html").render(
-        title=title, subtitle=subtitle, sections=sections, light=LIGHT, dark=DARK
-    )
+    environment.filters["prose"] = prose
+    environment.filters["figure"] = functools.partial(_figure, files=files)
+    environment.filters["grid"] = functools.partial(_grid, files=files)
+    told = {"title": title, "subtitle": subtitle, "light": LIGHT, "dark": DARK}
+    return environment.get_template("page.html").render(told, sections=sections)
 
 
 def prose(sentence: str) -> Markup:
     """A sentence as safe HTML, with a link for each arXiv:1234.56789 in it."""
     link = r'<a href="https://arxiv.org/abs/\1" rel="noreferrer">arXiv:\1</a>'
-    return Markup(re.sub(r"arXiv:(\d{4}\.\d{4,5})", link, escape(sentence)))
+    return Markup(re.sub(r"arXiv:(\d{4}\.\d{4,5})", link, str(escape(sentence))))
 
 
 def _figure(block: Curves | Map, files: Files) -> dict[str, str]:
@@ -72,12 +67,6 @@ def _grid(block: Pictures, files: Files) -> dict[str, Any]:
     tiles = [[Image.fromarray(tile(column, r)) for column in columns] for r in rows]
     if tiles:
         _kept(files, f"{block.name}.png", draw.sheet(columns, tiles))
-    left = ""
-    if (len(rows), len(columns)) != (count, len(block.columns)):
-        left = (
-            f" The first {len(rows)} of {count} rows and the first {len(columns)} of "
-            f"{len(block.columns)} columns are shown."
-        )
     shown = [
         [
             (column, *column.at(r), _address(draw.encode(drawn)), *drawn.size)
@@ -87,10 +76,11 @@ def _grid(block: Pictures, files: Files) -> dict[str, Any]:
     ]
     runs = itertools.groupby(column.group for column in columns)
     groups = [(group, len([*run])) for group, run in runs]
-    return {"columns": columns, "groups": groups, "rows": shown, "left": left}
+    return {"columns": columns, "groups": groups, "rows": shown, "count": count}
 
 
 def _kept(files: Files, name: str, png: bytes) -> bytes:
+    name = re.sub(r"[^\w.-]+", "_", name)  # Names of metrics are no names of files.
     if files.setdefault(name, png) is not png:
         raise ValueError(f"two figures are called {name}; give them different names.")
     return png

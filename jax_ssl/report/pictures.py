@@ -43,26 +43,26 @@ def views_grid(
         **look: `kind` and `rate` of the columns.
     """
     columns = [group[:, i] for group in views for i in range(group.shape[1])]
-    sizes = dict.fromkeys(" × ".join(map(str, v.shape[1:-1])) for v in columns)
+    sizes = dict.fromkeys(" × ".join(map(str, v.shape[1:])) for v in columns)
+    lowest = -1 if look.get("kind") == "wave" else 0
     said = "Values are shown as they are."
     if mean is not None and std is not None:
         said = "The recipe's mean and standard deviation have been undone."
         columns = [column * np.asarray(std) + np.asarray(mean) for column in columns]
     # Resampling rounds: an edge of 1 + 1e-6 is not a normalised view.
-    elif any(np.nanmin(v) < -0.01 or np.nanmax(v) > 1.01 for v in columns if v.size):
+    elif any(np.nanmin(v) < lowest - 0.01 or np.nanmax(v) > 1.01 for v in columns):
         columns = [_stretched(column) for column in columns]
         said = (
             "Their mean and standard deviation are not known here, so each view is "
             "stretched from its own minimum to its own maximum: colours of two views "
             "are not to be compared."
         )
-    named = {f"view {i + 1}": column for i, column in enumerate(columns)}
-    if originals is not None:
-        named = {"original": originals, **named}
+    named = {} if originals is None else {"original": originals}
+    named |= {f"view {i + 1}": column for i, column in enumerate(columns)}
     return Pictures(
         "views",
         [Column(head, values, **look) for head, values in named.items()],
-        f"Views are {' and '.join(sizes)} pixels. {said}",
+        f"Views are of the size {' and '.join(sizes)}. {said}",
     )
 
 
@@ -100,9 +100,11 @@ def neighbors_grid(
     """
     below = _words(queries, label_names, [""] * len(similarities))
     columns = [Column("query", queries.values, words=below, **look)]
-    same = None
+    same: np.ndarray | None = None  # [q, k] bool, or None where a label is not known
     if queries.labels is not None and found.labels is not None:
-        same = found.labels == queries.labels[:, None]
+        asked = queries.labels[:, None]
+        unknown = (asked < 0) | (found.labels < 0)
+        same = np.where(unknown, np.array(None), asked == found.labels)
     for i, cosines in enumerate(similarities.T):
         labels, files = (None if x is None else x[:, i] for x in found[1:])
         nearest = Examples(found.values[:, i], labels, files)
@@ -113,10 +115,11 @@ def neighbors_grid(
     caption = "Below each neighbour: the cosine of its features with the query's."
     if same is None:
         caption += " There are no labels, so frames cannot say which are right."
-    elif same.size:
+    else:
+        right = [agrees for agrees in same.flat if agrees is not None]
         caption += (
             " A green frame is a neighbour of the query's class, an orange one is of "
-            f"another; {100 * same.mean():.1f} % of all {same.size:,} neighbours agree."
+            f"another; {sum(right):,} of {len(right):,} neighbours agree."
         )
     return Pictures("neighbors", columns, caption)
 

@@ -27,13 +27,7 @@ def quantity(value: Any, unit: str) -> str:
     """A number and its unit; a fraction in "%" as per cent."""
     if unit == "%" and is_number(value):
         return f"{100 * value:.2f} %"
-    return f"{number(value, 4)} {unit}".rstrip()
-
-
-def signed(difference: float, unit: str) -> str:
-    """A difference with its sign; of fractions in "%", in percentage points."""
-    said = f"{100 * difference:+.2f}" if unit == "%" else f"{difference:+.3g}"
-    return said.replace("-", "−")
+    return f"{number(value, 4)} {unit}".rstrip() if is_number(value) else DASH
 
 
 def duration(seconds: float) -> str:

@@ -28,11 +28,10 @@ OTHER = (
     *("kind", "step", "epoch", "seconds", "ms_per_step", "peak_memory_bytes", "mfu"),
     *("corrupt_images", "read_ms_per_image"),
 )
-MAX_OWN = 12  # charts of a method's own metrics
+MAX_OWN = 12  # charts of a method's own metrics, the first of them
 VALUES = (
-    "Values ± one standard deviation, where the evaluation gives one; differences of "
-    "per cents in percentage points. The untrained encoder has the same architecture "
-    "and its initial weights; raw pixels need no encoder at all."
+    "Values ± one standard deviation, where given; differences of per cents in points. "
+    "The untrained encoder has its initial weights; raw pixels need no encoder."
 )
 
 
@@ -93,13 +92,15 @@ def _evaluations(results: Mapping[str, Any]) -> list[Block]:
         return []
     details: dict[str, Any] = {}
     for evaluation in evaluations:
-        said = {row["features"]: row.get("detail") or {} for row in evaluation["rows"]}
+        said = {
+            r["features"]: r["detail"] for r in evaluation["rows"] if r.get("detail")
+        }
         settings = evaluation.get("settings") or {}
-        details[table.title_of(evaluation)] = {"settings": settings, **said}
+        details[table.title_of(evaluation)] = {**settings, **said}
     return [
         table.evaluation_table(evaluations),
         Text([VALUES]),
-        *(f"{line.capitalize()}." for line in table.skipped(results)),
+        *(f"{line}." for line in table.skipped(results)),
         Fold("Settings and details", "of the evaluations", [_pairs(details)]),
     ]
 
@@ -119,8 +120,7 @@ def _curves(inputs: ReportInputs) -> list[Block]:
         blocks.append(Text([said]))
     if folded:
         count = plural(len(folded), "curve")
-        more = f"the first {MAX_OWN} of {count}" if len(folded) > MAX_OWN else count
-        blocks.append(Fold("The method's own metrics", more, folded[:MAX_OWN]))
+        blocks.append(Fold("The method's own metrics", count, folded[:MAX_OWN]))
     return blocks
 
 
@@ -130,7 +130,7 @@ def _lines(
     """A chart for each key that was ever finite, and not only 0."""
     found = {key: series.curve(train, key) for key in keys}
     return [
-        Curves(name=f"{prefix}{key}", title=title, curves={"": found[key]}, unit=unit)
+        Curves(f"{prefix}{key}", title, {"": found[key]}, unit=unit)
         for key, (title, unit) in keys.items()
         if np.nan_to_num(found[key].y).any()
     ]
@@ -138,28 +138,19 @@ def _lines(
 
 def _metric_curves(inputs: ReportInputs) -> list[Curves]:
     """A chart for each evaluation in training, with the controls of its last record."""
-    charts: dict[tuple[str, str], list[Record]] = {}
-    for record in inputs.of_kind("eval"):
-        found = table.evaluation_of(record)
-        key = table.title_of(found), found["metrics"][0]["name"]
-        charts.setdefault(key, []).append(found)
-    drawn = []
-    for i, ((title, name), records) in enumerate(charts.items()):
+    by_title: dict[str, list[Record]] = {}
+    for record in map(table.evaluation_of, inputs.of_kind("eval")):
+        by_title.setdefault(table.title_of(record), []).append(record)
+    charts = []
+    for i, (title, records) in enumerate(by_title.items()):
         over = "epoch" if all(is_number(r.get("epoch")) for r in records) else "step"
         metric = records[-1]["metrics"][0]
-        levels = table.values_of(records[-1], metric)
-        levels.pop("trained", None)
-        drawn.append(
-            Curves(
-                name=f"eval_{i}",
-                title=f"{title} during training, {table.words(name)}",
-                curves={"trained": series.curve(records, name, over)},
-                levels=levels,
-                over=over,
-                unit=metric["unit"],
-            )
-        )
-    return drawn
+        values = table.values_of(records[-1], metric)
+        levels = {table.words(k): v for k, v in values.items() if k != "trained"}
+        said = f"{title} during training, {table.words(metric['name'])}"
+        curves = {"trained": series.curve(records, metric["name"], over)}
+        charts.append(Curves(f"eval_{i}", said, curves, levels, over, metric["unit"]))
+    return charts
 
 
 def _map(inputs: ReportInputs, seed: int) -> Block:
@@ -173,15 +164,14 @@ def _map(inputs: ReportInputs, seed: int) -> Block:
     if inputs.labels is not None:
         labels = np.asarray(inputs.labels)[rows]
         classes = plural(len(np.unique(labels[labels >= 0])), "class")
-        coloring = f"Colours and names show the most frequent of {classes}."
-    caption = (
+        coloring = f"Colours and names show at most ten of {classes}."
+    said = (
         f"t-SNE (van der Maaten and Hinton, 2008) of {len(rows):,} of "
         f"{plural(total, 'feature row')}. {coloring} Labels play no part in the "
         "layout. Only neighbourhoods mean something: distances between groups, and "
         "between two maps, do not."
     )
-    names = inputs.label_names
-    return Map("tsne", "Map of the features", points, labels, names, caption)
+    return Map("tsne", "Map of the features", points, labels, inputs.label_names, said)
 
 
 def spending(metrics: Sequence[Record]) -> dict[str, float]:

@@ -65,10 +65,9 @@ def _judged(inputs: ReportInputs) -> list[Card]:
             where = [evaluation.get("split", "test")]
             if is_number(evaluation.get("epoch")):
                 where.append(f"at epoch {number(evaluation['epoch'])}")
-            where += [f"{k} {said[k]}" for k in table.FEATURES[1:2] if k in said]
+            where += [f"untrained {said[k]}" for k in ("untrained",) if k in said]
             title = f"{table.title_of(evaluation)}, {table.words(metric['name'])}"
-            card = (title, said["trained"], ", ".join(where))
-            last[evaluation.get("protocol")] = card
+            last[evaluation.get("protocol")] = title, said["trained"], ", ".join(where)
     return [*last.values()][-MAX_JUDGED:]
 
 

@@ -9,28 +9,28 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jax_ssl.report.blocks import Cell, Table
-from jax_ssl.report.quantities import DASH, is_number, quantity, signed
+from jax_ssl.report.quantities import DASH, is_number, quantity
 
 Record = Mapping[str, Any]
 
 # Of evaluations that name no metrics.
 METRICS: tuple[Record, ...] = ({"name": "accuracy", "unit": "%", "better": "higher"},)
+NAMES = {"pixels": "raw pixels", "untrained": "untrained encoder"}
 FEATURES = ("trained", "untrained", "pixels")  # in this order; others follow
-GAP = "   "
 
 
 def words(name: Any) -> str:
     """A name of the code as words."""
-    return str(name).replace("_", " ")
+    return NAMES.get(name, str(name).replace("_", " "))
 
 
 def title_of(evaluation: Record) -> str:
     """The evaluation's title; of those without one, the protocol and its setting."""
-    said = [words(evaluation.get("protocol"))]
-    # The first setting, where it is a number, tells evaluations by one protocol apart.
-    for name, value in [*(evaluation.get("settings") or {}).items()][:1]:
-        said += [f"{words(name)} {value}"] if is_number(value) else []
-    return str(evaluation.get("title") or ", ".join(said))
+    settings = (evaluation.get("settings") or {}).items()
+    # The first number among the settings tells evaluations by one protocol apart.
+    found = [f"{words(name)} {value}" for name, value in settings if is_number(value)]
+    said = ", ".join([words(evaluation.get("protocol")), *found[:1]])
+    return str(evaluation.get("title") or said)
 
 
 def metrics_of(evaluation: Record) -> Sequence[Record]:
@@ -103,11 +103,11 @@ def format_table(results: Record, *, method: str = "") -> str:
 
 def skipped(results: Record) -> list[str]:
     """A line for each reason, with the protocols that were skipped for it."""
-    names: dict[str, list[str]] = {}
+    names: dict[str, dict[str, None]] = {}  # Of one protocol there may be several.
     for entry in results.get("skipped") or ():
         reason = entry.get("reason") or "no reason was recorded"
-        names.setdefault(reason, []).append(words(entry.get("protocol")))
-    return [f"skipped {', '.join(each)}: {reason}" for reason, each in names.items()]
+        names.setdefault(reason, {})[words(entry.get("protocol"))] = None
+    return [f"Skipped {', '.join(each)}: {reason}" for reason, each in names.items()]
 
 
 def _small(evaluation: Record) -> str:
@@ -132,7 +132,9 @@ def _gain(metric: Record, values: Mapping[str, float], control: str) -> Cell:
     gain = values["trained"] - values[control]
     wanted = gain if metric.get("better", "higher") == "higher" else -gain
     tone = "better" if wanted > 0 else "worse" if wanted < 0 else ""
-    return Cell(signed(gain, metric.get("unit", "")), tone=tone, value=gain)
+    # A difference of per cents is in points, which have no sign of their own.
+    said = f"{100 * gain:+.2f}" if metric.get("unit") == "%" else f"{gain:+.3g}"
+    return Cell(said.replace("-", "−"), tone=tone, value=gain)
 
 
 def _aligned(table: Table, corner: str) -> list[str]:
@@ -141,9 +143,12 @@ def _aligned(table: Table, corner: str) -> list[str]:
     heads = [corner or table.head[0], *table.head[1:]]
     for i, (head, *cells) in enumerate(zip(heads, *table.rows, strict=True)):
         # The small print of the first column belongs to the page.
-        wide = max(len(cell.small) for cell in cells) + 1 if i else 0
-        said = [f"{c.text}{c.small if i else '':>{wide}}" for c in cells]
+        smalls = [f" {cell.small}" if i and cell.small else "" for cell in cells]
+        wide = max(map(len, smalls))
+        said = [
+            f"{c.text}{small:>{wide}}" for c, small in zip(cells, smalls, strict=True)
+        ]
         width = max(map(len, (head, *said)))
         lines = [head, "─" * width, *said]
         columns.append([s.ljust(width) if i < 2 else s.rjust(width) for s in lines])
-    return [GAP.join(line).rstrip() for line in zip(*columns, strict=True)]
+    return ["   ".join(line).rstrip() for line in zip(*columns, strict=True)]

@@ -15,9 +15,8 @@ COLORS = {
     "accent": ("#0072b2", "#56b4e9"),  # trained features, the first curve, links
     "better": ("#007a5a", "#2fc29a"),
     "worse": ("#b84a00", "#f0894a"),
-    "other": ("#a04a80", "#d98cbb"),  # the fourth curve
     "warning": ("#fff6e5", "#33290f"),  # behind warnings
 }
 LIGHT: Theme = {name: light for name, (light, _) in COLORS.items()}
 DARK: Theme = {name: dark for name, (_, dark) in COLORS.items()}
-CURVES = ("accent", "worse", "better", "other")
+CURVES = ("accent", "worse", "better")

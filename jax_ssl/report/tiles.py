@@ -47,8 +47,7 @@ def image(values: np.ndarray) -> np.ndarray:
 
 def frames(values: np.ndarray) -> np.ndarray:
     """[T, h, w, C]: a few frames from the first to the last, side by side."""
-    count = min(FRAMES, len(values))
-    kept = np.linspace(0, len(values) - 1, count).round().astype(int)
+    kept = np.linspace(0, len(values) - 1, min(FRAMES, len(values))).astype(int)
     return np.concatenate([*image(values[kept])], axis=1)
 
 

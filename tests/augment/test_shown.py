@@ -1,14 +1,10 @@
-"""The picture of a recipe's operations: what is drawn, and the sheet."""
-
-import io
+"""The picture of a recipe's operations: what is drawn."""
 
 import jax
 import numpy as np
-from PIL import Image
 
 from jax_ssl.augment import VIEWS
 from jax_ssl.augment.shown import operations
-from jax_ssl.report.pictures import TILE, operations_grid, tile
 from tests.references import views as reference
 
 
@@ -28,17 +24,3 @@ def test_each_operation_is_shown_alone_and_for_certain(rng):
         assert title == "image" or np.abs(drawn - middle).max() > 1e-3
     gray = reference.luma(middle)[..., None].repeat(3, -1)
     np.testing.assert_allclose(shown["grayscale"], gray, atol=1e-5)
-
-
-def test_grid_has_a_column_per_operation_and_a_row_per_draw(rng):
-    drawn = {name: rng.random((3, 8, 8, 3)).astype(np.float32) for name in "abcd"}
-    grid = operations_grid(drawn)
-    sheet = np.asarray(Image.open(io.BytesIO(grid.png)))
-    assert sheet.shape[1] > 4 * TILE > sheet.shape[0] > 3 * TILE
-    for image in drawn["c"]:
-        small = tile(image)[:1, :, :]  # Its upper edge lies somewhere on the sheet.
-        found = (sheet[..., :3] == small[:, :1]).all(-1)
-        assert found.any()
-    assert "each by itself" in grid.caption
-    assert operations_grid({}) is None
-    assert operations_grid(None) is None

@@ -2,11 +2,19 @@
 
 import numpy as np
 
+ACCURACY = {"name": "accuracy", "unit": "%", "better": "higher"}
+DEPTH = [
+    {"name": "abs_rel", "unit": "", "better": "lower"},
+    {"name": "rmse", "unit": "m", "better": "lower"},
+]
 RESULTS = {
     "evaluations": [
         {
             "protocol": "knn",
+            "title": "20-NN",
+            "remark": "cosine, votes exp(s / 0.1)",
             "settings": {"k": 20, "temperature": 0.1},
+            "metrics": [ACCURACY],
             "split": "test",
             "step": 600,
             "rows": [
@@ -17,7 +25,9 @@ RESULTS = {
         },
         {
             "protocol": "linear",
+            "title": "linear",
             "settings": {"epochs": 90},
+            "metrics": [ACCURACY],
             "split": "test",
             "step": 600,
             "rows": [
@@ -30,8 +40,22 @@ RESULTS = {
                 {"features": "pixels", "accuracy": 0.75, "std": None},
             ],
         },
+        {
+            "protocol": "depth",
+            "title": "depth",
+            "metrics": DEPTH,
+            "split": "test",
+            "step": 600,
+            "rows": [
+                {"features": "trained", "abs_rel": 0.125, "rmse": 4.5, "std": 0.01},
+                {"features": "pixels", "abs_rel": 0.5, "rmse": 4.25},
+            ],
+        },
     ],
-    "skipped": [{"protocol": "few_label", "reason": "a class has < 10 labels"}],
+    "skipped": [
+        {"protocol": "few_label", "reason": "a class has < 10 labels"},
+        {"protocol": "stereo", "reason": "a class has < 10 labels"},
+    ],
 }
 
 
@@ -58,6 +82,27 @@ def metrics(count=120):
         for e, a in ((4, 0.5), (8, 0.95), (12, 0.9))
     ]
     return train + evals
+
+
+def look(step, *found, **signs):
+    """A doctor's record."""
+    spaces = {
+        f"{space}_{name}": value
+        for space in ("representation", "embedding")
+        for name, value in {
+            "std": 0.5,
+            "rank": 7.0,
+            "directions": 3.0,
+            "alignment": 0.2,
+            "uniformity": -1.5,
+            "dim": 16.0,
+        }.items()
+    }
+    said = [
+        {"name": n, "evidence": f"<{n}> 0.1", "cause": "why", "remedy": "do"}
+        for n in found
+    ]
+    return {"kind": "doctor", "step": step, **spaces, **signs, "diagnoses": said}
 
 
 def images(rng, *shape):

@@ -5,7 +5,7 @@ import html.parser
 
 
 class Page(html.parser.HTMLParser):
-    """Text, elements and the accuracy table's cells of a page."""
+    """Text, elements and the cells of the tables of a page."""
 
     VOID = ("meta", "img", "source", "link", "br")
 
@@ -40,12 +40,12 @@ class Page(html.parser.HTMLParser):
     def text(self):
         return " ".join("".join(self.pieces).split())
 
-    def accuracies(self, kind):
-        """By row: (value, text) of the cells of one kind of features or control."""
+    def column(self, label):
+        """By row: (value, text, tone) of the cells of a column with numbers."""
         return {
-            row: (float(attrs["data-value"]), text)
+            row: (float(attrs["data-value"]), " ".join(text.split()), attrs["class"])
             for row, attrs, text in self.cells
-            if kind in (attrs.get("data-features"), attrs.get("data-control"))
+            if attrs.get("data-label") == label and "data-value" in attrs
         }
 
     def images(self):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from jax_ssl.report import tsne_map
+from jax_ssl.report.embedding import tsne_map
 
 
 @pytest.fixture(scope="module")
@@ -55,12 +55,3 @@ def test_few_rows_and_few_columns(rng, shape):
 def test_equal_rows_lie_on_one_point(count):
     points, _ = tsne_map(np.full((count, 6), 2.5))
     np.testing.assert_array_equal(points, np.zeros((count, 2)))
-
-
-def test_broken_features_are_counted(rng):
-    features = rng.normal(size=(6, 2))
-    features[[1, 4], 0] = np.nan, np.inf
-    with pytest.raises(ValueError, match="2 of 6 feature rows are not finite"):
-        tsne_map(features)
-    with pytest.raises(ValueError, match=r"shape \(6,\)"):
-        tsne_map(features[:, 0])

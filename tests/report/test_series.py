@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from jax_ssl.report.charts import apart, colored_classes, densest
-from jax_ssl.report.quantities import duration, number, percent, points, size
-from jax_ssl.report.series import accuracies, curve, extra_keys, smooth
-from tests.report.inputs import metrics
+from jax_ssl.report.draw import colored_classes, densest
+from jax_ssl.report.quantities import duration, number, plural, quantity
+from jax_ssl.report.sections import spending
+from jax_ssl.report.series import curve, numbers, smooth
 
 
 @pytest.mark.parametrize("reach", [0, 1, 4, 50])
@@ -17,6 +17,7 @@ def test_smooth_is_the_mean_of_finite_neighbours(rng, reach):
         window = window[np.isfinite(window)]
         expected.append(window.mean() if len(window) else np.nan)
     np.testing.assert_allclose(smooth(y, reach), expected, atol=1e-12)
+    assert len(smooth(y[:0], reach)) == 0
 
 
 def test_a_curve_keeps_gaps_and_leaves_out_other_records():
@@ -32,32 +33,7 @@ def test_a_curve_keeps_gaps_and_leaves_out_other_records():
     x, y = curve(records, "loss")
     np.testing.assert_array_equal(x, [1, 2, 6])
     np.testing.assert_array_equal(y, [2.0, np.nan, 0.5])
-
-
-def test_accuracies_are_over_epochs_where_all_have_one():
-    records = metrics()
-    over, found = accuracies(records)
-    assert over == "epoch"
-    np.testing.assert_array_equal(found["knn"].x, [4, 8, 12])
-    np.testing.assert_array_equal(found["knn"].y, [0.5, 0.95, 0.9])
-    records.append({"kind": "eval", "step": 9, "protocol": "linear", "accuracy": 0.1})
-    over, found = accuracies(records)
-    assert over == "step"
-    np.testing.assert_array_equal(found["linear"].x, [9])
-
-
-def test_the_methods_own_metrics_are_found():
-    train = [record for record in metrics() if record["kind"] == "train"]
-    assert extra_keys(train) == ["teacher_entropy"]
-
-
-def test_labels_move_apart_and_keep_their_order(rng):
-    heights = [0.5, 0.0, 0.52, 0.51, 2.0]
-    moved = apart(heights, 0.1)
-    assert np.argsort(moved).tolist() == np.argsort(heights).tolist()
-    assert np.diff(np.sort(moved)).min() >= 0.1 - 1e-9
-    assert (moved[1], moved[4]) == (0.0, 2.0)  # Those with room do not move.
-    assert np.mean([moved[0], moved[2], moved[3]]) == pytest.approx(0.51)
+    assert numbers(records, "loss") == [2.0, 1.0, 0.5]
 
 
 def test_a_name_stands_in_the_densest_group_and_not_between_groups(rng):
@@ -81,11 +57,49 @@ def test_quantities_read_as_people_write_them():
     assert number(1234.5) == "1,234"
     assert number(0.000123456) == "0.000123"
     assert number(None) == number(float("nan")) == number("3") == "–"
-    assert percent(0.12345) == "12.35 %"
-    assert points(-0.05) == "−5.00"
+    assert quantity(0.12345, "%") == "12.35 %"
+    assert quantity(4.86321, "m") == "4.863 m"
+    assert quantity(0.115, "") == "0.115"
+    assert quantity(None, "%") == "–"
     assert duration(4.23) == "4.2 s"
-    assert duration(59.7) == "1 min"
-    assert duration(3600) == "1 h"
-    assert duration(90_061) == "1 d 1 h"
-    assert size(512) == "512 B"
-    assert size(11.5 * 2**30) == "11.5 GiB"
+    assert duration(59.7) == "1 min 0 s"
+    assert duration(101) == "1 min 41 s"
+    assert duration(3600) == "1 h 0 min"
+    assert duration(90_061) == "25 h 1 min"
+    assert plural(1, "class") == "1 class"
+    assert plural(2, "class") == "2 classes"
+    assert plural(1000, "row") == "1,000 rows"
+    assert plural(2, "diagnosis") == "2 diagnoses"
+
+
+RECORDS = [
+    {
+        "kind": "train",
+        "step": 10,
+        "seconds": 8.0,
+        "ms_per_step": 500.0,
+        "data_wait": 0.2,
+    },
+    {"kind": "eval", "step": 10, "seconds": 11.0},
+    {
+        "kind": "train",
+        "step": 30,
+        "seconds": 18.0,
+        "ms_per_step": 250.0,
+        "data_wait": 0.0,
+    },
+    {"kind": "eval", "step": 30, "seconds": 20.0},
+]
+
+
+def test_the_parts_of_the_time_add_up_to_the_run():
+    parts = spending(RECORDS)
+    # 10 steps of 0.5 s, a fifth of them waiting, and 20 of 0.25 s.
+    assert parts["waiting for data"] == pytest.approx(1.0)
+    assert parts["training steps"] == pytest.approx(9.0)
+    assert sum(parts.values()) == pytest.approx(20.0)
+
+
+@pytest.mark.parametrize("records", [[], [{"kind": "eval", "step": 1, "seconds": 2.0}]])
+def test_nothing_timed_has_no_parts(records):
+    assert spending(records) == {}
