@@ -1,12 +1,13 @@
 import pathlib
 
+import jax
 import jax.numpy as jnp
 import pytest
 from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
 
 from jax_ssl.config import build, load_page, override, resolved
-from jax_ssl.core.fields import INDEX, ON_CANVAS, Field
+from jax_ssl.core.fields import INDEX, ON_CANVAS, Field, spec_of
 from jax_ssl.train.feeds import HostFeed
 from jax_ssl.train.program import program
 
@@ -120,6 +121,20 @@ def test_batch_norm_groups_that_do_not_divide_are_refused():
     feed = HostFeed(experiment.source, mesh=experiment.mesh, seed=0, batch_size=256)
     with pytest.raises(ValueError, match=r"groups = 7 .* 512 rows"):
         program(experiment.method, experiment.tx, feed, experiment.mesh)
+
+
+def test_a_view_knows_the_fields_of_the_source():
+    def built(name):
+        view = {"name": "center_crop", "size": 6, "carried": (name,)}
+        return build(resolved(override(page(), [f"evals.view={view}"])))
+
+    experiment = built("label")
+    example = spec_of(experiment.source.fields)
+    made = jax.eval_shape(experiment.view, jax.random.key(0), example)
+    assert made["image"].shape == (6, 6, 1)
+    assert made["label"].dtype == jnp.int32
+    with pytest.raises(ValueError, match=r"config\.evals\.view: .* have no 'mask'"):
+        built("mask")
 
 
 def feed_of(experiment):

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from jax_ssl.augment.checks import check_range
+from jax_ssl.augment.pixels import field_of
 from jax_ssl.core.method import ViewFn
 from jax_ssl.core.types import Array, Example
 
@@ -73,11 +74,9 @@ def wave_of(recipe: str, example: Example, samples: int) -> Array:
     Raises:
         ValueError: if there is none, or it is too short.
     """
-    wave = example.get("wave")
-    if wave is None or wave.ndim != 1 or len(wave) < samples:
-        found = sorted(example) if wave is None else f"a wave of shape {wave.shape}"
+    wave = field_of(recipe, example, "wave", "T")
+    if len(wave) < samples:
         raise ValueError(
-            f"{recipe}: views of samples = {samples} need a field 'wave' [T] at least "
-            f"as long; the examples have {found}."
+            f"{recipe}: samples = {samples} is more than the {len(wave)} of a wave."
         )
     return jnp.asarray(wave, jnp.float32)

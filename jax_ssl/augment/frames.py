@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from jax_ssl.augment import color
 from jax_ssl.augment.checks import check_jitter, check_moments, check_range
-from jax_ssl.augment.pixels import standardize, unit
+from jax_ssl.augment.pixels import field_of, standardize, unit
 from jax_ssl.core.method import ViewFn
 from jax_ssl.core.types import Array, Example
 
@@ -48,7 +48,10 @@ def two_frames(
     a, b, c, d = (strength * amount for amount in jitter)
 
     def views(key: Array, example: Example) -> Array:
-        frames = frames_of(me, example, gap + 1, colour=strength > 0)
+        colour = ("strength",) if strength > 0 else ()
+        frames = field_of(me, example, "frames", "THWC", colour=colour)
+        if len(frames) <= gap:
+            raise ValueError(f"{me}: gap = {gap} does not fit {len(frames)} frames.")
         place_key, colour_key = jax.random.split(key)
         moment, *place = jax.random.uniform(place_key, (3,))
         first = jnp.floor(moment * (len(frames) - gap)).astype(jnp.int32)
@@ -87,35 +90,11 @@ def first_frame(
 
     def view(key: Array, example: Example) -> Array:
         del key
-        frames = frames_of(me, example, 1)[:1]
+        frames = field_of(me, example, "frames", "THWC")[:1]
         middle = _cut(me, example, frames, size, (0.5, 0.5))[0]
         return standardize(unit(middle), mean, std)
 
     return view
-
-
-def frames_of(
-    recipe: str, example: Example, least: int, *, colour: bool = False
-) -> Array:
-    """The frames [T, H, W, C] of an example, T >= least, as they are stored.
-
-    Raises:
-        ValueError: if there are none or too few, or they are grey where colours are
-            needed.
-    """
-    frames = example.get("frames")
-    if frames is None or frames.ndim != 4 or len(frames) < least:
-        found = sorted(example) if frames is None else f"frames of {frames.shape}"
-        raise ValueError(
-            f"{recipe}: views need a field 'frames' [T, H, W, C], T >= {least}; the "
-            f"examples have {found}."
-        )
-    if colour and frames.shape[-1] != 3:
-        raise ValueError(
-            f"{recipe}: the frames have {frames.shape[-1]} channels, but colour "
-            "operations need 3; set strength=0."
-        )
-    return frames
 
 
 def _cut(

@@ -26,25 +26,44 @@ def image_of(recipe: str, example: Example, *, colour: Sequence[str] = ()) -> Ar
         ValueError: if there is no such image, or it has not three channels where
             colours are needed.
     """
-    image = example.get("image")
-    if image is None or image.ndim != 3:
-        found = sorted(example) if image is None else f"one of shape {image.shape}"
-        raise ValueError(
-            f"{recipe}: views are made of one field 'image' [H, W, C]; the examples "
-            f"have {found}."
-        )
+    image = field_of(recipe, example, "image", "HWC", colour=colour)
     if image.dtype != jnp.uint8 and not jnp.issubdtype(image.dtype, jnp.floating):
         raise ValueError(
             f"{recipe}: example['image'] is {image.dtype}; give uint8 in 0..255 or "
             "float in [0, 1]."
         )
-    if image.shape[-1] != 3 and colour:
-        raise ValueError(
-            f"{recipe}: the images have {image.shape[-1]} channel(s), but colour "
-            "operations need 3; "
-            f"set {' and '.join(f'{name}=0' for name in colour)}, or use two_affine."
-        )
     return image
+
+
+def field_of(
+    recipe: str, example: Example, name: str, axes: str, *, colour: Sequence[str] = ()
+) -> Array:
+    """A field of an example, which must be there.
+
+    Args:
+        recipe: for the message.
+        example: with the field.
+        name: of the field.
+        axes: of it, a letter each, C the channels.
+        colour: the recipe's settings that need three channels and are on.
+
+    Raises:
+        ValueError: if there is no such field, or it has not these axes, or not three
+            channels where colours are needed.
+    """
+    field = example.get(name)
+    if field is None or field.ndim != len(axes):
+        found = sorted(example) if field is None else f"one of shape {field.shape}"
+        raise ValueError(
+            f"{recipe}: views are made of one field {name!r} [{', '.join(axes)}]; the "
+            f"examples have {found}."
+        )
+    if colour and field.shape[-1] != 3:
+        raise ValueError(
+            f"{recipe}: {name!r} has {field.shape[-1]} channel(s), but operations on "
+            f"colours need 3; set {' and '.join(f'{each}=0' for each in colour)}."
+        )
+    return field
 
 
 def unit(image: Array) -> Array:

@@ -18,22 +18,9 @@ import numpy as np
 
 from jax_ssl.core.types import Array
 
-Kind = Literal[
-    "image",
-    "frames",
-    "mask",
-    "depth",
-    "disparity",
-    "flow",
-    "wave",
-    "matrix",
-    "boxes",
-    "label",
-    "labels",
-    "index",
-    "size",
-    "scale",
-]
+Picture = Literal["image", "frames", "mask", "depth", "disparity", "flow"]
+Placed = Literal["boxes", "matrix", "size", "scale"]  # On a picture.
+Kind = Literal[Picture, Placed, "wave", "label", "labels", "index"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 # Axes of an example's array, a digit where the length is fixed, and what it may hold.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jax_ssl.core.fields import INDEX, Field, Kind, layout
-from jax_ssl.data.source import Rows, Stored
+from jax_ssl.data.source import Rows, Source
 
 # What arrays of these names are.
 OBVIOUS: Mapping[str, Kind] = {"image": "image", "frames": "frames", "label": "label"}
@@ -24,7 +24,7 @@ _REMEDY = {
 
 
 @dataclass(frozen=True, eq=False)
-class Arrays(Stored):
+class Arrays(Source):
     """Examples in memory; made by `arrays` and `by_kind`, which check them."""
 
     arrays: Mapping[str, np.ndarray]  # {field: [N, ...]}, without "index".

@@ -2,42 +2,47 @@
 
 import os
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
+from jax_ssl.data.corrupt import Reader
 from jax_ssl.data.order import sweep
-from jax_ssl.data.source import Rows, Source, check_rows, empty, num_bytes
+from jax_ssl.data.source import Rows, Source, empty, num_bytes
 
 # Of the machine's memory, what one cache may take.
 MAX_SHARE = 0.5
 DEFAULT_CACHE_GIB = 1.0
 
 
-class Cached:
+@dataclass(frozen=True, eq=False)
+class Cached(Source):
     """A source that decodes every row once, when it is first read; see `cached`."""
 
-    def __init__(self, source: Source) -> None:
-        self.source, self.name, self.fields = source, source.name, source.fields
-        self._rows = empty(source, len(source))
-        self._known = np.zeros(len(source), bool)
-
-    def keep(self, names: Iterable[str]) -> "Cached":
-        """The same data with these fields alone, in a memory of their own."""
-        return Cached(self.source.keep(names))
+    source: Source
+    decoded: Rows  # Of all rows, those that are not known still 0.
+    known: np.ndarray  # [N] bool
 
     def __len__(self) -> int:
         return len(self.source)
 
-    def __getitem__(self, rows: np.ndarray) -> Rows:
-        rows = check_rows(rows, len(self), self.name)
-        missing = np.unique(rows[~self._known[rows]])
+    def keep(self, names: Iterable[str]) -> "Cached":
+        """The same data with these fields alone, in a memory of their own."""
+        return _remembering(self.source.keep(names))
+
+    def read(self, rows: np.ndarray) -> Rows:  # noqa: D102
+        missing = np.unique(rows[~self.known[rows]])
         if missing.size:
             for name, values in self.source[missing].items():
-                self._rows[name][missing] = values
+                self.decoded[name][missing] = values
             # Last: threads may decode a row twice, but never read a half-written one.
-            self._known[missing] = True
-        return {name: values[rows] for name, values in self._rows.items()}
+            self.known[missing] = True
+        return {name: values[rows] for name, values in self.decoded.items()}
+
+
+def _remembering(source: Source) -> Cached:
+    memory, known = empty(source, len(source)), np.zeros(len(source), bool)
+    return Cached(source.name, source.fields, source, memory, known)
 
 
 def cached(source: Source) -> Cached:
@@ -55,7 +60,7 @@ def cached(source: Source) -> Cached:
             f"{MAX_SHARE:.0%} of the machine's {have / 2**30:.1f} GiB; do not cache "
             "them, or choose a smaller data.canvas."
         )
-    return Cached(source)
+    return _remembering(source)
 
 
 def cached_below(source: Source, gib: float) -> Source:
@@ -63,19 +68,19 @@ def cached_below(source: Source, gib: float) -> Source:
     return cached(source) if num_bytes(source) <= gib * 2**30 else source
 
 
-def load(source: Source, *, workers: int = 0, **limits: Any) -> Rows:
+def load(source: Source, *, workers: int = 0, reader: Reader | None = None) -> Rows:
     """All examples in data-set order, {name: [N, ...]}, for `feed.resident`.
 
     Args:
         source: of N examples; corrupt ones are replaced as in `sweep`.
         workers: threads that read and decode; 0 for one per core.
-        **limits: `max_corrupt` or `reader` of `sweep`.
+        reader: of the same source, which counts what is corrupt.
 
     Raises:
         TooManyCorrupt: as `sweep` does.
     """
     out, done = empty(source, len(source)), 0
-    for batch in sweep(source, batch_size=256, workers=workers, **limits):
+    for batch in sweep(source, batch_size=256, workers=workers, reader=reader):
         size = len(batch["index"])
         for name, values in batch.items():
             out[name][done : done + size] = values

@@ -51,9 +51,7 @@ def sides_of(canvas: Canvas) -> Sides:
 
 def fitted(size: Sides, canvas: Sides) -> Sides:
     """The sides of a picture shrunk by min(1, H / h, W / w), at least 1 pixel each."""
-    (have, room) = max(
-        zip(size, canvas, strict=True), key=lambda side: side[0] / side[1]
-    )
+    have, room = max(zip(size, canvas, strict=True), key=lambda pair: pair[0] / pair[1])
     if have <= room:
         return size
     height, width = (max(1, round(side * room / have)) for side in size)

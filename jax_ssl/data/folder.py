@@ -10,7 +10,7 @@ import numpy as np
 from jax_ssl.core.fields import INDEX, ON_CANVAS, Field
 from jax_ssl.data.cache import DEFAULT_CACHE_GIB, cached_below
 from jax_ssl.data.canvas import decode, shrink, sides_of, stack
-from jax_ssl.data.source import Rows, Source, Stored, collect
+from jax_ssl.data.source import Rows, Source, collect
 
 EXTENSIONS = (
     ".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm",
@@ -19,7 +19,7 @@ EXTENSIONS = (
 
 
 @dataclass(frozen=True, eq=False)
-class Folder(Stored):
+class Folder(Source):
     """Image files under a root; made by `folder`."""
 
     root: str

@@ -16,7 +16,7 @@ from typing import Protocol
 
 import numpy as np
 
-from jax_ssl.data.corrupt import MAX_CORRUPT_SHARE, Reader
+from jax_ssl.data.corrupt import Reader
 from jax_ssl.data.source import Rows, Source
 
 Places = tuple[np.ndarray, np.ndarray]  # An order of all rows; positions in it.
@@ -90,7 +90,6 @@ def batches(
     process: int = 0,
     count: int = 1,
     workers: int = 0,
-    max_corrupt: float = MAX_CORRUPT_SHARE,
     reader: Reader | None = None,
 ) -> Generator[Rows, None, None]:
     """The batches of steps start ... stop - 1, decoded ahead by threads.
@@ -108,9 +107,8 @@ def batches(
         process: p, from 0.
         count: P.
         workers: threads that read and decode; 0 for one per core.
-        max_corrupt: share of the rows seen that may be corrupt, in [0, 1].
-        reader: of the same source, for a caller that counts what is corrupt; its own
-            share then stands.
+        reader: of the same source, which counts what is corrupt and says how much may
+            be; a new one unless given.
 
     Returns:
         Generator of {name: [B / P, ...]}; closing it ends its threads. Nothing is read
@@ -118,7 +116,7 @@ def batches(
 
     Raises:
         ValueError: if N < B or P does not divide B.
-        TooManyCorrupt: from `next`, beyond `max_corrupt`.
+        TooManyCorrupt: from `next`, if more is corrupt than the reader allows.
     """
     num_examples = len(source)
     steps_per_epoch(batch_size, num_examples)
@@ -135,9 +133,7 @@ def batches(
             order, everyone = _places(seed, step, batch_size, num_examples)
             yield order, everyone[first:last]
 
-    return decoded(
-        reader or Reader(source, max_corrupt), places(), last - first, workers
-    )
+    return decoded(reader or Reader(source), places(), last - first, workers)
 
 
 def sweep(
@@ -145,7 +141,6 @@ def sweep(
     *,
     batch_size: int,
     workers: int = 0,
-    max_corrupt: float = MAX_CORRUPT_SHARE,
     reader: Reader | None = None,
 ) -> Generator[Rows, None, None]:
     """Every row once in data-set order; the last batch is short if need be.
@@ -157,19 +152,18 @@ def sweep(
         source: where rows come from.
         batch_size: rows of a batch.
         workers: threads that read and decode; 0 for one per core.
-        max_corrupt: share of the rows seen that may be corrupt, in [0, 1].
-        reader: of the same source, for a caller that counts what is corrupt; its own
-            share then stands.
+        reader: of the same source, which counts what is corrupt and says how much may
+            be; a new one unless given.
 
     Returns:
         Generator of {name: [B, ...]}; closing it ends its threads.
 
     Raises:
-        TooManyCorrupt: from `next`, beyond `max_corrupt`.
+        TooManyCorrupt: from `next`, if more is corrupt than the reader allows.
     """
     order = np.arange(len(source))
     places = ((order, order[i : i + batch_size]) for i in order[::batch_size])
-    return decoded(reader or Reader(source, max_corrupt), places, batch_size, workers)
+    return decoded(reader or Reader(source), places, batch_size, workers)
 
 
 class Reads(Protocol):

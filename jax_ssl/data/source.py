@@ -6,7 +6,7 @@ pure function of its seed and step (`jax_ssl.data.order`) and resuming costs not
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol, Self, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,44 +16,18 @@ Rows = dict[str, np.ndarray]
 T = TypeVar("T")
 
 
-class Source(Protocol):
+@dataclass(frozen=True, eq=False)
+class Source:
     """Random access to a data set in host memory or on disk.
+
+    Nothing asks for the type: whatever has these attributes, `len`, `source[rows]` and
+    `keep` is a source. Its kinds here say how long they are and how rows are read.
 
     Attributes:
         name: the data set in words, for messages and reports.
         fields: what an example holds; "index" always. Where pictures lie on a canvas,
             "size" and "scale" say how.
     """
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-
-    @property
-    def fields(self) -> Fields: ...  # noqa: D102
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, rows: np.ndarray) -> Rows:
-        """Returns the examples `rows` [n], stacked: {name: [n, ...]}, fresh arrays.
-
-        Raises:
-            IndexError: if a row is negative or not below `len(self)`.
-            CorruptExamples: if some of the rows cannot be decoded.
-        """
-
-    def keep(self, names: Iterable[str]) -> "Source":
-        """The same data with these fields alone, and "index".
-
-        A field that is not kept is never read or decoded.
-
-        Raises:
-            ValueError: if there is no such field.
-        """
-
-
-@dataclass(frozen=True, eq=False)
-class Stored:
-    """A source of its own; kinds of it say how long they are and how rows are read."""
 
     name: str
     fields: Fields
@@ -62,15 +36,23 @@ class Stored:
         raise NotImplementedError
 
     def read(self, rows: np.ndarray) -> Rows:
-        """The kept fields, "index" left out, of rows [n] int64 that are inside."""
+        """The kept fields of rows [n] int64 that are inside; "index" is not asked."""
         raise NotImplementedError
 
     def __getitem__(self, rows: np.ndarray) -> Rows:
+        """Returns the examples `rows` [n], stacked: {name: [n, ...]}, fresh arrays.
+
+        Raises:
+            IndexError: if a row is negative or not below `len(self)`.
+            CorruptExamples: if some of the rows cannot be decoded.
+        """
         rows = check_rows(rows, len(self), self.name)
         return {**self.read(rows), "index": rows.astype(np.int32)}
 
-    def keep(self, names: Iterable[str]) -> Self:
+    def keep(self, names: Iterable[str]) -> "Source":
         """The same data with these fields alone, and "index".
+
+        A field that is not kept is never read or decoded.
 
         Raises:
             ValueError: if there is no such field.
@@ -120,31 +102,22 @@ def num_bytes(source: Source) -> int:
 
 
 @dataclass(frozen=True, eq=False)
-class Subset:
+class Subset(Source):
     """Some rows of a source, renumbered from 0; made by `subset`."""
 
     source: Source
     rows: np.ndarray
 
-    @property
-    def name(self) -> str:  # noqa: D102
-        return f"{self.source.name}, {len(self.rows)} of {len(self.source)} rows"
-
-    @property
-    def fields(self) -> Fields:  # noqa: D102
-        return self.source.fields
-
-    def keep(self, names: Iterable[str]) -> "Subset":
-        """The same rows with these fields alone, and "index"."""
-        return Subset(self.source.keep(names), self.rows)
-
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, rows: np.ndarray) -> Rows:
-        rows = check_rows(rows, len(self), self.name)
+    def keep(self, names: Iterable[str]) -> "Subset":
+        """The same rows with these fields alone, and "index"."""
+        return subset(self.source.keep(names), self.rows)
+
+    def read(self, rows: np.ndarray) -> Rows:  # noqa: D102
         try:
-            out = self.source[self.rows[rows]]
+            return self.source[self.rows[rows]]
         except CorruptExamples as error:
             bad = {
                 int(row): error.reasons[int(inner)]
@@ -152,7 +125,6 @@ class Subset:
                 if int(inner) in error.reasons
             }
             raise CorruptExamples(bad) from error
-        return {**out, "index": rows.astype(np.int32)}
 
 
 def subset(source: Source, rows: np.ndarray) -> Subset:
@@ -166,7 +138,9 @@ def subset(source: Source, rows: np.ndarray) -> Subset:
         Source of n examples. "index" counts from 0 to n - 1 in it, so that memory banks
         can be sized by its length.
     """
-    return Subset(source, check_rows(rows, len(source), source.name))
+    rows = check_rows(rows, len(source), source.name)
+    name = f"{source.name}, {len(rows)} of {len(source)} rows"
+    return Subset(name, source.fields, source, rows)
 
 
 class CorruptExamples(Exception):  # noqa: N818 - an account of rows, not one error

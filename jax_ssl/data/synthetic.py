@@ -38,13 +38,9 @@ def synthetic(
     Raises:
         ValueError: for sizes outside these ranges.
     """
-    if not 1 <= num_classes <= len(SHAPES) or num_examples < num_classes or size < 4:
-        raise ValueError(
-            f"synthetic: num_classes = {num_classes} must be in 1 ... {len(SHAPES)}, "
-            f"num_examples = {num_examples} at least as many, and size = {size} at "
-            "least 4."
-        )
-    labels = np.arange(num_examples, dtype=np.int32) % num_classes
+    if size < 4:
+        raise ValueError(f"synthetic: size = {size} must be at least 4.")
+    labels = labels_in_turn("synthetic", num_examples, num_classes, len(SHAPES))
     rows = zip(labels, uniforms(split, seed, num_examples, _NUMBERS), strict=True)
     images = np.stack([_draw(int(label), u, size, channels) for label, u in rows])
     return arrays(
@@ -53,6 +49,22 @@ def synthetic(
         label_names=SHAPES[:num_classes],
         name=f"synthetic {split}",
     )
+
+
+def labels_in_turn(
+    source: str, num_examples: int, num_classes: int, most: int
+) -> np.ndarray:
+    """Classes 0, 1, ... in turn, [N] int32.
+
+    Raises:
+        ValueError: for more than `most` classes, or fewer examples than classes.
+    """
+    if not 1 <= num_classes <= most or num_examples < num_classes:
+        raise ValueError(
+            f"{source}: num_classes = {num_classes} must be in 1 ... {most}, and "
+            f"num_examples = {num_examples} at least as many."
+        )
+    return np.arange(num_examples, dtype=np.int32) % num_classes
 
 
 def uniforms(split: str, seed: int, num_examples: int, count: int) -> np.ndarray:

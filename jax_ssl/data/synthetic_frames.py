@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from jax_ssl.data.arrays import Arrays, by_kind
-from jax_ssl.data.synthetic import uniforms
+from jax_ssl.data.synthetic import labels_in_turn, uniforms
 
 TEXTURES = ("stripes", "checks", "rings", "waves")
 _PLANE = 11  # Random numbers of one plane.
@@ -55,18 +55,15 @@ def synthetic_frames(
     Raises:
         ValueError: for sizes outside these ranges, or a camera that comes too near.
     """
-    if not 1 <= num_classes <= len(TEXTURES) or num_examples < num_classes or size < 8:
+    if size < 8 or num_frames < 2 or (num_frames - 1) * translation[2] > 1:
         raise ValueError(
-            f"synthetic_frames: num_classes = {num_classes} must be in 1 ... "
-            f"{len(TEXTURES)}, num_examples = {num_examples} at least as many, and "
-            f"size = {size} at least 8."
+            f"synthetic_frames: size = {size} must be at least 8, num_frames = "
+            f"{num_frames} at least 2, and the camera may come 1 metre nearer at most: "
+            f"translation = {translation}."
         )
-    if num_frames < 2 or (num_frames - 1) * translation[2] > 1:
-        raise ValueError(
-            f"synthetic_frames: num_frames = {num_frames} must be at least 2, and the "
-            f"camera may come 1 metre nearer at most: translation = {translation}."
-        )
-    labels = np.arange(num_examples, dtype=np.int32) % num_classes
+    labels = labels_in_turn(
+        "synthetic_frames", num_examples, num_classes, len(TEXTURES)
+    )
     drawn = uniforms(split, seed, num_examples, 1 + 2 * _PLANE)
     center = (size - 1) / 2
     camera = np.array([[size, 0, center], [0, size, center], [0, 0, 1]])

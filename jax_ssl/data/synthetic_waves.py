@@ -7,7 +7,7 @@ quarter of a wave shows it; pitch, loudness, phase and noise say nothing about i
 import numpy as np
 
 from jax_ssl.data.arrays import Arrays, by_kind
-from jax_ssl.data.synthetic import uniforms
+from jax_ssl.data.synthetic import labels_in_turn, uniforms
 
 MOTIONS = ("tone", "rising chirp", "falling chirp", "warble", "pulses")
 REPEATS = 4  # Of the motion in a wave.
@@ -44,17 +44,12 @@ def synthetic_waves(
     Raises:
         ValueError: for sizes outside these ranges.
     """
-    if not 1 <= num_classes <= len(MOTIONS) or num_examples < num_classes:
-        raise ValueError(
-            f"synthetic_waves: num_classes = {num_classes} must be in 1 ... "
-            f"{len(MOTIONS)} and num_examples = {num_examples} at least as many."
-        )
     if samples < 64 or not 0 <= noise <= 0.2:
         raise ValueError(
             f"synthetic_waves: samples = {samples} must be at least 64 and noise = "
             f"{noise} in [0, 0.2]."
         )
-    labels = np.arange(num_examples, dtype=np.int32) % num_classes
+    labels = labels_in_turn("synthetic_waves", num_examples, num_classes, len(MOTIONS))
     drawn = uniforms(split, seed, num_examples, _NUMBERS + samples)
     waves = np.stack([_sound(int(k), u) for k, u in zip(labels, drawn, strict=True)])
     waves = waves + noise * np.sqrt(12) * (drawn[:, _NUMBERS:] - 0.5)

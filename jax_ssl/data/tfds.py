@@ -8,9 +8,9 @@ where TFDS asks for it: to describe features of type Audio and Video.
 import os
 import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,7 +18,7 @@ import numpy as np
 from jax_ssl.core.fields import INDEX, ON_CANVAS, Kind
 from jax_ssl.data.cache import DEFAULT_CACHE_GIB, cached_below
 from jax_ssl.data.canvas import Sides, shrink, sides_of, stack
-from jax_ssl.data.source import Rows, Source, Stored, collect
+from jax_ssl.data.source import Rows, Source, collect
 from jax_ssl.data.tfds_features import LONG, Column, described, obvious_kind
 from jax_ssl.data.tfrecord import TFRecords
 
@@ -38,7 +38,7 @@ class Records(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared(Stored):
+class Prepared(Source):
     """A split of a prepared TFDS directory; made by `tfds`."""
 
     records: Records
@@ -57,18 +57,13 @@ class Prepared(Stored):
         return wanted
 
     @cached_property
-    def _parser(self) -> Any:
-        from tensorflow_datasets import features
+    def _parse(self) -> Callable[[bytes], dict[str, Any]]:
+        from tensorflow_datasets import decode, features
 
         columns = self._read.values()
-        return features.FeaturesDict({c.key: c.feature for c in columns})
-
-    @cached_property
-    def _decoders(self) -> dict[str, Any]:
-        from tensorflow_datasets import decode
-
-        columns = self._read.values()
-        return {c.key: decode.SkipDecoding() for c in columns if c.encoded}
+        parser = features.FeaturesDict({c.key: c.feature for c in columns})
+        skip = {c.key: decode.SkipDecoding() for c in columns if c.encoded}
+        return partial(parser.deserialize_example_np, decoders=skip)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -77,10 +72,7 @@ class Prepared(Stored):
         return stack(collect(rows, self._example, self.records.where), self.fields)
 
     def _example(self, row: int) -> dict[str, np.ndarray]:
-        stored = self._parser.deserialize_example_np(
-            self.records[row], decoders=self._decoders
-        )
-        columns = self._read
+        stored, columns = self._parse(self.records[row]), self._read
         found = {k: c.value(stored[c.key], self.canvas) for k, c in columns.items()}
         sizes = {name: size for name, (_, size) in found.items() if any(size)}
         if len(set(sizes.values())) > 1:
@@ -149,9 +141,11 @@ def tfds(
     try:
         builder = tensorflow_datasets.builder_from_directory(os.fspath(directory))
     except ModuleNotFoundError as error:
+        if error.name != "tensorflow":
+            raise
         raise ValueError(
-            f"{dataset}: TFDS cannot describe audio and video without {error.name}; "
-            "pip install 'jax_ssl[tensorflow]'."
+            f"{dataset}: TFDS needs TensorFlow to describe audio and video; pip "
+            "install 'jax_ssl[tensorflow]'."
         ) from error
     frame = None if canvas is None else sides_of(canvas)
     columns = _columns(

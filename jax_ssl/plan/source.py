@@ -9,7 +9,7 @@ import numpy as np
 
 from jax_ssl.core.fields import INDEX, ON_CANVAS, Field
 from jax_ssl.data.canvas import sides_of
-from jax_ssl.data.source import Rows, Source, Stored
+from jax_ssl.data.source import Rows, Source
 
 # Data sets of TFDS: examples by split, and shape where all images have one.
 KNOWN: dict[str, tuple[dict[str, int], tuple[int, int, int] | None]] = {
@@ -20,7 +20,7 @@ KNOWN: dict[str, tuple[dict[str, int], tuple[int, int, int] | None]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class StandIn(Stored):
+class StandIn(Source):
     """A source without examples; made by `stand_in`."""
 
     num_examples: int

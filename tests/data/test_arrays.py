@@ -4,7 +4,7 @@ import pytest
 from jax_ssl.core.fields import Field
 from jax_ssl.data import SOURCES
 from jax_ssl.data.arrays import arrays, npz
-from jax_ssl.data.source import CorruptExamples, Subset, num_bytes, subset
+from jax_ssl.data.source import CorruptExamples, num_bytes, subset
 
 
 @pytest.fixture
@@ -210,7 +210,7 @@ def test_subset_of_corrupt_rows_blames_its_own_numbers(images):
             raise CorruptExamples({4: "four.jpg: broken"})
 
     with pytest.raises(CorruptExamples) as error:
-        Subset(Bad(), np.array([3, 4]))[np.array([0, 1])]
+        subset(Bad(), np.array([3, 4]))[np.array([0, 1])]
     assert error.value.reasons == {1: "four.jpg: broken"}
 
 

@@ -124,7 +124,7 @@ def test_too_many_corrupt_files_end_the_run_with_their_names():
 
 def test_a_stricter_share_refuses_the_first_corrupt_file():
     with pytest.raises(TooManyCorrupt, match=r"1 of the \d+ examples"):
-        list(sweep(Broken({9}), batch_size=8, max_corrupt=0.0))
+        list(sweep(Broken({9}), batch_size=8, reader=Reader(Broken({9}), 0.0)))
 
 
 def test_the_share_grows_with_the_rows_seen():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jax_ssl.data.corrupt import TooManyCorrupt
+from jax_ssl.data.corrupt import Reader, TooManyCorrupt
 from jax_ssl.data.folder import folder
 from jax_ssl.data.order import batches, sweep
 from jax_ssl.data.source import CorruptExamples
@@ -173,4 +173,4 @@ def test_broken_files_give_way_to_the_next_good_ones(damaged, cache_gib, caplog)
 def test_a_strict_run_ends_at_broken_files(damaged):
     source = folder(path=str(damaged), canvas=16)
     with pytest.raises(TooManyCorrupt, match=r"03\.jpg"):
-        list(sweep(source, batch_size=30, workers=1, max_corrupt=0.0))
+        list(sweep(source, batch_size=30, workers=1, reader=Reader(source, 0.0)))

@@ -7,7 +7,7 @@ import pytest
 from jax_ssl.core.fields import Field
 from jax_ssl.data import tfds_features
 from jax_ssl.data.cache import load
-from jax_ssl.data.corrupt import TooManyCorrupt
+from jax_ssl.data.corrupt import Reader, TooManyCorrupt
 from jax_ssl.data.order import batches, sweep
 from jax_ssl.data.source import CorruptExamples
 from jax_ssl.data.tfds import tfds
@@ -400,7 +400,7 @@ def test_a_damaged_record_is_named_and_replaced(tmp_path, rng):
     rows = [b["index"].tolist() for b in sweep(source, batch_size=4)]
     assert rows == [[0, 1, 3, 3]]
     with pytest.raises(TooManyCorrupt, match="record 2"):
-        list(sweep(source, batch_size=4, max_corrupt=0.0))
+        list(sweep(source, batch_size=4, reader=Reader(source, 0.0)))
 
 
 def test_an_image_of_another_shape_is_corrupt(tmp_path, rng):
