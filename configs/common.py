@@ -36,7 +36,9 @@ def imagenet(batch_size):
     The usual file of 500 x 375 pixels fits, so that crops are cut from it as it is, as
     the papers' codes do. `canvas=384` takes 442,368 bytes an image, in the host's
     memory and on the way to the device, and shrinks that file to 384 x 288: the
-    smallest crops, 8 % of the area, then have 94 pixels a side for 122.
+    smallest crops, 8 % of the area, then have 94 pixels a side for 122. On an
+    accelerator a view of 224 pixels is cut by matrix products with the whole canvas,
+    0.5 GFLOP at 512 and 0.3 at 384, where a step of ResNet-50 has 25.
     """
     data = dict(
         name="tfds",
