@@ -167,8 +167,9 @@ class Shown:
     """A picture with a row for each example and a column for each array.
 
     Attributes:
-        columns: by the words above it, (kind of field, array [n, ...]); the kind "view"
-            is an image in the units of the evaluation's view.
+        columns: by the words above it, (kind of field, array [n, ...]). The kind "view"
+            is an image in the units of the evaluation's view. Columns whose words begin
+            with the same "words: " stand together under these.
         caption: sentences below it.
     """
 

@@ -69,6 +69,8 @@ def evaluation_table(evaluations: Sequence[Record], *, gains: bool = True) -> Ta
         spreads = {row["features"]: row.get("std") for row in evaluation["rows"]}
         for metric in metrics_of(evaluation):
             values = values_of(evaluation, metric)
+            if not values and metric is not metrics_of(evaluation)[0]:
+                continue
             row = [title, Cell(words(metric["name"]))]
             row += [_value(metric, values.get(k), spreads.get(k)) for k in kinds]
             row += [_gain(metric, values, kind) for kind in controls]
@@ -91,7 +93,7 @@ def format_table(results: Record, *, method: str = "") -> str:
     lines: list[str] = []
     if evaluations := results.get("evaluations"):
         lines = [*_aligned(evaluation_table(evaluations, gains=False), method), ""]
-        lines += dict.fromkeys(e["remark"] for e in evaluations if "remark" in e)
+        lines += dict.fromkeys(e["remark"] for e in evaluations if e.get("remark"))
         lines += [
             f"{title_of(evaluation)}, {words(row['features'])}: {row['detail']['note']}"
             for evaluation in evaluations

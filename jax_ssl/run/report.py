@@ -195,38 +195,32 @@ def _shown(look: Look, train: TrainState) -> Iterator[tuple[str, Pictures | str]
     batch = sample(experiment.source, SHOWN)
     examples = {**batch, "view": look.seen(batch)}
 
-    def all_shown(params: Any, state: Any, examples: Any) -> dict[str, Any]:
-        found: dict[str, Shown] = {}
+    traced: dict[str, Shown] = {}
+
+    def all_shown(params: Any, state: Any, examples: Any) -> list[list[jax.Array]]:
         if method.shows is not None:
             key = jax.random.key(experiment.run.seed)
-            found |= method.shows(params, state, examples, key)
+            traced.update(method.shows(params, state, examples, key))
         if (shows := getattr(method.encoder, "shows", None)) is not None:
-            found |= shows(method.exports["encoder"](params, state), examples)
-        kinds.update(
-            {t: {h: k for h, (k, _) in s.columns.items()} for t, s in found.items()}
-        )
-        captions.update({title: shown.caption for title, shown in found.items()})
-        return {t: {h: x for h, (_, x) in s.columns.items()} for t, s in found.items()}
+            variables = method.exports["encoder"](params, state)
+            traced.update(shows(variables, examples))
+        return [[x for _, x in shown.columns.values()] for shown in traced.values()]
 
-    kinds: dict[str, dict[str, str]] = {}
-    captions: dict[str, str] = {}
     whole = replicated(experiment.mesh)
     arrays = together(all_shown, out_shardings=whole)(
         train.params, train.state, examples
     )
-    for title, columns in arrays.items():
-        grid = [
-            Column(head, *_drawn(look, kinds[title][head], values))
-            for head, values in columns.items()
-        ]
+    for (title, shown), columns in zip(traced.items(), arrays, strict=True):
+        grid = []
+        for (head, (kind, _)), values in zip(
+            shown.columns.items(), columns, strict=True
+        ):
+            group, _, word = head.rpartition(": ")
+            drawn = look.plain(values) if kind == "view" else np.asarray(values)
+            kind = look.kind if kind == "view" else kind
+            grid.append(Column(word, drawn, kind, group=group))
         name = title.split(",")[0].lower().replace(" ", "_")
-        yield title, Pictures(name, grid, captions[title])
-
-
-def _drawn(look: Look, kind: str, values: jax.Array) -> tuple[np.ndarray, str]:
-    if kind == "view":
-        return look.plain(values), look.kind
-    return np.asarray(values), kind
+        yield title, Pictures(name, grid, shown.caption)
 
 
 def _neighbors(
