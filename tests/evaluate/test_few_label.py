@@ -1,12 +1,13 @@
 """Draws that are the same for all features, and classifiers by hand."""
 
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from jax_ssl.evaluate import few_label as module
 from jax_ssl.evaluate.few_label import draw_rows, few_label, fit_logistic
 from jax_ssl.evaluate.protocol import Outcome, Skipped
 from jax_ssl.parallel.mesh import make_mesh
@@ -101,7 +102,7 @@ def test_logistic_reaches_the_optimum(decay):
 
 
 def test_a_fit_that_is_not_finished_says_so(monkeypatch):
-    monkeypatch.setattr(module, "MOST_STEPS", 3)
+    monkeypatch.setattr(sys.modules["jax_ssl.evaluate.few_label"], "MOST_STEPS", 3)
     protocol = few_label(labels_per_class=3, draws=2, classifier="logistic", seed=7)
     (found,) = judged(protocol, *digit_pixels())
     assert "2 of 2 fits did not reach a gradient" in found.detail["note"]

@@ -1,11 +1,12 @@
 """The probe's protocol: what is fitted, chosen and tested on which rows."""
 
+import sys
+
 import jax
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from jax_ssl.evaluate import linear as module
 from jax_ssl.evaluate.heads import fit_heads
 from jax_ssl.evaluate.linear import hold_out, linear
 from jax_ssl.evaluate.protocol import Skipped
@@ -86,7 +87,7 @@ def test_the_chosen_head_is_trained_anew_on_all_of_train(clouds, monkeypatch):
         calls.append((rows, rates, decays))
         return fit_heads(part, labels, rows, rates, decays, **settings)
 
-    monkeypatch.setattr(module, "fit_heads", spy)
+    monkeypatch.setattr(sys.modules["jax_ssl.evaluate.linear"], "fit_heads", spy)
     (found,) = judged(linear(**QUICK), *clouds)
     (fitted, rates, _), (everything, rate, decay) = calls
     np.testing.assert_array_equal(fitted, hold_out(clouds[0].labels, 0.1, 0)[0])
