@@ -22,7 +22,8 @@ def byol_alone() -> Method:
 
     def loss(params, state, views, *, key, step):
         del key, step
-        a, b = (method.project(params, state, views[:, v]) for v in range(2))
+        project = method.health.project
+        a, b = (project(params, state, views[:, v]) for v in range(2))
         return 2 * normalized_mse(a, b), (state, {})
 
     return dataclasses.replace(method, loss=loss)

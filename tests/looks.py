@@ -39,11 +39,12 @@ def watched(
         signs = jax.device_get(measured(train.params, train.state, probe))
         return {name: float(value) for name, value in signs.items()}
 
+    chance = method.health.chance
     doctor = Doctor(
         measure,
         Facts(
             batch_size=BATCH,
-            chance=None if method.chance is None else method.chance(BATCH),
+            chance=chance and chance(BATCH),
             num_prototypes=num_prototypes,
         ),
         stop=stop,

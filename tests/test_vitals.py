@@ -11,8 +11,10 @@ from tests.cases import METHODS_UNDER_TEST
 from tests.images import BATCH, batch, examples
 
 CASES = {name: case.build() for name, case in METHODS_UNDER_TEST.items()}
-PROJECTING = [name for name, method in CASES.items() if method.project is not None]
-CHANCE = [name for name, method in CASES.items() if method.chance is not None]
+PROJECTING = [
+    name for name, method in CASES.items() if method.health.project is not None
+]
+CHANCE = [name for name, method in CASES.items() if method.health.chance is not None]
 # Those of whom equal images are all that chance asks for. Prototypes would have to be
 # equally near as well.
 PAIRED = {"simclr", "moco", "moco_v3", "npid", "triplet"}
@@ -31,7 +33,7 @@ def first(name):
 def test_an_embedding_is_of_its_own_image_alone(name):
     method = CASES[name]
     params, state = first(name)
-    embed = jax.jit(functools.partial(method.project, params, state))
+    embed = jax.jit(functools.partial(method.health.project, params, state))
     images = jnp.asarray(examples(BATCH)["image"], jnp.float32) / 255
     others = jnp.asarray(examples(BATCH, seed=1)["image"], jnp.float32) / 255
     z, z_others = embed(images), embed(others)
@@ -48,7 +50,7 @@ def test_an_embedding_is_of_its_own_image_alone(name):
 
 @pytest.mark.parametrize("name", CHANCE)
 def test_chance_is_a_number_that_does_not_fall_with_the_batch(name):
-    values = [CASES[name].chance(size) for size in (2, 16, 4096)]
+    values = [CASES[name].health.chance(size) for size in (2, 16, 4096)]
     assert all(isinstance(value, float) for value in values)
     assert np.isfinite(values).all()
     assert 0 < values[0] <= values[1] <= values[2]
@@ -79,7 +81,7 @@ def test_chance_is_the_loss_of_equal_images(name):
     for step in range(80):  # Twenty times all 64 images.
         index = (step * BATCH + jnp.arange(BATCH)) % 64
         value, state = look(state, jnp.int32(step), index)
-    np.testing.assert_allclose(value, method.chance(BATCH), rtol=2e-4)
+    np.testing.assert_allclose(value, method.health.chance(BATCH), rtol=2e-4)
 
 
 def test_chance_of_nce_is_one_probability_for_all():
@@ -99,8 +101,8 @@ def test_chance_of_nce_is_one_probability_for_all():
     # With a bank of zeros every score is 0.
     empty = state._replace(bank=jnp.zeros_like(state.bank))
     found = look(empty._replace(partition=jnp.float32(n)))  # P = exp(0) / n = 1 / n.
-    np.testing.assert_allclose(found, method.chance(BATCH), rtol=1e-5)
+    np.testing.assert_allclose(found, method.health.chance(BATCH), rtol=1e-5)
     for partition in (n / 3, n * 3):
         assert look(empty._replace(partition=jnp.float32(partition))) > found
     odds = -m * np.log(m / (m + 1)) - np.log(1 / (m + 1))
-    assert method.chance(BATCH) == pytest.approx(odds)
+    assert method.health.chance(BATCH) == pytest.approx(odds)

@@ -36,9 +36,9 @@ def retrieval(method, train):
     @jax.jit
     def features(key):
         images = first_images(map_examples(method.views, key, rows))
-        if method.project is not None:
-            return l2_normalize(method.project(train.params, train.state, images))
-        variables = method.export(train.params, train.state)
+        if (project := method.health.project) is not None:
+            return l2_normalize(project(train.params, train.state, images))
+        variables = method.exports["encoder"](train.params, train.state)
         pooled = method.encoder.apply(variables, images, train=False).pooled
         return l2_normalize(pooled)
 
@@ -54,7 +54,7 @@ def run(build, learning_rate, num_prototypes=None):
     for record in records:
         for each in record["diagnoses"]:
             found.setdefault(each["name"], record["step"])
-    space = "embedding" if method.project is not None else "representation"
+    space = "embedding" if method.health.project is not None else "representation"
     signs = {
         name: [records[0][f"{space}_{name}"], records[-1][f"{space}_{name}"]]
         for name in ("std", "rank", "directions", "length", "dim")

@@ -204,7 +204,8 @@ class Method:
     loss: LossFn
     update: UpdateFn = unchanged
     refresh: Refresh | None = None
-    exports: Mapping[str, ExportFn]
-    loads: Mapping[str, Load] = field(default_factory=dict)
+    # Dictionaries have no hash, which a static argument of `jax.jit` needs.
+    exports: Mapping[str, ExportFn] = field(hash=False)
+    loads: Mapping[str, Load] = field(default_factory=dict, hash=False)
     health: Health = Health()
     shows: ShowFn | None = None

@@ -23,7 +23,7 @@ from jax_ssl.core.types import Array, Batch, Metrics, Params, Views
 from jax_ssl.losses.instance import new_bank, remember
 from jax_ssl.nn.mlp import TORCH_UNIFORM, mlp_after
 from jax_ssl.nn.network import Network
-from jax_ssl.nn.views import crop_stacks
+from jax_ssl.nn.views import crops_and
 from jax_ssl.ops.kmeans import kmeans
 from jax_ssl.ops.normalize import l2_normalize
 from jax_ssl.ops.partitions import (
@@ -103,13 +103,7 @@ def deepcluster_v2(
     net = Network(encoder=encoder, projector=projector)
 
     def init(key: Array, views: Views) -> tuple[Params, DeepClusterV2State]:
-        if "index" not in views:
-            raise ValueError(
-                f"the views are {sorted(views)}, and deepcluster_v2 reads the row of "
-                "each image beside its crops; set config.views.carried = ('index',) "
-                "with config.views.name = 'swav'."
-            )
-        crops = crop_stacks(views)[0]
+        (crops, *_), _ = crops_and("index", views)
         key, prototypes_key, bank_key = jax.random.split(key, 3)
         params, stats = net.init(key, crops[:, 0])
         prototypes = random_queue(
@@ -140,18 +134,19 @@ def deepcluster_v2(
         step: Array,
     ) -> tuple[Array, tuple[DeepClusterV2State, Metrics]]:
         del key, step
-        out, stats = net.crops(params, state.stats, crop_stacks(views))
+        stacks, index = crops_and("index", views)
+        out, stats = net.crops(params, state.stats, stacks)
         z = l2_normalize(out["projector"])  # [B, V, D]
         prototypes = lax.stop_gradient(state.prototypes)
         scores = jnp.einsum(
             "bvd,hkd->bvhk", z, prototypes, precision=lax.Precision.HIGHEST
         )
-        labels = state.labels[:, views["index"]].T[:, None]  # [B, 1, heads]
+        labels = state.labels[:, index].T[:, None]  # [B, 1, heads]
         losses = optax.softmax_cross_entropy_with_integer_labels(
             scores / temperature, jnp.broadcast_to(labels, scores.shape[:3])
         )
         banks = tuple(
-            remember(bank, views["index"], z[:, crop], momentum=0.0)
+            remember(bank, index, z[:, crop], momentum=0.0)
             for crop, bank in enumerate(state.banks)
         )
         metrics = {

@@ -79,6 +79,22 @@ def crop_stacks(views: Views) -> list[Array]:
     return [named[name] for name in names]
 
 
+def crops_and(field: str, views: Views) -> tuple[list[Array], Array]:
+    """`crop_stacks`, and a field of each example such as its row.
+
+    Args:
+        field: name of the field, [B].
+        views: {"global": [B, V, H, W, C], ..., field: [B]}.
+
+    Raises:
+        ValueError: if the views are something else.
+    """
+    if not isinstance(views, Mapping) or field not in views:
+        wanted = f"{{'global', 'local', ..., {field!r}}}, stacks of crops and a field"
+        raise _other(views, wanted, "swav", carried=field)
+    return crop_stacks(views), views[field]
+
+
 def two_global_crops(views: Views) -> list[Array]:
     """`crop_stacks` of which the first holds two crops.
 
@@ -91,9 +107,10 @@ def two_global_crops(views: Views) -> list[Array]:
     return stacks
 
 
-def _other(views: Views, wanted: str, recipe: str) -> ValueError:
+def _other(views: Views, wanted: str, recipe: str, carried: str = "") -> ValueError:
     shapes: Any = jax.tree.map(lambda leaf: tuple(jnp.shape(leaf)), views)
+    more = f" and config.views.carried = ({carried!r},)" if carried else ""
     return ValueError(
         f"the views are {shapes}, and this method reads {wanted}; choose a recipe that "
-        f"makes such views, for example config.views.name = {recipe!r}."
+        f"makes such views, for example config.views.name = {recipe!r}{more}."
     )

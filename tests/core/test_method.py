@@ -6,20 +6,26 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from jax_ssl.core.method import Method, Refresh, unchanged
+from jax_ssl.core.method import Health, Load, Method, Refresh, unchanged
 from jax_ssl.core.state import TrainState
 from jax_ssl.core.types import Features
 
 
 def method(**more):
     nothing = lambda *args, **kwargs: None
-    parts = dict.fromkeys(("encoder", "views", "init", "loss", "export"), nothing)
-    return Method(**{**parts, **more})
+    parts = dict.fromkeys(("encoder", "views", "init", "loss"), nothing)
+    return Method(**{**parts, "exports": {"encoder": nothing}, **more})
 
 
 def test_a_method_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         method().loss = None
+
+
+def test_a_method_can_be_a_static_argument():
+    one, other = method(), method(refresh=Refresh(embed=len, fit=len))
+    run = jax.jit(lambda m, x: x + (m.refresh is not None), static_argnums=0)
+    assert [int(run(m, 1)) for m in (one, other)] == [1, 2]
 
 
 def test_wrapping_is_replacing():
@@ -33,7 +39,7 @@ def test_wrapping_is_replacing():
 def test_parts_are_given_by_name_and_none_may_be_missing():
     with pytest.raises(TypeError):
         Method(None, None, None, None, None)
-    with pytest.raises(TypeError, match="export"):
+    with pytest.raises(TypeError, match="exports"):
         Method(encoder=None, views=None, init=None, loss=None)
 
 
@@ -43,6 +49,19 @@ def test_by_default_nothing_follows_the_params():
     assert got[0] is params
     assert got[1] is state
     assert method().refresh is None
+
+
+def test_by_default_nothing_is_loaded_shown_or_said_of_a_head():
+    plain = method()
+    assert dict(plain.loads) == {}
+    assert plain.shows is None
+    assert plain.health == Health(project=None, chance=None, prototypes=None)
+    assert plain.health.classes is None
+    assert not Load(take=len, fill=len).required
+
+
+def test_methods_share_no_loads():
+    assert method().loads is not method().loads
 
 
 def test_a_refresh_runs_every_epoch_and_resets_nothing_by_default():

@@ -84,7 +84,8 @@ COMPARISONS = {
         {**TEACHER, "temperature": 0.2},
         functools.partial(reference.moco_v3, temperature=0.2),
     ),
-    "BYOL": Comparison("byol", TEACHER, reference.byol),
+    # Wide enough that no row dies in a ReLU: a prediction of 0 has no direction.
+    "BYOL": Comparison("byol", {**TEACHER, "hidden_dim": 16}, reference.byol),
     # Statistics of 8 rows are so steep that float32 itself is 8e-6 off.
     "SimSiam": Comparison(
         "simsiam",
@@ -215,7 +216,7 @@ def errors(comparison: Comparison) -> dict[str, float]:
         return value, gradient, moved, after
 
     value, gradient, moved, after = found(params, state)
-    p, s = jax.tree.map(wide, params), jax.tree.map(wide, state._asdict())
+    p, s = jax.tree.map(wide, params), jax.tree.map(wide, fields(state))
     drawn = comparison.drawn()
 
     def loss_of(candidate):
@@ -223,13 +224,14 @@ def errors(comparison: Comparison) -> dict[str, float]:
 
     expected, wanted = comparison.reference(p, p, s, views, drawn)
     if "teacher" in wanted:
-        new = jax.tree.map(wide, moved)
-        new = {name: new[name] for name in wanted["teacher"]}
-        wanted["teacher"] = reference.ema(wanted["teacher"], new, MOMENTUM)
+        old, new = wanted["teacher"]["params"], jax.tree.map(wide, moved)
+        new = {name: new[name] for name in old}
+        followed = {"params": reference.ema(old, new, MOMENTUM)}
+        wanted["teacher"] = {**wanted["teacher"], **followed}
     numeric = central_differences(loss_of, p)
     flat = jax.flatten_util.ravel_pytree
     difference = wide(flat(gradient)[0]) - flat(numeric)[0]
-    off = jax.tree.map(relative, after._asdict(), wanted)
+    off = jax.tree.map(relative, fields(after), wanted)
     return {
         "loss": float(relative(value, expected)),
         "gradient": float(
@@ -237,6 +239,14 @@ def errors(comparison: Comparison) -> dict[str, float]:
         ),
         "state": float(max(jax.tree.leaves(off))),
     }
+
+
+def fields(state):
+    """A state as a dict of its fields, and its teacher too."""
+    found = state._asdict()
+    if "teacher" in found:
+        found["teacher"] = found["teacher"]._asdict()
+    return found
 
 
 def wide(leaf):

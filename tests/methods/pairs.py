@@ -8,6 +8,7 @@ import numpy as np
 
 from jax_ssl.encoders import ENCODERS
 from jax_ssl.methods import METHODS
+from jax_ssl.nn.network import Network
 from tests.images import plain_views
 
 WIDTHS = (8, 16)
@@ -23,6 +24,13 @@ def made(name, views, encoder=None, **settings):
     method = METHODS[name](encoder, plain_views, **settings)
     params, state = jax.jit(method.init)(jax.random.key(0), views)
     return method, params, state
+
+
+def projected(method, params, stats, views, head):
+    """Outputs [n, D] of the encoder and `head` behind it, in training mode."""
+    net = Network(encoder=method.encoder, projector=head)
+    own = {name: params[name] for name in net.parts}
+    return net(own, stats, views)[0]["projector"]
 
 
 def losses(method):

@@ -8,10 +8,11 @@ import pytest
 
 from jax_ssl.config.bind import bind
 from jax_ssl.methods import METHODS
-from jax_ssl.nn.apply import forward, part
 from jax_ssl.nn.mlp import MLP
+from jax_ssl.nn.network import Network
 from jax_ssl.optim.schedules import cosine
 from tests.images import plain_views
+from tests.leaves import assert_close, assert_equal
 from tests.methods.pairs import float64, gradient, losses, made, random_views
 from tests.references import prediction as reference
 
@@ -27,31 +28,27 @@ def views(rng):
 def test_loss_is_both_directions_of_the_predictions(views):
     method, params, state = made("byol", views, **SETTINGS)
     # A teacher of its own, so that target and projection differ.
-    teacher = jax.tree.map(lambda leaf: leaf + 0.1, state.teacher)
-    state = state._replace(teacher=teacher)
+    state = state._replace(teacher=jax.tree.map(lambda x: x + 0.1, state.teacher))
     value, (after, metrics) = losses(method)(params, state, views)
 
-    def head(params, stats, x):
-        return forward(MLP((64, 8), use_bias=False), params, stats, x)[0]
-
-    def embedded(params, stats, view):
-        own = part(params, stats, "encoder")
-        features, _ = forward(method.encoder, own.pop("params"), own, view)
-        own = part(params, stats, "projector")
-        return head(own.pop("params"), own, features.pooled)
-
+    head = MLP((64, 8), use_bias=False)
+    net = Network(encoder=method.encoder, projector=head, predictor=head)
     expected = 0.0
     for v in range(2):
-        z = embedded(params, state.stats, views[:, v])
-        p = head(params["predictor"], state.predictor_stats, z)
-        target = embedded(state.teacher, state.teacher_stats, views[:, 1 - v])
-        expected += reference.normalized_mse(p, target)[0]
+        online, _ = net(params, state.stats, views[:, v])
+        target, _ = net(*state.teacher, views[:, 1 - v])
+        assert set(target) == {"encoder", "projector"}
+        expected += reference.normalized_mse(online["predictor"], target["projector"])[
+            0
+        ]
     np.testing.assert_allclose(value, expected, rtol=1e-5)
     assert 0 < value < 8
     assert 0 < metrics["output_std"] < 1 / np.sqrt(8) + 1e-6
     # Two views, two moves, and the teacher's statistics are its own.
-    mean = after.stats["batch_stats"]["encoder"]["norm0"]["mean"]
-    its = after.teacher_stats["batch_stats"]["encoder"]["norm0"]["mean"]
+    mean, its = (
+        stats["encoder"]["batch_stats"]["norm0"]["mean"]
+        for stats in (after.stats, after.teacher.stats)
+    )
     assert np.abs(mean - its).max() > 1e-3
 
 
@@ -77,19 +74,17 @@ def test_equal_outputs_for_all_images_have_no_loss(views):
 
 def test_teacher_follows_the_new_params_as_the_closed_form(views):
     method, params, state = made("byol", views, momentum=0.8, **SETTINGS)
-    first = float64(state.teacher)
+    first = float64(state.teacher.params)
     for step, factor in ((1, 1.5), (2, -0.5)):
         new = jax.tree.map(lambda leaf, f=factor: f * leaf + 1, params)
         _, state = method.update(new, state, step=jnp.int32(step))
     online = float64({name: params[name] for name in first})
-    jax.tree.map(
-        lambda got, old, w: np.testing.assert_allclose(
-            got, 0.64 * old + 0.16 * (1.5 * w + 1) + 0.2 * (1 - 0.5 * w), atol=1e-5
-        ),
-        state.teacher,
+    wanted = jax.tree.map(
+        lambda old, w: 0.64 * old + 0.16 * (1.5 * w + 1) + 0.2 * (1 - 0.5 * w),
         first,
         online,
     )
+    assert_close(state.teacher.params, wanted, atol=1e-5)
 
 
 def test_a_still_network_draws_its_teacher_in_geometrically(views):
@@ -98,12 +93,8 @@ def test_a_still_network_draws_its_teacher_in_geometrically(views):
     state = state._replace(teacher=zero)
     for step in range(1, 4):
         _, state = method.update(params, state, step=jnp.int32(step))
-    got, want = state.teacher["encoder"], params["encoder"]
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, 0.875 * b, rtol=1e-5, atol=1e-7),
-        got,
-        want,
-    )
+    wanted = jax.tree.map(lambda leaf: 0.875 * leaf, params["encoder"])
+    assert_close(state.teacher.params["encoder"], wanted, rtol=1e-5, atol=1e-7)
 
 
 def test_momentum_rises_from_its_base_to_one(views):
@@ -116,7 +107,7 @@ def test_momentum_rises_from_its_base_to_one(views):
     _, after = method.update(params, state, step=jnp.int32(1))
     kernel = params["encoder"]["conv0"]["kernel"]
     np.testing.assert_allclose(
-        after.teacher["encoder"]["conv0"]["kernel"], 0.1 * kernel, rtol=1e-5
+        after.teacher.params["encoder"]["conv0"]["kernel"], 0.1 * kernel, rtol=1e-5
     )
     metrics = losses(method)(params, state, views)[1][1]
     np.testing.assert_allclose(metrics["momentum"], 0.9, rtol=1e-6)
@@ -132,7 +123,7 @@ def test_momentum_may_be_a_named_schedule():
 def test_heads_have_the_norm_of_the_encoder(views):
     encoder = {"norm": "group_ws", "widths": (16, 16)}
     method, params, state = made("byol", views, encoder, **SETTINGS)
-    assert state.stats == state.predictor_stats == state.teacher_stats == {}
+    assert not jax.tree.leaves((state.stats, state.teacher.stats))
     assert set(params["predictor"]) == {"dense0", "norm0", "dense1"}
     loss = losses(method)
     whole = loss(params, state, views)[0]
@@ -145,8 +136,7 @@ def test_an_optimizer_step_moves_the_online_networks_only(views):
     method, params, state = made("byol", views, **SETTINGS)
     gradients, (state, _) = gradient(method)(params, state, views)
     assert set(gradients) == {"encoder", "projector", "predictor"}
-    assert set(state.teacher) == {"encoder", "projector"}
+    assert set(state.teacher.params) == {"encoder", "projector"}
     norms = {name: optax.global_norm(tree) for name, tree in gradients.items()}
     assert all(norm > 0 for norm in norms.values())
-    online = {name: params[name] for name in state.teacher}
-    jax.tree.map(np.testing.assert_array_equal, state.teacher, online)
+    assert_equal(state.teacher.params, {n: params[n] for n in state.teacher.params})

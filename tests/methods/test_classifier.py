@@ -10,14 +10,10 @@ import pytest
 
 from jax_ssl.encoders import ENCODERS
 from jax_ssl.methods import METHODS
-from jax_ssl.methods.classifier import (
-    Classified,
-    Head,
-    classified_variables,
-    with_encoder,
-)
+from jax_ssl.methods.classifier import Head
 from jax_ssl.train.step import init, train_step
 from tests.images import batch, labelled_image
+from tests.leaves import assert_equal
 from tests.methods.pairs import float64
 
 B, K, D = 16, 3, 16
@@ -62,7 +58,7 @@ def test_loss_is_the_smoothed_cross_entropy(views):
     method, params, state = made(views, **PLAIN)
     value, (after, metrics) = value_of(method)(params, state, views)
     features, _ = method.encoder.apply(
-        {"params": params["encoder"], **state.stats},
+        {"params": params["encoder"], **state.stats["encoder"]},
         views["image"],
         train=True,
         mutable=["batch_stats"],
@@ -73,8 +69,10 @@ def test_loss_is_the_smoothed_cross_entropy(views):
     np.testing.assert_allclose(value, expected, rtol=1e-5)
     right = (logits.argmax(1) == views["label"]).mean()
     np.testing.assert_allclose(metrics["train_accuracy"], right)
-    moved = after.stats["batch_stats"]["norm0"]["mean"]
-    assert np.any(moved != state.stats["batch_stats"]["norm0"]["mean"])
+    moved, old = (
+        each.stats["encoder"]["batch_stats"]["norm0"]["mean"] for each in (after, state)
+    )
+    assert np.any(moved != old)
 
 
 def test_first_loss_of_a_small_head_is_the_logarithm_of_the_classes(views):
@@ -100,19 +98,23 @@ def test_frozen_encoder_does_not_move_by_a_bit(views):
     for s in range(3):
         train, _ = step(train, batch(s))
     assert set(train.params) == {"head"}
-    before = method.export(first.params, first.state)
-    after = method.export(train.params, train.state)
-    jax.tree.map(np.testing.assert_array_equal, before, after)
+    before, after = (
+        method.exports["encoder"](each.params, each.state) for each in (first, train)
+    )
+    assert_equal(after, before)
     assert np.any(train.params["head"]["dense"]["kernel"] != 0)
     assert "scale" not in str(jax.tree.structure(train.params["head"]))
-    moved = train.state.head_stats["batch_stats"]["norm"]["mean"]
-    assert np.any(moved != first.state.head_stats["batch_stats"]["norm"]["mean"])
+    moved, old = (
+        each.state.stats["head"]["batch_stats"]["norm"]["mean"]
+        for each in (train, first)
+    )
+    assert np.any(moved != old)
 
 
 def test_probe_norms_features_with_their_own_moments(views):
     method, params, state = made(views, **{**PROBE, "first_std": 0.3})
     value, _ = value_of(method)(params, state, views)
-    own = {"params": state.frozen, **state.stats}
+    own = {"params": state.frozen["encoder"], **state.stats["encoder"]}
     x = float64(method.encoder.apply(own, views["image"], train=False).pooled)
     x = (x - x.mean(0)) / np.sqrt(x.var(0) + 1e-6)
     weights = float64(params["head"]["dense"])
@@ -124,18 +126,22 @@ def test_probe_norms_features_with_their_own_moments(views):
 @pytest.mark.parametrize("settings", [PLAIN, PROBE])
 def test_encoder_is_replaced_whole_and_judged_with_its_head(views, settings):
     method, params, state = made(views, **settings)
-    other = jax.tree.map(lambda leaf: leaf + 1.0, method.export(params, state))
-    params, state = with_encoder(params, state, other)
-    jax.tree.map(np.testing.assert_array_equal, method.export(params, state), other)
+    load, health = method.loads["encoder"], method.health
+    other = jax.tree.map(lambda leaf: leaf + 1.0, load.take(params, state))
+    head, stats = params["head"], state.stats["head"]
+    params, state = load.fill(params, state, other)
+    assert_equal(method.exports["encoder"](params, state), other)
+    assert_equal(params["head"], head)
+    assert_equal(state.stats["head"], stats)
 
-    head = Head(K, settings.get("batch_norm", False))
-    variables = classified_variables(params, state)
-    network = Classified(method.encoder, head)
-    logits = network.apply(variables, views["image"], train=False).pooled
+    scores = health.project(params, state, views["image"])
+    assert health.classes == K
     pooled = method.encoder.apply(other, views["image"], train=False).pooled
-    own = {"params": params["head"], **state.head_stats}
-    expected = head.apply(own, pooled, train=False)
-    np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-6)
+    own = {"params": head, **stats}
+    expected = Head(K, settings.get("batch_norm", False)).apply(
+        own, pooled, train=False
+    )
+    np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_paths_are_dropped_in_training():
@@ -153,7 +159,7 @@ def test_paths_are_dropped_in_training():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"num_classes": 1}, "at least two classes"),
+        ({"num_classes": 1}, "num_classes = 1 must be at least 2"),
         ({"num_classes": 10, "label_smoothing": 1.0}, "label_smoothing = 1.0"),
         ({"num_classes": 10, "mixup": -0.1}, "mixup = -0.1"),
     ],

@@ -14,6 +14,7 @@ from jax_ssl.methods import METHODS
 from jax_ssl.ops.partitions import mutual_information
 from jax_ssl.ops.stencils import sobel
 from tests.images import one_view
+from tests.leaves import assert_close, assert_equal
 from tests.methods.pairs import WIDTHS, float64
 from tests.references import clustering as reference
 
@@ -56,7 +57,7 @@ def refreshed():
     """The same after a clustering of the images in data-set order, and its metrics."""
     method, params, state, views = made(dropout=0.0)
     order = jnp.argsort(views["index"])
-    batch = {name: leaf[order] for name, leaf in views.items()}
+    batch = {"view": views["image"][order]}
 
     def stage(params, state):
         features = method.refresh.embed(params, state, batch)
@@ -90,13 +91,13 @@ def test_nothing_but_the_classifier_starts_afresh(refreshed):
     method, (params, state), (fresh, after), _, _, _ = refreshed
     assert method.refresh.resets == ("classifier",)
     for part in ("encoder", "projector"):
-        jax.tree.map(np.testing.assert_array_equal, fresh[part], params[part])
-    jax.tree.map(np.testing.assert_array_equal, after.stats, state.stats)
-    kernel = np.asarray(fresh["classifier"]["dense0"]["kernel"])
-    assert np.all(kernel != params["classifier"]["dense0"]["kernel"])
+        assert_equal(fresh[part], params[part])
+    assert_equal(after.stats, state.stats)
+    kernel = np.asarray(fresh["classifier"]["dense"]["kernel"])
+    assert np.all(kernel != params["classifier"]["dense"]["kernel"])
     assert 0.005 < kernel.std() < 0.015
-    assert not np.any(fresh["classifier"]["dense0"]["bias"])
-    assert method.chance(32) == pytest.approx(np.log(K))
+    assert not np.any(fresh["classifier"]["dense"]["bias"])
+    assert method.health.chance(32) == pytest.approx(np.log(K))
 
 
 def test_the_shared_information_is_with_the_labels_before(refreshed):
@@ -114,7 +115,7 @@ def test_loss_is_that_of_images_drawn_uniformly_over_clusters(refreshed):
     value, (_, metrics) = loss(params, state, views)
     # Train mode, dropout 0: the network alone, then the equations.
     features = train_features(method, params, state, views)
-    layer = float64(params["classifier"]["dense0"])
+    layer = float64(params["classifier"]["dense"])
     logits = np.maximum(features, 0) @ layer["kernel"] + layer["bias"]
     labels = np.asarray(state.labels)[np.asarray(views["index"])]
     losses = reference.cross_entropies(logits, labels)
@@ -129,10 +130,7 @@ def test_loss_is_that_of_images_drawn_uniformly_over_clusters(refreshed):
 
 def train_features(method, params, state, views):
     """Inputs of the classifier, but for a last ReLU."""
-    variables = {
-        "params": params["encoder"],
-        "batch_stats": state.stats["batch_stats"]["encoder"],
-    }
+    variables = {"params": params["encoder"], **state.stats["encoder"]}
     pooled, _ = method.encoder.apply(
         variables, views["image"], train=True, mutable=["batch_stats"]
     )
@@ -170,8 +168,7 @@ def test_other_names_of_clusters_need_another_classifier_and_no_more(refreshed):
     (same, _), slopes_too = grad({**params, "classifier": classifier}, renamed, views)
     np.testing.assert_allclose(same, value, rtol=1e-6)
     for part in ("encoder", "projector"):
-        close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-7)
-        jax.tree.map(close, slopes_too[part], slopes[part])
+        assert_close(slopes_too[part], slopes[part], rtol=1e-4, atol=1e-7)
     assert mutual_information(renamed.labels, state.labels) == pytest.approx(1)
 
 
@@ -188,7 +185,7 @@ def test_four_blobs_are_found_through_an_identity_encoder(rng):
 
     @jax.jit
     def labels(key):
-        features = method.refresh.embed(params, state, views)
+        features = method.refresh.embed(params, state, {"view": images})
         return method.refresh.fit(params, state, features, key)[1].labels
 
     # Lloyd's iterations depend on where they start; most starts find the blobs.
@@ -200,7 +197,7 @@ def test_the_encoder_sees_the_gradients_of_a_grey_image():
     method, params, state, views = made()
     kernel = params["encoder"]["encoder"]["conv0"]["kernel"]
     assert kernel.shape[2] == 2
-    variables = method.export(params, state)
+    variables = method.exports["encoder"](params, state)
     found = method.encoder.apply(variables, views["image"], train=False).pooled
     inner = {name: tree["encoder"] for name, tree in variables.items()}
     plain = ENCODERS["convnet"](widths=WIDTHS)
@@ -213,7 +210,7 @@ def test_the_encoder_sees_the_gradients_of_a_grey_image():
 
 def test_what_is_clustered_is_drawn_without_dropout():
     method, params, state, views = made(dropout=0.9, hidden_dims=(12, D))
-    one, two = (method.project(params, state, views["image"]) for _ in range(2))
+    one, two = (method.health.project(params, state, views["image"]) for _ in range(2))
     np.testing.assert_array_equal(one, two)
     assert np.any(np.asarray(one) < 0)  # Before the last ReLU.
     assert one.shape == (N, D)
@@ -222,10 +219,10 @@ def test_what_is_clustered_is_drawn_without_dropout():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"num_clusters": 1}, "num_clusters = 1 must be more than 1"),
+        ({"num_clusters": 1}, "num_clusters = 1 must be at least 2"),
         ({"num_clusters": 41}, "num_clusters = 41 is more than .* 40 images"),
         ({"components": 0}, "components = 0"),
-        ({"dropout": 1.0}, r"dropout = 1.0 is not in \[0, 1\)"),
+        ({"dropout": 1.0}, r"dropout = 1.0 must be in \[0, 1\)"),
         ({"every_epochs": 0}, "every_epochs = 0"),
     ],
 )
@@ -237,5 +234,5 @@ def test_settings_are_refused(settings, message):
 
 def test_a_recipe_without_the_rows_is_refused():
     method, _, _, views = made()
-    with pytest.raises(ValueError, match=r"deepcluster reads views .*'deepcluster'"):
+    with pytest.raises(ValueError, match=r"reads \{'image', 'index'\}.*'deepcluster'"):
         method.init(KEY, views["image"])

@@ -73,7 +73,7 @@ def test_loss_is_the_mean_over_heads_and_crops(made):
         np.mean([reference.entropy(r) for r in labels]),
         rtol=1e-5,
     )
-    assert method.chance(B) == pytest.approx(np.log(K))
+    assert method.health.chance(B) == pytest.approx(np.log(K))
 
 
 def test_small_crops_predict_too(made):
@@ -139,11 +139,11 @@ def test_what_is_recalled_are_the_memories(made):
 def test_the_first_memory_is_of_the_image_itself(made):
     method, params, state, _, _ = made
     images = views_of(4)["global"][:, 0]
-    found = method.refresh.embed(params, state, {"image": images})
+    found = method.refresh.embed(params, state, {"view": images})
     assert found.shape == (B, 2, D)
     np.testing.assert_array_equal(found[:, 0], found[:, 1])
     np.testing.assert_allclose(
-        found[:, 0], method.project(params, state, images), rtol=1e-6
+        found[:, 0], unit(method.health.project(params, state, images)), rtol=1e-6
     )
     np.testing.assert_allclose(np.linalg.norm(found, axis=-1), 1, rtol=1e-6)
 
@@ -153,7 +153,7 @@ def test_the_first_memory_is_of_the_image_itself(made):
     [
         ({"num_prototypes": 21}, "num_prototypes = 21 is more than .* 20 images"),
         ({"num_heads": 0}, "num_heads = 0"),
-        ({"temperature": 0.0}, "temperature = 0.0 must be more than 0"),
+        ({"temperature": 0.0}, "temperature = 0.0 must be positive"),
     ],
 )
 def test_settings_are_refused(settings, message):
@@ -173,7 +173,7 @@ def test_a_recipe_without_the_rows_is_refused_and_with_them_is_not(made):
     }
     recipe = VIEWS["swav"](**sizes)
     views = jax.eval_shape(recipe, KEY, example)
-    with pytest.raises(ValueError, match=r"reads views .*carried = \('index',\)"):
+    with pytest.raises(ValueError, match=r"'index'.*carried = \('index',\)"):
         method.init(KEY, views)
     views = jax.eval_shape(VIEWS["swav"](**sizes, carried=("index",)), KEY, example)
     assert {name: leaf.shape for name, leaf in views.items()} == {

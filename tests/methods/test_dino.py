@@ -11,10 +11,11 @@ from jax_ssl.config.bind import bind
 from jax_ssl.encoders import ENCODERS
 from jax_ssl.losses.distillation import multi_crop_cross_entropy
 from jax_ssl.methods import METHODS
-from jax_ssl.nn.apply import forward
-from jax_ssl.nn.heads import PrototypeHead
+from jax_ssl.nn.heads import prototype_head
+from jax_ssl.nn.network import Network
 from jax_ssl.optim.schedules import cosine, linear
 from tests.images import plain_crops
+from tests.leaves import assert_equal
 from tests.methods.crops import VIT, assert_close, made, random_crops
 from tests.references import distillation as reference
 
@@ -26,8 +27,6 @@ SETTINGS = {
     "center_momentum": 0.8,
     "norm_last_layer": False,
 }
-HEADS = {"none": PrototypeHead(12, 64, 8, 3, "none", 1, False)}
-HEADS["batch"] = HEADS["none"].clone(norm="batch")
 
 
 @pytest.fixture(scope="module")
@@ -48,18 +47,18 @@ def evaluated(method, params, state, views, key=None):
     return compiled(method)(params, state, views, key)
 
 
-def logits(encoder, norm, params, stats, stacks):
+def logits(encoder, norm, own, stacks):
     """Scores [B, V, K], written out crop size by crop size."""
+    params, stats = own
+    sizes = {"hidden_dim": 64, "bottleneck_dim": 8, "norm_last_layer": False}
+    net = Network(encoder=encoder, **prototype_head(encoder, 12, norm=norm, **sizes))
+    first = {"encoder": params["encoder"]}
+    heads = {name: params[name] for name in ("projector", "prototypes")}
     pooled = []
-    own, its = stats
     for stack in stacks:
-        flat = stack.reshape(-1, *stack.shape[2:])
-        features, own = forward(encoder, params["encoder"], own, flat)
-        pooled.append(features.pooled.reshape(*stack.shape[:2], -1))
-    rows = jnp.concatenate(pooled, axis=1)
-    rows_of_all = rows.reshape(-1, rows.shape[-1])
-    z, _ = forward(HEADS[norm], params["projector"], its, rows_of_all)
-    return z.reshape(*rows.shape[:2], -1)
+        features, stats = net.together(first, stats, stack)
+        pooled.append(features["encoder"].pooled)
+    return net.together(heads, stats, jnp.concatenate(pooled, axis=1))[0]["prototypes"]
 
 
 @pytest.mark.parametrize(("encoder", "norm"), [(VIT, "none"), (CONVNET, "batch")])
@@ -69,9 +68,9 @@ def test_loss_gradient_and_next_center_are_the_reference(views, encoder, norm):
 
     stacks = [views["global"], views["local"]]
     scores = jax.jit(functools.partial(logits, method.encoder, norm))
-    taught = np.asarray(scores(state.teacher, state.teacher_stats, stacks[:1]))
+    taught = np.asarray(scores(state.teacher, stacks[:1]))
     targets = reference.sharpened(taught, np.asarray(state.center, np.float64), 0.05)
-    said, pull = jax.vjp(lambda params: scores(params, state.stats, stacks), params)
+    said, pull = jax.vjp(lambda p: scores((p, state.stats), stacks), params)
     wanted, slope, terms = reference.multi_crop(np.asarray(said) / 0.1, targets)
     assert terms == 2 * (5 - 1)
     np.testing.assert_allclose(value, wanted, rtol=1e-5)
@@ -91,8 +90,10 @@ def test_loss_gradient_and_next_center_are_the_reference(views, encoder, norm):
     )
     # The teacher's own statistics move with the global crops alone: once, not twice.
     if norm == "batch":
-        moved = after.teacher_stats[0]["batch_stats"]["norm0"]["mean"]
-        student = after.stats[0]["batch_stats"]["norm0"]["mean"]
+        moved, student = (
+            stats["encoder"]["batch_stats"]["norm0"]["mean"]
+            for stats in (after.teacher.stats, after.stats)
+        )
         assert np.abs(moved).max() > 0
         assert np.abs(moved - student).max() > 1e-4
 
@@ -132,12 +133,12 @@ def test_paths_are_dropped_in_the_student_alone(views):
 def test_teacher_follows_the_params_and_is_exported(views):
     method, params, state = made("dino", views, CONVNET, momentum=0.9, **SETTINGS)
     _, after = jax.jit(method.update)(params, state, step=jnp.int32(1))
-    wanted = jax.tree.map(lambda a, b: 0.9 * a + 0.1 * b, state.teacher, params)
-    assert_close(after.teacher, wanted)
-    exported = method.export(params, after)
-    jax.tree.map(
-        np.testing.assert_array_equal, exported["params"], after.teacher["encoder"]
-    )
+    wanted = jax.tree.map(lambda a, b: 0.9 * a + 0.1 * b, state.teacher.params, params)
+    assert_close(after.teacher.params, wanted)
+    exported = method.exports["encoder"](params, after)
+    assert_equal(exported["params"], after.teacher.params["encoder"])
+    its = exported["batch_stats"]
+    assert_equal(its, after.teacher.stats["encoder"]["batch_stats"])
 
 
 def test_schedules_reach_their_ends(views):
@@ -157,14 +158,14 @@ def test_schedules_reach_their_ends(views):
 
 def test_project_is_the_student_s_bottleneck_and_chance_is_ln_k(views):
     method, params, state = made("dino", views, CONVNET, **SETTINGS)
-    z = jax.jit(method.project)(params, state, views["global"][:, 0])
+    z = jax.jit(method.health.project)(params, state, views["global"][:, 0])
     assert z.shape == (6, 8)
     np.testing.assert_allclose(np.linalg.norm(z, axis=1), 1, rtol=1e-5)
-    assert method.chance(6) == pytest.approx(np.log(12))
+    assert method.health.chance(6) == pytest.approx(np.log(12))
     uniform = multi_crop_cross_entropy(
         jnp.zeros((2, 4, 12)), jnp.full((2, 2, 12), 1 / 12)
     )
-    np.testing.assert_allclose(uniform, method.chance(2), rtol=1e-6)
+    np.testing.assert_allclose(uniform, method.health.chance(2), rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +174,7 @@ def test_project_is_the_student_s_bottleneck_and_chance_is_ln_k(views):
         ({"student_temperature": 0.0}, "student_temperature = 0.0"),
         ({"center_momentum": 1.5}, "center_momentum = 1.5"),
         ({"num_prototypes": 0}, "num_prototypes = 0 must be at least 1"),
-        ({"head_norm": "layer"}, "head_norm = 'layer' is not"),
+        ({"head_norm": "layer"}, "head_norm = 'layer' must be one of"),
     ],
 )
 def test_bad_settings_are_refused(settings, message):

@@ -10,7 +10,8 @@ import pytest
 from jax_ssl.config.bind import bind
 from jax_ssl.encoders import ENCODERS
 from jax_ssl.methods import METHODS
-from jax_ssl.nn.heads import PrototypeHead
+from jax_ssl.nn.heads import prototype_head
+from jax_ssl.nn.network import Network
 from jax_ssl.ops.masks import block_masks
 from tests.images import plain_crops
 from tests.methods.crops import VIT, assert_close, made, random_crops
@@ -27,11 +28,23 @@ SETTINGS = {
     "patch_weight": 0.7,
     "koleo_weight": 0.2,
 }
+# What each of the two heads is made of, and its number of prototypes.
 HEADS = {
-    name: PrototypeHead(count, 64, 8, 3, "none", 1, False)
-    for name, count in (("projector", 12), ("patch_projector", 9))
+    "images": ("projector", "prototypes", 12),
+    "patches": ("patch_projector", "patch_prototypes", 9),
 }
 KEY = jax.random.key(1)
+
+
+def scores_of(head, params, x):
+    """Scores [..., K] of tokens [..., D]."""
+    projector, prototypes, count = HEADS[head]
+    sizes = {"hidden_dim": 64, "bottleneck_dim": 8, "norm_last_layer": False}
+    net = Network(**prototype_head(ENCODERS["vit_s"](), count, **sizes))
+    own = {"projector": params[projector], "prototypes": params[prototypes]}
+    stats = {"projector": {}, "prototypes": {}}
+    out, _ = net(own, stats, x.reshape(-1, x.shape[-1]))
+    return out["prototypes"].reshape(*x.shape[:-1], count)
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +78,8 @@ def outputs(encoder, params, views, mask):
         tokens.append(pooled.reshape(*small.shape[:2], -1))
     rows = jnp.concatenate(tokens, axis=1)
     patches = features.grid.reshape(len(crops), -1, rows.shape[-1])
-    score = lambda name, x: HEADS[name].apply({"params": params[name]}, x, train=False)
-    return score("projector", rows), score("patch_projector", patches), tokens[0]
+    said = scores_of("images", params, rows)
+    return said, scores_of("patches", params, patches), tokens[0]
 
 
 def assert_losses(value, metrics, gradient, said, pull, targets, patch_targets, mask):
@@ -104,7 +117,7 @@ def test_loss_gradient_and_next_centers_are_the_reference(views, centering):
     assert 0 < mask.any(1).sum() <= 6
     look = jax.jit(functools.partial(outputs, method.encoder))
     taught, taught_patches, _ = (
-        np.asarray(x, np.float64) for x in look(state.teacher, views, None)
+        np.asarray(x, np.float64) for x in look(state.teacher.params, views, None)
     )
     flat = taught.reshape(12, -1)
     patch_targets = np.zeros(taught_patches.shape)
@@ -134,31 +147,35 @@ def test_images_without_masked_patches_have_no_patch_loss(views):
     (value, (_, metrics)), gradient = evaluated(method, params, state, views)
     assert metrics["ibot"] == metrics["masked_share"] == 0
     assert np.isfinite(value)
-    for leaf in jax.tree.leaves(gradient["patch_projector"]):
-        assert not np.any(leaf)
+    for part in ("patch_projector", "patch_prototypes"):
+        assert not any(np.any(leaf) for leaf in jax.tree.leaves(gradient[part]))
 
 
 def test_teacher_sees_the_whole_image_whatever_the_mask(views):
     """Repainting the mask token changes the student, and nothing that it is taught."""
     method, params, state = made("dinov2", views, ENCODER, **SETTINGS)
-    teacher = state.teacher
-    painted = {**teacher["encoder"], "mask_embed": teacher["encoder"]["mask_embed"] + 9}
-    other = state._replace(teacher={**teacher, "encoder": painted})
+
+    def repainted(params):
+        encoder = params["encoder"]
+        painted = {**encoder, "mask_embed": encoder["mask_embed"] + 9}
+        return {**params, "encoder": painted}
+
+    teacher = state.teacher._replace(params=repainted(state.teacher.params))
+    other = state._replace(teacher=teacher)
     loss = jax.jit(lambda p, s: method.loss(p, s, views, key=KEY, step=jnp.int32(0)))
     value, (after, _) = loss(params, state)
     again, (after_again, _) = loss(params, other)
     np.testing.assert_array_equal(value, again)
     np.testing.assert_array_equal(after.patch_center, after_again.patch_center)
-    mine = {**params["encoder"], "mask_embed": params["encoder"]["mask_embed"] + 9}
-    assert loss({**params, "encoder": mine}, state)[0] != value
+    assert loss(repainted(params), state)[0] != value
 
 
 def test_one_head_serves_images_and_patches(views):
     settings = {**SETTINGS, "num_patch_prototypes": None}
     method, params, state = made("dinov2", views, ENCODER, **settings)
-    assert set(params) == {"encoder", "projector"}
+    assert set(params) == {"encoder", "projector", "prototypes"}
     assert state.patch_center.shape == (12,)
-    z = jax.jit(method.project)(params, state, views["global"][:, 0])
+    z = jax.jit(method.health.project)(params, state, views["global"][:, 0])
     np.testing.assert_allclose(np.linalg.norm(z, axis=1), 1, rtol=1e-5)
 
 
@@ -181,9 +198,12 @@ def test_registers_change_no_shape():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"mask_ratios": (0.5, 0.1)}, r"mask_ratios = \(0.5, 0.1\) must rise"),
+        (
+            {"mask_ratios": (0.5, 0.1)},
+            r"mask_ratios\[0\] = 0.5 must be at most mask_ratios\[1\] = 0.1",
+        ),
         ({"mask_probability": 2.0}, "mask_probability = 2.0"),
-        ({"centering": "mean"}, "'centering' = 'mean'"),
+        ({"centering": "mean"}, "'centering' = 'mean' must be"),
     ],
 )
 def test_bad_settings_are_refused(settings, message):

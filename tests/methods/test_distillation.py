@@ -10,13 +10,14 @@ import pytest
 from jax_ssl.encoders import ENCODERS
 from jax_ssl.methods import METHODS
 from tests.images import plain_crops
+from tests.leaves import assert_equal, assert_near, assert_same_kind
 from tests.methods.crops import VIT, assert_close, random_crops
 from tests.methods.test_dinov2 import (
-    HEADS,
     KEY,
     SETTINGS,
     assert_losses,
     evaluated,
+    scores_of,
 )
 from tests.references import distillation as reference
 
@@ -31,7 +32,7 @@ def make_encoder(section):
 
 def distilled(views, student=VIT, teacher=LARGER, **settings):
     """(method, params, state), the centres and the average being nothing special."""
-    method = METHODS["dinov2"](
+    method = METHODS["dinov2_distillation"](
         make_encoder(student),
         plain_crops,
         make_encoder,
@@ -56,11 +57,10 @@ def views():
 def scores(encoder, params, x):
     """Scores [N, K] and [N, 16, K'] of images, and their tokens [N, D]."""
     features = encoder.apply({"params": params["encoder"]}, x, train=False)
-    score = lambda name, x: HEADS[name].apply({"params": params[name]}, x, train=False)
     patches = features.grid.reshape(len(x), -1, features.grid.shape[-1])
     return (
-        score("projector", features.pooled),
-        score("patch_projector", patches),
+        scores_of("images", params, features.pooled),
+        scores_of("patches", params, patches),
         features.pooled,
     )
 
@@ -72,7 +72,7 @@ def test_loss_and_gradient_are_the_reference(views):
     taught, taught_patches, _ = (
         np.asarray(x, np.float64)
         for x in jax.jit(functools.partial(scores, make_encoder(LARGER)))(
-            state.teacher, crops
+            state.teacher.params, crops
         )
     )
     center, patch_center = (
@@ -99,22 +99,36 @@ def test_loss_and_gradient_are_the_reference(views):
 
 def test_teacher_stays_and_the_average_follows(views):
     method, params, state = distilled(views, momentum=0.75)
-    same = functools.partial(jax.tree.map, np.testing.assert_array_equal)
     _, (after, _) = jax.jit(
         lambda p, s: method.loss(p, s, views, key=KEY, step=jnp.int32(0))
     )(params, state)
     moved = method.update(params, after, step=jnp.int32(1))[1]
-    same(moved.teacher, state.teacher)
-    jax.tree.map(
-        lambda found, old, new: np.testing.assert_allclose(
-            found, 0.75 * old + 0.25 * new, rtol=1e-5, atol=1e-6
-        ),
-        moved.average,
-        state.average,
-        params,
+    assert_equal(moved.teacher, state.teacher)
+    wanted = jax.tree.map(
+        lambda old, new: 0.75 * old + 0.25 * new, state.average.params, params
     )
-    same(method.export(params, moved)["params"], moved.average["encoder"])
-    same(method.export_teacher(params, moved)["params"], moved.average)
+    assert_near(moved.average.params, wanted, 1e-6)
+    exported = {name: export(params, moved) for name, export in method.exports.items()}
+    assert_equal(exported["encoder"], {"params": moved.average.params["encoder"]})
+    # What it exports as a teacher can teach in turn.
+    assert_equal(exported["teacher"], {"params": moved.average.params})
+
+
+def test_the_file_of_a_teacher_fills_it_and_must_be_given(views):
+    method, params, state = distilled(views)
+    assert set(method.loads) == {"teacher"}
+    load = method.loads["teacher"]
+    assert load.required
+    other = jax.tree.map(lambda leaf: leaf + 1, load.take(params, state))
+    same, filled = load.fill(params, state, other)
+    assert_equal(same, params)
+    assert_equal(filled.teacher.params, other["params"])
+    assert_equal(filled.average, state.average)
+    # A run of DINOv2 with such an encoder writes this file.
+    encoder = make_encoder(LARGER)
+    run = METHODS["dinov2"](encoder, plain_crops, **SETTINGS)
+    its_params, its_state = jax.eval_shape(run.init, KEY, views)
+    assert_same_kind(run.exports["teacher"](its_params, its_state), other)
 
 
 def test_student_misses_neither_patches_nor_paths(views):
@@ -130,5 +144,3 @@ def test_teachers_of_other_patches_are_refused(views):
         distilled(views, teacher={**LARGER, "patch": 4})
     with pytest.raises(ValueError, match="two ViTs"):
         distilled(views, teacher={"name": "convnet"})
-    with pytest.raises(ValueError, match=r"needs dinov2\(make_encoder=...\)"):
-        METHODS["dinov2"](make_encoder(VIT), plain_crops, teacher=LARGER)

@@ -9,11 +9,18 @@ import pytest
 
 from jax_ssl.encoders import ENCODERS
 from jax_ssl.methods import METHODS
-from jax_ssl.nn.apply import forward
-from jax_ssl.nn.mlp import MLP, Projected
+from jax_ssl.nn.mlp import MLP
 from jax_ssl.ops.queue import oldest_first
 from tests.images import plain_views
-from tests.methods.pairs import float64, gradient, losses, made, random_views
+from tests.leaves import assert_close
+from tests.methods.pairs import (
+    float64,
+    gradient,
+    losses,
+    made,
+    projected,
+    random_views,
+)
 from tests.references import contrastive as reference
 
 B, K, D = 16, 48, 8
@@ -28,9 +35,8 @@ def views(rng):
 
 def embedded(method, params, stats, view, widths=(32, D), order=None):
     """Unit rows of one view in float64, from the networks alone."""
-    network = Projected(method.encoder, MLP(widths, norm="none"))
     order = np.arange(B) if order is None else order
-    z, _ = forward(network, params, stats, view[order])
+    z = projected(method, params, stats, view[order], MLP(widths, norm="none"))
     return reference.unit_rows(float64(z))[0][np.argsort(order)]
 
 
@@ -48,7 +54,7 @@ def test_loss_and_gradient_match_the_equation(views, groups):
     order = None
     if groups > 1:
         order = np.asarray(jax.random.permutation(KEY, B))
-    k = embedded(method, state.teacher, state.teacher_stats, views[:, 1], order=order)
+    k = embedded(method, *state.teacher, views[:, 1], order=order)
     expected, wanted = reference.info_nce(q, k, state.queue, 0.2)
     np.testing.assert_allclose(value, expected, rtol=1e-5)
     # The keys that leave are those that were compared.
@@ -57,8 +63,8 @@ def test_loss_and_gradient_match_the_equation(views, groups):
     assert 0 <= metrics["contrastive_accuracy"] <= 1
 
     # The head's last layer is linear, so that its gradient is that of the queries.
-    network = Projected(method.encoder, MLP((32, D), norm="none"))
-    raw, _ = forward(network, params, state.stats, views[:, 0])
+    head = MLP((32, D), norm="none")
+    raw = projected(method, params, state.stats, views[:, 0], head)
     through = reference.through_unit_rows(float64(raw), wanted)
     bias = gradients["projector"]["dense1"]["bias"]
     np.testing.assert_allclose(bias, through.sum(0), atol=1e-5 * np.abs(wanted).max())
@@ -73,7 +79,7 @@ def test_symmetric_loss_is_both_directions_against_the_old_queue(views):
     keys = []
     for v in range(2):
         q = embedded(method, params, state.stats, views[:, v], (D,))
-        k = embedded(method, state.teacher, state.teacher_stats, views[:, 1 - v], (D,))
+        k = embedded(method, *state.teacher, views[:, 1 - v], (D,))
         expected += reference.info_nce(q, k, state.queue, 0.2)[0]
         keys.append(k)
     np.testing.assert_allclose(value, expected, rtol=1e-5)
@@ -89,7 +95,7 @@ def test_queue_holds_the_last_keys_in_order(rng, views):
     keys = []
     for step in range(5):
         batch = random_views(rng, B)
-        keys.append(embedded(method, state.teacher, state.teacher_stats, batch[:, 1]))
+        keys.append(embedded(method, *state.teacher, batch[:, 1]))
         _, (state, _) = loss(params, state, batch, step=jnp.int32(step))
     held = oldest_first(state.queue, B, jnp.int32(5))
     np.testing.assert_allclose(held, np.concatenate(keys[-3:]), atol=2e-6)
@@ -99,18 +105,16 @@ def test_queue_holds_the_last_keys_in_order(rng, views):
 @pytest.mark.parametrize("momentum", [0.0, 0.9, 1.0])
 def test_teacher_of_still_params_has_its_closed_form(views, momentum):
     method, params, state = made("moco", views, momentum=momentum, **SETTINGS)
-    first = jax.tree.map(lambda leaf: leaf - 1, state.teacher)
-    state = state._replace(teacher=first)
+    first = jax.tree.map(lambda leaf: leaf - 1, state.teacher.params)
+    state = state._replace(teacher=state.teacher._replace(params=first))
     for step in range(1, 4):
         _, state = method.update(params, state, step=jnp.int32(step))
-    jax.tree.map(
-        lambda got, new, old: np.testing.assert_allclose(
-            got, new + momentum**3 * (old - new), rtol=1e-6, atol=1e-6
-        ),
-        state.teacher,
+    wanted = jax.tree.map(
+        lambda new, old: new + momentum**3 * (old - new),
         float64(params),
         float64(first),
     )
+    assert_close(state.teacher.params, wanted, rtol=1e-6, atol=1e-6)
 
 
 def test_momentum_is_that_of_the_step_whose_keys_it_makes(views):
@@ -119,7 +123,7 @@ def test_momentum_is_that_of_the_step_whose_keys_it_makes(views):
     zero = jax.tree.map(jnp.zeros_like, state.teacher)
     # After the first step the next one is number 1.
     _, after = method.update(params, state._replace(teacher=zero), step=jnp.int32(1))
-    got = after.teacher["encoder"]["conv0"]["kernel"]
+    got = after.teacher.params["encoder"]["conv0"]["kernel"]
     np.testing.assert_allclose(
         got, 0.4 * params["encoder"]["conv0"]["kernel"], rtol=1e-5
     )
@@ -135,7 +139,8 @@ def test_equal_embeddings_give_log_of_the_candidates(views):
         return {**params, "projector": {**params["projector"], "dense1": last}}
 
     queue = jnp.broadcast_to(one, state.queue.shape)
-    state = state._replace(teacher=constant(state.teacher), queue=queue)
+    teacher = state.teacher._replace(params=constant(state.teacher.params))
+    state = state._replace(teacher=teacher, queue=queue)
     value, (_, metrics) = losses(method)(constant(params), state, views)
     np.testing.assert_allclose(value, np.log(K + 1), rtol=1e-6)
     assert float(metrics["contrastive_accuracy"]) == 0

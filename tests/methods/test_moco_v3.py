@@ -11,12 +11,13 @@ import pytest
 from jax_ssl.config.bind import bind
 from jax_ssl.encoders import ENCODERS
 from jax_ssl.methods import METHODS
-from jax_ssl.nn.apply import forward
-from jax_ssl.nn.mlp import MLP, Projected
+from jax_ssl.nn.mlp import MLP
+from jax_ssl.nn.network import Network
 from jax_ssl.optim import OPTIMIZERS
 from jax_ssl.optim.schedules import cosine
 from jax_ssl.train.step import init, train_step
 from tests.images import SIZE, batch, plain_views
+from tests.leaves import assert_equal
 from tests.methods.pairs import float64, gradient, losses, made, random_views
 from tests.references import contrastive as reference
 
@@ -47,20 +48,21 @@ def test_loss_is_both_directions_times_two_tau(views, temperature, head_layers, 
 
     widths = (32,) * (head_layers - 1) + (D,)
     head = MLP(widths, use_bias=False, last_norm="plain")
-    network = Projected(method.encoder, head)
     predictor = MLP((32, D), use_bias=False, last_norm=norm)
+    net = Network(encoder=method.encoder, projector=head, predictor=predictor)
     expected = 0.0
     for v in range(2):
-        z, _ = forward(network, params, state.stats, views[:, v])
-        q, _ = forward(predictor, params["predictor"], state.predictor_stats, z)
-        k, _ = forward(network, state.teacher, state.teacher_stats, views[:, 1 - v])
+        q = net(params, state.stats, views[:, v])[0]["predictor"]
+        k = net(*state.teacher, views[:, 1 - v])[0]["projector"]
         q, k = (reference.unit_rows(float64(x))[0] for x in (q, k))
         expected += 2 * temperature * reference.info_nce_in_batch(q, k, temperature)[0]
     np.testing.assert_allclose(value, expected, rtol=1e-5)
     assert 0 <= metrics["contrastive_accuracy"] <= 1
     # Two views, two moves, and the teacher's statistics are its own.
-    mean = after.stats["batch_stats"]["encoder"]["norm0"]["mean"]
-    its = after.teacher_stats["batch_stats"]["encoder"]["norm0"]["mean"]
+    mean, its = (
+        stats["encoder"]["batch_stats"]["norm0"]["mean"]
+        for stats in (after.stats, after.teacher.stats)
+    )
     assert np.abs(mean - its).max() > 1e-3
 
 
@@ -84,7 +86,7 @@ def test_only_queries_have_a_gradient(views):
     method, params, state = made("moco_v3", views, **SETTINGS)
     gradients, (state, _) = gradient(method)(params, state, views)
     assert set(gradients) == {"encoder", "projector", "predictor"}
-    assert set(state.teacher) == {"encoder", "projector"}
+    assert set(state.teacher.params) == {"encoder", "projector"}
     assert all(optax.global_norm(tree) > 0 for tree in gradients.values())
     assert "bias" not in params["projector"]["dense2"]
 
@@ -100,7 +102,7 @@ def test_momentum_rises_and_is_that_of_the_next_keys(views):
             params, state._replace(teacher=zero), step=jnp.int32(step)
         )
         np.testing.assert_allclose(
-            after.teacher["projector"]["dense0"]["kernel"],
+            after.teacher.params["projector"]["dense0"]["kernel"],
             (1 - m) * float64(params["projector"]["dense0"]["kernel"]),
             atol=1e-7,
         )
@@ -130,11 +132,10 @@ def test_patch_projection_keeps_its_first_weights_and_so_does_the_teacher():
     assert "position_embed" not in train.params["encoder"]
     for now, then in (
         (train.params, first.params),
-        (train.state.teacher, first.state.teacher),
+        (train.state.teacher.params, first.state.teacher.params),
     ):
         now, then = now["encoder"], then["encoder"]
-        frozen = (now["patch_embed"], then["patch_embed"])
-        jax.tree.map(np.testing.assert_array_equal, *frozen)
+        assert_equal(now["patch_embed"], then["patch_embed"])
         assert np.any(now["class_token"] != then["class_token"])
 
 

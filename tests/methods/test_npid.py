@@ -9,10 +9,9 @@ import pytest
 
 from jax_ssl.encoders import ENCODERS
 from jax_ssl.methods import METHODS
-from jax_ssl.nn.apply import forward
-from jax_ssl.nn.mlp import MLP, Projected
+from jax_ssl.nn.mlp import MLP
 from tests.images import one_view
-from tests.methods.pairs import WIDTHS, float64
+from tests.methods.pairs import WIDTHS, float64, projected
 from tests.references import contrastive, instance
 
 B, D, N, M = 8, 6, 20, 12
@@ -36,8 +35,8 @@ def made(views, **settings):
 
 def features(method, params, state, views):
     """Unit features in float64, from the network alone."""
-    network = Projected(method.encoder, MLP((D,), norm="none"))
-    z, _ = forward(network, params, state.stats, views["image"])
+    head = MLP((D,), norm="none")
+    z = projected(method, params, state.stats, views["image"], head)
     return contrastive.unit_rows(float64(z))[0]
 
 
@@ -99,9 +98,9 @@ def test_fresh_memories_are_unit_rows(views):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"temperature": 0.0}, "temperature = 0.0 must be more than 0"),
-        ({"num_negatives": 0}, "num_negatives = 0 must be more than 0"),
-        ({"momentum": 1.0}, r"momentum = 1.0 is not in \[0, 1\)"),
+        ({"temperature": 0.0}, "temperature = 0.0 must be positive"),
+        ({"num_negatives": 0}, "num_negatives = 0 must be at least 1"),
+        ({"momentum": 1.0}, r"momentum = 1.0 must be in \[0, 1\)"),
     ],
 )
 def test_settings_are_refused(settings, message):
@@ -111,5 +110,5 @@ def test_settings_are_refused(settings, message):
 
 def test_a_recipe_without_the_rows_is_refused(views):
     method, *_ = made(views)
-    with pytest.raises(ValueError, match=r"npid reads views .*'npid'"):
+    with pytest.raises(ValueError, match=r"reads \{'image', 'index'\}.*'npid'"):
         method.init(KEY, views["image"])

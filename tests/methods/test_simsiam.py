@@ -6,9 +6,10 @@ import numpy as np
 import optax
 import pytest
 
-from jax_ssl.nn.apply import forward
-from jax_ssl.nn.mlp import MLP, Projected
+from jax_ssl.nn.mlp import MLP
+from jax_ssl.nn.network import Network
 from jax_ssl.optim.optimizers import sgd
+from tests.leaves import assert_close
 from tests.methods.pairs import gradient, losses, made, random_views
 from tests.references import prediction as reference
 
@@ -20,15 +21,18 @@ def views(rng):
     return random_views(rng)
 
 
+def network(method):
+    projector = MLP((16, 16, 12), last_norm="plain")
+    return Network(encoder=method.encoder, projector=projector, predictor=MLP((8, 12)))
+
+
 def test_loss_is_half_of_each_direction(views):
     method, params, state = made("simsiam", views, **SETTINGS)
     value, (_, metrics) = losses(method)(params, state, views)
-    network = Projected(method.encoder, MLP((16, 16, 12), last_norm="plain"))
-    z = [forward(network, params, state.stats, views[:, v])[0] for v in range(2)]
-    p = [
-        forward(MLP((8, 12)), params["predictor"], state.predictor_stats, x)[0]
-        for x in z
-    ]
+    net = network(method)
+    out = [net(params, state.stats, views[:, v])[0] for v in range(2)]
+    z = [each["projector"] for each in out]
+    p = [each["predictor"] for each in out]
     halves = [reference.negative_cosine(p[v], z[1 - v])[0] for v in range(2)]
     np.testing.assert_allclose(value, np.mean(halves), rtol=1e-5, atol=1e-6)
     unit = np.stack(z, 1) / np.linalg.norm(np.stack(z, 1), axis=-1, keepdims=True)
@@ -47,33 +51,24 @@ def test_predictor_is_a_bottleneck_and_projector_ends_without_offset(views):
 def test_no_gradient_passes_through_the_target(views):
     """The gradient is that of the loss against targets written down beforehand."""
     method, params, state = made("simsiam", views, **SETTINGS)
-    network = Projected(method.encoder, MLP((16, 16, 12), last_norm="plain"))
+    net = network(method)
 
-    def embed(params):
-        both = (forward(network, params, state.stats, views[:, v])[0] for v in range(2))
-        return jnp.stack(list(both), axis=1)
+    def outputs(params):
+        return [net(params, state.stats, views[:, v])[0] for v in range(2)]
 
-    frozen = embed(params)[:, ::-1]
+    frozen = [out["projector"] for out in jax.jit(outputs)(params)]
 
     @jax.jit
     @jax.grad
     def against_frozen(params):
-        z, total = embed(params), 0.0
-        for v in range(2):
-            p, _ = forward(
-                MLP((8, 12)), params["predictor"], state.predictor_stats, z[:, v]
-            )
-            cosines = optax.cosine_similarity(p, frozen[:, v])
-            total = total - cosines.mean() / 2
-        return total
+        cosines = [
+            optax.cosine_similarity(out["predictor"], frozen[1 - v]).mean()
+            for v, out in enumerate(outputs(params))
+        ]
+        return -sum(cosines) / 2
 
-    wanted = against_frozen(params)
     found, _ = gradient(method)(params, state, views)
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-6),
-        found,
-        wanted,
-    )
+    assert_close(found, against_frozen(params), rtol=1e-3, atol=2e-6)
 
 
 def test_swapping_the_views_changes_nothing(views):

@@ -10,14 +10,14 @@ import pytest
 
 from jax_ssl.encoders import ENCODERS
 from jax_ssl.methods import METHODS
-from jax_ssl.nn.apply import forward
 from jax_ssl.nn.mlp import MLP
+from jax_ssl.nn.network import Network
 from jax_ssl.ops.queue import oldest_first
 from jax_ssl.optim.lars import lars
 from tests.images import plain_views
+from tests.leaves import assert_close
 from tests.methods.pairs import float64, made, random_views
 from tests.references import assignments as reference
-from tests.references.contrastive import unit_rows
 
 B, D, K = 16, 8, 12
 SETTINGS = {"hidden_dim": 16, "output_dim": D, "num_prototypes": K}
@@ -49,16 +49,13 @@ def built(queue=False):
 
 def raw(method, params, state, stacks):
     """Projections before their unit length [B, V, D], from the networks alone."""
-    pooled, stats = [], state.encoder
+    net = Network(encoder=method.encoder, projector=MLP((16, D)))
+    pooled, stats = [], state.stats
     for stack in stacks:
-        flat = stack.reshape(-1, *stack.shape[2:])
-        features, stats = forward(method.encoder, params["encoder"], stats, flat)
-        pooled.append(features.pooled.reshape(*stack.shape[:2], -1))
-    pooled = jnp.concatenate(pooled, axis=1)
-    z, _ = forward(
-        MLP((16, D)), params["projector"], state.projector, pooled.reshape(-1, 16)
-    )
-    return float64(z.reshape(*pooled.shape[:2], -1))
+        seen, stats = net.together({"encoder": params["encoder"]}, stats, stack)
+        pooled.append(seen["encoder"].pooled)
+    pooled, head = jnp.concatenate(pooled, axis=1), {"projector": params["projector"]}
+    return float64(net.together(head, stats, pooled)[0]["projector"])
 
 
 def unit(z):
@@ -131,15 +128,10 @@ def test_small_crops_never_make_codes(crops):
 def test_statistics_move_once_for_every_size(crops):
     method, params, state, loss, _ = built()
     _, (after, _) = loss(params, state, crops, step=jnp.int32(0))
-    stats = state.encoder
+    net, stats = Network(encoder=method.encoder), state.stats
     for stack in crops.values():
-        flat = stack.reshape(-1, *stack.shape[2:])
-        _, stats = forward(method.encoder, params["encoder"], stats, flat)
-    jax.tree.map(
-        lambda got, want: np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-7),
-        after.encoder,
-        stats,
-    )
+        _, stats = net.together({"encoder": params["encoder"]}, stats, stack)
+    assert_close(after.stats["encoder"], stats["encoder"], rtol=1e-5, atol=1e-7)
 
 
 def test_swapping_the_views_changes_nothing(views):
@@ -253,34 +245,33 @@ def test_equal_embeddings_give_the_log_of_the_prototypes(views):
     last = jax.tree.map(jnp.zeros_like, params["projector"]["dense1"])
     collapsed = {**params, "projector": {**params["projector"], "dense1": last}}
     value, (_, metrics) = loss(collapsed, state, views, step=jnp.int32(0))
-    np.testing.assert_allclose([value, method.chance(B)], np.log(K), rtol=1e-6)
+    np.testing.assert_allclose([value, method.health.chance(B)], np.log(K), rtol=1e-6)
     np.testing.assert_allclose(metrics["code_entropy"], np.log(K), rtol=1e-5)
 
 
-def test_project_gives_unit_rows_that_see_no_other(views):
+def test_project_gives_rows_that_see_no_other(views):
     method, params, state, _, _ = built()
     images = views[:, 0]
-    project = jax.jit(method.project)
+    project = jax.jit(method.health.project)
     z = project(params, state, images)
-    np.testing.assert_allclose(np.linalg.norm(z, axis=1), 1, rtol=1e-5)
     np.testing.assert_allclose(z[3:4], project(params, state, images[3:4]), atol=1e-5)
-    features = method.encoder.apply(method.export(params, state), images, train=False)
-    by_hand, _ = forward(
-        MLP((16, D)), params["projector"], state.projector, features.pooled, train=False
-    )
-    np.testing.assert_allclose(z, unit_rows(float64(by_hand))[0], atol=1e-5)
+    variables = method.exports["encoder"](params, state)
+    features = method.encoder.apply(variables, images, train=False)
+    own = {"params": params["projector"], **state.stats["projector"]}
+    by_hand = MLP((16, D)).apply(own, features.pooled, train=False)
+    np.testing.assert_allclose(z, by_hand, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"temperature": 0.0}, "temperature = 0.0 must be more"),
-        ({"epsilon": -0.1}, "epsilon = -0.1 must be more"),
-        ({"iterations": 0}, "iterations = 0 must be more than 0"),
-        ({"num_prototypes": 1}, "num_prototypes = 1 must be more than 1"),
+        ({"temperature": 0.0}, "temperature = 0.0 must be positive"),
+        ({"epsilon": -0.1}, "epsilon = -0.1 must be positive"),
+        ({"iterations": 0}, "iterations = 0 must be at least 1"),
+        ({"num_prototypes": 1}, "num_prototypes = 1 must be at least 2"),
         ({"freeze_prototypes_steps": -1}, "freeze_prototypes_steps = -1"),
         ({"queue_size": -5}, "queue_size = -5"),
-        ({"queue_start_epoch": -1.0}, "queue_start_epoch = -1.0 must not"),
+        ({"queue_start_epoch": -1.0}, "queue_start_epoch = -1.0 must be at least 0"),
     ],
 )
 def test_settings_are_refused(settings, message):
@@ -291,7 +282,8 @@ def test_settings_are_refused(settings, message):
 def test_views_and_queues_that_do_not_fit_are_refused(views, crops):
     with pytest.raises(ValueError, match=r"queue_size = 40 .* the 16 rows"):
         made("swav", views, **{**QUEUE, "queue_size": 40})
-    with pytest.raises(ValueError, match=r"have \[256, 144\] features"):
-        made("swav", crops, {"pool": "flat"}, **SETTINGS)
-    with pytest.raises(AssertionError):
+    with pytest.raises(ValueError, match="two global crops"):
         made("swav", views[:, :1], **SETTINGS)
+    method, params, state = made("swav", crops, {"pool": "flat"}, **SETTINGS)
+    with pytest.raises(ValueError, match=r"have \[256, 144\] features"):
+        method.loss(params, state, crops, key=KEY, step=jnp.int32(0))

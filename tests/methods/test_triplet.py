@@ -5,10 +5,9 @@ import pytest
 
 from jax_ssl.encoders import ENCODERS
 from jax_ssl.methods import METHODS
-from jax_ssl.nn.apply import forward
-from jax_ssl.nn.mlp import MLP, Projected
+from jax_ssl.nn.mlp import MLP
 from tests.images import plain_views
-from tests.methods.pairs import losses, made, random_views
+from tests.methods.pairs import losses, made, projected, random_views
 from tests.references import triplet as reference
 
 
@@ -18,9 +17,8 @@ def test_loss_is_that_of_the_projections(rng, mining):
     settings = {"output_dim": 6, "mining": mining, "margin": 0.5}
     method, params, state = made("triplet", views, **settings)
     value, (_, metrics) = losses(method)(params, state, views)
-    network = Projected(method.encoder, MLP((6,)))
     flat = views.reshape(-1, *views.shape[2:])
-    z, _ = forward(network, params, state.stats, flat)
+    z = projected(method, params, state.stats, flat, MLP((6,)))
     expected, _, active = reference.triplet(z.reshape(16, 2, 6), 0.5, mining)
     np.testing.assert_allclose(value, expected, rtol=1e-5)
     np.testing.assert_allclose(metrics["active_fraction"], active, rtol=1e-5)

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from jax_ssl.core.types import Features
-from jax_ssl.nn.apply import forward, initialize, part
-from jax_ssl.nn.mlp import MLP, Projected
+from jax_ssl.nn.apply import forward, initialize, part, permuted
+from jax_ssl.nn.mlp import MLP
 from jax_ssl.nn.norm import BatchNorm
 from jax_ssl.nn.transformer import Branch
 from jax_ssl.parallel.chunks import in_chunks
 from jax_ssl.parallel.mesh import make_mesh, row_sharding
+from tests.leaves import assert_close, assert_equal, assert_same_kind
 
 
 class Two(nn.Module):
@@ -31,10 +32,6 @@ initialize_two = jax.jit(lambda key, x: initialize(Two(), key, x))
 
 def start(x):
     return initialize_two(jax.random.key(0), x)
-
-
-def shapes(tree):
-    return jax.tree.map(lambda leaf: leaf.shape, tree)
 
 
 class Noise(nn.Module):
@@ -78,7 +75,7 @@ def test_network_without_parameters_has_none():
     assert set(stats) == {"batch_stats"}
 
 
-def testinitialize_two_is_abstract():
+def test_initialize_is_abstract():
     shape = jax.ShapeDtypeStruct((8, 3), jnp.float32)
     params, _ = jax.eval_shape(
         lambda key, x: initialize(Two(), key, x), jax.random.key(0), shape
@@ -97,8 +94,7 @@ def test_part_has_the_structure_of_the_modules_own_init(rng):
             functools.partial(module.init, train=False), jax.random.key(1), inputs
         )
         picked = part(params, stats, name)
-        assert jax.tree.structure(picked) == jax.tree.structure(own)
-        assert shapes(picked) == shapes(own)
+        assert_same_kind(picked, own)
 
 
 def test_forward_hands_on_the_random_keys():
@@ -122,54 +118,48 @@ class Image(nn.Module):
         return Features(x.mean((1, 2)), x)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def forward_in_chunks(network, chunks, params, stats, x):
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def forward_in_chunks(network, chunks, whole, params, stats, x):
     with in_chunks(chunks):
         keys = {"drop_path": jax.random.key(3)}
-        return forward(network, params, stats, x, rngs=keys)
+        return forward(network, params, stats, x, rngs=keys, whole=whole)
 
 
 @pytest.mark.parametrize(("devices", "chunks"), [(1, 4), (2, 2), (4, 1)])
 def test_chunks_change_neither_output_nor_statistics_nor_draws(rng, devices, chunks):
-    # The projector's norm spans the batch: it sees all rows at once.
-    network = Projected(Image(), MLP((5, 3), last_norm="affine"))
     x = rng.normal(2, 3, (16, 4, 4, 3)).astype(np.float32)
-    params, stats = initialize(network, jax.random.key(0), x)
-    want, want_stats = forward_in_chunks(network, 1, params, stats, x)
+    params, stats = initialize(Image(), jax.random.key(0), x)
+    want, want_stats = forward_in_chunks(Image(), 1, False, params, stats, x)
     mesh = make_mesh(devices=jax.devices()[:devices])
     with jax.set_mesh(mesh):
         rows = jax.device_put(x, row_sharding(mesh))
-        got, got_stats = forward_in_chunks(network, chunks, params, stats, rows)
-    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
-    assert shapes(got_stats) == shapes(stats)
-    close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
-    jax.tree.map(close, got_stats, want_stats)
+        got, got_stats = forward_in_chunks(Image(), chunks, False, params, stats, rows)
+    assert_close(got, want, rtol=1e-4, atol=1e-5)
+    assert_close(got_stats, want_stats, rtol=1e-5, atol=1e-6)
     moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), stats, got_stats)
     assert min(jax.tree.leaves(moved)) > 0
+
+
+@pytest.mark.parametrize("shape", [(8, 3), (8, 2, 2, 3)])
+def test_whole_sees_all_rows_whatever_their_rank(rng, shape):
+    """A norm with one group: it needs the whole batch, and says so otherwise."""
+    network, x = BatchNorm(), rng.normal(size=shape).astype(np.float32)
+    params, stats = initialize(network, jax.random.key(0), x)
+    got = forward_in_chunks(network, 2, True, params, stats, x)
+    assert_equal(got, forward_in_chunks(network, 1, False, params, stats, x))
+    with pytest.raises(ValueError, match=r"cuts through the 1 groups"):
+        forward_in_chunks(network, 2, False, params, stats, x)
 
 
 def test_chunks_that_cut_through_groups_are_refused(rng):
     x = rng.normal(size=(16, 4, 4, 3)).astype(np.float32)
     params, stats = initialize(Image(), jax.random.key(0), x)
     with pytest.raises(ValueError, match=r"multiple of 8, or run\.chunks = 4"):
-        forward_in_chunks(Image(), 8, params, stats, x)
+        forward_in_chunks(Image(), 8, False, params, stats, x)
 
 
-class Group(nn.Module):
-    """Replaces every row by the mean of its group of two."""
-
-    @nn.compact
-    def __call__(self, x, *, train):
-        return x.reshape(-1, 2, x.shape[-1]).mean(1).repeat(2, 0)
-
-
-def test_shuffled_rows_come_back_and_meet_others():
-    x = jnp.arange(64.0)[:, None]
-    keep = lambda key: forward(MLP((), use_bias=False), {}, {}, x, shuffle=key)[0]
-    np.testing.assert_array_equal(keep(jax.random.key(1)), x)
-    mixed = np.asarray(forward(Group(), {}, {}, x, shuffle=jax.random.key(1))[0])
-    alone = np.asarray(forward(Group(), {}, {}, x)[0])
-    # Every row's partner is one row, and the partner's partner is the row itself.
-    partner = np.round(2 * mixed - x).astype(int)[:, 0]
-    np.testing.assert_array_equal(partner[partner], np.arange(64))
-    assert np.mean(mixed == alone) < 0.1
+def test_rows_change_places_and_scalars_stay():
+    tree = {"rows": jnp.arange(3.0)[:, None], "one": jnp.float32(7)}
+    found = permuted(tree, jnp.asarray([2, 0, 1]))
+    np.testing.assert_array_equal(found["rows"][:, 0], [2, 0, 1])
+    assert found["one"] == 7

@@ -6,17 +6,27 @@ from scipy.special import erf
 
 from jax_ssl.core.paths import leaf_names
 from jax_ssl.encoders import ENCODERS
-from jax_ssl.nn.heads import PrototypeHead, Prototypes, head_after
+from jax_ssl.nn.heads import Prototypes, prototype_head
+from jax_ssl.nn.network import Network
 from jax_ssl.nn.transformer import without_drop_path
 
-HEAD = PrototypeHead(7, hidden_dim=16, bottleneck_dim=5, norm_last_layer=False)
+ENCODER = ENCODERS["convnet"](widths=(8,))
+
+
+def head_of(*, norm_last_layer=False, **settings):
+    """A head of 7 prototypes."""
+    sizes = {"hidden_dim": 16, "bottleneck_dim": 5, **settings}
+    return Network(
+        **prototype_head(ENCODER, 7, norm_last_layer=norm_last_layer, **sizes)
+    )
+
+
+HEAD = head_of()
 
 
 def drawn(head, rng, width=6):
-    abstract = jax.eval_shape(
-        lambda key: head.init(key, jnp.zeros((2, width)), train=False),
-        jax.random.key(0),
-    )
+    """Params and stats of a head for vectors, none of them at its first value."""
+    abstract = jax.eval_shape(head.init, jax.random.key(0), jnp.zeros((2, width)))
     draw = lambda leaf: jnp.asarray(rng.normal(0.2, 1, leaf.shape), leaf.dtype)
     return jax.tree.map(draw, abstract)
 
@@ -28,12 +38,10 @@ def gelu(x):
 def test_head_is_the_reference(rng):
     variables = drawn(HEAD, rng)
     x = rng.normal(size=(4, 6))
-    params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), variables)[
-        "params"
-    ]
+    params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), variables)[0]
     y = x
     for i in range(3):
-        layer = params["mlp"][f"dense{i}"]
+        layer = params["projector"][f"dense{i}"]
         y = y @ layer["kernel"] + layer["bias"]
         y = gelu(y) if i < 2 else y
     y /= np.linalg.norm(y, axis=1, keepdims=True)
@@ -41,35 +49,32 @@ def test_head_is_the_reference(rng):
     wanted = (
         y @ (kernel / np.linalg.norm(kernel, axis=0)) * params["prototypes"]["gain"]
     )
-    x = x.astype(np.float32)
-    np.testing.assert_allclose(HEAD.apply(variables, x, train=True), wanted, rtol=1e-4)
-    z = HEAD.apply(variables, x, method="bottleneck")
-    np.testing.assert_allclose(z, y, rtol=1e-4, atol=1e-6)
+    out, _ = HEAD(*variables, x.astype(np.float32))
+    np.testing.assert_allclose(out["prototypes"], wanted, rtol=1e-4)
+    np.testing.assert_allclose(out["projector"], y, rtol=1e-4, atol=1e-6)
 
 
 def test_without_learned_gain_scores_are_cosines(rng):
-    head = HEAD.clone(norm_last_layer=True)
-    variables = drawn(head, rng)
-    assert leaf_names(variables["params"]["prototypes"]) == ["kernel"]
-    scores = head.apply(variables, rng.normal(size=(9, 6)), train=True)
+    head = head_of(norm_last_layer=True)
+    params, stats = drawn(head, rng)
+    assert leaf_names(params["prototypes"]) == ["kernel"]
+    x = rng.normal(size=(9, 6)).astype(np.float32)
+    scores = head(params, stats, x)[0]["prototypes"]
     assert np.abs(scores).max() <= 1 + 1e-6
-    longer = jax.tree.map(lambda leaf: leaf, variables)
-    longer["params"]["prototypes"]["kernel"] *= 3
-    x = rng.normal(size=(2, 6)).astype(np.float32)
-    np.testing.assert_allclose(
-        head.apply(longer, x, train=True),
-        head.apply(variables, x, train=True),
-        rtol=1e-5,
-    )
+    longer = {"kernel": 3 * params["prototypes"]["kernel"]}
+    same = head({**params, "prototypes": longer}, stats, x)[0]["prototypes"]
+    np.testing.assert_allclose(same, scores, rtol=1e-5, atol=1e-6)
 
 
 def test_first_weights():
-    params = HEAD.init(jax.random.key(0), jnp.zeros((1, 512)), train=False)["params"]
-    np.testing.assert_allclose(params["mlp"]["dense0"]["kernel"].std(), 0.02, rtol=0.05)
-    assert not np.any(params["mlp"]["dense0"]["bias"])
+    params, stats = HEAD.init(jax.random.key(0), jnp.zeros((1, 512)))
+    first = params["projector"]["dense0"]
+    np.testing.assert_allclose(first["kernel"].std(), 0.02, rtol=0.05)
+    assert not np.any(first["bias"])
     assert params["prototypes"]["gain"].shape == (1, 7)
     np.testing.assert_array_equal(params["prototypes"]["gain"], 1)
     assert np.abs(params["prototypes"]["kernel"]).max() <= 1 / np.sqrt(5)
+    assert stats == {"projector": {}, "prototypes": {}}
 
 
 def test_scores_of_bfloat16_are_summed_in_float32(rng):
@@ -82,16 +87,31 @@ def test_scores_of_bfloat16_are_summed_in_float32(rng):
 
 
 def test_batch_norm_goes_between_the_layers():
-    head = head_after(ENCODERS["convnet"](widths=(8,), groups=2), 7, norm="batch")
-    assert head.groups == 2
-    variables = jax.eval_shape(
-        lambda key: head.init(key, jnp.zeros((2, 6)), train=False), jax.random.key(0)
+    encoder = ENCODERS["convnet"](widths=(8,), groups=2, dtype="bfloat16")
+    head = prototype_head(encoder, 7, norm="batch")
+    assert set(head) == {"projector", "prototypes"}
+    assert head["projector"].groups == 2
+    assert head["projector"].dtype == head["prototypes"].dtype == jnp.bfloat16
+    params, stats = jax.eval_shape(
+        Network(**head).init, jax.random.key(0), jnp.zeros((2, 6))
     )
-    assert set(variables["params"]["mlp"]) == {
+    assert set(params["projector"]) == {
         *("dense0", "dense1", "dense2", "norm0", "norm1")
     }
-    with pytest.raises(ValueError, match="bottleneck_dim = 0"):
-        head_after(ENCODERS["convnet"](widths=(8,)), 7, bottleneck_dim=0)
+    assert set(stats["projector"]["batch_stats"]) == {"norm0", "norm1"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"bottleneck_dim": 0}, "bottleneck_dim = 0 must be at least 1"),
+        ({"layers": 0}, "head_layers = 0 must be at least 1"),
+        ({"norm": "layer"}, "head_norm = 'layer' must be one of 'none', 'batch'"),
+    ],
+)
+def test_settings_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        prototype_head(ENCODER, 7, **settings)
 
 
 def test_a_teacher_drops_no_paths():

@@ -1,15 +1,14 @@
 import functools
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jax_ssl.core.paths import leaf_names
-from jax_ssl.core.types import Features
+from jax_ssl.encoders import ENCODERS
 from jax_ssl.nn.apply import forward, initialize
-from jax_ssl.nn.mlp import MLP, Projected
+from jax_ssl.nn.mlp import MLP, mlp_after
 from tests.references.nn_layers import mlp
 
 
@@ -68,7 +67,7 @@ def test_a_last_norm_without_norms_is_refused():
 
 def test_unknown_norm_is_named():
     network = MLP((2,), last_norm="affin")
-    with pytest.raises(ValueError, match="last_norm = 'affin' is not 'none'"):
+    with pytest.raises(ValueError, match="last_norm = 'affin' must be one of 'none'"):
         initialize(network, jax.random.key(0), jnp.ones((2, 3)))
 
 
@@ -83,18 +82,24 @@ def test_bfloat16_computes_but_does_not_store(rng):
     assert 1e-6 < np.abs(output - want).max() < 0.05 * np.abs(want).max()
 
 
-def test_projected_is_the_head_of_the_pooled_features(rng):
-    class Rows(nn.Module):
-        @nn.compact
-        def __call__(self, x, *, train):
-            del train
-            return Features(pooled=x.mean((1, 2)), grid=x)
+def test_unit_rows_are_the_output_at_length_one(rng):
+    x = rng.normal(size=(6, 5)).astype(np.float32)
+    plain = MLP((7, 3), activation="gelu", norm="none")
+    params, stats = random_params(plain, x, rng)
+    z = np.asarray(forward(plain, params, stats, x)[0], np.float64)
+    found, _ = forward(plain.clone(unit=True), params, stats, x)
+    np.testing.assert_allclose(
+        found, z / np.linalg.norm(z, axis=1, keepdims=True), rtol=1e-5
+    )
 
-    x = rng.normal(size=(4, 2, 2, 3)).astype(np.float32)
-    network = Projected(Rows(), MLP((5,)))
-    params, stats = random_params(network, x, rng)
-    assert set(params) == {"projector"}
-    output, _ = forward(network, params, stats, x)
-    dense = params["projector"]["dense0"]
-    want = x.mean((1, 2)) @ dense["kernel"] + dense["bias"]
-    np.testing.assert_allclose(output, want, rtol=1e-5, atol=1e-6)
+
+def test_an_mlp_after_an_encoder_is_like_it_unless_told_otherwise():
+    encoder = ENCODERS["convnet"](widths=(16,), groups=4, dtype="bfloat16")
+    found = mlp_after(encoder, [7, 3], use_bias=False)
+    assert found == MLP((7, 3), groups=4, dtype=jnp.bfloat16, use_bias=False)
+    assert mlp_after(encoder, (3,), norm="none", groups=1) == MLP(
+        (3,), norm="none", dtype=jnp.bfloat16
+    )
+    standardized = ENCODERS["convnet"](widths=(16,), norm="group_ws")
+    assert mlp_after(standardized, (3,)).norm == "group_ws"
+    assert mlp_after(object(), (3,)) == MLP((3,))

@@ -98,7 +98,7 @@ def features(name, train, *, devices=8):
     with jax.set_mesh(make_mesh(devices=jax.devices()[:devices])):
         found = extract(
             made.encoder,
-            made.export(train.params, train.state),
+            made.exports["encoder"](train.params, train.state),
             source(21),
             view,
             batch_size=8,

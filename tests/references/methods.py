@@ -42,27 +42,15 @@ def features(views, p):
     return np.maximum(x, 0)
 
 
-def norms(stats, *path):
-    """The running statistics at a path of a stats tree; {} where there are none."""
-    tree = stats.get("batch_stats", {})
-    for name in path:
-        tree = tree.get(name, {})
-    return tree
-
-
-def wrapped(moved, *path):
-    """The inverse of `norms`: a stats tree."""
-    for name in reversed(path):
-        moved = {name: moved} if moved else {}
-    return {"batch_stats": moved} if moved else {}
+def head(name, x, p, stats):
+    """The part `name` on x [n, D], an MLP; (output, next stats of all parts)."""
+    y, moved = mlp(x, p[name], stats[name].get("batch_stats", {}))
+    return y, {**stats, name: {"batch_stats": moved} if moved else {}}
 
 
 def embed(views, p, stats):
     """Encoder and projector of [n, ...] views; (z, next stats)."""
-    z, moved = mlp(
-        features(views, p["encoder"]), p["projector"], norms(stats, "projector")
-    )
-    return z, wrapped(moved, "projector")
+    return head("projector", features(views, p["encoder"]), p, stats)
 
 
 def embed_each(views, p, stats):
@@ -78,10 +66,15 @@ def predict_each(z, p, stats):
     """The predictor on [B, V, D]."""
     outputs = []
     for v in range(z.shape[1]):
-        q, moved = mlp(z[:, v], p, norms(stats))
-        stats = wrapped(moved)
+        q, stats = head("predictor", z[:, v], p, stats)
         outputs.append(q)
     return np.stack(outputs, axis=1), stats
+
+
+def embed_crops(views, p, stats):
+    """The projector on all views together, [B, V, ...] -> [B, V, D]."""
+    z, stats = embed(flat(views), p, stats)
+    return z.reshape(*views.shape[:2], -1), stats
 
 
 def ema(old, new, momentum):
@@ -102,40 +95,40 @@ def flat(views):
 
 
 # Each: (params, held, state, views, drawn) -> (loss, next state as a dict of its
-# fields). `drawn` is what the method draws with its key.
+# fields). `drawn` is what the method draws with its key. Params and running statistics
+# are keyed by part; a teacher is {"params", "stats"}.
 
 
 def simclr(p, held, state, views, drawn, temperature):
-    z, stats = embed(flat(views), p, state["stats"])
-    value, _ = contrastive.nt_xent(z.reshape(*views.shape[:2], -1), temperature)
-    return value, {"stats": stats}
+    z, stats = embed_crops(views, p, state["stats"])
+    return contrastive.nt_xent(z, temperature)[0], {"stats": stats}
 
 
 def triplet(p, held, state, views, drawn, margin, mining):
-    z, stats = embed(flat(views), p, state["stats"])
-    z = z.reshape(*views.shape[:2], -1)
+    z, stats = embed_crops(views, p, state["stats"])
     return triplets.triplet(z, margin, mining)[0], {"stats": stats}
 
 
 def moco(p, held, state, views, drawn, temperature, step):
+    teacher = state["teacher"]
     q, stats = embed(views[:, 0], p, state["stats"])
-    k, teacher_stats = embed(views[:, 1], state["teacher"], state["teacher_stats"])
+    k, teacher_stats = embed(views[:, 1], teacher["params"], teacher["stats"])
     q, k = unit(q), unit(k)
     value, _ = contrastive.info_nce(q, k, state["queue"], temperature)
     queue = state["queue"].copy()
     start = step * len(k) % len(queue)
     queue[start : start + len(k)] = k
-    after = {"stats": stats, "teacher_stats": teacher_stats, "queue": queue}
-    return value, {**after, "teacher": state["teacher"]}
+    teacher = {**teacher, "stats": teacher_stats}
+    return value, {"stats": stats, "teacher": teacher, "queue": queue}
 
 
 def _asymmetric(p, state, views):
     """Online predictions and teacher's projections of each view, and the next state."""
+    teacher = state["teacher"]
     z, stats = embed_each(views, p, state["stats"])
-    q, predictor_stats = predict_each(z, p["predictor"], state["predictor_stats"])
-    k, teacher_stats = embed_each(views, state["teacher"], state["teacher_stats"])
-    after = {"stats": stats, "predictor_stats": predictor_stats}
-    return q, k, {**state, **after, "teacher_stats": teacher_stats}
+    q, stats = predict_each(z, p, stats)
+    k, teacher_stats = embed_each(views, teacher["params"], teacher["stats"])
+    return q, k, {"stats": stats, "teacher": {**teacher, "stats": teacher_stats}}
 
 
 def moco_v3(p, held, state, views, drawn, temperature):
@@ -156,12 +149,12 @@ def byol(p, held, state, views, drawn):
 
 def simsiam(p, held, state, views, drawn):
     z, stats = embed_each(views, p, state["stats"])
-    q, predictor_stats = predict_each(z, p["predictor"], state["predictor_stats"])
+    q, stats = predict_each(z, p, stats)
     target, _ = embed_each(views, held, state["stats"])
     value = np.mean(
         [prediction.negative_cosine(q[:, v], target[:, 1 - v])[0] for v in range(2)]
     )
-    return value, {"stats": stats, "predictor_stats": predictor_stats}
+    return value, {"stats": stats}
 
 
 def barlow_twins(p, held, state, views, drawn, redundancy_weight, scale):
@@ -176,11 +169,8 @@ def vicreg(p, held, state, views, drawn):
 
 
 def w_mse(p, held, state, views, drawn, size):
-    pooled = features(flat(views), p["encoder"])
-    z, moved = mlp(pooled, p["projector"], norms(state["projector"]))
-    z = z.reshape(*views.shape[:2], -1)
-    after = {"encoder": state["encoder"], "projector": wrapped(moved)}
-    return redundancy.w_mse(z, drawn, size), after
+    z, stats = embed_crops(views, p, state["stats"])
+    return redundancy.w_mse(z, drawn, size), {"stats": stats}
 
 
 def npid(p, held, state, views, drawn, temperature, momentum, objective, rows):
@@ -204,10 +194,8 @@ def npid(p, held, state, views, drawn, temperature, momentum, objective, rows):
 
 def swav(p, held, state, views, drawn, temperature, step, queue_from):
     def embedded(p):
-        pooled = features(flat(views), p["encoder"])
-        z, moved = mlp(pooled, p["projector"], norms(state["projector"]))
-        z = unit(z).reshape(*views.shape[:2], -1)
-        return z, z @ p["prototypes"].T, moved
+        z, stats = embed_crops(views, p, state["stats"])
+        return unit(z), unit(z) @ p["prototypes"].T, stats
 
     queue, (_, fixed, _) = state["queue"], embedded(held)
     codes = []
@@ -216,14 +204,13 @@ def swav(p, held, state, views, drawn, temperature, step, queue_from):
         if queue is not None and step >= queue_from:
             past = queue[:, v] @ held["prototypes"].T
         codes.append(assignments.codes_with_queue(fixed[:, v], past, 0.05, 3))
-    z, scores, moved = embedded(p)
+    z, scores, stats = embedded(p)
     value, _ = assignments.swapped_prediction(scores, np.stack(codes, 1), temperature)
     if queue is not None:
         queue = queue.copy()
         start = step * len(z) % len(queue)
         queue[start : start + len(z)] = z
-    after = {"encoder": state["encoder"], "projector": wrapped(moved), "queue": queue}
-    return value, after
+    return value, {"stats": stats, "queue": queue}
 
 
 def gelu(x):
@@ -240,19 +227,16 @@ def softmax(x):
 def dino(p, held, state, views, drawn, student_temperature, teacher_temperature):
     def scores(p):
         x = features(flat(views), p["encoder"])
-        head = p["projector"]
-        last = len(head["mlp"]) - 1
+        layers = p["projector"]
+        last = len(layers) - 1
         for i in range(last + 1):
-            x = (
-                x @ head["mlp"][f"dense{i}"]["kernel"]
-                + head["mlp"][f"dense{i}"]["bias"]
-            )
+            x = x @ layers[f"dense{i}"]["kernel"] + layers[f"dense{i}"]["bias"]
             x = gelu(x) if i < last else unit(x)
-        kernel = head["prototypes"]["kernel"]
+        kernel = p["prototypes"]["kernel"]
         x = x @ (kernel / np.sqrt((kernel**2).sum(0)))
         return x.reshape(*views.shape[:2], -1)
 
-    taught, said = scores(state["teacher"]), scores(p)
+    taught, said = scores(state["teacher"]["params"]), scores(p)
     targets = softmax((taught - state["center"]) / teacher_temperature)
     logs = np.log(softmax(said / student_temperature))
     terms = [
@@ -273,9 +257,9 @@ def cross_entropy(logits, labels):
 
 def deepcluster(p, held, state, views, drawn, rows):
     x = features(views["image"], p["encoder"])
-    head = p["classifier"]["dense0"]
+    last = p["classifier"]["dense"]
     labels = state["labels"][views["index"]]
-    losses = cross_entropy(x @ head["kernel"] + head["bias"], labels)
+    losses = cross_entropy(x @ last["kernel"] + last["bias"], labels)
     sizes = np.bincount(state["labels"], minlength=len(state["sizes"]))
     weights = rows / (np.count_nonzero(sizes) * sizes[labels])
     return np.mean(weights * losses), dict(state)
@@ -283,9 +267,8 @@ def deepcluster(p, held, state, views, drawn, rows):
 
 def deepcluster_v2(p, held, state, views, drawn, temperature):
     crops, index = views["global"], views["index"]
-    pooled = features(flat(crops), p["encoder"])
-    z, moved = mlp(pooled, p["projector"], norms(state["projector"]))
-    z = unit(z).reshape(*crops.shape[:2], -1)
+    z, stats = embed_crops(crops, p, state["stats"])
+    z = unit(z)
     terms = [
         cross_entropy(z[:, v] @ prototypes.T / temperature, labels[index])
         for prototypes, labels in zip(state["prototypes"], state["labels"], strict=True)
@@ -294,5 +277,4 @@ def deepcluster_v2(p, held, state, views, drawn, temperature):
     banks = [bank.copy() for bank in state["banks"]]
     for v, bank in enumerate(banks):
         bank[index] = z[:, v]
-    after = {**state, "projector": wrapped(moved), "banks": tuple(banks)}
-    return np.mean(terms), after
+    return np.mean(terms), {**state, "stats": stats, "banks": tuple(banks)}

@@ -67,7 +67,7 @@ def tiny_method(poison=None, at=None):
         views=poisoned_views if poison == "views" else views,
         init=init,
         loss=loss,
-        export=lambda params, state: {"params": params["encoder"]},
+        exports={"encoder": lambda params, state: {"params": params["encoder"]}},
     )
 
 

@@ -70,9 +70,9 @@ def tiny_method(**refresh):
         views=views,
         init=init,
         loss=loss,
-        export=lambda params, state: {"params": params["encoder"]},
+        exports={"encoder": lambda params, state: {"params": params["encoder"]}},
         refresh=Refresh(
-            embed=lambda params, state, batch: pooled(params, batch["image"]),
+            embed=lambda params, state, batch: pooled(params, batch["view"]),
             fit=fit_features,
             resets=("head",),
             **refresh,
@@ -281,7 +281,7 @@ def test_wrong_stages_are_refused_before_anything_is_compiled():
     made = program(method, TX, feed, mesh)
     with pytest.raises(ValueError, match=r"view .*config.evals.view"):
         Refresher(method, TX, feed, mesh, made, None)
-    with pytest.raises(ValueError, match="must make one float image"):
+    with pytest.raises(ValueError, match="must make one float array"):
         Refresher(method, TX, feed, mesh, made, method.views)
 
     def wider(params, state, features, key):
