@@ -27,6 +27,16 @@ class ViewFn(Protocol):
         """Returns the views of `example`, drawn with `key`."""
 
 
+def encoder_input(seen: Views) -> Array:
+    """What the encoder reads of an example in evaluation.
+
+    Args:
+        seen: by the evaluation's view: an array, or a mapping of which it is the first,
+            before fields that follow the view, such as a mask.
+    """
+    return next(iter(seen.values())) if isinstance(seen, Mapping) else seen
+
+
 class InitFn(Protocol):
     """Makes a method's first params and state; must trace under `jax.eval_shape`."""
 

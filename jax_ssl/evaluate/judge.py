@@ -19,7 +19,7 @@ from jax.sharding import Mesh
 
 from jax_ssl.checkpoint.run_folder import json_value
 from jax_ssl.core.fields import spec_of
-from jax_ssl.core.method import Method, ViewFn
+from jax_ssl.core.method import Method, ViewFn, encoder_input
 from jax_ssl.core.types import Array, Batch, Params, PyTree, State
 from jax_ssl.data.source import Source
 from jax_ssl.evaluate.part import Part, on_host, swept
@@ -189,7 +189,7 @@ class Judge:
             def one(whole: PyTree, batch: Batch) -> PyTree:
                 seen = map_examples(self.view, jax.random.key(0), batch)
                 given = seen if isinstance(seen, Mapping) else {}
-                x = next(iter(given.values())) if given else seen
+                x = encoder_input(seen)
                 beside = {n: given.get(n, batch[n]) for n in (*fields, "index")}
                 return [fn(whole, x).astype(jnp.float32) for fn in fns], beside
 
@@ -218,8 +218,8 @@ class Judge:
 
     def seen(self, data: Data) -> jax.ShapeDtypeStruct:
         """What the view makes of an example, for the encoder to read."""
-        seen = jax.eval_shape(self.view, jax.random.key(0), spec_of(data.feed.fields))
-        return next(iter(seen.values())) if isinstance(seen, Mapping) else seen
+        spec = spec_of(data.feed.fields)
+        return encoder_input(jax.eval_shape(self.view, jax.random.key(0), spec))
 
     def _fn_of(self, reader: Any, word: str) -> Callable[[PyTree, Array], Array]:
         method = self.method

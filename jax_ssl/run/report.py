@@ -15,7 +15,7 @@ from jax_ssl.augment.recipe import Recipe
 from jax_ssl.augment.shown import operations
 from jax_ssl.checkpoint.manager import open_checkpoints
 from jax_ssl.core.fields import names_of
-from jax_ssl.core.method import Shown
+from jax_ssl.core.method import Shown, encoder_input
 from jax_ssl.core.state import TrainState
 from jax_ssl.data.corrupt import sample
 from jax_ssl.evaluate.judge import POOLED, Data
@@ -136,8 +136,7 @@ class Look:
     @property
     def _view(self) -> Any:
         def read(key: jax.Array, example: Mapping[str, jax.Array]) -> jax.Array:
-            seen = self.run.experiment.view(key, example)
-            return next(iter(seen.values())) if isinstance(seen, Mapping) else seen
+            return encoder_input(self.run.experiment.view(key, example))
 
         return jax.jit(jax.vmap(read, (None, 0)))
 

@@ -9,7 +9,7 @@ from jax import lax
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from jax_ssl.core.method import Method, ViewFn
+from jax_ssl.core.method import Method, ViewFn, encoder_input
 from jax_ssl.core.state import TrainState
 from jax_ssl.core.types import Array, Batch, Metrics
 from jax_ssl.data.order import steps_per_epoch
@@ -60,7 +60,7 @@ class Refresher:
         self._recalls = refresh.recall is not None
 
         def embed(train: TrainState, batch: Batch) -> Array:
-            seen = map_examples(view, jax.random.key(0), batch)
+            seen = encoder_input(map_examples(view, jax.random.key(0), batch))
             features = refresh.embed(train.params, train.state, {**batch, "view": seen})
             return features.astype(jnp.float32)
 
