@@ -1,6 +1,7 @@
 """Affine distortions and rotations, random or by a given angle."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,13 +28,8 @@ def affine_matrix(angle: Array, shift: Array, scale: Array, shear: Array) -> Arr
     """
     cos, sin, slope = jnp.cos(angle), jnp.sin(angle), jnp.tan(shear)
     # (R(angle) K(slope) · scale)⁻¹ = K(-slope) R(-angle) / scale
-    linear = jnp.stack(
-        [
-            jnp.stack([cos + slope * sin, sin - slope * cos]),
-            jnp.stack([-sin, cos]),
-        ]
-    )
-    linear = linear / scale
+    rows = ([cos + slope * sin, sin - slope * cos], [-sin, cos])
+    linear = jnp.stack([jnp.stack(row) for row in rows]) / scale
     moved = linear[:, 0] * shift[0] + linear[:, 1] * shift[1]
     return jnp.concatenate([linear, -moved[:, None]], axis=1)
 
@@ -74,31 +70,23 @@ def random_affine_matrix(
 
 
 def random_affine(
-    key: Array,
-    image: Array,
-    *,
-    degrees: float = 0.0,
-    translate: float = 0.0,
-    scale: tuple[float, float] = (1.0, 1.0),
-    shear: float = 0.0,
-    border: str = "zero",
+    key: Array, image: Array, *, border: str = "zero", **ranges: Any
 ) -> Array:
-    """Distorts an image [..., H, W, C] float by a random affine map; see the above.
+    """Distorts an image [..., H, W, C] float by a random affine map.
 
     Pixels are bilinear and fade into the border. For Pillow's and torchvision's hard
     border, or another filter, hand `random_affine_matrix` to `ops.transform`.
 
+    Args:
+        key: PRNG key.
+        image: frames are distorted alike.
+        border: what comes in from outside, "zero" or "edge".
+        **ranges: see `random_affine_matrix`.
+
     Raises:
         ValueError: if `border` is not "zero" or "edge".
     """
-    matrix = random_affine_matrix(
-        key,
-        *image.shape[-3:-1],
-        degrees=degrees,
-        translate=translate,
-        scale=scale,
-        shear=shear,
-    )
+    matrix = random_affine_matrix(key, *image.shape[-3:-1], **ranges)
     sample = jnp.vectorize(
         lambda frame: affine_sample(frame, matrix, border=border),
         signature="(h,w,c)->(h,w,c)",
@@ -136,17 +124,10 @@ def rotate(
     return jnp.clip(turned, 0.0, 1.0)
 
 
-def random_rotation(
-    key: Array,
-    image: Array,
-    *,
-    degrees: float,
-    method: str = "bilinear",
-    fill: float | Sequence[float] = 0.0,
-) -> Array:
-    """`rotate` by an angle that is uniform in [-degrees, degrees]."""
+def random_rotation(key: Array, image: Array, *, degrees: float, **how: Any) -> Array:
+    """`rotate` by an angle that is uniform in [-degrees, degrees]; `how` as there."""
     angle = jax.random.uniform(key, (), minval=-degrees, maxval=degrees)
-    return rotate(image, angle, method=method, fill=fill)
+    return rotate(image, angle, **how)
 
 
 def quarter_turn(image: Array, quarters: int | Array) -> Array:

@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from jax_ssl.augment.checks import check_range
 from jax_ssl.augment.pixels import field_of
+from jax_ssl.core import checks
 from jax_ssl.core.method import ViewFn
 from jax_ssl.core.types import Array, Example
 
@@ -26,9 +26,8 @@ def two_windows(*, samples: int, gain: float = 6.0, noise: float = 0.005) -> Vie
         ValueError: if a setting is out of its range, or a wave too short for it.
     """
     me = "two_windows"
-    check_range(me, 1, samples=samples)
-    check_range(me, 0.0, gain=gain)
-    check_range(me, 0.0, noise=noise)
+    checks.at_least(1, samples=samples)
+    checks.at_least(0, gain=gain, noise=noise)
 
     def window(key: Array, wave: Array) -> Array:
         place_key, gain_key, noise_key = jax.random.split(key, 3)
@@ -57,7 +56,7 @@ def wave_window(*, samples: int) -> ViewFn:
     Raises:
         ValueError: if t < 1, or a wave is too short for it.
     """
-    check_range("wave_window", 1, samples=samples)
+    checks.at_least(1, samples=samples)
 
     def view(key: Array, example: Example) -> Array:
         del key

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from jax_ssl.core import checks
 from jax_ssl.core.types import Array
 
 
@@ -33,8 +34,7 @@ def drop_channels(
         ValueError: if `keep` is not in 1..C.
     """
     channels = image.shape[-1]
-    if not 1 <= keep <= channels:
-        raise ValueError(f"keep = {keep} of {channels} channels; keep 1 to {channels}.")
+    checks.within(f"[1, {channels}]", keep=keep)
     choice_key, noise_key = jax.random.split(key)
     draw = jax.random.uniform(choice_key, (channels,))
     # A channel's rank among the draws, without a sort; the place decides equal ones.

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jax_ssl.core import checks
 from jax_ssl.core.types import Array
 from jax_ssl.ops import color
 from jax_ssl.ops.platforms import apply_if, in_planes, looped
@@ -70,8 +71,7 @@ def random_jitter(
     Raises:
         ValueError: if `brightness` is neither of the two words.
     """
-    if brightness not in BRIGHTNESS_FORMS:
-        raise ValueError(f"brightness = {brightness!r} is not in {BRIGHTNESS_FORMS}.")
+    checks.one_of(BRIGHTNESS_FORMS, brightness=brightness)
     identity = np.array([1.0, 1.0, 1.0, 0.0], np.float32)
     low = np.array([*(max(0.0, 1.0 - a) for a in amounts[:3]), -amounts[HUE]])
     high = np.array([*(1.0 + a for a in amounts[:3]), amounts[HUE]])

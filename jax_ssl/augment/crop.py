@@ -1,21 +1,22 @@
 """Random resized crops and centre crops, inside the filled part of a canvas."""
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from jax_ssl.core import checks
 from jax_ssl.core.fields import Window
 from jax_ssl.core.types import Array
 from jax_ssl.ops.resize import (
+    FILTERS,
     Axis,
     Box,
-    check_filter,
     crop_and_resize,
     resample,
 )
 
-SAMPLINGS = ("torchvision", "clipped")
 ATTEMPTS = 10
 
 
@@ -37,7 +38,7 @@ def random_box(
     Args:
         key: PRNG key.
         height: of the image, in pixels; may be traced.
-        width: likewise.
+        width: of the image, in pixels; may be traced.
         scale: smallest and largest share of the area.
         ratio: smallest and largest width / height.
         sampling: what becomes of boxes that do not fit. "torchvision" draws up to ten
@@ -50,8 +51,7 @@ def random_box(
     Raises:
         ValueError: if `sampling` is not known.
     """
-    if sampling not in SAMPLINGS:
-        raise ValueError(f"sampling = {sampling!r} is not one of {SAMPLINGS}.")
+    checks.one_of(("torchvision", "clipped"), sampling=sampling)
     height = jnp.asarray(height, jnp.float32)
     width = jnp.asarray(width, jnp.float32)
     attempts = ATTEMPTS if sampling == "torchvision" else 1
@@ -71,7 +71,9 @@ def random_box(
         # The first that fits, by a sum: an index would be a gather under vmap.
         first = fits & (jnp.cumsum(fits) == 1)
         centred = ~fits.any()
-        h_last, w_last = _largest(height, width, ratio)
+        # The largest box of an allowed ratio, where none of the drawn ones fits.
+        h_last = jnp.maximum(jnp.minimum(height, jnp.round(width / ratio[0])), 1)
+        w_last = jnp.maximum(jnp.minimum(width, jnp.round(height * ratio[1])), 1)
         w = jnp.where(centred, w_last, jnp.sum(jnp.where(first, wide, 0)))
         h = jnp.where(centred, h_last, jnp.sum(jnp.where(first, high, 0)))
 
@@ -88,11 +90,9 @@ def random_resized_crop(
     size: int,
     *,
     extent: Array | None = None,
-    scale: tuple[float, float] = (0.08, 1.0),
-    ratio: tuple[float, float] = (3 / 4, 4 / 3),
     method: str = "bicubic",
-    sampling: str = "torchvision",
     mirror: bool | Array = False,
+    **box: Any,
 ) -> Array:
     """Cuts a random box out of an image and resizes it to a square.
 
@@ -102,11 +102,9 @@ def random_resized_crop(
         size: side of the result.
         extent: [2] int32 (height, width) of the filled top-left part of `image`, where
             that is a canvas; all of it unless given.
-        scale: smallest and largest share of the area.
-        ratio: smallest and largest width / height.
         method: "bilinear" or "bicubic".
-        sampling: see `random_box`.
         mirror: left and right change sides where true.
+        **box: `scale`, `ratio` and `sampling` of `random_box`.
 
     Returns:
         [size, size, C] float32 in the image's own range, up to the cubic's overshoot.
@@ -115,8 +113,8 @@ def random_resized_crop(
         ValueError: if `method` or `sampling` is not known.
     """
     height, width = _extent(image, extent)
-    box = random_box(key, height, width, scale=scale, ratio=ratio, sampling=sampling)
-    return crop_and_resize(image, box, size, size, method=method, mirror=mirror)
+    drawn = random_box(key, height, width, **box)
+    return crop_and_resize(image, drawn, size, size, method=method, mirror=mirror)
 
 
 def resized_center_crop(
@@ -145,7 +143,8 @@ def resized_center_crop(
     Raises:
         ValueError: if `size` is above `resize`, or `method` is not known.
     """
-    check_filter(method)
+    checks.rising(size=size, resize=resize)
+    checks.one_of(FILTERS, interpolation=method)
     sides = jnp.stack(_extent(image, extent))
     window = center_window(sides, size, resize)
     rows, columns = (
@@ -195,12 +194,3 @@ def _extent(image: Array, extent: Array | None) -> tuple[Array, Array]:
 
 def _between(bounds: tuple[float, float], uniform: Array) -> Array:
     return bounds[0] + (bounds[1] - bounds[0]) * uniform
-
-
-def _largest(
-    height: Array, width: Array, ratio: tuple[float, float]
-) -> tuple[Array, Array]:
-    """Sides of the largest box whose width / height lies in `ratio`."""
-    h = jnp.minimum(height, jnp.round(width / ratio[0]))
-    w = jnp.minimum(width, jnp.round(height * ratio[1]))
-    return jnp.maximum(h, 1), jnp.maximum(w, 1)

@@ -1,7 +1,7 @@
 """Random erasing and cutout: boxes of an image replaced by a value or by noise."""
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -71,33 +71,23 @@ def box_mask(box: Box, height: int, width: int) -> Array:
 
 
 def random_erasing(
-    key: Array,
-    image: Array,
-    *,
-    probability: float = 0.5,
-    scale: tuple[float, float] = (0.02, 0.33),
-    ratio: tuple[float, float] = (0.3, 3.3),
-    fill: float | Literal["noise"] = 0.0,
+    key: Array, image: Array, *, fill: float | Literal["noise"] = 0.0, **box: Any
 ) -> Array:
-    """Erases a random box; see `random_erased_box`.
+    """Erases a random box.
 
     Args:
         key: PRNG key.
         image: [..., H, W, C], as a rule already standardized; frames share the box.
-        probability: that anything changes.
-        scale: smallest and largest share of the area.
-        ratio: smallest and largest height / width.
         fill: a value, or "noise" for standard normal noise in every value (timm's
             mode "pixel", torchvision's value "random").
+        **box: `probability`, `scale` and `ratio` of `random_erased_box`.
 
     Returns:
         [..., H, W, C].
     """
     box_key, noise_key = jax.random.split(key)
     height, width = image.shape[-3:-1]
-    box = random_erased_box(
-        box_key, height, width, probability=probability, scale=scale, ratio=ratio
-    )
+    drawn = random_erased_box(box_key, height, width, **box)
 
     def erased(image: Array) -> Array:
         other: float | Array
@@ -105,9 +95,9 @@ def random_erasing(
             other = jax.random.normal(noise_key, image.shape, image.dtype)
         else:
             other = float(fill)
-        return jnp.where(box_mask(box, height, width)[..., None], other, image)
+        return jnp.where(box_mask(drawn, height, width)[..., None], other, image)
 
-    return apply_if(jnp.asarray(box.height) > 0, erased, image)
+    return apply_if(jnp.asarray(drawn.height) > 0, erased, image)
 
 
 def cutout(key: Array, image: Array, *, size: int, fill: float = 0.0) -> Array:

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from jax_ssl.augment import color
-from jax_ssl.augment.checks import check_jitter, check_moments, check_range
-from jax_ssl.augment.pixels import field_of, standardize, unit
+from jax_ssl.augment.pixels import check_moments, field_of, standardize, unit
+from jax_ssl.core import checks
 from jax_ssl.core.method import ViewFn
 from jax_ssl.core.types import Array, Example
 
@@ -42,9 +42,9 @@ def two_frames(
         ValueError: if a setting is out of its range, or a film too short or too small.
     """
     me = "two_frames"
-    check_range(me, 1, gap=gap)
-    check_jitter(me, strength, jitter)
-    check_moments(me, mean, std)
+    checks.at_least(1, gap=gap)
+    checks.at_least(0, strength=strength, jitter=jitter)
+    check_moments(mean, std)
     a, b, c, d = (strength * amount for amount in jitter)
 
     def views(key: Array, example: Example) -> Array:

@@ -5,16 +5,16 @@ fine-tuning uses (He et al., 2022, arXiv:2111.06377, table 9).
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from jax_ssl.augment.checks import check_probability, check_range
 from jax_ssl.augment.erase import random_erasing
 from jax_ssl.augment.randaugment import rand_augment
+from jax_ssl.augment.steps import Step
+from jax_ssl.core import checks
 from jax_ssl.core.types import Array
 
 
 @dataclass(frozen=True, kw_only=True)
-class RandAugment:
+class RandAugment(Step):
     """RandAugment in timm's form; see `randaugment.rand_augment`.
 
     Attributes:
@@ -25,12 +25,12 @@ class RandAugment:
     num_ops: int = 2
     magnitude: float = 9.0
 
-    name: ClassVar[str] = "RandAugment"
-    off: ClassVar[str | None] = "rand_augment_ops"
+    name = "RandAugment"
+    off = "rand_augment_ops"
 
     def __post_init__(self) -> None:
-        check_range("RandAugment", 0, rand_augment_ops=self.num_ops)
-        check_range("RandAugment", 0.0, 10.0, rand_augment_magnitude=self.magnitude)
+        checks.at_least(0, rand_augment_ops=self.num_ops)
+        checks.within("[0, 10]", rand_augment_magnitude=self.magnitude)
 
     @property
     def active(self) -> bool:
@@ -43,25 +43,12 @@ class RandAugment:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RandomErasing:
-    """A box of standard normal noise; behind `Standardize`, as in timm.
-
-    Attributes:
-        probability: that there is one.
-    """
+class RandomErasing(Step):
+    """A box of standard normal noise; behind `Standardize`, as in timm."""
 
     probability: float = 0.25
 
-    name: ClassVar[str] = "random erasing"
-    off: ClassVar[str | None] = None
-
-    def __post_init__(self) -> None:
-        check_probability("random erasing", erase_probability=self.probability)
-
-    @property
-    def active(self) -> bool:
-        """Whether it can erase."""
-        return self.probability > 0
+    name = "random erasing"
 
     def __call__(self, key: Array, image: Array) -> Array:
         """[h, w, C], standardized -> the same."""

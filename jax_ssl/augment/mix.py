@@ -5,7 +5,7 @@ over a mesh; the functions name no axis, and the result does not depend on the n
 devices.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -170,21 +170,23 @@ def mix_batch(
     images: Array,
     targets: Array,
     *,
-    mixup: float = 0.8,
-    cutmix: float = 1.0,
-    probability: float = 1.0,
-    switch_probability: float = 0.5,
     per_row: bool = False,
     groups: int = 1,
+    **amounts: Any,
 ) -> tuple[Array, Array]:
-    """Draws a mix and applies it; see `random_mix` and `apply_mix`."""
-    drawn = random_mix(
-        key,
-        *images.shape[1:3],
-        mixup=mixup,
-        cutmix=cutmix,
-        probability=probability,
-        switch_probability=switch_probability,
-        rows=images.shape[0] if per_row else None,
-    )
+    """Draws a mix and applies it; amounts as in `random_mix`, groups as in `partners`.
+
+    Args:
+        key: PRNG key.
+        images: [B, H, W, C] float.
+        targets: [B, K] soft labels.
+        per_row: every row has a draw of its own.
+        groups: runs of rows whose partners are among them.
+        **amounts: `mixup`, `cutmix`, `probability` and `switch_probability`.
+
+    Returns:
+        images and targets, as given in shape and dtype.
+    """
+    rows = images.shape[0] if per_row else None
+    drawn = random_mix(key, *images.shape[1:3], rows=rows, **amounts)
     return apply_mix(images, targets, drawn, groups=groups)

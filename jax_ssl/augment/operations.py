@@ -5,7 +5,7 @@ for one; a program that runs example by example takes the one branch.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -49,6 +49,17 @@ class Operation(NamedTuple):
     number: Array
     amount: Array
 
+    def applies(self, name: str) -> Array:
+        """Whether it is the operation of this name, [] bool."""
+        return self.number == NAMES.index(name)
+
+    def amount_of(self, name: str, neutral: float) -> Array:
+        """Its amount if it is the operation of this name, else the neutral one."""
+        return jnp.where(self.applies(name), self.amount, neutral)
+
+
+Family: TypeAlias = Callable[[Array, Operation], Array]
+
 
 def apply_operation(
     image: Array,
@@ -82,10 +93,8 @@ def apply_operation(
             image = jax.lax.optimization_barrier(function(image, operation))
         return image
 
-    def branch(
-        function: Callable[[Array, Operation], Array],
-    ) -> Callable[[Array], Array]:
-        return in_planes(lambda image: function(image, operation))
+    def branch(family: Family) -> Callable[[Array], Array]:
+        return in_planes(lambda image: family(image, operation))
 
     place = {family: i for i, family in enumerate(families, 1)}
     table = np.array([place.get(family, 0) for family in OPERATIONS.values()])
@@ -100,34 +109,21 @@ def apply_operation(
 
 def geometric_matrix(operation: Operation, height: int, width: int) -> Array:
     """[2, 3] from output to input pixels about the centre; shears keep the corner."""
-
-    def amount(name: str) -> Array:
-        return _amount(operation, name, 0.0)
-
-    angle = jnp.deg2rad(amount("rotate"))
-    cos, sin = jnp.cos(angle), jnp.sin(angle)
-    slope_x, slope_y = amount("shear_x"), amount("shear_y")
-    shift_x = amount("translate_x") + slope_x * (height / 2)
-    shift_y = amount("translate_y") + slope_y * (width / 2)
-    return jnp.stack(
-        [
-            jnp.stack([cos, slope_x - sin, shift_x]),
-            jnp.stack([slope_y + sin, cos, shift_y]),
-        ]
+    angle, slope_x, slope_y, shift_x, shift_y = (
+        operation.amount_of(name, 0.0)
+        for name in ("rotate", "shear_x", "shear_y", "translate_x", "translate_y")
     )
-
-
-def _is(operation: Operation, name: str) -> Array:
-    return operation.number == NAMES.index(name)
-
-
-def _amount(operation: Operation, name: str, neutral: float) -> Array:
-    return jnp.where(_is(operation, name), operation.amount, neutral)
+    angle = jnp.deg2rad(angle)
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    shift_x = shift_x + slope_x * (height / 2)
+    shift_y = shift_y + slope_y * (width / 2)
+    rows = ([cos, slope_x - sin, shift_x], [slope_y + sin, cos, shift_y])
+    return jnp.stack([jnp.stack(row) for row in rows])
 
 
 def _blend(image: Array, operation: Operation) -> Array:
     bright, contrast, saturation = (
-        _amount(operation, name, 1.0) for name in ("brightness", "contrast", "color")
+        operation.amount_of(name, 1.0) for name in ("brightness", "contrast", "color")
     )
     # At most one of the three is not 1.
     scale = bright * contrast * saturation
@@ -135,36 +131,35 @@ def _blend(image: Array, operation: Operation) -> Array:
 
 
 def _sharpness(image: Array, operation: Operation) -> Array:
-    return stencils.sharpness(image, _amount(operation, "sharpness", 1.0))
+    return stencils.sharpness(image, operation.amount_of("sharpness", 1.0))
 
 
 def _solarize(image: Array, operation: Operation) -> Array:
-    threshold = _amount(operation, "solarize", jnp.inf)
-    threshold = jnp.where(_is(operation, "invert"), 0.0, jnp.ceil(threshold))
+    threshold = jnp.ceil(operation.amount_of("solarize", jnp.inf))
+    threshold = jnp.where(operation.applies("invert"), 0.0, threshold)
     return color.solarize(image, (threshold - 0.5) / 255.0)  # Between two levels.
 
 
 def _solarize_add(image: Array, operation: Operation) -> Array:
-    offset = _amount(operation, "solarize_add", 0.0) / 255.0
+    offset = operation.amount_of("solarize_add", 0.0) / 255.0
     return levels.solarize_add(image, offset, 127.5 / 255.0)
 
 
 def _posterize(image: Array, operation: Operation) -> Array:
-    bits = _amount(operation, "posterize", 8.0)
+    bits = operation.amount_of("posterize", 8.0)
     return levels.posterize(image, bits.astype(jnp.int32))
 
 
 def _autocontrast(image: Array, operation: Operation) -> Array:
-    on = _is(operation, "autocontrast")
+    on = operation.applies("autocontrast")
     return jnp.where(on, levels.autocontrast(image), image)
 
 
 def _equalize(image: Array, operation: Operation) -> Array:
-    on = _is(operation, "equalize")
-    return jnp.where(on, levels.equalize(image), image)
+    return jnp.where(operation.applies("equalize"), levels.equalize(image), image)
 
 
-_FAMILIES: dict[str, Callable[[Array, Operation], Array]] = {
+_FAMILIES: dict[str, Family] = {
     "blend": _blend,
     "sharpness": _sharpness,
     "solarize": _solarize,

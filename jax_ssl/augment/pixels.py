@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 
+from jax_ssl.core import checks
 from jax_ssl.core.types import Array, Example
 
 # Of ImageNet's training images in [0, 1], as torchvision's models take them.
@@ -89,6 +90,19 @@ def whole(recipe: str, example: Example) -> Array:
             "this recipe would show its empty part; use center_crop or two_crops."
         )
     return image
+
+
+def check_moments(mean: Sequence[float] | None, std: Sequence[float] | None) -> None:
+    """Refuses a mean without a std, and stds that are not positive.
+
+    Raises:
+        ValueError: naming the values.
+    """
+    if (mean is None) != (std is None):
+        raise ValueError(f"mean = {mean} and std = {std}; give both or neither.")
+    if mean is not None and std is not None and len(mean) != len(std):
+        raise ValueError(f"mean = {mean}, std = {std} differ in length.")
+    checks.positive(std=std)
 
 
 def standardize(

@@ -5,7 +5,9 @@ The two differ in operations, amounts and chances. `rand_augment` is timm's
 has the defaults of torchvision's `RandAugment`.
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -96,11 +98,9 @@ def rand_augment(
     image: Array,
     *,
     num_ops: int = 2,
-    magnitude: float = 9.0,
-    magnitude_std: float = 0.5,
-    probability: float = 0.5,
     interpolation: str = "bicubic",
     fill: float | Sequence[float] = MEAN_COLOUR,
+    **amounts: Any,
 ) -> Array:
     """RandAugment of timm; the defaults are MAE's (arXiv 2111.06377, table 9).
 
@@ -108,25 +108,15 @@ def rand_augment(
         key: PRNG key.
         image: [..., H, W, 3] in [0, 1]; frames share all that is drawn.
         num_ops: operations in a row, drawn with replacement.
-        magnitude: mean strength, 10 the strongest.
-        magnitude_std: its standard deviation.
-        probability: of each operation.
         interpolation: of the geometric operations.
         fill: what comes in from outside of the image.
+        **amounts: settings of `random_operation`: `magnitude` (10 is the strongest),
+            `magnitude_std`, `probability`.
 
     Returns:
         [..., H, W, 3] in [0, 1].
     """
-
-    def draw(key: Array) -> Operation:
-        return random_operation(
-            key,
-            *image.shape[-3:-1],
-            magnitude=magnitude,
-            magnitude_std=magnitude_std,
-            probability=probability,
-        )
-
+    draw = functools.partial(random_operation, **amounts)
     return _in_turn(key, image, num_ops, draw, interpolation, fill)
 
 
@@ -135,21 +125,16 @@ def rand_augment_torchvision(
     image: Array,
     *,
     num_ops: int = 2,
-    magnitude: int = 9,
-    num_bins: int = 31,
     interpolation: str = "nearest",
     fill: float | Sequence[float] = 0.0,
+    **amounts: Any,
 ) -> Array:
     """RandAugment of torchvision, with its defaults; arguments as in `rand_augment`.
 
-    `magnitude` is a place among `num_bins` strengths from 0.
+    The amounts are those of `random_operation_torchvision`: `magnitude`, a place among
+    `num_bins` strengths from 0.
     """
-
-    def draw(key: Array) -> Operation:
-        return random_operation_torchvision(
-            key, *image.shape[-3:-1], magnitude=magnitude, num_bins=num_bins
-        )
-
+    draw = functools.partial(random_operation_torchvision, **amounts)
     return _in_turn(key, image, num_ops, draw, interpolation, fill)
 
 
@@ -157,12 +142,13 @@ def _in_turn(
     key: Array,
     image: Array,
     num_ops: int,
-    draw: Callable[[Array], Operation],
+    draw: Callable[[Array, int, int], Operation],
     interpolation: str,
     fill: float | Sequence[float],
 ) -> Array:
     def one(image: Array, key: Array) -> tuple[Array, None]:
-        done = apply_operation(image, draw(key), interpolation=interpolation, fill=fill)
+        drawn = draw(key, *image.shape[-3:-1])
+        done = apply_operation(image, drawn, interpolation=interpolation, fill=fill)
         return done, None
 
     return jax.lax.scan(one, image, jax.random.split(key, num_ops))[0]

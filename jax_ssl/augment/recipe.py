@@ -16,6 +16,7 @@ from jax_ssl.core.types import Array, Example, Views
 from jax_ssl.ops.platforms import one_by_one
 
 
+@dataclass(frozen=True, init=False)
 class View:
     """One random view of an image: a crop, and steps that can change something.
 
@@ -24,22 +25,12 @@ class View:
         steps: the others, in order; those with probability 0 have been left out.
     """
 
+    crop: RandomCrop
+    steps: tuple[Step, ...]
+
     def __init__(self, crop: RandomCrop, *steps: Step):
-        self.crop = crop
-        self.steps = tuple(step for step in steps if step.active)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, View) and self._parts == other._parts
-
-    def __hash__(self) -> int:
-        return hash(self._parts)
-
-    def __repr__(self) -> str:
-        return f"View({', '.join(map(repr, self._parts))})"
-
-    @property
-    def _parts(self) -> tuple[RandomCrop | Step, ...]:
-        return (self.crop, *self.steps)
+        active = tuple(step for step in steps if step.active)
+        vars(self).update(crop=crop, steps=active)
 
     def __call__(self, key: Array, image: Array, extent: Array | None) -> Array:
         """Makes the view.

@@ -6,43 +6,14 @@ a key and one image. `recipe.View` makes a view of a list of steps.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal
 
 import jax
 
 from jax_ssl.augment import blur, color, crop
-from jax_ssl.augment.checks import (
-    check_choice,
-    check_jitter,
-    check_moments,
-    check_probability,
-    check_range,
-)
-from jax_ssl.augment.pixels import standardize
+from jax_ssl.augment.pixels import check_moments, standardize
+from jax_ssl.core import checks
 from jax_ssl.core.types import Array
-from jax_ssl.ops.filters import gaussian_blur
-from jax_ssl.ops.platforms import apply_if
-from jax_ssl.ops.resize import FILTERS
-from jax_ssl.ops.stencils import box_gaussian_blur
-
-
-class Step(Protocol):
-    """One operation on one image.
-
-    Attributes:
-        name: for pictures.
-        off: the setting of recipes that leaves it out, where it needs three channels.
-    """
-
-    name: ClassVar[str]
-    off: ClassVar[str | None]
-
-    @property
-    def active(self) -> bool:
-        """Whether it can change anything."""
-
-    def __call__(self, key: Array, image: Array) -> Array:
-        """[h, w, C] float32 in [0, 1] -> the same; `Standardize` leaves [0, 1]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,13 +43,13 @@ class RandomCrop:
     name: ClassVar[str] = "crop, flip"
 
     def __post_init__(self) -> None:
-        me = "crop"
-        check_range(me, 1, size=self.size)
-        check_range(me, 1e-6, 1.0, min_scale=self.min_scale, max_scale=self.max_scale)
-        check_range(me, 1e-3, min_ratio=self.min_ratio, max_ratio=self.max_ratio)
-        check_choice(me, "interpolation", self.interpolation, tuple(FILTERS))
-        check_choice(me, "sampling", self.sampling, crop.SAMPLINGS)
-        check_probability(me, flip=self.flip)
+        checks.words(self)
+        checks.at_least(1, size=self.size)
+        checks.within("(0, 1]", min_scale=self.min_scale, max_scale=self.max_scale)
+        checks.rising(min_scale=self.min_scale, max_scale=self.max_scale)
+        checks.positive(min_ratio=self.min_ratio, max_ratio=self.max_ratio)
+        checks.rising(min_ratio=self.min_ratio, max_ratio=self.max_ratio)
+        checks.within("[0, 1]", flip=self.flip)
 
     def __call__(self, key: Array, image: Array, extent: Array | None) -> Array:
         """[H, W, C] -> [size, size, C] in the image's range, inside `extent`."""
@@ -97,28 +68,66 @@ class RandomCrop:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ColorJitter:
+class Step:
+    """One operation on one image, done with a probability.
+
+    Attributes:
+        probability: that anything changes.
+        name: for pictures.
+        off: the setting of recipes that leaves it out, where it needs three channels.
+    """
+
+    probability: float = 1.0
+
+    name: ClassVar[str]
+    off: ClassVar[str | None] = None
+
+    def __post_init__(self) -> None:
+        checks.words(self)
+        checks.within("[0, 1]", **{f"{self.name} probability": self.probability})
+
+    @property
+    def active(self) -> bool:
+        """Whether it can change anything."""
+        return self.probability > 0
+
+    def __call__(self, key: Array, image: Array) -> Array:
+        """[h, w, C] float32 in [0, 1] -> the same; `Standardize` leaves [0, 1]."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColorJitter(Step):
     """Brightness, contrast, saturation and hue in a random order.
 
     Attributes:
         amounts: of the four, at strength 1; see `color.random_jitter`.
         strength: multiplies `amounts`.
-        probability: that anything changes.
         brightness: a factor, or an offset.
     """
 
+    probability: float = 0.8
     amounts: tuple[float, float, float, float] = (0.8, 0.8, 0.8, 0.2)
     strength: float = 1.0
-    probability: float = 0.8
     brightness: Literal["multiplicative", "additive"] = "multiplicative"
 
-    name: ClassVar[str] = "color jitter"
-    off: ClassVar[str | None] = "strength"
+    name = "color jitter"
+    off = "strength"
 
     def __post_init__(self) -> None:
-        check_jitter(self.name, self.strength, self.amounts)
-        check_probability(self.name, probability=self.probability)
-        check_choice(self.name, "brightness", self.brightness, color.BRIGHTNESS_FORMS)
+        super().__post_init__()
+        checks.at_least(0, strength=self.strength, jitter=self.amounts)
+        if len(self.amounts) != 4:
+            raise ValueError(
+                f"jitter = {self.amounts} must be four amounts: brightness, contrast, "
+                "saturation, hue."
+            )
+        if self.strength * self.amounts[3] > 0.5:
+            raise ValueError(
+                f"strength = {self.strength} times the hue jitter {self.amounts[3]} is "
+                "above half a turn, all there is; take a strength up to "
+                f"{0.5 / self.amounts[3]:g}."
+            )
 
     @property
     def active(self) -> bool:
@@ -138,21 +147,13 @@ class ColorJitter:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Grayscale:
-    """The luma in all channels, with a probability."""
+class Grayscale(Step):
+    """The luma in all channels."""
 
     probability: float = 0.2
 
-    name: ClassVar[str] = "grayscale"
-    off: ClassVar[str | None] = "gray_probability"
-
-    def __post_init__(self) -> None:
-        check_probability(self.name, probability=self.probability)
-
-    @property
-    def active(self) -> bool:
-        """Whether it can change anything."""
-        return self.probability > 0
+    name = "grayscale"
+    off = "gray_probability"
 
     def __call__(self, key: Array, image: Array) -> Array:
         """[h, w, 3] in [0, 1] -> the same."""
@@ -160,11 +161,10 @@ class Grayscale:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Blur:
-    """Gaussian blur with a probability and a random width.
+class Blur(Step):
+    """Gaussian blur of a random width.
 
     Attributes:
-        probability: that the image is blurred.
         min_sigma: smallest standard deviation, in pixels of the view.
         max_sigma: largest.
         kernel: "sampled" taps (SimCLR, BYOL, torchvision) or "pillow", three boxes, as
@@ -178,14 +178,13 @@ class Blur:
     kernel: Literal["sampled", "pillow"] = "sampled"
     kernel_share: float = 0.1
 
-    name: ClassVar[str] = "blur"
-    off: ClassVar[str | None] = None
+    name = "blur"
 
     def __post_init__(self) -> None:
-        check_probability(self.name, probability=self.probability)
-        check_range(self.name, 0.0, min_sigma=self.min_sigma, max_sigma=self.max_sigma)
-        check_choice(self.name, "kernel", self.kernel, ("sampled", "pillow"))
-        check_range(self.name, 0.0, 1.0, kernel_share=self.kernel_share)
+        super().__post_init__()
+        checks.at_least(0, min_sigma=self.min_sigma, max_sigma=self.max_sigma)
+        checks.rising(min_sigma=self.min_sigma, max_sigma=self.max_sigma)
+        checks.within("[0, 1]", blur_kernel_share=self.kernel_share)
 
     @property
     def active(self) -> bool:
@@ -194,35 +193,23 @@ class Blur:
 
     def __call__(self, key: Array, image: Array) -> Array:
         """[h, w, C] -> the same."""
-        width = (self.min_sigma, self.max_sigma)
-        sigma = blur.random_sigma(key, probability=self.probability, sigma=width)
-
-        def blurred(image: Array) -> Array:
-            if self.kernel == "pillow":
-                return box_gaussian_blur(image, sigma, max_sigma=self.max_sigma)
-            taps = blur.kernel_size_for(min(image.shape[:2]), self.kernel_share)
-            return gaussian_blur(image, sigma, kernel_size=taps)
-
-        return apply_if(sigma > 0, blurred, image)
+        often, width = self.probability, (self.min_sigma, self.max_sigma)
+        if self.kernel == "pillow":
+            return blur.random_pillow_blur(key, image, probability=often, sigma=width)
+        taps = blur.kernel_size_for(min(image.shape[:2]), self.kernel_share)
+        return blur.random_blur(
+            key, image, kernel_size=taps, probability=often, sigma=width
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Solarize:
-    """Values at or above the threshold are inverted, with a probability."""
+class Solarize(Step):
+    """Values at or above the threshold are inverted."""
 
     probability: float = 0.2
     threshold: float = 0.5
 
-    name: ClassVar[str] = "solarize"
-    off: ClassVar[str | None] = None
-
-    def __post_init__(self) -> None:
-        check_probability(self.name, probability=self.probability)
-
-    @property
-    def active(self) -> bool:
-        """Whether it can change anything."""
-        return self.probability > 0
+    name = "solarize"
 
     def __call__(self, key: Array, image: Array) -> Array:
         """[h, w, C] in [0, 1] -> the same."""
@@ -232,17 +219,16 @@ class Solarize:
 
 
 @dataclass(frozen=True)
-class Standardize:
+class Standardize(Step):
     """(x - mean) / std per channel, or nothing; all but random erasing come before."""
 
     mean: Sequence[float] | None = None
     std: Sequence[float] | None = None
 
-    name: ClassVar[str] = "standardize"
-    off: ClassVar[str | None] = None
+    name = "standardize"
 
     def __post_init__(self) -> None:
-        check_moments(self.name, self.mean, self.std)
+        check_moments(self.mean, self.std)
 
     @property
     def active(self) -> bool:

@@ -1,6 +1,6 @@
 """View functions of general use: (key, example) -> float32 views in [0, 1].
 
-The recipes of papers are in `recipes/`; `two_crops` has every number as a setting. A
+The recipes of papers are in `recipes`; `random_crops` has every number as a setting. A
 recipe is written for one example; the train step maps it over the batch. Where the
 example has a "size", its image is a canvas whose top-left part is filled, and views
 stay inside that part. Images leave with values in [0, 1], or standardized per channel
@@ -8,14 +8,21 @@ where the recipe is given `mean` and `std`.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
 
 from jax_ssl.augment import affine, crop, geometry
-from jax_ssl.augment.checks import check_choice, check_moments, check_range
-from jax_ssl.augment.pixels import image_of, in_unit, standardize, whole
+from jax_ssl.augment.label_steps import RandAugment, RandomErasing
+from jax_ssl.augment.pixels import (
+    check_moments,
+    image_of,
+    in_unit,
+    standardize,
+    whole,
+)
 from jax_ssl.augment.recipe import Recipe, View
 from jax_ssl.augment.steps import (
     Blur,
@@ -25,6 +32,7 @@ from jax_ssl.augment.steps import (
     Solarize,
     Standardize,
 )
+from jax_ssl.core import checks
 from jax_ssl.core.fields import Fields
 from jax_ssl.core.method import ViewFn
 from jax_ssl.core.types import Array, Example, Views
@@ -33,8 +41,9 @@ from jax_ssl.ops.resize import FILTERS
 from jax_ssl.ops.warp import BORDERS
 
 
-def two_crops(
+def random_crops(
     *,
+    num_views: int | None = 2,
     size: int = 224,
     min_scale: float = 0.08,
     max_scale: float = 1.0,
@@ -48,24 +57,30 @@ def two_crops(
     jitter_probability: float = 0.8,
     brightness: Literal["multiplicative", "additive"] = "multiplicative",
     gray_probability: float = 0.2,
+    gray_first: bool = False,
     blur_probability: float = 0.5,
     blur_kernel: Literal["sampled", "pillow"] = "sampled",
     blur_kernel_share: float = 0.1,
     min_sigma: float = 0.1,
     max_sigma: float = 2.0,
     solarize_probability: float = 0.0,
+    rand_augment_ops: int = 0,
+    rand_augment_magnitude: float = 9.0,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
-) -> ViewFn:
-    """Two independent random views of an image: crop, mirror, colours, blur.
+    erase_probability: float = 0.0,
+    carried: tuple[str, ...] = (),
+) -> Recipe:
+    """Independent random views of an image: crop, mirror, colours, blur.
 
     Defaults are those of SimCLR (arXiv 2002.05709), appendix A: "random crop with
     resize" for area, ratio and mirror; "color distortion" for jitter, its probability
     and grayscale; "Gaussian blur" for probability, taps and sigma. The jitter's order
     is uniform, after the appendix's torchvision form, and the cubic filter that of the
-    released code. For CIFAR appendix B.9 has `strength=0.5` and no blur.
+    released code. Operations come in the order of their settings.
 
     Args:
+        num_views: how many; None: one, without an axis of views.
         size: side of the views.
         min_scale: smallest share of the image's area.
         max_scale: largest.
@@ -80,21 +95,37 @@ def two_crops(
         brightness: a factor (SimCLR's second version, torchvision) or an offset
             (SimCLR's first version, BYOL).
         gray_probability: that the view loses its colours.
+        gray_first: before the jitter, rather than after it.
         blur_probability: that it is blurred.
         blur_kernel: see `steps.Blur`.
         blur_kernel_share: taps of the blur as a share of `size`, where sampled.
         min_sigma: smallest standard deviation of the blur, in pixels of the view.
         max_sigma: largest.
         solarize_probability: that values from 0.5 up are inverted; 0 in SimCLR.
+        rand_augment_ops: operations of RandAugment in a row, 0 for none.
+        rand_augment_magnitude: their mean strength, up to 10.
         mean: per channel, subtracted; SimCLR has none.
         std: per channel, divided by.
+        erase_probability: that a box becomes noise, after the standardization.
+        carried: fields of the example to hand over, such as ("index",).
 
     Returns:
-        Views [2, size, size, C] float32 of an example's "image".
+        Views [num_views, size, size, C] or [size, size, C] float32 of an example's
+        "image". Where fields are carried, a dictionary of "image" and these.
 
     Raises:
         ValueError: if a setting is out of its range.
     """
+    checks.at_least(1, num_views=num_views)
+    colours = (
+        ColorJitter(
+            amounts=jitter,
+            strength=strength,
+            probability=jitter_probability,
+            brightness=brightness,
+        ),
+        Grayscale(probability=gray_probability),
+    )
     view = View(
         RandomCrop(
             size=size,
@@ -106,13 +137,7 @@ def two_crops(
             sampling=sampling,
             flip=flip,
         ),
-        ColorJitter(
-            amounts=jitter,
-            strength=strength,
-            probability=jitter_probability,
-            brightness=brightness,
-        ),
-        Grayscale(probability=gray_probability),
+        *(reversed(colours) if gray_first else colours),
         Blur(
             probability=blur_probability,
             min_sigma=min_sigma,
@@ -121,9 +146,15 @@ def two_crops(
             kernel_share=blur_kernel_share,
         ),
         Solarize(probability=solarize_probability),
+        RandAugment(num_ops=rand_augment_ops, magnitude=rand_augment_magnitude),
         Standardize(mean, std),
+        RandomErasing(probability=erase_probability),
     )
-    return Recipe("two_crops", (view, view))
+    views = view if num_views is None else (view,) * num_views
+    return Recipe("random_crops", {"image": views} if carried else views, carried)
+
+
+two_crops = partial(random_crops, num_views=2)
 
 
 def two_affine(
@@ -162,14 +193,14 @@ def two_affine(
     Raises:
         ValueError: if a setting is out of its range.
     """
-    me = "two_affine"
-    check_range(me, 0.0, 180.0, degrees=degrees)
-    check_range(me, 0.0, 1.0, translate=translate)
-    check_range(me, 1e-3, min_scale=min_scale, max_scale=max_scale)
-    check_range(me, 0.0, 89.0, shear=shear)
-    check_range(me, 0.0, noise=noise)
-    check_choice(me, "border", border, BORDERS)
-    check_moments(me, mean, std)
+    checks.within("[0, 180]", degrees=degrees)
+    checks.within("[0, 1]", translate=translate)
+    checks.positive(min_scale=min_scale, max_scale=max_scale)
+    checks.rising(min_scale=min_scale, max_scale=max_scale)
+    checks.within("[0, 90)", shear=shear)
+    checks.at_least(0, noise=noise)
+    checks.one_of(BORDERS, border=border)
+    check_moments(mean, std)
 
     def view(key: Array, image: Array) -> Array:
         affine_key, noise_key = jax.random.split(key)
@@ -187,7 +218,7 @@ def two_affine(
         return standardize(jnp.clip(x, 0.0, 1.0), mean, std)
 
     def views(key: Array, example: Example) -> Array:
-        image = whole(me, example)
+        image = whole("two_affine", example)
         return jax.vmap(view, (0, None))(jax.random.split(key, 2), image)
 
     return views
@@ -226,16 +257,16 @@ def center_crop(
     Raises:
         ValueError: if a setting is out of its range, or a field is not there.
     """
-    me = "center_crop"
     side = size if resize is None else resize
-    check_range(me, 1, size=size, resize=side)
-    check_choice(me, "interpolation", interpolation, tuple(FILTERS))
-    check_moments(me, mean, std)
+    checks.at_least(1, size=size)
+    checks.rising(size=size, resize=side)
+    checks.one_of(FILTERS, interpolation=interpolation)
+    check_moments(mean, std)
     known = fields or {}
     if missing := sorted({*carried} - {*known}):
         raise ValueError(
-            f"{me}: carried = {carried}, but the examples have no {missing[0]!r}, only "
-            f"{sorted(known)}."
+            f"center_crop: carried = {carried}, but the examples have no "
+            f"{missing[0]!r}, only {sorted(known)}."
         )
 
     def shown(x: Array, stored: jnp.dtype) -> Array:
@@ -258,7 +289,7 @@ def center_crop(
 
     def view(key: Array, example: Example) -> Views:
         del key
-        image, extent = image_of(me, example), example.get("size")
+        image, extent = image_of("center_crop", example), example.get("size")
         if not carried:
             return middle(image, extent)
         chosen = {name: example[name] for name in ("image", *carried)}
@@ -280,7 +311,7 @@ def identity(
     Raises:
         ValueError: if only one of the two is given, or `std` is not positive.
     """
-    check_moments("identity", mean, std)
+    check_moments(mean, std)
 
     def view(key: Array, example: Example) -> Array:
         del key

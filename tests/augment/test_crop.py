@@ -114,7 +114,7 @@ def test_boxes_are_torchvisions_own():
 
 
 def test_the_two_samplings_are_told_apart():
-    a, b = (measures(drawn(224, 224, s), 224, 224) for s in crop.SAMPLINGS)
+    a, b = (measures(drawn(224, 224, s), 224, 224) for s in ("torchvision", "clipped"))
     assert ks_2samp(a["area"][:4000], b["area"][:4000]).pvalue < 1e-6
 
 
@@ -185,7 +185,7 @@ def test_center_crop_is_pillows_resize_then_cut(rng, height, width, size, resize
 
 
 def test_impossible_crops_are_refused():
-    with pytest.raises(ValueError, match=r"centre of 9 .* side of 8; resize to 9"):
+    with pytest.raises(ValueError, match="size = 9 must be at most resize = 8"):
         crop.resized_center_crop(jnp.zeros((16, 16, 3)), 9, 8)
     with pytest.raises(ValueError, match="'tf'"):
         crop.random_box(jax.random.key(0), 8, 8, sampling="tf")

@@ -68,7 +68,8 @@ def test_whole_recipe_makes_a_labelled_image(rng):
 )
 def test_bad_settings_are_named(bad):
     name, value = list(bad.items())[-1]
-    with pytest.raises(ValueError, match=f"{name} = {value}"):
+    title = {"erase_probability": "random erasing probability"}.get(name, name)
+    with pytest.raises(ValueError, match=f"{title} = {value} must be"):
         VIEWS["supervised"](**bad)
 
 

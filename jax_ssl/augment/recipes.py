@@ -1,0 +1,323 @@
+"""The views of papers: settings of `random_crops`, and three shapes made of it.
+
+Settings have the same names throughout. `size` is the side of a view, `min_scale` and
+`max_scale` bound the share of the image's area that a crop takes, `strength` multiplies
+the amounts of the colour jitter, `..._probability` is that of a step (0 leaves it out),
+and `mean` and `std` standardize each channel at the end (None leaves values in [0, 1]).
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Literal
+
+from jax_ssl.augment.pixels import IMAGENET_MEAN, IMAGENET_STD
+from jax_ssl.augment.recipe import Recipe
+from jax_ssl.augment.views import center_crop, random_crops, two_crops
+
+STANDARDIZED: dict[str, Any] = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
+PLAIN: dict[str, Any] = {
+    **STANDARDIZED,
+    "strength": 0.0,
+    "gray_probability": 0.0,
+    "blur_probability": 0.0,
+}
+BYOL_JITTER = (0.4, 0.4, 0.2, 0.1)
+Pair = tuple[float, float]
+
+
+def asymmetric_pair(
+    *,
+    size: int = 224,
+    min_scale: float = 0.08,
+    max_scale: float = 1.0,
+    interpolation: Literal["bilinear", "bicubic"] = "bicubic",
+    sampling: Literal["torchvision", "clipped"] = "torchvision",
+    strength: float = 1.0,
+    brightness: Literal["multiplicative", "additive"] = "multiplicative",
+    gray_probability: float = 0.2,
+    blur_probabilities: Pair = (1.0, 0.1),
+    blur_kernel: Literal["sampled", "pillow"] = "pillow",
+    solarize_probabilities: Pair = (0.0, 0.2),
+    mean: Sequence[float] | None = IMAGENET_MEAN,
+    std: Sequence[float] | None = IMAGENET_STD,
+) -> Recipe:
+    """Two views of different distributions: BYOL (arXiv 2006.07733), appendix B.
+
+    The first view is always blurred and never solarized, the second seldom blurred and
+    sometimes solarized.
+
+    Args:
+        size: side of the views.
+        min_scale: smallest share of the image's area.
+        max_scale: largest.
+        interpolation: antialiased filter of the resize.
+        sampling: what becomes of crops that do not fit; see `crop.random_box`.
+        strength: multiplies the jitter's amounts.
+        brightness: a factor, or an offset.
+        gray_probability: that a view loses its colours.
+        blur_probabilities: that the first and the second view are blurred.
+        blur_kernel: see `steps.Blur`.
+        solarize_probabilities: that the first and the second view are solarized.
+        mean: subtracted.
+        std: divided by.
+
+    Returns:
+        Views [2, size, size, 3], standardized.
+    """
+    settings = dict(locals())  # Beside the two pairs they are those of `random_crops`.
+    pairs = settings.pop("blur_probabilities"), settings.pop("solarize_probabilities")
+    views = (
+        random_crops(
+            num_views=1,
+            jitter=BYOL_JITTER,
+            blur_probability=blur,
+            solarize_probability=solarize,
+            **settings,
+        ).parts()[""][0]
+        for blur, solarize in zip(*pairs, strict=True)
+    )
+    return Recipe("asymmetric_pair", tuple(views))
+
+
+def swav(
+    *,
+    sizes: tuple[int, ...] = (224, 96),
+    counts: tuple[int, ...] = (2, 6),
+    min_scales: tuple[float, ...] = (0.14, 0.05),
+    max_scales: tuple[float, ...] = (1.0, 0.14),
+    strength: float = 1.0,
+    gray_probability: float = 0.2,
+    blur_probability: float = 0.5,
+    mean: Sequence[float] | None = IMAGENET_MEAN,
+    std: Sequence[float] | None = (0.228, 0.224, 0.225),
+    carried: tuple[str, ...] = (),
+) -> Recipe:
+    """SwAV (arXiv 2006.09882), section 3.2 and appendix A; any mix of sizes.
+
+    Without small crops the paper has `sizes=(224,)` and `min_scales=(0.08,)`.
+
+    Args:
+        sizes: side of the crops of each stack.
+        counts: crops in each stack.
+        min_scales: smallest share of the area, for each stack.
+        max_scales: largest.
+        strength: multiplies the jitter's amounts.
+        gray_probability: that a view loses its colours.
+        blur_probability: that it is blurred.
+        mean: subtracted.
+        std: divided by; the red 0.228 is the released code's, elsewhere it is 0.229.
+        carried: fields of the example to hand over, ("index",) for DeepCluster-v2.
+
+    Returns:
+        {"global": [counts[0], sizes[0], sizes[0], 3], "local": [counts[1], ...]},
+        "local_2", "local_3"... for further sizes, and what is carried.
+
+    Raises:
+        ValueError: if the four tuples differ in length, or a count is below 1.
+    """
+    lengths = {len(sizes), len(counts), len(min_scales), len(max_scales)}
+    if len(lengths) != 1 or not sizes:
+        raise ValueError(
+            f"sizes = {sizes}, counts = {counts}, min_scales = {min_scales} and "
+            f"max_scales = {max_scales} need one entry per stack of crops."
+        )
+    stacks = {}
+    numbers = zip(sizes, counts, min_scales, max_scales, strict=True)
+    for i, (size, count, min_scale, max_scale) in enumerate(numbers):
+        name = ("global", "local")[i] if i < 2 else f"local_{i}"
+        stacks[name] = random_crops(
+            num_views=count,
+            size=size,
+            min_scale=min_scale,
+            max_scale=max_scale,
+            interpolation="bilinear",
+            strength=strength,
+            gray_probability=gray_probability,
+            blur_probability=blur_probability,
+            blur_kernel="pillow",
+            mean=mean,
+            std=std,
+        ).parts()[""]
+    return Recipe("swav", stacks, carried)
+
+
+def dino(
+    *,
+    global_size: int = 224,
+    local_size: int = 96,
+    num_locals: int = 8,
+    global_scale: Pair = (0.4, 1.0),
+    local_scale: Pair = (0.05, 0.4),
+    strength: float = 1.0,
+    gray_probability: float = 0.2,
+    global_blurs: Pair = (1.0, 0.1),
+    local_blur: float = 0.5,
+    solarize_probabilities: Pair = (0.0, 0.2),
+    mean: Sequence[float] | None = IMAGENET_MEAN,
+    std: Sequence[float] | None = IMAGENET_STD,
+) -> Recipe:
+    """DINO (arXiv 2104.14294), section 3.2 and appendix E; ViT's scales.
+
+    For ResNet-50 the released settings are `global_scale=(0.14, 1.0)` and
+    `local_scale=(0.05, 0.14)`.
+
+    Args:
+        global_size: side of the two large crops.
+        local_size: side of the small ones.
+        num_locals: how many small ones; with 0 there is no "local".
+        global_scale: smallest and largest share of the area in the large crops.
+        local_scale: smallest and largest share of the area in the small ones.
+        strength: multiplies the jitter's amounts.
+        gray_probability: that a view loses its colours.
+        global_blurs: probability of blur in the first and second large crop.
+        local_blur: probability of blur in the small ones.
+        solarize_probabilities: of the first and second large crop.
+        mean: subtracted.
+        std: divided by.
+
+    Returns:
+        {"global": [2, global_size, global_size, 3],
+        "local": [num_locals, local_size, local_size, 3]}, standardized.
+    """
+    both: dict[str, Any] = {
+        "strength": strength,
+        "gray_probability": gray_probability,
+        "blur_kernel": "pillow",
+        "mean": mean,
+        "std": std,
+    }
+    stacks = {
+        "global": asymmetric_pair(
+            size=global_size,
+            min_scale=global_scale[0],
+            max_scale=global_scale[1],
+            blur_probabilities=global_blurs,
+            solarize_probabilities=solarize_probabilities,
+            **both,
+        ).parts()[""]
+    }
+    if num_locals:
+        stacks["local"] = random_crops(
+            num_views=num_locals,
+            size=local_size,
+            min_scale=local_scale[0],
+            max_scale=local_scale[1],
+            jitter=BYOL_JITTER,
+            blur_probability=local_blur,
+            **both,
+        ).parts()[""]
+    return Recipe("dino", stacks)
+
+
+def w_mse(
+    *,
+    size: int = 224,
+    num_views: int = 2,
+    min_scale: float = 0.08,
+    amounts: tuple[float, float, float, float] = (0.8, 0.8, 0.8, 0.2),
+    strength: float = 1.0,
+    gray_probability: float = 0.2,
+    mean: Sequence[float] | None = IMAGENET_MEAN,
+    std: Sequence[float] | None = IMAGENET_STD,
+) -> Recipe:
+    """W-MSE (arXiv 2007.06346), section 5; no blur.
+
+    The defaults are those for ImageNet-100. CIFAR-10 and 100 have `size=32`,
+    `min_scale=0.2`, `amounts=(0.4, 0.4, 0.4, 0.1)` and `gray_probability=0.1`.
+
+    Args:
+        size: side of the views.
+        num_views: 2 or 4 in the paper.
+        min_scale: smallest share of the image's area.
+        amounts: brightness, contrast, saturation and hue of the jitter.
+        strength: multiplies `amounts`.
+        gray_probability: that a view loses its colours.
+        mean: subtracted.
+        std: divided by.
+
+    Returns:
+        Views [num_views, size, size, 3], standardized.
+
+    Note:
+        The released code jitters the whole image before it cuts, here the cut comes
+        first. They differ in the grey that contrast is about, the image's or the
+        view's, and in the rounding of the resize.
+    """
+    settings = dict(locals())  # Beside the amounts they are those of `random_crops`.
+    jitter = settings.pop("amounts")
+    return random_crops(jitter=jitter, blur_probability=0.0, **settings)
+
+
+# SimCLR (arXiv 2002.05709): on ImageNet appendix A, whose numbers are the defaults; on
+# CIFAR-10 appendix B.9, with half the colours and no blur. Neither standardizes.
+simclr = two_crops
+simclr_cifar = partial(two_crops, size=32, strength=0.5, blur_probability=0.0)
+
+# NPID, instance discrimination (arXiv 1805.01978), as its released code has it: gray
+# comes before the jitter. On CIFAR-10 that code has size=32, flip=0.
+npid = partial(
+    random_crops,
+    num_views=None,
+    min_scale=0.2,
+    interpolation="bilinear",
+    jitter=(0.4, 0.4, 0.4, 0.4),
+    jitter_probability=1.0,
+    gray_first=True,
+    blur_probability=0.0,
+    carried=("index",),
+    **STANDARDIZED,
+)
+# MoCo (arXiv 1911.05722), section 3.3: two such views, the query and the key.
+moco_v1 = partial(npid, num_views=2, carried=())
+# MoCo v2 (arXiv 2003.04297), section 3, "aug+"; numbers of the released code.
+moco_v2 = partial(
+    two_crops,
+    min_scale=0.2,
+    interpolation="bilinear",
+    jitter=(0.4, 0.4, 0.4, 0.1),
+    blur_kernel="pillow",
+    **STANDARDIZED,
+)
+# SimSiam (arXiv 2011.10566), section 3: MoCo v2's numbers; no blur on CIFAR-10.
+simsiam = moco_v2
+
+# BYOL (arXiv 2006.07733), appendix B. As in the released code, crops that do not fit
+# are clipped, brightness is an offset and the blur has 23 taps at 224 pixels. That
+# code's saturation scales the one of HSV, and its contrast is about each channel's own
+# mean; here both are Pillow's (see `color.apply_jitter`).
+byol = partial(
+    asymmetric_pair, sampling="clipped", brightness="additive", blur_kernel="sampled"
+)
+# Barlow Twins (arXiv 2103.03230), section 2.2: BYOL's pair in torchvision's operations.
+barlow_twins = asymmetric_pair
+# VICReg (arXiv 2105.04906), section 4.2: the views of Barlow Twins.
+vicreg = barlow_twins
+# MoCo v3 (arXiv 2104.02057), section 4; for ResNets min_scale=0.2.
+moco_v3 = partial(asymmetric_pair, interpolation="bilinear")
+
+# MAE (arXiv 2111.06377), appendix A.1: crop and mirror alone, as in its table 1e. Crops
+# that do not fit are clipped, as in the released code.
+mae = partial(
+    random_crops,
+    num_views=None,
+    min_scale=0.2,
+    sampling="clipped",
+    **PLAIN,
+)
+# DeepCluster (arXiv 1807.05520), section 4: a random crop and a mirror image. The
+# images that are clustered are seen through `supervised_test`.
+deepcluster = partial(
+    random_crops,
+    num_views=None,
+    interpolation="bilinear",
+    carried=("index",),
+    **PLAIN,
+)
+# Training with labels: the crop of Inception (arXiv 1409.4842), section 6, and mirror.
+# The fine-tuning of MAE (arXiv 2111.06377, table 9) has rand_augment_ops=2 and, in its
+# released code, erase_probability=0.25.
+supervised = partial(deepcluster, carried=("label",))
+# The middle of an image whose shorter side was resized; the same for every key.
+supervised_test = partial(
+    center_crop, size=224, resize=256, interpolation="bilinear", **STANDARDIZED
+)
