@@ -86,7 +86,7 @@ def first_frame(
         ValueError: if a setting is out of its range, or a frame too small.
     """
     me = "first_frame"
-    check_moments(me, mean, std)
+    check_moments(mean, std)
 
     def view(key: Array, example: Example) -> Array:
         del key

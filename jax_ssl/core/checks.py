@@ -1,9 +1,9 @@
 """Checks of settings: "name = value must be ..." for what a type cannot say.
 
 A value is a number, or a tuple or list of numbers that are checked one by one. A
-schedule (any callable) passes, since its values are not known yet. So does None, which
-stands for a setting that is left out. NaN never passes; infinity passes only in an
-interval that includes it.
+schedule (any callable) passes, since its values are not known yet, and so does an array
+of JAX, which may be traced. None passes too: it stands for a setting that is left out.
+NaN never passes, and infinity passes only in an interval that includes it.
 
 Example:
     >>> from jax_ssl.core import checks
@@ -18,6 +18,8 @@ import itertools
 import typing
 from collections.abc import Callable, Iterable
 from typing import Any
+
+import jax
 
 
 def positive(**values: Any) -> None:
@@ -97,7 +99,7 @@ def rising(**values: float) -> None:
 
 def _demand(words: str, holds: Callable[[float], bool], values: dict[str, Any]) -> None:
     for name, value in values.items():
-        if value is None or callable(value):
+        if value is None or callable(value) or isinstance(value, jax.Array):
             continue
         numbers = value if isinstance(value, tuple | list) else (value,)
         if not all(holds(number) for number in numbers):

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jax_ssl.core import checks
 from jax_ssl.core.types import Array, Metrics
 
 
@@ -26,8 +27,7 @@ def crop_cross_entropy(
     Raises:
         ValueError: if the arrays differ in B or K, or the temperature is not positive.
     """
-    if not temperature > 0:
-        raise ValueError(f"temperature = {temperature} must be positive.")
+    checks.positive(temperature=temperature)
     if scores.shape[::2] != targets.shape[::2]:
         raise ValueError(
             f"scores {scores.shape} and targets {targets.shape} must agree in rows and "

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jax_ssl.core import checks
 from jax_ssl.core.types import Array
 from jax_ssl.ops.normalize import l2_normalize
 from jax_ssl.parallel.ring import different, every, logsumexp_over_rows
@@ -82,7 +83,7 @@ def nt_xent_with_accuracy(
             unknown.
     """
     chex.assert_shape(z, (None, 2, None))
-    _check_temperature(temperature)
+    checks.positive(temperature=temperature)
     unit = l2_normalize(z.astype(jnp.float32), epsilon=0)
     B, _, D = unit.shape
     if _chosen(form, 4 * (2 * B) ** 2 // shard_count()) == "gather":
@@ -143,7 +144,7 @@ def info_nce(
     chex.assert_rank([q, k, negatives], 2)
     chex.assert_equal_shape([q, k])
     chex.assert_equal_shape_suffix([q, negatives], 1)
-    _check_temperature(temperature)
+    checks.positive(temperature=temperature)
     q, k, negatives = (x.astype(jnp.float32) for x in (q, k, negatives))
     K, shards = len(negatives), shard_count()
     chosen = _chosen(form, negatives.nbytes)
@@ -196,7 +197,7 @@ def info_nce_in_batch(
     """
     chex.assert_rank([q, k], 2)
     chex.assert_equal_shape([q, k])
-    _check_temperature(temperature)
+    checks.positive(temperature=temperature)
     q, k = (x.astype(jnp.float32) for x in (q, k))
     lse, top = logsumexp_over_rows(
         q,
@@ -215,8 +216,7 @@ def check_form(form: str, setting: str = "form") -> None:
     Raises:
         ValueError: naming the setting, its value and the forms there are.
     """
-    if form not in get_args(Form):
-        raise ValueError(f"{setting} = {form!r} must be one of {get_args(Form)}.")
+    checks.one_of(get_args(Form), **{setting: form})
 
 
 def _chosen(form: Form, gathered_bytes: int) -> Literal["gather", "ring"]:
@@ -269,11 +269,3 @@ def _loss_of_differences(x: Array) -> Array:
 def _is_lead(largest: Array) -> Array:
     """1 where the largest difference to the positive is clearly below 0, else 0."""
     return (largest < -LEAD).astype(jnp.float32)
-
-
-def _check_temperature(temperature: float | Array) -> None:
-    if isinstance(temperature, int | float) and not temperature > 0:
-        raise ValueError(
-            f"temperature = {temperature} must be positive; the papers' values lie "
-            "between 0.05 and 1."
-        )

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jax_ssl.core import checks
 from jax_ssl.core.types import Array
 from jax_ssl.losses.prediction import normalized_mse
 from jax_ssl.ops.normalize import standardize
@@ -147,8 +148,7 @@ def w_mse(
     chex.assert_shape(orders, (None, B))
     if V < 2:
         raise ValueError("w_mse compares views; give it 2 or more, not 1.")
-    if distance not in ("cosine", "euclidean"):
-        raise ValueError(f"distance = {distance!r} is not 'cosine' or 'euclidean'.")
+    checks.one_of(("cosine", "euclidean"), distance=distance)
     if size < 1 or B % size:
         raise ValueError(
             f"w_mse cannot cut {B} rows into sub-batches of size = {size}; choose a "

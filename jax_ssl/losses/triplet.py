@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jax_ssl.core import checks
 from jax_ssl.core.types import Array
 from jax_ssl.losses.contrastive import LEAD
 from jax_ssl.ops.normalize import l2_normalize
@@ -95,7 +96,5 @@ def check_triplet(margin: float, mining: str) -> None:
     Raises:
         ValueError: naming the setting and its value.
     """
-    if not margin > 0:
-        raise ValueError(f"margin = {margin} must be positive; FaceNet's is 0.2.")
-    if mining not in ("all", "semi-hard"):
-        raise ValueError(f"mining = {mining!r} is not 'all' or 'semi-hard'.")
+    checks.positive(margin=margin)
+    checks.one_of(("all", "semi-hard"), mining=mining)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jax_ssl.core import checks
 from jax_ssl.core.types import Array
 from jax_ssl.ops.normalize import l2_normalize
 
@@ -69,12 +70,9 @@ def kmeans(
             f"num_clusters = {num_clusters} of {count} rows out of {len(x)}; there "
             "must be at least 1 cluster, and as many rows as clusters."
         )
-    if iterations < 0 or block < 1:
-        raise ValueError(
-            f"iterations = {iterations} must be at least 0 and block = {block} 1."
-        )
-    if empty not in ("split", "keep"):
-        raise ValueError(f"empty = {empty!r} is not 'split' or 'keep'.")
+    checks.at_least(0, iterations=iterations)
+    checks.at_least(1, block=block)
+    checks.one_of(("split", "keep"), empty=empty)
     x = x.astype(jnp.float32)
     blocks, counts = _blocks(x, count, block)
     first_key, key = jax.random.split(key)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jax_ssl.core import checks
 from jax_ssl.core.types import Array
 
 
@@ -111,8 +112,7 @@ def random_keep(key: Array, rows: int, patches: int, kept: int) -> Kept:
     Raises:
         ValueError: if `kept` is not in [1, N].
     """
-    if not 1 <= kept <= patches:
-        raise ValueError(f"cannot keep {kept} of {patches} patches; keep 1 or more.")
+    checks.within(f"[1, {patches}]", kept=kept)
     order = jnp.argsort(jax.random.uniform(key, (rows, patches)), axis=1)
     restore = jnp.argsort(order, axis=1)  # The inverse permutation.
     return Kept(order[:, :kept], restore, restore >= kept)

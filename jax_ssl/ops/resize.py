@@ -19,6 +19,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jax_ssl.core import checks
 from jax_ssl.core.types import Array
 from jax_ssl.ops.platforms import looped
 
@@ -52,18 +53,6 @@ REACH = {"bilinear": 1.0, "bicubic": 2.0}  # Where the filters end.
 
 BLOCK = 16  # Output pixels of one small product on a CPU; 8 and 32 are slower.
 HIGHEST = jax.lax.Precision.HIGHEST
-
-
-def check_filter(method: str) -> None:
-    """Refuses an unknown filter.
-
-    Raises:
-        ValueError: naming the known ones.
-    """
-    if method not in FILTERS:
-        raise ValueError(
-            f"interpolation = {method!r} is not known; choose one of {sorted(FILTERS)}."
-        )
 
 
 class Axis(NamedTuple):
@@ -279,7 +268,7 @@ def crop_and_resize(
     Raises:
         ValueError: if `method` is not known.
     """
-    check_filter(method)
+    checks.one_of(FILTERS, interpolation=method)
     return resample(
         image,
         crop_axis(height, box.top, box.height),

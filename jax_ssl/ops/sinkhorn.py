@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from jax_ssl.core import checks
 from jax_ssl.core.types import Array
 
 
@@ -34,12 +35,8 @@ def sinkhorn(
     Raises:
         ValueError: if epsilon or iterations are out of range.
     """
-    known = not isinstance(epsilon, jax.core.Tracer)
-    if (known and not epsilon > 0) or iterations < 1:
-        raise ValueError(
-            f"sinkhorn with epsilon = {epsilon} and {iterations} iterations: both must "
-            "be positive; SwAV has 0.05 and 3."
-        )
+    checks.positive(epsilon=epsilon)
+    checks.at_least(1, iterations=iterations)
     logs = jax.lax.stop_gradient(scores).astype(jnp.float32) / epsilon
     where = None if rows is None else rows[:, None]
     for _ in range(iterations):

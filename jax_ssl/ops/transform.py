@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 
+from jax_ssl.core import checks
 from jax_ssl.core.types import Array
 from jax_ssl.ops.warp import affine_points
 
@@ -42,8 +43,7 @@ def affine_transform(
         The cubic is Pillow's for transforms, Keys' kernel with a = -1; Pillow's resize
         has a = -1/2. Pillow truncates to whole levels, which costs it half a level.
     """
-    if method not in METHODS:
-        raise ValueError(f"method = {method!r} is not one of {METHODS}.")
+    checks.one_of(METHODS, method=method)
     height, width = image.shape[-3:-1]
     points = affine_points(matrix, height, width)
     x, y = points[..., 0], points[..., 1]  # [H, W]

@@ -6,6 +6,7 @@ the first pixel. Sampling gathers; crops and resizes belong to `resize`, which d
 
 import jax.numpy as jnp
 
+from jax_ssl.core import checks
 from jax_ssl.core.types import Array
 
 BORDERS = ("zero", "edge")
@@ -26,8 +27,7 @@ def bilinear_sample(image: Array, points: Array, *, border: str = "zero") -> Arr
     Raises:
         ValueError: if `border` is neither of the two words.
     """
-    if border not in BORDERS:
-        raise ValueError(f"border = {border!r} is not one of {BORDERS}.")
+    checks.one_of(BORDERS, border=border)
     height, width = image.shape[:2]
     x, y = points[..., 0], points[..., 1]
     left, top = jnp.floor(x), jnp.floor(y)

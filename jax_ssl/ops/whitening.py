@@ -5,6 +5,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
+from jax_ssl.core import checks
 from jax_ssl.core.types import Array
 
 
@@ -29,10 +30,8 @@ def whiten(
         ValueError: if n ≤ D without shrinkage, for another form or shrinkage.
     """
     n, D = x.shape[-2:]
-    if form not in ("cholesky", "zca"):
-        raise ValueError(f"whitening form = {form!r} is not 'cholesky' or 'zca'.")
-    if not 0 <= shrinkage < 1:
-        raise ValueError(f"whitening shrinkage = {shrinkage} is not in [0, 1).")
+    checks.one_of(("cholesky", "zca"), form=form)
+    checks.within("[0, 1)", shrinkage=shrinkage)
     if n <= D and shrinkage == 0:
         raise ValueError(
             f"{n} rows cannot be whitened in {D} dimensions: their covariance has no "

@@ -4,6 +4,9 @@ import dataclasses
 import re
 from typing import Literal
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 
@@ -65,6 +68,14 @@ def test_a_schedule_passes_every_check_of_numbers():
     checks.positive(rate=schedule)
     checks.at_least(0, rate=schedule)
     checks.within("[0, 1]", rate=schedule)
+
+
+def test_what_may_be_traced_passes():
+    jax.jit(lambda x: checks.positive(x=x))(-1.0)
+    constant = jnp.float32(-1.0)
+    jax.jit(lambda: checks.within("[0, 1]", x=constant))()
+    with pytest.raises(ValueError, match=r"^x = -0\.5 must be positive\.$"):
+        checks.positive(x=np.float32(-0.5))
 
 
 def test_words_of_a_dataclass_are_those_of_its_annotations():

@@ -107,7 +107,7 @@ def test_devices_agree_and_hold_their_share_of_the_square(rng, mining):
     ("settings", "message"),
     [
         ({"margin": 0.0}, "margin = 0.0 must be positive"),
-        ({"margin": 0.2, "mining": "hard"}, "mining = 'hard' is not 'all'"),
+        ({"margin": 0.2, "mining": "hard"}, "mining = 'hard' must be one of 'all'"),
     ],
 )
 def test_settings_are_refused(settings, message):

@@ -121,5 +121,5 @@ def test_clusters_of_nothing_are_refused(rng):
         kmeans(KEY, x, 0, iterations=1)
     with pytest.raises(ValueError, match="iterations = -1"):
         kmeans(KEY, x, 2, iterations=-1)
-    with pytest.raises(ValueError, match="'drop' is not 'split' or 'keep'"):
+    with pytest.raises(ValueError, match="empty = 'drop' must be one of 'split'"):
         kmeans(KEY, x, 2, iterations=1, empty="drop")

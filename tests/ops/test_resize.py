@@ -158,7 +158,7 @@ def test_windows_are_the_dense_products(rng, photo, method, out):
 
 
 def test_unknown_filter_is_refused():
-    with pytest.raises(ValueError, match=r"'nearest'.*\['bicubic', 'bilinear'\]"):
+    with pytest.raises(ValueError, match="'nearest' must be one of 'bilinear', "):
         resize.resize(jnp.zeros((4, 4, 3)), 2, 2, method="nearest")
 
 

@@ -63,7 +63,7 @@ def test_the_batch_is_the_global_one(rng, devices):
 def test_bad_settings_are_refused():
     with pytest.raises(ValueError, match="epsilon = 0"):
         sinkhorn(jnp.zeros((2, 2)), epsilon=0)
-    with pytest.raises(ValueError, match="0 iterations"):
+    with pytest.raises(ValueError, match="iterations = 0 must be at least 1"):
         sinkhorn(jnp.zeros((2, 2)), iterations=0)
 
 
