@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jax_ssl.core import checks
 from jax_ssl.core.schedule import at
 from jax_ssl.core.types import Array, PyTree
 from jax_ssl.optim.rules import BIAS_AND_NORM, Rates, around, matrices
@@ -59,8 +60,7 @@ def lars(
     Note:
         r is 1 where ‖w‖ or ‖g‖ is 0, so that zero-initialised layers can move.
     """
-    if rate not in ("inside", "outside"):
-        raise ValueError(f"rate = {rate!r} is not 'inside' or 'outside'.")
+    checks.one_of(("inside", "outside"), rate=rate)
     if cap and rate == "inside":
         raise ValueError("cap = True needs rate = 'outside'.")
     mask = matrices(exclude)
@@ -88,14 +88,7 @@ def lars(
         )
 
     steps = inside if rate == "inside" else outside
-    return around(
-        steps,
-        learning_rate,
-        rates=rates,
-        factors=factors,
-        clip_norm=clip_norm,
-        clip_each=clip_each,
-    )
+    return around(steps, learning_rate, rates, factors, clip_norm, clip_each)
 
 
 def _capped_trust_ratio(

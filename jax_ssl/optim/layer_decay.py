@@ -5,6 +5,7 @@ import re
 import jax
 import optax
 
+from jax_ssl.core import checks
 from jax_ssl.core.paths import leaf_names, map_named
 from jax_ssl.core.types import Params, PyTree
 
@@ -32,8 +33,7 @@ def layer_scales(params: Params, decay: float) -> PyTree:
     Raises:
         ValueError: if there are no blocks, or the decay is out of range.
     """
-    if not 0 < decay <= 1:
-        raise ValueError(f"layer_decay = {decay} must be above 0 and at most 1.")
+    checks.within("(0, 1]", layer_decay=decay)
     blocks = {int(found[1]) for name in leaf_names(params) for found in _block(name)}
     if not blocks:
         raise ValueError(

@@ -47,14 +47,7 @@ def sgd(
             optax.scale_by_learning_rate(rate),
         )
 
-    return around(
-        steps,
-        learning_rate,
-        rates=rates,
-        factors=factors,
-        clip_norm=clip_norm,
-        clip_each=clip_each,
-    )
+    return around(steps, learning_rate, rates, factors, clip_norm, clip_each)
 
 
 def adam(
@@ -92,14 +85,7 @@ def adam(
         plain = optax.adam(rate, b1=b1, b2=b2, eps=epsilon)
         return optax.chain(penalty, plain) if weight_decay else plain
 
-    return around(
-        steps,
-        learning_rate,
-        rates=rates,
-        factors=factors,
-        clip_norm=clip_norm,
-        clip_each=clip_each,
-    )
+    return around(steps, learning_rate, rates, factors, clip_norm, clip_each)
 
 
 def adamw(
@@ -149,12 +135,5 @@ def adamw(
             mask=matrices(exclude),
         )
 
-    tx = around(
-        steps,
-        learning_rate,
-        rates=rates,
-        factors=factors,
-        clip_norm=clip_norm,
-        clip_each=clip_each,
-    )
+    tx = around(steps, learning_rate, rates, factors, clip_norm, clip_each)
     return with_layer_decay(tx, layer_decay)

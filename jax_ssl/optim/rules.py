@@ -1,5 +1,6 @@
 """Optimizers and exceptions by parameter path: partition, freezing, masks, slots."""
 
+import functools
 import re
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
@@ -8,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jax_ssl.core.paths import assign, first_match, leaf_names, map_named
+from jax_ssl.core import checks
+from jax_ssl.core.paths import assign, leaf_names, map_named
 from jax_ssl.core.schedule import at
 from jax_ssl.core.types import Array, Params, PyTree
 
@@ -62,24 +64,8 @@ def with_rates(
         An optimizer whose `init` raises `ValueError` for a pattern that decides over no
         parameter.
     """
-    if not rates:
-        return steps(learning_rate)
-    labels = [(pattern, i) for i, (pattern, _) in enumerate(rates)]
-    tx = by_path(
-        [
-            *(
-                (pattern, None if rate is None else steps(rate))
-                for pattern, rate in rates
-            ),
-            ("", steps(learning_rate)),
-        ]
-    )
-
-    def init(params: Params) -> optax.OptState:
-        _check_used("rates", labels, params)
-        return tx.init(params)
-
-    return optax.GradientTransformationExtraArgs(init, tx.update)
+    rest = steps(learning_rate)
+    return _by_pairs("rates", rates, steps, rest) if rates else rest
 
 
 def with_factors(
@@ -99,38 +85,35 @@ def with_factors(
     """
     if not factors:
         return tx
-    labels = [(pattern, i) for i, (pattern, _) in enumerate(factors)]
-    own = [*labels, ("", len(factors))]
 
-    def init(params: Params) -> optax.ScaleByScheduleState:
-        _check_used("factors", labels, params)
-        return optax.ScaleByScheduleState(jnp.zeros((), jnp.int32))
+    def scaled(factor: optax.Schedule) -> optax.GradientTransformation:
+        return optax.scale_by_schedule(functools.partial(at, factor))
 
-    def update(
-        updates: PyTree, state: optax.ScaleByScheduleState, params: Params = None
-    ) -> tuple[PyTree, optax.ScaleByScheduleState]:
-        del params
-        now = [
-            at(0.0 if factor is None else factor, state.count) for _, factor in factors
-        ]
-        now.append(jnp.ones(()))
-        scaled = map_named(
-            lambda name, leaf: leaf * now[first_match(own, name)].astype(leaf.dtype),
-            updates,
-        )
-        return scaled, optax.ScaleByScheduleState(state.count + 1)
-
-    return optax.chain(tx, optax.GradientTransformation(init, update))
+    return optax.chain(tx, _by_pairs("factors", factors, scaled, optax.identity()))
 
 
-def _check_used(title: str, labels: Sequence[tuple[str, int]], params: Params) -> None:
-    used = set(jax.tree.leaves(assign([*labels, ("", -1)], params)))
-    for pattern, i in labels:
-        if i not in used:
-            raise ValueError(
-                f"optimizer.{title}: {pattern!r} decides over no parameter; the "
-                f"params have {', '.join(_some(leaf_names(params)))}."
-            )
+def _by_pairs(
+    title: str,
+    pairs: Rates,
+    make: Callable[[optax.Schedule], optax.GradientTransformation],
+    rest: optax.GradientTransformation,
+) -> optax.GradientTransformation:
+    """`make(value)` for what each pattern decides over, `rest` for all else."""
+    rules = [(pattern, None if x is None else make(x)) for pattern, x in pairs]
+    labels = [(pattern, i) for i, (pattern, _) in enumerate(pairs)]
+    tx = by_path([*rules, ("", rest)])
+
+    def init(params: Params) -> optax.OptState:
+        used = set(jax.tree.leaves(assign([*labels, ("", -1)], params)))
+        for pattern, i in labels:
+            if i not in used:
+                raise ValueError(
+                    f"optimizer.{title}: {pattern!r} decides over no parameter; the "
+                    f"params have {', '.join(_some(leaf_names(params)))}."
+                )
+        return tx.init(params)
+
+    return optax.GradientTransformationExtraArgs(init, tx.update)
 
 
 def _some(names: Sequence[str]) -> list[str]:
@@ -173,9 +156,7 @@ def clipped(
     Raises:
         ValueError: if a ceiling is not positive.
     """
-    for name, ceiling in (("clip_norm", clip_norm), ("clip_each", clip_each)):
-        if ceiling is not None and not ceiling > 0:
-            raise ValueError(f"{name} = {ceiling} must be positive, or None.")
+    checks.positive(clip_norm=clip_norm, clip_each=clip_each)
     if clip_norm is not None:
         tx = optax.chain(optax.clip_by_global_norm(clip_norm), tx)
     if clip_each is not None:
@@ -195,7 +176,6 @@ def _clip_each(ceiling: float) -> optax.GradientTransformation:
 def around(
     steps: Callable[[optax.Schedule], optax.GradientTransformation],
     learning_rate: optax.Schedule,
-    *,
     rates: Rates,
     factors: Rates,
     clip_norm: float | None,

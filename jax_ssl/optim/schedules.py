@@ -6,10 +6,12 @@ the first update uses s = 0 and the last s = total_steps - 1.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import jax.numpy as jnp
 import optax
+
+from jax_ssl.core import checks
 
 Scaling: TypeAlias = Literal["none", "linear", "sqrt"]
 
@@ -28,15 +30,10 @@ def scaled_rate(value: float, batch_size: int, scaling: Scaling) -> float:
     Raises:
         ValueError: for another word, or a batch without rows.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size = {batch_size} must be at least 1.")
-    if scaling == "none":
-        return value
-    if scaling == "linear":
-        return value * batch_size / 256
-    if scaling == "sqrt":
-        return value * batch_size**0.5
-    raise ValueError(f"scaling = {scaling!r} is not 'none', 'linear' or 'sqrt'.")
+    checks.at_least(1, batch_size=batch_size)
+    checks.one_of(get_args(Scaling), scaling=scaling)
+    factors = {"none": 1.0, "linear": batch_size / 256, "sqrt": batch_size**0.5}
+    return value * factors[scaling]
 
 
 def constant(
@@ -78,7 +75,7 @@ def linear(
         ValueError: if the line has no steps.
     """
     steps = total_steps if epochs is None else round(epochs * steps_per_epoch)
-    _check_length("linear", steps)
+    checks.at_least(1, **{"steps of the line": steps})
     return optax.linear_schedule(
         scaled_rate(init_value, batch_size, scaling),
         scaled_rate(end_value, batch_size, scaling),
@@ -111,7 +108,7 @@ def cosine(
         ValueError: if the run has no steps.
     """
     del steps_per_epoch
-    _check_length("cosine", total_steps)
+    checks.at_least(1, total_steps=total_steps)
     init_value = scaled_rate(init_value, batch_size, scaling)
     return _half_cosine(init_value, end_value, total_steps)
 
@@ -151,12 +148,7 @@ def warmup_cosine(
     if warmup_steps is None:
         warmup_steps = round(warmup_epochs * steps_per_epoch)
         given = f"warmup_epochs = {warmup_epochs} ({warmup_steps} steps)"
-    if not 0 <= warmup_steps < total_steps:
-        raise ValueError(
-            f"{given} must be at least 0 and shorter than the run, which has "
-            f"{total_steps} steps of {steps_per_epoch} per epoch; lower it, or train "
-            "longer."
-        )
+    _refuse_beyond(given, warmup_steps, total_steps)
     peak = scaled_rate(peak_value, batch_size, scaling)
     fall = _half_cosine(peak, end_value, total_steps - warmup_steps)
     if warmup_steps == 0:
@@ -194,11 +186,7 @@ def step_decay(
     """
     if any(b <= a for a, b in zip((0.0, *drops), drops, strict=False)):
         raise ValueError(f"drops = {drops} must be positive epochs that rise.")
-    if not 0 <= warmup_steps < total_steps:
-        raise ValueError(
-            f"warmup_steps = {warmup_steps} must be at least 0 and below the run's "
-            f"{total_steps} steps."
-        )
+    _refuse_beyond(f"warmup_steps = {warmup_steps}", warmup_steps, total_steps)
     value = scaled_rate(value, batch_size, scaling)
     places = {round(epoch * steps_per_epoch): factor for epoch in drops}
     fall = optax.piecewise_constant_schedule(value, places)
@@ -229,11 +217,7 @@ def after(
     """
     del batch_size
     start = round(epochs * steps_per_epoch)
-    if not 0 <= start < total_steps:
-        raise ValueError(
-            f"epochs = {epochs} ({start} steps) must be at least 0 and shorter than "
-            f"the run, which has {total_steps} steps; lower it, or train longer."
-        )
+    _refuse_beyond(f"epochs = {epochs} ({start} steps)", start, total_steps)
     return lambda step: jnp.where(jnp.asarray(step) < start, 0.0, value)
 
 
@@ -253,6 +237,9 @@ def _half_cosine(init_value: float, end_value: float, steps: int) -> optax.Sched
     return lambda step: end_value + (init_value - end_value) * fall(step)
 
 
-def _check_length(name: str, steps: int) -> None:
-    if steps < 1:
-        raise ValueError(f"the schedule {name!r} has {steps} steps; it needs one.")
+def _refuse_beyond(given: str, steps: int, total_steps: int) -> None:
+    if not 0 <= steps < total_steps:
+        raise ValueError(
+            f"{given} must be at least 0 and shorter than the run, which has "
+            f"{total_steps} steps; lower it, or train longer."
+        )

@@ -107,9 +107,9 @@ def test_constant_is_constant():
 
 
 def test_empty_runs_are_refused():
-    with pytest.raises(ValueError, match="0 steps"):
+    with pytest.raises(ValueError, match="total_steps = 0 must be at least 1"):
         cosine(0, 50, 512, init_value=1.0)
-    with pytest.raises(ValueError, match="0 steps"):
+    with pytest.raises(ValueError, match="steps of the line = 0 must be at least 1"):
         linear(*WIRES, init_value=1.0, end_value=0.0, epochs=0)
 
 
