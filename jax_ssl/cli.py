@@ -1,4 +1,4 @@
-"""The command line: `jax-ssl train | evaluate | plan | report | export`."""
+"""The command line: `jax-ssl train | evaluate | plan | report | export | settings`."""
 
 import argparse
 import logging
@@ -137,6 +137,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     export.add_argument("--output", metavar="FILE", help="default: DIR/export/WHAT.npz")
     export.add_argument("--step", type=int, metavar="N")
+    settings = _command(
+        commands, "settings", "print what a config can hold: names, types and defaults"
+    )
+    settings.add_argument(
+        "what",
+        nargs="?",
+        metavar="WHAT",
+        help="a config page, a section, or SECTION.NAME; default: all that has a name",
+    )
     return parser
 
 

@@ -116,6 +116,23 @@ def test_bad_settings_are_refused_before_compilation(assignment, message):
         build(resolved(override(page(), [assignment])))
 
 
+@pytest.mark.parametrize(
+    ("section", "own"),
+    [
+        (
+            "views",
+            "border, degrees, max_scale, mean, min_scale, noise, shear, std, translate",
+        ),
+        ("data", "batch_size, resident, split, workers"),
+        ("mesh", "fsdp, rules"),
+        ("evals.knn", "k, query_block, temperature"),
+    ],
+)
+def test_an_unknown_key_is_answered_with_the_keys_of_its_section_alone(section, own):
+    with pytest.raises(ValueError, match=f"'zzzz'; it has {own}\\.$"):
+        resolved(override(page(), [f"{section}.zzzz=1"]))
+
+
 def test_batch_norm_groups_that_do_not_divide_are_refused():
     experiment = build(resolved(override(page(), ["encoder.groups=7"])))
     feed = HostFeed(experiment.source, mesh=experiment.mesh, seed=0, batch_size=256)

@@ -4,6 +4,7 @@ from jax_ssl.run.evaluate import evaluate
 from jax_ssl.run.export import export
 from jax_ssl.run.plan import plan
 from jax_ssl.run.report import report
+from jax_ssl.run.settings import settings
 from jax_ssl.run.train import train
 
 COMMANDS = {
@@ -12,4 +13,5 @@ COMMANDS = {
     "plan": plan,
     "report": report,
     "export": export,
+    "settings": settings,
 }

@@ -1,0 +1,97 @@
+"""What a section can hold: its settings with their types, defaults and descriptions.
+
+Everything is read from the factories: types and defaults from their signatures, texts
+from the "Args" or "Attributes" of their docstrings.
+"""
+
+import functools
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jax_ssl.config.bind import schema, type_text
+from jax_ssl.config.sections import PLAIN, TABLES, Online
+from jax_ssl.evaluate import PROTOCOLS
+from jax_ssl.optim import SCHEDULES
+
+ENTRY = re.compile(r"^(\w+): ", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting of a factory.
+
+    Attributes:
+        name: as in a config page.
+        type: in words, such as "float | None".
+        default: its value unless it is set; `bind.NEEDED` if it must be.
+        text: what the docstring says of it, in one line; empty if nothing.
+    """
+
+    name: str
+    type: str
+    default: Any
+    text: str
+
+
+def describe(factory: Callable[..., Any]) -> Iterator[Setting]:
+    """The settings of a function, a dataclass, a module, or a partial of one."""
+    texts = _texts(factory)
+    for name, parameter in schema(factory).settings.items():
+        kind = type_text(parameter.annotation)
+        yield Setting(name, kind, parameter.default, texts.get(name, ""))
+
+
+def headline(factory: Callable[..., Any]) -> str:
+    """First line of the docstring; of a partial, also the defaults that it changes."""
+    changed = ""
+    while isinstance(factory, functools.partial):
+        own = ", ".join(f"{key}={value!r}" for key, value in factory.keywords.items())
+        changed = ", ".join(filter(None, [own, changed]))
+        factory = factory.func
+    first = (inspect.getdoc(factory) or "").partition("\n")[0]
+    return f"{first} With {changed}." if changed else first
+
+
+def catalogue() -> dict[str, Callable[..., Any]]:
+    """All that a config can name and all sections without a name, by dotted path.
+
+    A path is "section.name", as "method.simclr"; a plain section or a part of one, as
+    "run" and "evals.knn"; or "schedule.name".
+    """
+    found: dict[str, Callable[..., Any]] = {}
+    for section, table in {**TABLES, "schedule": SCHEDULES}.items():
+        found |= {f"{section}.{name}": maker for name, maker in table.items()}
+    found |= {**PLAIN, "evals.online": Online}
+    return found | {f"evals.{name}": maker for name, maker in PROTOCOLS.items()}
+
+
+def used(config: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The paths of the catalogue that a resolved config uses, with its values there."""
+    for path in catalogue():
+        section, _, rest = path.partition(".")
+        values = config.get(section, {})
+        if rest and section in TABLES:
+            values = values if values["name"] == rest else None
+        elif rest:
+            values = values.get(rest)
+        if isinstance(values, Mapping):
+            yield path, values
+
+
+def _texts(factory: Callable[..., Any]) -> dict[str, str]:
+    """What the docstring says of each argument or attribute, in one line each."""
+    while isinstance(factory, functools.partial):
+        factory = factory.func
+    found = re.search(
+        r"^(?:Args|Attributes):\n((?:[ ]{4}.*\n?|\n)+)",
+        inspect.getdoc(factory) or "",
+        re.MULTILINE,
+    )
+    if found is None:
+        return {}
+    parts = ENTRY.split(inspect.cleandoc(found[1]))[1:]
+    texts = (" ".join(text.split()) for text in parts[1::2])
+    return dict(zip(parts[::2], texts, strict=True))
