@@ -5,8 +5,10 @@ import json
 import pytest
 
 from jax_ssl.cli import main
-from jax_ssl.config import Checkup, build, load_page, override, resolved
+from jax_ssl.config import build, load_page, override, resolved
+from jax_ssl.config.sections import Checkup
 from jax_ssl.train import doctor
+from jax_ssl.train.loop import Plan
 from tests.test_commands import DIGITS, arguments
 
 
@@ -25,24 +27,25 @@ def looks(workdir):
     [(100_000, 50, 500), (1500, 50, 150), (700, 50, 50), (4, 2, 2), (30, 50, 50)],
 )
 def test_looks_are_at_log_lines_and_about_ten_in_a_short_run(steps, log_every, every):
-    assert Checkup().interval(steps, log_every) == every
-    assert Checkup(every_steps=7).interval(steps, log_every) == 7
+    plan = Plan(num_steps=steps, log_every=log_every)
+    assert Checkup().interval(plan) == every
+    assert Checkup(every_steps=7).interval(plan) == 7
 
 
 def test_it_is_on_unless_it_is_none():
     on = {"every_steps": None, "stop": False, "images": 256}
-    assert config()["run"]["doctor"] == on
-    assert config("run.doctor.stop=True")["run"]["doctor"] == {**on, "stop": True}
-    off = config("run.doctor=None")
-    assert off["run"]["doctor"] is None
-    assert build(off).run.doctor is None
+    assert config()["doctor"] == on
+    assert config("doctor.stop=True")["doctor"] == {**on, "stop": True}
+    off = config("doctor=None")
+    assert off["doctor"] is None
+    assert build(off).checkup is None
 
 
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
-        ("run.doctor.evry_steps=3", "did you mean 'every_steps'"),
-        ("run.doctor=yes", "must be a dict of settings"),
+        ("doctor.evry_steps=3", "did you mean 'every_steps'"),
+        ("doctor=yes", "must be a section of settings"),
     ],
 )
 def test_bad_settings_are_refused(assignment, message):
@@ -52,13 +55,13 @@ def test_bad_settings_are_refused(assignment, message):
 
 def test_an_interval_must_be_positive():
     with pytest.raises(ValueError, match="every_steps = 0 must be at least 1"):
-        Checkup(every_steps=0).interval(100, 10)
+        Checkup(every_steps=0)
 
 
 def test_a_continued_run_has_each_look_once(tmp_path):
     changes = {"evals.knn": "None", "evals.linear": "None", "evals.few_label": "None"}
     changes |= {"evals.online": "None", "run.report": "False"}
-    changes |= {"run.doctor.images": "40", "run.checkpoint_every_steps": "2"}
+    changes |= {"doctor.images": "40", "run.checkpoint_every_steps": "2"}
     assert main(arguments("train", tmp_path, changes)) == 0
     first = looks(tmp_path)
     assert [record["step"] for record in first] == [0, 2, 4]
@@ -82,7 +85,7 @@ def test_a_run_that_shall_stop_ends_with_status_1(tmp_path, monkeypatch, capsys)
         return [found] if history[-1]["step"] == 4 else []
 
     monkeypatch.setattr(doctor, "diagnose", at_the_end)
-    changes = {"run.doctor.stop": "True", "run.checkpoint_every_steps": "2"}
+    changes = {"doctor.stop": "True", "run.checkpoint_every_steps": "2"}
     changes |= {"evals.online": "None"}
     assert main(arguments("train", tmp_path, changes)) == 1
     assert "stopped: step 4: everything is one point" in capsys.readouterr().err

@@ -16,7 +16,7 @@ TINY = {
     "encoder.widths": "(4,)",
     "method.hidden_dim": "8",
     "method.output_dim": "4",
-    "data.batch_size": "64",
+    "feed.batch_size": "64",
     "optimizer.learning_rate": "0.01",
     "run.num_epochs": "None",
     "run.num_steps": "4",
@@ -65,6 +65,7 @@ def test_run_folder_holds_what_the_readme_says(run):
     online = [line for line in lines if line["kind"] == "eval"]
     assert online
     assert {"accuracy", "untrained", "pixels"} <= set(online[0])
+    assert (online[0]["metric"], online[0]["split"]) == ("accuracy", "held-out train")
     assert (run / "checkpoints" / "4").is_dir()
     page = (run / "report" / "index.html").read_text()
     assert "<img" in page
@@ -98,12 +99,22 @@ def test_a_changed_config_is_refused_with_its_keys(run, capsys):
     assert "run.seed: 0 → 5" in said
 
 
-def test_evaluate_takes_other_protocols(run, tmp_path, capsys):
+def test_evaluate_adds_to_what_was_measured(run, capsys):
+    before = read(run / "results.json")["evaluations"]
     changes = {"evals.knn": "{'k': 3}", "evals.linear": "None"}
+    changes["evals.few_label"] = "{'labels_per_class': 1, 'draws': 3}"
     assert main(arguments("evaluate", run, changes)) == 0
-    said = capsys.readouterr().out
-    assert "3-NN" in said
-    assert "skipped linear: not asked for" in said
+    assert "3-NN" in capsys.readouterr().out
+    after = read(run / "results.json")["evaluations"]
+    key = lambda e: (e["protocol"], e["settings"], e["split"], e["step"])
+    new = [e for e in after if key(e) not in [key(old) for old in before]]
+    assert [e["settings"].get("k") for e in new] == [3]
+    # What was measured again is there once, and the same; all else is kept.
+    assert len(after) == len(before) + 1
+    for old in before:
+        (same,) = [e for e in after if key(e) == key(old)]
+        assert same["rows"] == old["rows"]
+    assert new[0]["made"]["commit"]
 
 
 def test_evaluate_refuses_to_change_the_method(run, capsys):
@@ -137,19 +148,19 @@ def test_a_folder_of_images_without_labels_trains_and_says_what_it_skipped(
     (images / "broken.jpg").write_bytes(b"not an image")
     changes = {
         "data": f"{{'name': 'folder', 'path': '{tmp_path / 'images'}', 'canvas': 16, "
-        "'batch_size': 16}",
+        "}",
+        "feed": "{'batch_size': 16}",
         "views": "{'name': 'two_crops', 'size': 8}",
         "evals.view": "{'name': 'center_crop', 'size': 8}",
         "evals.test": "None",
     }
     settings = {**TINY, **changes}
-    del settings["data.batch_size"]
+    del settings["feed.batch_size"]
     words = [f"--config.{key}={value}" for key, value in settings.items()]
     workdir = tmp_path / "run"
     assert main(["train", f"--config={DIGITS}", f"--workdir={workdir}", *words]) == 0
     said = capsys.readouterr().out
-    for protocol in ("few-label", "knn", "linear"):
-        assert f"skipped {protocol}: there is no test part" in said
+    assert "Skipped few label, knn, linear: there is no test part" in said
     skipped = {
         s["protocol"]: s["reason"] for s in read(workdir / "results.json")["skipped"]
     }
@@ -164,9 +175,12 @@ def test_a_folder_of_images_without_labels_trains_and_says_what_it_skipped(
     ("changes", "message"),
     [
         ({"method.tempratur": "1"}, "did you mean 'temperature'"),
-        ({"data.batch_size": "60"}, "56 and 64"),
+        ({"feed.batch_size": "60"}, "56 and 64"),
         ({"evals.knn": "{'kk': 3}"}, "has no setting 'kk'"),
+        ({"evals.knn": "{'k': 'many'}"}, "must be int, not str"),
+        ({"evals.knn": "5"}, "config.evals.knn = 5 must be a section"),
         ({"evals.online": "{'every': 3}"}, "did you mean 'every_epochs'"),
+        ({"evals.online": "{'k': 0}"}, "config.evals.online: k = 0 must be"),
         ({"encoder.groups": "7"}, "groups = 7"),
     ],
 )

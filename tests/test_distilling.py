@@ -23,7 +23,7 @@ LARGER = VIT + ", 'mask_token': True}"
 STUDENT = {
     **TEACHER,
     "encoder": VIT.replace("'dim': 8", "'dim': 4") + "}",
-    "method": "{'name': 'dinov2', 'teacher': " + LARGER + ", " + HEAD + "}",
+    "method": "{'name': 'dinov2_distillation', 'teacher': " + LARGER + ", " + HEAD + "}",
 }
 
 
@@ -31,7 +31,7 @@ STUDENT = {
 def exported(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("teacher")
     assert train(workdir, TEACHER) == 0
-    assert main(["export", f"--workdir={workdir}", "--teacher"]) == 0
+    assert main(["export", f"--workdir={workdir}", "--what=teacher"]) == 0
     return workdir / "export" / "teacher.npz"
 
 
@@ -47,31 +47,32 @@ def started(*parts):
 def test_student_learns_from_the_exported_teacher(exported, tmp_path):
     variables, card = load_encoder(exported)
     assert card["encoder"]["dim"] == 8
-    assert set(variables["params"]) == {"encoder", "projector"}
-    start = {"run.teacher_from": str(exported)}
+    assert set(variables["params"]) == {"encoder", "projector", "prototypes"}
+    start = {"run.init_from": repr({"teacher": str(exported)})}
     state = started(STUDENT, start)
     jax.tree.map(
-        np.testing.assert_array_equal, state.state.teacher, variables["params"]
+        np.testing.assert_array_equal,
+        state.state.teacher.params,
+        variables["params"],
     )
     own = tmp_path / "teacher.npz"
     own.write_bytes(exported.read_bytes())
-    assert train(tmp_path, STUDENT, {"run.teacher_from": str(own)}) == 0
+    assert train(tmp_path, STUDENT, {"run.init_from": repr({"teacher": str(own)})}) == 0
     # It is read once: what comes later, the untrained control too, can do without.
     own.unlink()
-    knn = {"evals.knn": "{'k': 5}", "run.teacher_from": str(own)}
+    knn = {"evals.knn": "{'k': 5}", "run.init_from": repr({"teacher": str(own)})}
     assert train(tmp_path, STUDENT, knn) == 0
     _, card = load_encoder(tmp_path / "export" / "encoder.npz")
     assert card["encoder"]["dim"] == 4
     # A student can teach in its turn.
-    assert main(["export", f"--workdir={tmp_path}", "--teacher"]) == 0
+    assert main(["export", f"--workdir={tmp_path}", "--what=teacher"]) == 0
     found, _ = load_encoder(tmp_path / "export" / "teacher.npz")
     assert found["params"]["encoder"]["class_token"].shape == (1, 4)
 
 
 def test_linear_probe_reads_class_tokens(tmp_path, capsys):
     probe = {
-        "evals.linear": "{'epochs': 1}",
-        "evals.class_tokens": "{'blocks': 1, 'mean_patch': True}",
+        "evals.linear": "{'epochs': 1, 'class_tokens': 1, 'mean_patch': True}",
     }
     assert train(tmp_path, TEACHER, probe) == 0
     assert "class tokens of the last block, and the mean" in capsys.readouterr().out
@@ -79,7 +80,7 @@ def test_linear_probe_reads_class_tokens(tmp_path, capsys):
     sizes = {row["features"]: row["detail"]["dimensions"] for row in evaluation["rows"]}
     assert sizes == {"trained": 16, "untrained": 16, "pixels": 64}
     assert evaluation["settings"]["class_tokens"] == 1
-    many = {**probe, "evals.class_tokens": "{'blocks': 2}"}
+    many = {**probe, "evals.linear": "{'class_tokens': 2}"}
     assert train(tmp_path / "other", TEACHER, many) == 2
     assert (
         "config.evals.class_tokens: class_tokens.blocks = 2" in capsys.readouterr().err
@@ -105,5 +106,5 @@ def test_teachers_are_for_distillation(exported):
 
 def test_methods_without_a_teacher_export_none(tmp_path, capsys):
     assert train(tmp_path, MAE) == 0
-    assert main(["export", f"--workdir={tmp_path}", "--teacher"]) == 2
+    assert main(["export", f"--workdir={tmp_path}", "--what=teacher"]) == 2
     assert "mae has no teacher to distill from" in capsys.readouterr().err

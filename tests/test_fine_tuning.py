@@ -10,7 +10,6 @@ import pytest
 
 from jax_ssl.checkpoint.export import load_encoder
 from jax_ssl.cli import main
-from jax_ssl.commands import opening
 from jax_ssl.config import build, load_page, override, resolved
 from jax_ssl.train.loop import fit
 from tests.test_config import feed_of
@@ -21,7 +20,7 @@ VIT = (
 )
 COMMON = {
     "encoder": VIT + "}",
-    "data.batch_size": "64",
+    "feed.batch_size": "64",
     "optimizer": "{'name': 'adamw', 'learning_rate': 0.003}",
     "run.num_epochs": "None",
     "run.num_steps": "2",
@@ -67,7 +66,7 @@ def exported(tmp_path_factory):
 
 def started(path, *parts):
     """The first state of a run that starts from `path`."""
-    parts = (*parts, {"run.init_from": str(path)})
+    parts = (*parts, {"run.init_from": repr(path) if type(path) is dict else str(path)})
     page = override(load_page(PAGE), changes(*parts))
     experiment = build(resolved(page), devices=jax.devices()[:1])
     made = experiment.program(feed_of(experiment))
@@ -82,12 +81,12 @@ def test_probe_of_a_trained_encoder_from_file_to_accuracy(exported, tmp_path):
     assert train(tmp_path, PROBE, start) == 0
     results = json.loads((tmp_path / "results.json").read_text())
     (evaluation,) = results["evaluations"]
-    assert evaluation["protocol"] == "classifier"
+    assert evaluation["protocol"] == "classification"
     assert evaluation["split"] == "test"
     assert evaluation["step"] == 2
     (row,) = evaluation["rows"]
     assert row["features"] == "trained"
-    assert 0 <= row["accuracy"] <= row["detail"]["accuracy_top5"] <= 1
+    assert 0 <= row["accuracy"] <= row["accuracy_top5"] <= 1
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["run"]["init_from"] == str(encoder)
     # Frozen: the encoder that the probe exports is the one that it was given.
@@ -102,7 +101,7 @@ def test_probe_of_a_trained_encoder_from_file_to_accuracy(exported, tmp_path):
 def test_fine_tuning_starts_from_the_encoder_and_its_own_head(exported):
     experiment, state = started(exported, CLASSIFIER)
     wanted = load_encoder(exported)[0]
-    found = experiment.method.export(state.params, state.state)
+    found = experiment.method.exports["encoder"](state.params, state.state)
     jax.tree.map(np.testing.assert_array_equal, found, wanted)
     assert np.abs(state.params["head"]["dense"]["kernel"]).max() > 0
     assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(state))
@@ -110,12 +109,12 @@ def test_fine_tuning_starts_from_the_encoder_and_its_own_head(exported):
 
 def test_encoders_of_other_shapes_are_refused(exported):
     wider = {"encoder": VIT.replace("'dim': 8", "'dim': 16") + "}"}
-    with pytest.raises(ValueError, match=r"(?s)init_from = .*\[8\] there, \[16\] here"):
+    with pytest.raises(ValueError, match=r"(?s)init_from, encoder = .*\[8\] there, \[16\] here"):
         started(exported, CLASSIFIER, wider)
 
 
 def test_missing_encoder_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"run.init_from = .*nothing.npz"):
+    with pytest.raises(FileNotFoundError, match=r"run.init_from, encoder = .*nothing.npz"):
         started(tmp_path / "nothing.npz", CLASSIFIER)
 
 
@@ -124,27 +123,38 @@ def test_settings_that_change_the_network_are_said(exported, caplog):
     with caplog.at_level("INFO"):
         started(exported, CLASSIFIER, other)
     (line,) = [r.getMessage() for r in caplog.records if "starts from" in r.msg]
-    assert f"run.init_from = {exported}" in line
+    assert f"the encoder of {exported}" in line
     assert "step 2 of mae" in line
     assert "pool = 'mean' (there 'class')" in line
     assert "drop_path" not in line
 
 
-def test_self_supervised_methods_start_afresh(exported):
-    with pytest.raises(ValueError, match="only a method of the name classifier"):
-        started(exported, MAE)
+def test_self_supervised_methods_start_from_an_encoder_too(exported):
+    """BYOL's teacher starts from the same encoder as its student."""
+    byol = {
+        "method": "{'name': 'byol', 'hidden_dim': 8, 'output_dim': 4}",
+        "views": "{'name': 'two_crops', 'size': 8, 'strength': 0.0, "
+        "'gray_probability': 0.0, 'blur_probability': 0.0}",
+    }
+    wanted = load_encoder(exported)[0]["params"]
+    _, state = started(exported, byol)
+    for found in (state.params, state.state.teacher.params):
+        jax.tree.map(np.testing.assert_array_equal, found["encoder"], wanted)
+    with pytest.raises(ValueError, match=r"this method has no teacher to fill"):
+        started({"teacher": str(exported)}, byol)
 
 
 def test_results_name_the_commit_that_the_run_began_with(tmp_path, monkeypatch):
     commit = ["old"]
-    monkeypatch.setattr(opening, "_commit", lambda: commit[0])
+    environment = sys.modules["jax_ssl.run.environment"]
+    monkeypatch.setattr(environment, "_commit", lambda: commit[0])
 
     def fit_and_change(*arguments, **settings):
         outcome = fit(*arguments, **settings)
         commit[0] = "new"
         return outcome
 
-    module = sys.modules["jax_ssl.commands.train"]  # The package has a function so.
+    module = sys.modules["jax_ssl.run.train"]  # The package has a function so.
     monkeypatch.setattr(module, "fit", fit_and_change)
     assert train(tmp_path, MAE) == 0
     results = json.loads((tmp_path / "results.json").read_text())

@@ -38,7 +38,7 @@ def start(data, workdir, *arguments):
         "encoder.widths": "(4,)",
         "method.hidden_dim": "8",
         "method.output_dim": "4",
-        "data.batch_size": "24",
+        "feed.batch_size": "24",
         "run.steps_per_call": "3",
         "run.log_every_steps": "3",
     }

@@ -87,13 +87,13 @@ def test_everything_in_the_catalogue_is_described(path):
 
 def test_a_page_uses_what_it_names():
     paths = dict(used(resolved(load_page(DIGITS))))
-    assert {"encoder.convnet", "method.simclr", "data", "run", "run.doctor"} < set(
+    assert {"encoder.convnet", "method.simclr", "data", "run", "doctor"} < set(
         paths
     )
     assert {"evals.knn", "evals.online"} < set(paths)
     assert "encoder.vit" not in paths
     assert "evals.class_tokens" not in paths
-    assert paths["run.doctor"]["images"] == 256
+    assert paths["doctor"]["images"] == 256
 
 
 def printed(capsys, *arguments):

@@ -168,7 +168,7 @@ def build(
         own = {key: evals.online[key] for key in accepted(Online)}
         online = _bound("evals.online", Online, {}, own)
         rest = {key: value for key, value in evals.online.items() if key not in own}
-        watcher = _bound("evals.online", PROTOCOLS[online.name], wires, rest)
+        watcher = _bound("evals.online", PROTOCOLS[online.protocol], wires, rest)
     optimizer = dict(config["optimizer"])
     rate = _bound(
         "optimizer", rate_of, wires, {"learning_rate": optimizer.get("learning_rate")}

@@ -146,7 +146,7 @@ def _online(given: Any) -> dict[str, Any] | None:
         return None
     settings, own = _mapping("evals.online", given), accepted(Online)
     when = {key: value for key, value in settings.items() if key in own}
-    maker = PROTOCOLS.get(when.get("name", "knn"), knn)
+    maker = PROTOCOLS.get(when.get("protocol", "knn"), knn)
     rest = {key: value for key, value in settings.items() if key not in own}
     refuse_unknown("config.evals.online", settings, (*own, *accepted(maker)))
     found = _resolve("evals.online", Online, when)

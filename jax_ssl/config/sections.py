@@ -207,7 +207,7 @@ class Online:
     nothing is ever chosen by looking at the test part.
 
     Attributes:
-        name: of the protocol.
+        protocol: which one.
         every_epochs: how often.
         max_bank: training examples to learn from or to search, at most.
         max_queries: training examples held out to ask about, at most; a tenth of train
@@ -215,7 +215,7 @@ class Online:
         order_seed: of the choice of both.
     """
 
-    name: Literal[tuple(PROTOCOLS)] = "knn"  # type: ignore[valid-type]
+    protocol: Literal[tuple(PROTOCOLS)] = "knn"  # type: ignore[valid-type]
     every_epochs: float = 10.0
     max_bank: int = 20_000
     max_queries: int = 2_000

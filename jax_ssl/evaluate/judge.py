@@ -216,7 +216,7 @@ class Judge:
             parts[read] = Part(values, small, rows, detail)
         return parts
 
-    def seen(self, data: Data) -> jax.ShapeDtypeStruct:
+    def seen(self, data: Data) -> Any:
         """What the view makes of an example, for the encoder to read."""
         spec = spec_of(data.feed.fields)
         return encoder_input(jax.eval_shape(self.view, jax.random.key(0), spec))

@@ -52,5 +52,7 @@ def test_other_encoders_and_depths_are_refused(rng):
         class_tokens(ENCODERS["convnet"](widths=(8,)))
     encoder, _ = made(rng)
     for blocks in (0, 3):
-        with pytest.raises(ValueError, match=rf"class_tokens = {blocks} must be from 1 to 2"):
+        with pytest.raises(
+            ValueError, match=rf"class_tokens = {blocks} must be from 1 to 2"
+        ):
             class_tokens(encoder, blocks=blocks)

@@ -51,7 +51,9 @@ def test_accuracies_are_those_by_hand(classifier):
             predicted = reference.few_label_class_mean(*args, 10)
         by_hand.append((predicted == test.labels).mean())
     np.testing.assert_allclose(found.detail["accuracies"], by_hand, atol=1.5 / 597)
-    assert found.values["accuracy"] == pytest.approx(np.mean(found.detail["accuracies"]))
+    assert found.values["accuracy"] == pytest.approx(
+        np.mean(found.detail["accuracies"])
+    )
     assert found.spread == pytest.approx(np.std(found.detail["accuracies"], ddof=1))
 
 

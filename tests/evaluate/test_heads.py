@@ -72,7 +72,9 @@ def test_heads_side_by_side_are_heads_alone():
     together, losses = fit()
     for i in range(len(RATES)):
         alone, alone_losses = fit(RATES[[i]], DECAYS[[i]])
-        np.testing.assert_allclose(alone.weights[0][0], together.weights[0][i], atol=2e-6)
+        np.testing.assert_allclose(
+            alone.weights[0][0], together.weights[0][i], atol=2e-6
+        )
         np.testing.assert_allclose(alone_losses[:, 0], losses[:, i], rtol=1e-5)
 
 

@@ -147,7 +147,9 @@ def test_places_without_an_example_neither_vote_nor_count(clouds):
         part.rows[5:20] = -1
     found = list(knn(k=20).run(*parts))
     kept = [
-        labelled(np.delete(x.features, np.s_[5:20], 0), np.delete(x.labels, np.s_[5:20]))
+        labelled(
+            np.delete(x.features, np.s_[5:20], 0), np.delete(x.labels, np.s_[5:20])
+        )
         for x in (train, test)
     ]
     assert found == judged(knn(k=20), *kept)

@@ -83,7 +83,7 @@ def test_a_rehearsal_trains_stops_and_resumes(machine):
         "encoder.widths": "(4,)",
         "method.hidden_dim": "8",
         "method.output_dim": "4",
-        "data.batch_size": "32",
+        "feed.batch_size": "32",
         "optimizer.learning_rate": "0.01",
         "run.num_epochs": "None",
         "run.num_steps": steps,

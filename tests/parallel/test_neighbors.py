@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
 
-from jax_ssl.parallel.neighbors import top_k
 from jax_ssl.parallel.mesh import make_mesh, replicated, row_sharding
+from jax_ssl.parallel.neighbors import top_k
 from jax_ssl.parallel.rows import map_examples
 from tests.references import neighbors as reference
 

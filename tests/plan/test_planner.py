@@ -20,11 +20,11 @@ B, WIDTHS, HIDDEN, OUTPUT = 32, (4, 8), 16, 6
 
 PAGE = str(PAGES[0].parent / "simclr_digits.py")
 TINY = (
-    f"data.batch_size={B}",
+    f"feed.batch_size={B}",
     f"encoder.widths={WIDTHS}",
     f"method.hidden_dim={HIDDEN}",
     f"method.output_dim={OUTPUT}",
-    "data.resident=False",
+    "feed.resident=False",
 )
 
 
@@ -70,7 +70,7 @@ def test_flops_of_a_convolution_are_counted_once(channels):
 
 
 def test_a_data_set_in_memory_counts_on_every_device():
-    resident = plan(config("data.resident=True"), open_slice("cpu:8"))
+    resident = plan(config("feed.resident=True"), open_slice("cpu:8"))
     images = len(resident.experiment.source) * 8 * 8
     assert resident.sizes["resident"] == images
     assert resident.sizes["batch"] == B // 8 * 4  # Row numbers.

@@ -35,14 +35,14 @@ SETTINGS = {
     "run.checkpoint_every_steps": str(EVERY),
     "run.log_every_steps": "1",
     **{f"evals.{name}": "None" for name in ("online", "knn", "linear", "few_label")},
-    "run.doctor": "None",
+    "doctor": "None",
     "run.report": "False",
 }
 # What processes do together beside training costs more than the training.
 EVERYTHING = {
     "evals.online": "{'every_epochs': 4, 'k': 5}",
     "evals.knn": "{'k': 5}",
-    "run.doctor": "{}",
+    "doctor": "{}",
     "run.report": "True",
 }
 

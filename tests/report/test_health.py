@@ -81,7 +81,7 @@ def test_without_embeddings_and_with_broken_numbers():
 
 def test_nobody_has_looked():
     inputs = ReportInputs(title="t", metrics=metrics())
-    assert health(inputs) == ["Nobody has looked for collapse (run.doctor)."]
+    assert health(inputs) == ["Nobody has looked for collapse (doctor)."]
 
 
 def timed(**more):

@@ -220,7 +220,7 @@ def test_nothing_yet_is_a_page_of_sentences(tmp_path):
     for sentence in (
         "No evaluation has been made yet.",
         "No metrics have been recorded yet.",
-        "Nobody has looked for collapse (run.doctor).",
+        "Nobody has looked for collapse (doctor).",
         "No features have been computed.",
         "No interval of training was timed.",
         "0 settings",
