@@ -82,29 +82,30 @@ def test_linear_probe_reads_class_tokens(tmp_path, capsys):
     assert evaluation["settings"]["class_tokens"] == 1
     many = {**probe, "evals.linear": "{'class_tokens': 2}"}
     assert train(tmp_path / "other", TEACHER, many) == 2
-    assert (
-        "config.evals.class_tokens: class_tokens.blocks = 2" in capsys.readouterr().err
-    )
+    said = capsys.readouterr().err
+    assert "config.evals.linear: class_tokens = 2 must be from 1 to 1, the encoder" in said
 
 
 def test_a_student_without_a_teacher_is_refused():
-    with pytest.raises(ValueError, match=r"config.run.teacher_from is None: give it"):
+    said = "run.init_from names no teacher, which this method needs"
+    with pytest.raises(ValueError, match=said):
         started(STUDENT)
 
 
 def test_a_teacher_of_other_shapes_is_refused(exported):
     method = STUDENT["method"].replace("'dim': 8", "'dim': 16")
-    start = {"run.teacher_from": str(exported), "method": method}
-    with pytest.raises(ValueError, match=r"(?s)teacher_from = .*\[8\] there, \[16\]"):
+    start = {"run.init_from": repr({"teacher": str(exported)}), "method": method}
+    said = r"(?s)run.init_from, teacher = .*\[8\] there, \[16\]"
+    with pytest.raises(ValueError, match=said):
         started(STUDENT, start)
 
 
 def test_teachers_are_for_distillation(exported):
-    with pytest.raises(ValueError, match=r"teacher_from = .* is for distillation"):
-        started(TEACHER, {"run.teacher_from": str(exported)})
+    with pytest.raises(ValueError, match="this method has no teacher to fill"):
+        started(TEACHER, {"run.init_from": repr({"teacher": str(exported)})})
 
 
 def test_methods_without_a_teacher_export_none(tmp_path, capsys):
     assert train(tmp_path, MAE) == 0
     assert main(["export", f"--workdir={tmp_path}", "--what=teacher"]) == 2
-    assert "mae has no teacher to distill from" in capsys.readouterr().err
+    assert "--what=teacher: mae exports encoder" in capsys.readouterr().err

@@ -238,6 +238,13 @@ class Judge:
         return read
 
 
+def lacking(protocol: Protocol, data: Data) -> str:
+    """What examples have not that a protocol needs, in words; "" if nothing."""
+    lacks = [name for name in protocol.needs if name not in data.feed.fields]
+    words = " and no ".join("labels" if name == "label" else name for name in lacks)
+    return f"{data.feed.name} has no {words}" if lacks else ""
+
+
 def pooling_side(shape: tuple[int, ...], most: int = RAW_DIMENSIONS) -> int:
     """Least side of the squares whose means are at most `most` values of an input.
 
@@ -291,13 +298,8 @@ def _lacking(
     protocols: Sequence[Protocol], train: Data, test: Data
 ) -> Iterator[Record]:
     for protocol in protocols:
-        for data in (train, test):
-            lacks = [name for name in protocol.needs if name not in data.feed.fields]
-            if lacks:
-                words = " and no ".join("labels" if n == "label" else n for n in lacks)
-                reason = f"{data.feed.name} has no {words}"
-                yield {"protocol": protocol.name, "reason": reason}
-                break
+        if reason := lacking(protocol, train) or lacking(protocol, test):
+            yield {"protocol": protocol.name, "reason": reason}
 
 
 def _records(

@@ -19,7 +19,7 @@ from jax_ssl.config import Experiment, build, override, resolved
 from jax_ssl.core.state import TrainState
 from jax_ssl.core.types import Params, State
 from jax_ssl.data.order import permutation
-from jax_ssl.evaluate.judge import TRAINED, Data, Judge, Record
+from jax_ssl.evaluate.judge import TRAINED, Data, Judge, Record, lacking
 from jax_ssl.parallel.processes import meet, of_first
 from jax_ssl.train.feeds import Feed, HostFeed, ResidentFeed
 from jax_ssl.train.loop import Evaluation
@@ -181,9 +181,7 @@ class Run:
                     "bank": bank.count,
                 }
 
-        lacks = [name for name in protocol.needs if name not in feed.fields]
-        if lacks:
-            reason = f"{feed.name} has no {' and no '.join(lacks)}"
+        if reason := lacking(protocol, self.train):
             return [], [{"protocol": f"online {protocol.name}", "reason": reason}]
         return [Evaluation(self.experiment.every(online.every_epochs), run)], []
 
