@@ -118,8 +118,7 @@ def rotate(
         ValueError: if `method` is not known.
     """
     angle = -jnp.deg2rad(jnp.asarray(degrees, jnp.float32))  # Ours is clockwise.
-    one, zero = jnp.ones(()), jnp.zeros(())
-    matrix = affine_matrix(angle, jnp.zeros(2), one, zero)
+    matrix = affine_matrix(angle, jnp.zeros(2), jnp.ones(()), jnp.zeros(()))
     turned = affine_transform(image, matrix, method=method, fill=fill)
     return jnp.clip(turned, 0.0, 1.0)
 

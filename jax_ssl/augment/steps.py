@@ -6,7 +6,7 @@ a key and one image. `recipe.View` makes a view of a list of steps.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 
@@ -193,13 +193,14 @@ class Blur(Step):
 
     def __call__(self, key: Array, image: Array) -> Array:
         """[h, w, C] -> the same."""
-        often, width = self.probability, (self.min_sigma, self.max_sigma)
+        how: dict[str, Any] = {
+            "probability": self.probability,
+            "sigma": (self.min_sigma, self.max_sigma),
+        }
         if self.kernel == "pillow":
-            return blur.random_pillow_blur(key, image, probability=often, sigma=width)
+            return blur.random_pillow_blur(key, image, **how)
         taps = blur.kernel_size_for(min(image.shape[:2]), self.kernel_share)
-        return blur.random_blur(
-            key, image, kernel_size=taps, probability=often, sigma=width
-        )
+        return blur.random_blur(key, image, kernel_size=taps, **how)
 
 
 @dataclass(frozen=True, kw_only=True)

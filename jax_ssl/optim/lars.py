@@ -65,29 +65,20 @@ def lars(
         raise ValueError("cap = True needs rate = 'outside'.")
     mask = matrices(exclude)
 
-    def inside(rate: optax.Schedule) -> optax.GradientTransformation:
-        return optax.lars(
-            rate,
-            weight_decay=weight_decay,
-            weight_decay_mask=mask,
-            trust_coefficient=trust_coefficient,
-            trust_ratio_mask=mask,
-            momentum=momentum,
-            nesterov=nesterov,
-        )
-
-    def outside(rate: optax.Schedule) -> optax.GradientTransformation:
+    def steps(own: optax.Schedule) -> optax.GradientTransformation:
         trust = optax.scale_by_trust_ratio(trust_coefficient=trust_coefficient)
         if cap:
-            trust = _capped_trust_ratio(rate, trust_coefficient)
+            trust = _capped_trust_ratio(own, trust_coefficient)
+        last = [
+            optax.scale_by_learning_rate(own),
+            optax.trace(decay=momentum, nesterov=nesterov),
+        ]
         return optax.chain(
             optax.add_decayed_weights(weight_decay, mask),
             optax.masked(trust, mask),
-            optax.trace(decay=momentum, nesterov=nesterov),
-            optax.scale_by_learning_rate(rate),
+            *(last if rate == "inside" else reversed(last)),
         )
 
-    steps = inside if rate == "inside" else outside
     return around(steps, learning_rate, rates, factors, clip_norm, clip_each)
 
 

@@ -29,7 +29,7 @@ def test_loss_is_that_of_the_projections(rng, mining):
     ("settings", "message"),
     [
         ({"margin": -1.0}, "margin = -1.0 must be positive"),
-        ({"mining": "hardest"}, "mining = 'hardest' is not"),
+        ({"mining": "hardest"}, "mining = 'hardest' must be one of"),
         ({"head_layers": 0}, "head_layers = 0 must be at least 1"),
     ],
 )
