@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 
-import jax_ssl
+from jax_ssl import __version__
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "libtpu")
 
@@ -41,7 +41,7 @@ def command() -> str:
 
 def versions() -> dict[str, str]:
     """Of the library, Python, and the packages that are installed."""
-    found = {"jax_ssl": jax_ssl.__version__, "python": platform.python_version()}
+    found = {"jax_ssl": __version__, "python": platform.python_version()}
     for name in PACKAGES:
         try:
             found[name] = importlib.metadata.version(name)
@@ -55,8 +55,8 @@ def _commit() -> str:
 
     A run always names one of the two.
     """
-    root = pathlib.Path(jax_ssl.__file__).parent.parent
-    version = f"version {jax_ssl.__version__}"
+    root = pathlib.Path(__file__).resolve().parents[2]
+    version = f"version {__version__}"
     if not (root / ".git").exists():
         return version
     try:
