@@ -33,7 +33,7 @@ def watched(
         at = np.arange(step * BATCH, (step + 1) * BATCH) % IMAGES
         return {name: jnp.asarray(leaf[at]) for name, leaf in rows.items()}
 
-    measured = measure_of(method)
+    measured = measure_of(method, 3)
 
     def measure(train):
         signs = jax.device_get(measured(train.params, train.state, probe))

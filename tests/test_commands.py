@@ -138,7 +138,7 @@ def test_report_can_be_written_again(run, capsys):
 
 
 def test_a_folder_of_images_without_labels_trains_and_says_what_it_skipped(
-    tmp_path, capsys, rng
+    tmp_path, capsys, caplog, rng
 ):
     images = tmp_path / "images" / "nested"
     images.mkdir(parents=True)
@@ -151,7 +151,7 @@ def test_a_folder_of_images_without_labels_trains_and_says_what_it_skipped(
         "}",
         "feed": "{'batch_size': 16}",
         "views": "{'name': 'two_crops', 'size': 8}",
-        "evals.view": "{'name': 'center_crop', 'size': 8}",
+        "evals.view": "{'name': 'center_crop', 'size': 8, 'resize': 16}",
         "evals.test": "None",
     }
     settings = {**TINY, **changes}
@@ -168,7 +168,12 @@ def test_a_folder_of_images_without_labels_trains_and_says_what_it_skipped(
     lines = (workdir / "metrics.jsonl").read_text().splitlines()
     train = [line for line in map(json.loads, lines) if line["kind"] == "train"]
     assert train[-1]["corrupt_images"] == 1
-    assert "no labels" in (workdir / "report" / "index.html").read_text()
+    page = (workdir / "report" / "index.html").read_text()
+    assert "no labels" in page
+    # A canvas that is too small for the evaluation's view is said before and after.
+    for text in (caplog.text, page):
+        assert "on 16 x 16 pixels 100% of the images are shrunk" in text
+        assert "resizes the shorter side to 16 pixels" in text
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,8 @@ def test_a_setting_has_its_type_its_default_and_its_text():
         Setting("widths", "tuple[int, ...]", NEEDED, "of the layers."),
     ]
     assert list(describe(Section)) == [
-        Setting("length", "int | None", None, "in steps.")
+        Setting("length", "int | None", None, "in steps."),
+        Setting("quiet", "bool", True, ""),
     ]
 
 
@@ -87,9 +88,7 @@ def test_everything_in_the_catalogue_is_described(path):
 
 def test_a_page_uses_what_it_names():
     paths = dict(used(resolved(load_page(DIGITS))))
-    assert {"encoder.convnet", "method.simclr", "data", "run", "doctor"} < set(
-        paths
-    )
+    assert {"encoder.convnet", "method.simclr", "data.digits", "feed"} < set(paths)
     assert {"evals.knn", "evals.online"} < set(paths)
     assert "encoder.vit" not in paths
     assert "evals.class_tokens" not in paths

@@ -39,8 +39,9 @@ class Experiment:
         method: the method.
         tx: the optimizer.
         learning_rate: step -> rate, for the log.
-        source: training examples, with the fields that training and, where it reads the
-            same ones, evaluation look at.
+        everything: training examples with all of their fields.
+        source: the same with the fields that training and, where it reads the same
+            ones, evaluation look at.
         feeding: how they are fed.
         view: the evaluation's un-augmented view.
         evals: what is evaluated, beside
@@ -59,6 +60,7 @@ class Experiment:
     method: Method
     tx: optax.GradientTransformation
     learning_rate: optax.Schedule
+    everything: Source
     source: Source
     feeding: Feeding
     view: ViewFn
@@ -91,20 +93,16 @@ class Experiment:
         """Steps in so many epochs, at least one."""
         return max(1, round(epochs * self.steps_per_epoch))
 
-    def whole(self, changes: Mapping[str, Any] | None = None) -> Source:
-        """The data with all of its fields, some settings perhaps changed.
+    def open(self, changes: Mapping[str, Any]) -> Source:
+        """Another part of the data, with the fields that the evaluation reads.
 
         Args:
             changes: keys of `data`, such as its split; with a "name", another source.
         """
-        section = {**self.config["data"], **(changes or {})}
+        section = {**self.config["data"], **changes}
         maker = pick(SOURCES, section, "config.data")
         kept = {k: v for k, v in without_name(section).items() if k in accepted(maker)}
-        return bind(maker, {}, {**kept, **without_name(changes or {})})
-
-    def open(self, changes: Mapping[str, Any]) -> Source:
-        """Another part of the data, with the fields that the evaluation reads."""
-        source = self.whole(changes)
+        source = bind(maker, {}, {**kept, **without_name(changes)})
         return source.keep(self.judged(source))
 
     def judged(self, source: Source) -> set[str]:
@@ -179,6 +177,7 @@ def build(
         method=method,
         tx=tx,
         learning_rate=rate,
+        everything=source,
         source=source,
         feeding=feeding,
         view=view,

@@ -27,14 +27,29 @@ class ViewFn(Protocol):
         """Returns the views of `example`, drawn with `key`."""
 
 
+# What the encoder reads, where a view makes several things; the first that is there.
+READ_AS = ("view", "image", "frames", "wave")
+
+
 def encoder_input(seen: Views) -> Array:
     """What the encoder reads of an example in evaluation.
 
     Args:
-        seen: by the evaluation's view: an array, or a mapping of which it is the first,
-            before fields that follow the view, such as a mask.
+        seen: by the evaluation's view: an array, or a mapping that has it under one of
+            `READ_AS`, beside fields that follow the view, such as a mask.
+
+    Raises:
+        ValueError: if the mapping has none of them.
     """
-    return next(iter(seen.values())) if isinstance(seen, Mapping) else seen
+    if not isinstance(seen, Mapping):
+        return seen
+    for name in READ_AS:
+        if name in seen:
+            return seen[name]
+    raise ValueError(
+        f"config.evals.view shows the encoder nothing: it makes {sorted(seen)}, and "
+        f"none of {', '.join(READ_AS)}."
+    )
 
 
 class InitFn(Protocol):

@@ -77,7 +77,7 @@ def write_page(run: Run, train: TrainState | None) -> pathlib.Path:
         features = values / np.maximum(np.linalg.norm(values, axis=1), 1e-12)[:, None]
         if "label" in part.fields:
             labels = part.fields["label"][part.counts]
-    path = run.workdir / RESULTS
+    canvas, path = run.canvas, run.workdir / RESULTS
     results = json.loads(path.read_text()) if path.is_file() else {}
     metrics = read_metrics(run.workdir / METRICS)
     where = dict(results.get("environment") or environment())
@@ -94,6 +94,7 @@ def write_page(run: Run, train: TrainState | None) -> pathlib.Path:
         labels=labels,
         label_names=names_of(run.train.feed.fields),
         environment=where,
+        warnings=[canvas.sentence] if canvas is not None and canvas.warn else (),
         absent=absent,
     )
     if jax.process_index() != 0:
@@ -177,7 +178,7 @@ def _views(look: Look) -> Iterator[tuple[str, Pictures | str]]:
 
 def _fields(look: Look) -> Iterator[tuple[str, Pictures | str]]:
     """Everything of a few examples that can be drawn, where that is more than one."""
-    source = look.run.experiment.whole()
+    source = look.run.experiment.everything
     kinds = {n: f for n, f in source.fields.items() if f.kind in KINDS}
     if len(kinds) > 1:
         batch = sample(source.keep(kinds), SHOWN)

@@ -18,6 +18,8 @@ from jax_ssl.checkpoint.run_folder import CONFIG, config_differences, write_json
 from jax_ssl.config import Experiment, build, override, resolved
 from jax_ssl.core.state import TrainState
 from jax_ssl.core.types import Params, State
+from jax_ssl.data.canvas import CanvasReport, canvas_report
+from jax_ssl.data.corrupt import sample
 from jax_ssl.data.order import permutation
 from jax_ssl.evaluate.judge import TRAINED, Data, Judge, Record, lacking
 from jax_ssl.parallel.processes import meet, of_first
@@ -102,6 +104,16 @@ class Run:
             at_once=evals.batch_size,
             most_bytes=evals.device_gib * 2**30,
         )
+
+    @functools.cached_property
+    def canvas(self) -> CanvasReport | None:
+        """What the canvas does to the images, by some of them; None for no canvas."""
+        source, view = self.experiment.everything, self.experiment.evals.view
+        asked = {"size", "scale"}
+        if not asked <= set(source.fields):
+            return None
+        resize = view.get("resize") or view.get("size", 0)
+        return canvas_report(sample(source.keep(asked), 128), source.fields, resize)
 
     @functools.cached_property
     def train(self) -> Data:

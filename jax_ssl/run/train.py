@@ -92,6 +92,8 @@ def train_run(run: Run) -> tuple[Outcome, list[dict[str, Any]]]:
         experiment.mesh.size,
         experiment.mesh.devices.flat[0].device_kind,
     )
+    if canvas := run.canvas:
+        log.log(logging.WARNING if canvas.warn else logging.INFO, canvas.sentence)
     with open_checkpoints(
         run.workdir / CHECKPOINTS, keep=experiment.run.keep_checkpoints
     ) as checkpoints:

@@ -4,9 +4,18 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
-from jax_ssl.core.method import Health, Load, Method, Refresh, unchanged
+from jax_ssl.core.method import (
+    READ_AS,
+    Health,
+    Load,
+    Method,
+    Refresh,
+    encoder_input,
+    unchanged,
+)
 from jax_ssl.core.state import TrainState
 from jax_ssl.core.types import Features
 
@@ -90,3 +99,15 @@ def test_features_need_no_prediction():
     features = Features(jnp.ones((2, 3)), jnp.ones((2, 4, 4, 3)))
     assert features.prediction is None
     assert len(jax.tree.leaves(features)) == 2
+
+
+@pytest.mark.parametrize("name", READ_AS)
+def test_the_encoder_reads_its_own_field_whatever_comes_before_it(name):
+    # Traced, a mapping comes back in the order of its names.
+    seen = jax.jit(lambda: {"a label": 3, name: jnp.ones(2)})()
+    np.testing.assert_array_equal(encoder_input(seen), [1, 1])
+
+
+def test_views_without_anything_to_read_are_refused():
+    with pytest.raises(ValueError, match=r"it makes \['index', 'mask'\], and none of"):
+        encoder_input({"mask": jnp.ones(2), "index": 3})

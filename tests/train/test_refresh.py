@@ -19,7 +19,8 @@ from jax_ssl.parallel.mesh import make_mesh
 from jax_ssl.train.feeds import HostFeed, ResidentFeed
 from jax_ssl.train.loop import Plan, fit
 from jax_ssl.train.program import program
-from jax_ssl.train.refresh import AT_ONCE, Refresher, rows_by_device
+from jax_ssl.train.refresh import Refresher
+from jax_ssl.train.sweep import AT_ONCE, places_by_device
 from tests.images import examples
 
 SEED, BATCH, N = 3, 16, 50  # Three steps an epoch.
@@ -258,19 +259,18 @@ def test_a_corrupt_example_gives_way_to_the_next_one():
 
 
 @pytest.mark.parametrize(
-    ("num_examples", "devices", "batch_size"),
-    [(50, 8, 16), (1, 8, 8), (64, 4, 64), (1000, 3, 12), (5000, 2, 4096)],
+    ("num_examples", "devices", "at_once"),
+    [(50, 8, 2), (1, 8, 1), (64, 4, 16), (1000, 3, 4), (5000, 2, 2048)],
 )
-def test_every_device_embeds_consecutive_examples(num_examples, devices, batch_size):
-    rows = rows_by_device(num_examples, devices, batch_size)
+def test_every_device_embeds_consecutive_examples(num_examples, devices, at_once):
+    rows = places_by_device(num_examples, devices, at_once)
     each = rows.shape[1] // devices
     assert rows.shape[1] == each * devices
-    assert each <= min(AT_ONCE, batch_size // devices)
+    assert each <= min(AT_ONCE, at_once)
     laid_out = np.concatenate(
         [rows[:, d * each : (d + 1) * each].ravel() for d in range(devices)]
     )
-    np.testing.assert_array_equal(laid_out[:num_examples], np.arange(num_examples))
-    assert np.all(laid_out[num_examples:] == num_examples - 1)
+    np.testing.assert_array_equal(laid_out, np.arange(rows.size))
     assert rows.size < num_examples + devices * (len(rows) + 1)
 
 
@@ -281,16 +281,16 @@ def test_wrong_stages_are_refused_before_anything_is_compiled():
     made = program(method, TX, feed, mesh)
     with pytest.raises(ValueError, match=r"view .*config.evals.view"):
         Refresher(method, TX, feed, mesh, made, None)
-    with pytest.raises(ValueError, match="must make one float array"):
-        Refresher(method, TX, feed, mesh, made, method.views)
+    with pytest.raises(ValueError, match="shows the encoder nothing"):
+        Refresher(method, TX, feed, mesh, made, lambda key, example: {"index": 0})
 
     def wider(params, state, features, key):
         del key
         return params, {**state, "seen": features[:, 0]}, {}
 
     refresh = dataclasses.replace(
-        method.refresh, fit=wider, embed=lambda p, s, batch: jnp.zeros((16, 4))
+        method.refresh, fit=wider, embed=lambda p, s, batch: jnp.zeros((13, 4))
     )
     method = dataclasses.replace(method, refresh=refresh)
-    with pytest.raises(ValueError, match=r"state/seen .*\(50,\).*\(64,\)"):
+    with pytest.raises(ValueError, match=r"state/seen .*\(50,\).*\(52,\)"):
         Refresher(method, TX, feed, mesh, made, VIEW)
