@@ -7,8 +7,9 @@ forgotten before the next is swept.
 
 import dataclasses
 import itertools
+import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -34,6 +35,7 @@ Read: TypeAlias = tuple[Any, str]  # A protocol's reader, and what it reads.
 TRAINED, UNTRAINED = "trained", "untrained"
 RAW: Read = (None, "raw")
 POOLED: Read = (None, "pooled")
+NOT_FINITE = Skipped("there are numbers that are not finite")
 RAW_DIMENSIONS = 3072  # Of the input as features, at most: 32 x 32 x 3.
 
 
@@ -119,11 +121,7 @@ class Judge:
         details: dict[str, Mapping[str, Any]] = {}
         fields = tuple(dict.fromkeys(name for p in asked for name in p.needs))
 
-        def skip(protocol: Protocol, reason: str) -> None:
-            entry = {"protocol": protocol.name, "reason": reason}
-            if entry not in skipped:
-                skipped.append(entry)
-
+        refused: dict[tuple[str, str], list[str]] = {}
         for kind in self.kinds(train) if kinds is None else kinds:
             mine = [p for p in asked if _takes(p, kind)]
             if not mine:
@@ -137,19 +135,22 @@ class Judge:
             for protocol in mine:
                 own = [part[_read_of(protocol, kind)] for part in parts]
                 details[kind] = own[0].detail
-                if not all(part.finite for part in own):
-                    skip(
-                        protocol,
-                        f"the {kind} features hold numbers that are not finite",
-                    )
-                    continue
-                say(f"{kind}: {protocol.name}")
                 outcomes = found[protocol.name][kind] = []
-                for outcome in protocol.run(*own):
+                if not all(part.finite for part in own):
+                    made: Iterable[Outcome | Skipped] = [NOT_FINITE]
+                else:
+                    say(f"{kind}: {protocol.name}")
+                    made = protocol.run(*own)
+                for outcome in made:
                     if isinstance(outcome, Skipped):
-                        skip(protocol, outcome.reason)
+                        why = protocol.name, outcome.reason
+                        refused.setdefault(why, []).append(kind)
                     else:
                         outcomes.append(outcome)
+        for (name, reason), those in refused.items():
+            some = f"{' and '.join(those)} features: "
+            where = "" if len(those) == len(found[name]) else some
+            skipped.append({"protocol": name, "reason": where + reason})
         evaluations = [
             {**record, "split": test.split, "step": step}
             for protocol in asked
@@ -308,8 +309,13 @@ def _records(
     details: Mapping[str, Mapping[str, Any]],
 ) -> Iterator[Record]:
     """An evaluation for each setting: the outcomes of all kinds side by side."""
-    for each in zip(*found.values(), strict=True):
-        first = each[0]
+    by_setting: dict[str, dict[str, Outcome]] = {}
+    for kind, outcomes in found.items():
+        for outcome in outcomes:  # Of some settings one kind may have none.
+            setting = json.dumps(json_value(outcome.settings))
+            by_setting.setdefault(setting, {})[kind] = outcome
+    for each in by_setting.values():
+        first = next(iter(each.values()))
         yield {
             "protocol": protocol.name,
             "title": first.title,
@@ -323,6 +329,6 @@ def _records(
                     "std": outcome.spread,
                     "detail": {**details[kind], **outcome.detail},
                 }
-                for kind, outcome in zip(found, each, strict=True)
+                for kind, outcome in each.items()
             ],
         }

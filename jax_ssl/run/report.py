@@ -179,7 +179,8 @@ def _views(look: Look) -> Iterator[tuple[str, Pictures | str]]:
 def _fields(look: Look) -> Iterator[tuple[str, Pictures | str]]:
     """Everything of a few examples that can be drawn, where that is more than one."""
     source = look.run.experiment.everything
-    kinds = {n: f for n, f in source.fields.items() if f.kind in KINDS}
+    drawn = {kind for kinds in KINDS.values() for kind in kinds}
+    kinds = {n: f for n, f in source.fields.items() if f.kind in drawn}
     if len(kinds) > 1:
         batch = sample(source.keep(kinds), SHOWN)
         columns = [
