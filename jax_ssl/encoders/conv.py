@@ -1,11 +1,12 @@
-"""The convolution of this folder: square, symmetric padding, no bias."""
+"""The layer of this folder's networks over images: a convolution and its norm."""
 
-from typing import Any, Literal, TypeAlias
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import flax.linen as nn
-import jax.numpy as jnp
 
-from jax_ssl.nn.group_norm import Norm, StandardizedConv
+from jax_ssl.core.types import Array, ComputeDtype
+from jax_ssl.nn.group_norm import Norm, StandardizedConv, norm_layer
 from jax_ssl.ops.conv import conv_general_dilated
 
 KernelInit: TypeAlias = Literal["he_fan_out", "lecun_fan_in"]
@@ -17,40 +18,67 @@ KERNEL_INITS: dict[KernelInit, nn.initializers.Initializer] = {
 }
 
 
-def conv(
-    features: int,
-    size: int,
-    *,
-    stride: int = 1,
-    kernel_init: KernelInit = "he_fan_out",
-    norm: Norm = "batch",
-    dtype: Any = jnp.float32,
-    name: str,
-) -> nn.Conv:
-    """Convolution of `size` x `size` with `size // 2` zeros on every side.
+@dataclass(frozen=True)
+class ConvNorm:
+    """A square convolution without bias and its norm, alike in all of a network.
 
-    Padding is explicit because "SAME" with a stride pads one side less than the
-    other, which shifts the grid against published weights.
+    It is called inside of a compact method, whose module gets the two layers.
 
-    Args:
-        features: output channels.
-        size: odd side of the kernel.
-        stride: step of the output grid in input cells.
+    Attributes:
+        norm: "batch", or "group_ws": group norm, and a standardised kernel.
+        groups: batch-norm groups of the global batch.
+        dtype: compute dtype; parameters are float32.
+        train: as for the norm.
         kernel_init: see `KERNEL_INITS`.
-        norm: of the layer that follows; "group_ws" standardises the kernel.
-        dtype: compute dtype; the kernel is float32.
-        name: of the sub-module.
     """
-    pad = (size // 2, size // 2)
-    layer = nn.Conv if norm == "batch" else StandardizedConv
-    return layer(
-        features,
-        (size, size),
-        (stride, stride),
-        padding=(pad, pad),
-        use_bias=False,
-        kernel_init=KERNEL_INITS[kernel_init],
-        dtype=dtype,
-        conv_general_dilated=conv_general_dilated,
-        name=name,
-    )
+
+    norm: Norm
+    groups: int
+    dtype: ComputeDtype
+    train: bool
+    kernel_init: KernelInit = "he_fan_out"
+
+    def __call__(
+        self,
+        x: Array,
+        channels: int,
+        size: int,
+        *,
+        name: str,
+        stride: int = 1,
+        zero_scale: bool = False,
+    ) -> Array:
+        """Maps x [B, h, w, C] to [B, h / stride, w / stride, channels].
+
+        Padding is explicit, `size // 2` zeros on every side, because "SAME" with a
+        stride pads one side less than the other, which shifts the grid against
+        published weights.
+
+        Args:
+            x: the input.
+            channels: of the output.
+            size: odd side of the kernel.
+            name: of both layers, with "{}" in the place of "conv" and "norm".
+            stride: step of the output grid in input cells.
+            zero_scale: whether the scale of the norm starts at 0 in place of 1.
+        """
+        pad = (size // 2, size // 2)
+        layer = nn.Conv if self.norm == "batch" else StandardizedConv
+        x = layer(
+            channels,
+            (size, size),
+            (stride, stride),
+            padding=(pad, pad),
+            use_bias=False,
+            kernel_init=KERNEL_INITS[self.kernel_init],
+            dtype=self.dtype,
+            conv_general_dilated=conv_general_dilated,
+            name=name.format("conv"),
+        )(x)
+        return norm_layer(
+            self.norm,
+            groups=self.groups,
+            scale_init=nn.initializers.zeros if zero_scale else nn.initializers.ones,
+            dtype=self.dtype,
+            name=name.format("norm"),
+        )(x, train=self.train)

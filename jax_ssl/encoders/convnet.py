@@ -11,8 +11,8 @@ import jax.numpy as jnp
 
 from jax_ssl.core import checks
 from jax_ssl.core.types import Array, ComputeDtype, Features
-from jax_ssl.encoders.conv import conv
-from jax_ssl.nn.group_norm import Norm, norm_layer
+from jax_ssl.encoders.conv import ConvNorm
+from jax_ssl.nn.group_norm import Norm
 
 
 class ConvNet(nn.Module, kw_only=True):
@@ -63,15 +63,12 @@ class ConvNet(nn.Module, kw_only=True):
                 f"{len(self.widths)} stages, which halve them to nothing; give at "
                 f"least {least} pixels or fewer encoder.widths."
             )
+        layer = ConvNorm(self.norm, self.groups, self.dtype, train)
         levels = []
         for i, width in enumerate(self.widths):
             if i > 0:
                 x = nn.max_pool(x, (2, 2), (2, 2))
-            x = conv(width, 3, norm=self.norm, dtype=self.dtype, name=f"conv{i}")(x)
-            x = norm_layer(
-                self.norm, groups=self.groups, dtype=self.dtype, name=f"norm{i}"
-            )(x, train=train)
-            x = nn.relu(x)
+            x = nn.relu(layer(x, width, 3, name="{}" + str(i)))
             levels.append(x)
         if self.pool == "flat":
             pooled = x.reshape(x.shape[0], -1).astype(jnp.float32)

@@ -5,15 +5,15 @@ features: explicit symmetric padding, the stride of a bottleneck on its 3x3 conv
 ("v1.5"), a 1x1 convolution and a norm on every shortcut that changes shape, ε = 1e-5.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
 
 from jax_ssl.core import checks
 from jax_ssl.core.types import Array, ComputeDtype, Features
-from jax_ssl.encoders.conv import KernelInit, conv
-from jax_ssl.nn.group_norm import Norm, norm_layer
+from jax_ssl.encoders.conv import ConvNorm, KernelInit
+from jax_ssl.nn.group_norm import Norm
 
 
 class Block(nn.Module):
@@ -23,47 +23,19 @@ class Block(nn.Module):
         channels: of the 3x3 convolution; a bottleneck's output has four times as many.
         stride: of the first 3x3 convolution.
         bottleneck: the three-convolution form.
-        groups: batch-norm groups of the global batch.
-        norm: see `ResNet`.
         zero_init_residual: the last norm's scale starts at 0, the block as identity.
-        kernel_init: see `conv.KERNEL_INITS`.
-        dtype: compute dtype.
+        layer: the convolutions and norms of the network.
     """
 
     channels: int
     stride: int
     bottleneck: bool
-    groups: int
-    norm: Norm
     zero_init_residual: bool
-    kernel_init: KernelInit
-    dtype: Any
+    layer: ConvNorm
 
     @nn.compact
-    def __call__(self, x: Array, *, train: bool) -> Array:
+    def __call__(self, x: Array) -> Array:
         """Maps x [B, h, w, C] to [B, h / stride, w / stride, C']."""
-
-        def conv_norm(
-            x: Array, name: str, channels: int, size: int, stride: int, last: bool
-        ) -> Array:
-            x = conv(
-                channels,
-                size,
-                stride=stride,
-                kernel_init=self.kernel_init,
-                norm=self.norm,
-                dtype=self.dtype,
-                name=f"conv{name}",
-            )(x)
-            zeros = last and self.zero_init_residual
-            return norm_layer(
-                self.norm,
-                groups=self.groups,
-                scale_init=nn.initializers.zeros if zeros else nn.initializers.ones,
-                dtype=self.dtype,
-                name=f"norm{name}",
-            )(x, train=train)
-
         c = self.channels
         if self.bottleneck:
             layers = [(c, 1, 1), (c, 3, self.stride), (4 * c, 1, 1)]
@@ -71,12 +43,14 @@ class Block(nn.Module):
             layers = [(c, 3, self.stride), (c, 3, 1)]
         y = x
         for i, (channels, size, stride) in enumerate(layers):
-            last = i == len(layers) - 1
-            y = conv_norm(y, str(i), channels, size, stride, last)
-            if not last:
+            if i > 0:
                 y = nn.relu(y)
+            zero = self.zero_init_residual and i == len(layers) - 1
+            name = "{}" + str(i)
+            y = self.layer(y, channels, size, name=name, stride=stride, zero_scale=zero)
         if x.shape != y.shape:
-            x = conv_norm(x, "_shortcut", y.shape[-1], 1, self.stride, False)
+            name = "{}_shortcut"
+            x = self.layer(x, y.shape[-1], 1, name=name, stride=self.stride)
         return nn.relu(x + y)
 
 
@@ -123,48 +97,32 @@ class ResNet(nn.Module, kw_only=True):
         checks.at_least(1, width=self.width, groups=self.groups)
         super().__post_init__()
 
+    @nn.compact
     def __call__(self, x: Array, *, train: bool) -> Features:
         """Maps images [B, H, W, C] to pooled [B, D] and grid [B, H / 32, W / 32, D].
 
         The grid is H / 8 x W / 8 with the small stem, and in the compute dtype. It is
-        averaged in float32. The pyramid holds the stem's output and every stage's.
+        averaged in float32. The pyramid holds the stem's output (before its pool) and
+        every stage's.
         """
-        levels = self.pyramid(x, train=train)
-        pooled = levels[-1].mean((1, 2), dtype=jnp.float32)
-        return Features(pooled, grid=levels[-1], pyramid=levels)
-
-    @nn.compact
-    def pyramid(self, x: Array, *, train: bool) -> tuple[Array, ...]:
-        """Outputs of the stem (before its pool) and of every stage, finest first."""
         imagenet = self.stem == "imagenet"
-        x = conv(
-            64 * self.width,
-            7 if imagenet else 3,
-            stride=2 if imagenet else 1,
-            kernel_init=self.kernel_init,
-            norm=self.norm,
-            dtype=self.dtype,
-            name="stem_conv",
-        )(x)
-        x = norm_layer(
-            self.norm, groups=self.groups, dtype=self.dtype, name="stem_norm"
-        )(x, train=train)
+        size, stride = (7, 2) if imagenet else (3, 1)
+        layer = ConvNorm(self.norm, self.groups, self.dtype, train, self.kernel_init)
+        x = layer(x, 64 * self.width, size, name="stem_{}", stride=stride)
         x = nn.relu(x)
         levels = [x]
         if imagenet:
             x = nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))
-        for i, size in enumerate(self.stage_sizes):
-            for j in range(size):
+        for i, blocks in enumerate(self.stage_sizes):
+            for j in range(blocks):
                 x = Block(
                     channels=64 * 2**i * self.width,
                     stride=2 if i > 0 and j == 0 else 1,
                     bottleneck=self.bottleneck,
-                    groups=self.groups,
-                    norm=self.norm,
                     zero_init_residual=self.zero_init_residual,
-                    kernel_init=self.kernel_init,
-                    dtype=self.dtype,
+                    layer=layer,
                     name=f"stage{i}_block{j}",
-                )(x, train=train)
+                )(x)
             levels.append(x)
-        return tuple(levels)
+        pooled = x.mean((1, 2), dtype=jnp.float32)
+        return Features(pooled, grid=x, pyramid=tuple(levels))

@@ -22,28 +22,24 @@ from jax_ssl.ops.positions import resample_positions, sincos_positions
 # Of pictures: the share of the attention that is kept (DINO, section 4.2.2), and heads.
 SHOWN_MASS, SHOWN_HEADS = 0.6, 6
 
+NORMAL = nn.initializers.normal(0.02)
+XAVIER = nn.initializers.xavier_uniform()
+
 
 class Scheme(NamedTuple):
     """First values of a vision transformer's weights; all biases start at 0."""
 
-    kernel: Initializer
-    qkv: Initializer
-    patch: Initializer
-    token: Initializer
+    kernel: Initializer = NORMAL
+    qkv: Initializer = NORMAL
+    patch: Initializer = NORMAL
+    token: Initializer = NORMAL
 
 
-NORMAL = nn.initializers.normal(0.02)
-XAVIER = nn.initializers.xavier_uniform()
 SCHEMES = {
     # Truncated at ±2, which is 100 standard deviations: a plain normal. The patch
     # projection is torch's default for convolutions, U(±1 / sqrt(fan_in)).
-    "dino": Scheme(
-        kernel=NORMAL,
-        qkv=NORMAL,
-        patch=nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform"),
-        token=NORMAL,
-    ),
-    "mae": Scheme(kernel=XAVIER, qkv=XAVIER, patch=XAVIER, token=NORMAL),
+    "dino": Scheme(patch=nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")),
+    "mae": Scheme(kernel=XAVIER, qkv=XAVIER, patch=XAVIER),
     # Query, key and value count as three square matrices.
     "moco_v3": Scheme(
         kernel=XAVIER,
@@ -221,32 +217,28 @@ class ViT(nn.Module, kw_only=True):
         self, x: Array, keep: Array | None, mask: Array | None, train: bool
     ) -> Array:
         """Tokens before the final norm, [B, 1 + K, D], without the registers."""
-        B, H, W, _ = x.shape
         side = self.image_size // self.patch
-        at_class, at_patches = self.position_embed[:1], self.position_embed[1:]
-        at_patches = resample_positions(
-            at_patches, (side, side), grid_shape(H, W, self.patch)
-        )[None]
+        grid = grid_shape(x.shape[1], x.shape[2], self.patch)
+        at_patches = resample_positions(self.position_embed[1:], (side, side), grid)
         patches = patchify(x, self.patch)
         if keep is not None:
             # Before the projection: what is dropped then costs nothing.
             patches = gather_tokens(patches, keep)
-            at_patches = at_patches[0][keep]
+            at_patches = at_patches[keep]
             mask = None if mask is None else jnp.take_along_axis(mask, keep, axis=1)
         tokens = self.patch_embed(patches)
         if mask is not None:
             if not self.mask_token:
                 raise ValueError(
-                    "tokens(mask=...) needs a mask token; set encoder.mask_token = "
-                    "True."
+                    "a mask needs a mask token; set encoder.mask_token = True."
                 )
             tokens = jnp.where(mask[..., None], self.mask_embed, tokens)
         tokens = (tokens + at_patches).astype(self.dtype)
-        front = [self.class_token + at_class]
+        front = [self.class_token + self.position_embed[:1]]
         if self.registers:
             front.append(self.register_tokens)
         prefix = jnp.concatenate(front).astype(self.dtype)
-        prefix = jnp.broadcast_to(prefix, (B, *prefix.shape))
+        prefix = jnp.broadcast_to(prefix, (x.shape[0], *prefix.shape))
         tokens = jnp.concatenate([prefix, tokens], axis=1)
         tokens = self._through_blocks(tokens, train)
         if self.registers:

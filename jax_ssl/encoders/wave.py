@@ -78,9 +78,8 @@ class WaveEncoder(nn.Module, kw_only=True):
                 name=f"conv{i}",
             )(x)
             if self.norm_groups:
-                x = GroupNorm(self.norm_groups, dtype=self.dtype, name=f"norm{i}")(
-                    x, train=train
-                )
+                norm = GroupNorm(self.norm_groups, dtype=self.dtype, name=f"norm{i}")
+                x = norm(x, train=train)
             x = nn.relu(x)
             levels.append(x)
         pooled = x.mean(1, dtype=jnp.float32)
