@@ -7,11 +7,10 @@ where TFDS asks for it: to describe features of type Audio and Video.
 
 import os
 import pathlib
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -26,22 +25,12 @@ from jax_ssl.data.tfrecord import TFRecords
 NEED_SIZE = ("size", "scale", "boxes", "matrix")
 
 
-class Records(Protocol):
-    """Serialised examples by number."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, row: int) -> bytes: ...
-
-    def where(self, row: int) -> str:
-        """Says where a record lies, for messages."""
-
-
 @dataclass(frozen=True, eq=False)
 class Prepared(Source):
     """A split of a prepared TFDS directory; made by `tfds`."""
 
-    records: Records
+    records: Any  # A sequence of serialised examples, bytes each.
+    parts: Sequence[Any]  # TFDS's `FileInstruction`s, which say where they lie.
     columns: Mapping[str, Column]  # By field, kept or not.
     canvas: Sides | None
 
@@ -60,16 +49,24 @@ class Prepared(Source):
     def _parse(self) -> Callable[[bytes], dict[str, Any]]:
         from tensorflow_datasets import decode, features
 
-        columns = self._read.values()
-        parser = features.FeaturesDict({c.key: c.feature for c in columns})
-        skip = {c.key: decode.SkipDecoding() for c in columns if c.encoded}
+        wanted = {column.key: column.feature for column in self._read.values()}
+        parser = features.FeaturesDict(wanted)
+        images = [key for key, x in wanted.items() if isinstance(x, features.Image)]
+        skip = {key: decode.SkipDecoding() for key in images}
         return partial(parser.deserialize_example_np, decoders=skip)
 
     def __len__(self) -> int:
         return len(self.records)
 
     def read(self, rows: np.ndarray) -> Rows:  # noqa: D102
-        return stack(collect(rows, self._example, self.records.where), self.fields)
+        return stack(collect(rows, self._example, self._where), self.fields)
+
+    def _where(self, row: int) -> str:
+        for part in self.parts:
+            if row < part.take:
+                break
+            row -= part.take
+        return f"{os.path.basename(part.filename)}, record {part.skip + row}"
 
     def _example(self, row: int) -> dict[str, np.ndarray]:
         stored, columns = self._parse(self.records[row]), self._read
@@ -78,17 +75,18 @@ class Prepared(Source):
         if len(set(sizes.values())) > 1:
             raise ValueError(f"its pictures have different sizes: {sizes}")
         height, width = next(iter(sizes.values()), (1, 1))
+        fields = {name: column.field for name, column in columns.items()}
         example = {name: value for name, (value, _) in found.items()}
-        for name, value in example.items():
-            if columns[name].field.kind == "boxes":
-                value[:, 1:] *= np.array([width, height] * 2, np.float32)
+        for name, field in fields.items():
+            if field.kind == "boxes":
+                example[name][:, 1:] *= np.array([width, height] * 2, np.float32)
         if self.canvas is not None and sizes:
-            fields = {name: column.field for name, column in columns.items()}
             return shrink(example, fields, (height, width), self.canvas)
-        for name, value in example.items():
-            shape, kind = columns[name].field.shape, columns[name].field.kind
-            if value.shape[kind in LONG :] != shape[kind in LONG :]:
-                raise ValueError(f"the {name} is {value.shape}, not {shape}")
+        for name, field in fields.items():
+            first = field.kind in LONG  # This axis may be shorter.
+            shape = example[name].shape
+            if shape[first:] != field.shape[first:]:
+                raise ValueError(f"the {name} is {shape}, not {field.shape}")
         return example
 
 
@@ -122,7 +120,7 @@ def tfds(
             frame's bytes, 786,432 at 512 and 196,608 at 256.
         image_key: feature that is the field "image"; "" for the one of that name, or
             the only one.
-        label_key: feature that is the field "label"; "" likewise.
+        label_key: feature that is the field "label"; "" as for the image.
         fields: kinds of features that are not obvious, such as {"depth_map": "depth"};
             see `core.fields.Field`. Flow may lack its third channel.
         lengths: of videos, audio and boxes of any number, how many frames, samples or
@@ -138,8 +136,13 @@ def tfds(
     import tensorflow_datasets
 
     directory = _find(data_dir, dataset)
+    frame = None if canvas is None else sides_of(canvas)
+    keys = {"image": image_key, "label": label_key}
     try:
-        builder = tensorflow_datasets.builder_from_directory(os.fspath(directory))
+        info = tensorflow_datasets.builder_from_directory(os.fspath(directory)).info
+        columns = _columns(info.features, keys, fields or {}, lengths or {}, frame)
+        parts = _parts(info.splits, split)
+        records = _records(info.file_format.value, parts)
     except ModuleNotFoundError as error:
         if error.name != "tensorflow":
             raise
@@ -147,29 +150,17 @@ def tfds(
             f"{dataset}: TFDS needs TensorFlow to describe audio and video; pip "
             "install 'jax_ssl[tensorflow]'."
         ) from error
-    frame = None if canvas is None else sides_of(canvas)
-    columns = _columns(
-        dataset,
-        builder.info.features,
-        {"image": image_key, "label": label_key},
-        fields or {},
-        lengths or {},
-        frame,
-    )
+    except ValueError as error:
+        raise ValueError(f"{dataset}: {error}") from error
     known = {name: column.field for name, column in columns.items()}
-    on_canvas = frame is not None and any(f.sides for f in known.values())
-    source = Prepared(
-        f"{dataset} {split}",
-        {**known, **(ON_CANVAS if on_canvas else {}), "index": INDEX},
-        _records(builder, dataset, split),
-        columns,
-        frame,
-    )
+    if frame is not None and any(field.sides for field in known.values()):
+        known |= ON_CANVAS
+    known["index"] = INDEX
+    source = Prepared(f"{dataset} {split}", known, records, parts, columns, frame)
     return cached_below(source, cache_gib)
 
 
 def _columns(
-    dataset: str,
     features: Mapping[str, Any],
     keys: Mapping[str, str],
     asked: Mapping[str, Kind],
@@ -178,130 +169,107 @@ def _columns(
 ) -> dict[str, Column]:
     """The features that become fields, by the field's name.
 
+    Args:
+        features: of the data set.
+        keys: which features are the fields "image" and "label"; "" where that is to be
+            found out.
+        asked: kinds of features, where they are set.
+        lengths: of features, where they are set.
+        canvas: (H, W) of pictures, if any.
+
     Raises:
         ValueError: if one that the settings name is not there or cannot be read.
     """
     for key in (*asked, *lengths):
         if key not in features:
             raise ValueError(
-                f"{dataset} has no feature {key!r} (data.fields, data.lengths); its "
+                f"there is no feature {key!r} (data.fields, data.lengths); the "
                 f"features are {sorted(features)}."
             )
     kinds = {key: asked.get(key) or obvious_kind(features[key]) for key in features}
-    chosen = {name: _chosen(dataset, kinds, name, key) for name, key in keys.items()}
-    named = {key: name for name, key in chosen.items() if key}
+    named = {}
+    for name, key in keys.items():
+        there = sorted(key for key, kind in kinds.items() if kind == name)
+        if key and key not in there:
+            raise ValueError(
+                f"data.{name}_key = {key!r} is not of the kind {name!r} among the "
+                f"features {sorted(kinds)}; those that are: {there or 'none'}."
+            )
+        fitting = [key] if key else [name] if name in there else there
+        if len(fitting) == 1:
+            named[fitting[0]] = name
     found = {}
     for key, kind in sorted(kinds.items()):
-        name = named.get(key, key)
-        if kind is None or (name in keys and key not in named):
+        if kind is None or (key in keys and key not in named):
             continue
-        length = lengths.get(key)
         try:
-            found[name] = described(
-                key, features[key], kind, canvas=canvas, length=length
+            found[named.get(key, key)] = described(
+                key, features[key], kind, canvas=canvas, length=lengths.get(key)
             )
-        except ValueError as error:
+        except ValueError:
             if key in named or key in asked or key in lengths:
-                raise ValueError(f"{dataset}: {error}") from error
+                raise
     if not found:
         raise ValueError(
-            f"{dataset}: no field is obvious among its features {sorted(features)}; "
-            "name some and their kinds in data.fields."
+            f"no field is obvious among the features {sorted(features)}; name some and "
+            "their kinds in data.fields."
         )
     return found
 
 
-def _chosen(
-    dataset: str, kinds: Mapping[str, str | None], name: str, key: str
-) -> str | None:
-    """The feature that is the field "image" or "label", which are also their kinds."""
-    there = sorted(key for key, kind in kinds.items() if kind == name)
-    if key and key not in there:
-        raise ValueError(
-            f"{dataset}: data.{name}_key = {key!r} is not of the kind {name!r} among "
-            f"its features {sorted(kinds)}; those that are: {there or 'none'}."
-        )
-    if key or name in there:
-        return key or name
-    return there[0] if len(there) == 1 else None
-
-
 def _find(data_dir: str, dataset: str) -> pathlib.Path:
+    """The directory of a prepared data set, of its newest version if none is named."""
+    from tensorflow_datasets.core import Version
+
     root = pathlib.Path(data_dir).expanduser()
     name, _, version = dataset.partition(":")
-    ready = _prepared(root)
-    fitting = {
-        path: number
-        for path, (full, number) in ready.items()
-        if (full == name or full.startswith(f"{name}/")) and version in ("", number)
-    }
+    infos = [*root.glob("*/*/dataset_info.json"), *root.glob("*/*/*/dataset_info.json")]
+    ready = sorted(i.parent for i in infos if Version.is_valid(i.parent.name))
+    # The name of each, or name/config.
+    names = {path: path.parent.relative_to(root).as_posix() for path in ready}
+    fitting = [
+        path
+        for path, full in names.items()
+        if f"{full}/".startswith(f"{name}/") and version in ("", path.name)
+    ]
     if not fitting:
-        there = ", ".join(f"{full}:{number}" for full, number in ready.values())
+        there = ", ".join(f"{full}:{path.name}" for path, full in names.items())
         raise FileNotFoundError(
             f"no prepared data set {dataset!r} in data.data_dir = {str(root)!r} "
             f"(there: {there or 'none'}). Prepare it once, on any machine: pip install "
             f"'jax_ssl[tensorflow]' and tfds build {name} --data_dir={root}"
         )
-    configs = sorted({ready[path][0] for path in fitting})
+    configs = sorted({names[path] for path in fitting})
     if len(configs) > 1:
         raise FileNotFoundError(
             f"data.dataset = {dataset!r} has several configurations in {root}; name "
             f"one of {', '.join(configs)}."
         )
-    return max(fitting, key=lambda path: tuple(map(int, fitting[path].split("."))))
+    return max(fitting, key=lambda path: Version(path.name))
 
 
-def _prepared(root: pathlib.Path) -> dict[pathlib.Path, tuple[str, str]]:
-    """Directory -> (name or name/config, version) of all prepared data sets."""
-    found = {}
-    for depth in ("*/*", "*/*/*"):
-        for info in sorted(root.glob(f"{depth}/dataset_info.json")):
-            path = info.parent
-            if re.fullmatch(r"\d+\.\d+\.\d+", path.name):
-                name = path.parent.relative_to(root).as_posix()
-                found[path] = (name, path.name)
-    return found
-
-
-def _records(builder: Any, dataset: str, split: str) -> Records:
-    from tensorflow_datasets.core import file_adapters
-
-    splits = builder.info.splits
+def _parts(splits: Mapping[str, Any], split: str) -> Sequence[Any]:
+    """The parts of files that a split is made of, as TFDS's `FileInstruction`s."""
     try:
         parts = splits[split].file_instructions
     except (KeyError, ValueError) as error:
         there = ", ".join(f"{k} ({v.num_examples})" for k, v in splits.items())
         raise ValueError(
-            f"{dataset} has no data.split = {split!r}. Its splits are {there}; parts "
-            "are written like train[:90%] or train[45000:]."
+            f"there is no data.split = {split!r}. The splits are {there}; parts are "
+            "written like train[:90%] or train[45000:]."
         ) from error
     if not sum(part.take for part in parts):
-        raise ValueError(f"{dataset}: data.split = {split!r} holds no examples.")
-    if builder.info.file_format == file_adapters.FileFormat.TFRECORD:
+        raise ValueError(f"data.split = {split!r} holds no examples.")
+    return parts
+
+
+def _records(file_format: str, parts: Sequence[Any]) -> Any:
+    if file_format == "tfrecord":
         return TFRecords(parts)
-    if builder.info.file_format == file_adapters.FileFormat.ARRAY_RECORD:
-        return _ArrayRecords(builder, split)
+    if file_format == "array_record":
+        from array_record.python.array_record_data_source import ArrayRecordDataSource
+
+        return ArrayRecordDataSource(parts)
     raise ValueError(
-        f"{dataset} is stored as {builder.info.file_format.value}; prepare it as "
-        "array_record or tfrecord."
+        f"it is stored as {file_format}; prepare it as array_record or tfrecord."
     )
-
-
-class _ArrayRecords:
-    def __init__(self, builder: Any, split: str) -> None:
-        import tensorflow_datasets
-
-        self._split = split
-        self._data = builder.as_data_source(
-            split,
-            deserialize_method=tensorflow_datasets.decode.DeserializeMethod.RAW_BYTES,
-        )
-
-    def __len__(self) -> int:
-        return len(self._data)
-
-    def __getitem__(self, row: int) -> bytes:
-        return self._data[row]
-
-    def where(self, row: int) -> str:
-        return f"split {self._split}, record {row}"

@@ -4,7 +4,7 @@ A feature of TFDS says more than an array, so most have an obvious kind. Numbers
 only a person can tell apart, such as a depth and a disparity, must be named.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -31,18 +31,11 @@ class Column:
     feature: Any
     field: Field
 
-    @property
-    def encoded(self) -> bool:
-        """Whether it is an image file, which `value` takes undecoded."""
-        from tensorflow_datasets import features
-
-        return isinstance(self.feature, features.Image)
-
     def value(self, stored: Any, canvas: Sides | None) -> Decoded:
         """The field of one example, and the size of its picture in the file.
 
         Args:
-            stored: what TFDS gives for the feature.
+            stored: what TFDS gives for the feature; the file of an image.
             canvas: (H, W) that images are shrunk into while they are decoded; other
                 pictures keep their size.
 
@@ -56,14 +49,20 @@ class Column:
         field, kind = self.field, self.field.kind
         if kind == "image":
             # Not turned by its EXIF tag: TFDS does not turn it either.
-            return decode(
-                stored, canvas=canvas, channels=field.shape[-1], upright=False
-            )
-        value = stored_values(stored) if self.encoded else _numbers(self, stored)
-        if kind in ("mask", "depth", "disparity") and value.ndim == 3:
-            if self.feature.np_dtype == np.float32 and self.encoded:
-                value = value.view(np.float32)  # TFDS stores a float as four bytes.
-            value = value[..., 0]
+            channels = field.shape[-1]
+            return decode(stored, canvas=canvas, channels=channels, upright=False)
+        if kind == "labels":
+            value: Any = np.zeros(field.shape)
+            value[np.asarray(stored, int)] = 1
+        elif kind == "boxes":
+            value = _boxes(self.feature, stored)
+        else:
+            encoded = isinstance(stored, bytes)
+            value = stored_values(stored) if encoded else np.asarray(stored)
+            if kind in ("mask", "depth", "disparity") and value.ndim == 3:
+                if self.feature.np_dtype == np.float32 and encoded:
+                    value = value.view(np.float32)  # TFDS keeps a float as four bytes.
+                value = value[..., 0]
         if kind == "flow" and value.shape[-1] == 2:
             known = np.isfinite(value).all(-1, keepdims=True)
             value = np.concatenate([np.where(known, value, 0), known], -1)
@@ -71,10 +70,10 @@ class Column:
             value = value / 32768  # 16-bit samples.
         if kind in LONG:
             value = value[: field.shape[0]]
-        at = field.rows_axis
-        size = (0, 0) if at is None else value.shape[at : at + 2]
         if kind == "mask" and value.max() > 255:
             raise ValueError(f"class {value.max()} of {self.key} is above 255")
+        at = field.rows_axis
+        size = (0, 0) if at is None else value.shape[at : at + 2]
         return Decoded(value.astype(field.dtype), size)
 
 
@@ -83,7 +82,7 @@ class Boxes(NamedTuple):
 
     corners: str
     label: str | None
-    classes: tuple[str, ...] | None
+    names: Sequence[str]  # Of the classes, if they have any.
 
 
 def obvious_kind(feature: Any) -> Kind | None:
@@ -118,9 +117,8 @@ def boxes_of(feature: Any) -> Boxes | None:
     labels = [k for k, part in parts.items() if isinstance(part, features.ClassLabel)]
     if len(corners) != 1 or "REL_YXYX" not in str(parts[corners[0]].bbox_format):
         return None
-    if len(labels) != 1:
-        return Boxes(corners[0], None, None)
-    return Boxes(corners[0], labels[0], tuple(parts[labels[0]].names) or None)
+    label = labels[0] if len(labels) == 1 else None
+    return Boxes(corners[0], label, () if label is None else parts[label].names)
 
 
 def described(
@@ -163,7 +161,7 @@ def described(
         boxes = boxes_of(feature)
         if boxes is None:
             raise ValueError(f"{key}: {feature} holds no boxes (REL_YXYX) of one kind.")
-        names = boxes.classes
+        names = boxes.names
         corners = feature.shape[boxes.corners] if boxes.corners else feature.shape
         shape = [corners[0] if len(corners) > 1 else 1, 5]
     if kind in LONG and length is not None:
@@ -182,15 +180,9 @@ def described(
     return Column(key, feature, field)
 
 
-def _numbers(column: Column, stored: Any) -> np.ndarray:
-    """What TFDS has decoded, as one array."""
-    if column.field.kind == "labels":
-        several = np.zeros(column.field.shape, np.uint8)
-        several[np.asarray(stored, int)] = 1
-        return several
-    if column.field.kind != "boxes":
-        return np.asarray(stored)
-    boxes = boxes_of(column.feature)
+def _boxes(feature: Any, stored: Any) -> np.ndarray:
+    """Rows (class, x0, y0, x1, y1) of what TFDS has decoded, in shares of the sides."""
+    boxes = boxes_of(feature)
     assert boxes is not None
     parts: Mapping[str, Any] = stored if isinstance(stored, Mapping) else {"": stored}
     top, left, bottom, right = np.reshape(parts[boxes.corners], (-1, 4)).T

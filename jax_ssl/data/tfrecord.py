@@ -7,7 +7,7 @@ of the data (4), all little-endian. One pass over the headers finds every offset
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 
@@ -15,31 +15,26 @@ _HEADER = np.dtype([("length", "<u8"), ("checksum", "<u4")])
 _FOOTER = 4  # Bytes behind the data.
 
 
-class FilePart(Protocol):
-    """Records skip ... skip + take - 1 of a file; TFDS's `FileInstruction`."""
-
-    filename: str
-    skip: int
-    take: int
-    examples_in_shard: int
-
-
 class TFRecords:
-    """The records of parts of TFRecord files, as one sequence of bytes objects."""
+    """The records of parts of TFRecord files, as one sequence of bytes objects.
 
-    def __init__(self, parts: Sequence[FilePart]) -> None:
-        self._files = [os.fspath(part.filename) for part in parts]
+    Args:
+        parts: TFDS's `FileInstruction`s: each stands for the records skip ... skip +
+            take - 1 of the file `filename`, which holds `examples_in_shard` of them.
+    """
+
+    def __init__(self, parts: Sequence[Any]) -> None:
         with ThreadPoolExecutor(16) as pool:
-            # Of all records, [N, 3]: number in the file, offset and length.
-            places = list(pool.map(_places, parts))
-        self._places = np.concatenate(places)
-        self._file = np.repeat(np.arange(len(parts)), [len(each) for each in places])
+            spans = list(pool.map(_spans, parts))
+        self._spans = np.concatenate(spans)  # [N, 2] int64: offset and length
+        self._files = [os.fspath(part.filename) for part in parts]
+        self._file = np.repeat(np.arange(len(parts)), [part.take for part in parts])
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._spans)
 
     def __getitem__(self, row: int) -> bytes:
-        _, offset, length = self._places[row].tolist()
+        offset, length = self._spans[row].tolist()
         # Opened anew: ImageNet has 1,024 shards, more than a process may keep open.
         with open(self._files[self._file[row]], "rb", buffering=0) as file:
             file.seek(offset)
@@ -48,21 +43,15 @@ class TFRecords:
             raise OSError(f"only {len(data)} of {length} bytes could be read")
         return data
 
-    def where(self, row: int) -> str:
-        """File and record number, for messages."""
-        file = os.path.basename(self._files[self._file[row]])
-        return f"{file}, record {self._places[row, 0]}"
 
-
-def _places(part: FilePart) -> np.ndarray:
+def _spans(part: Any) -> np.ndarray:
     spans = record_spans(part.filename)
     if len(spans) != part.examples_in_shard:
         raise ValueError(
             f"{part.filename} holds {len(spans)} records, but dataset_info.json says "
             f"{part.examples_in_shard}; the file is incomplete: prepare it again."
         )
-    places = np.column_stack([np.arange(len(spans)), spans])
-    return places[part.skip : part.skip + part.take]
+    return spans[part.skip : part.skip + part.take]
 
 
 def record_spans(path: str) -> np.ndarray:

@@ -54,12 +54,12 @@ def png(image):
 def serialized(features, example):
     """The example as TFDS stores it; images become PNG files, which TFDS leaves alone.
 
-    TFDS itself would need TensorFlow to compress them.
+    TFDS itself would need TensorFlow to compress them. Files stay what they are.
     """
     example = dict(example)
     for name, value in example.items():
         kind = type(features[name]).__name__
-        if kind.endswith("Image"):
+        if kind.endswith("Image") and not isinstance(value, io.BytesIO):
             example[name] = png(value)
         elif kind == "Video":
             example[name] = [png(frame) for frame in value]

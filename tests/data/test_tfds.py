@@ -1,3 +1,4 @@
+import io
 import sys
 from types import SimpleNamespace
 
@@ -401,6 +402,21 @@ def test_a_damaged_record_is_named_and_replaced(tmp_path, rng):
     assert rows == [[0, 1, 3, 3]]
     with pytest.raises(TooManyCorrupt, match="record 2"):
         list(sweep(source, batch_size=4, reader=Reader(source, 0.0)))
+
+
+@pytest.mark.parametrize("format", ["tfrecord", "array_record"])
+def test_a_record_is_numbered_in_its_own_file(tmp_path, rng, format):
+    examples = toy_examples(rng, 7)
+    examples[5]["image"] = io.BytesIO(b"no image")
+    shards = [examples[:4], examples[4:]]
+    write_dataset(tmp_path, toy_features(), {"train": shards}, format=format)
+    for split, row in (("train", 5), ("train[3:]", 2), ("train[5:]", 0)):
+        source = tfds(dataset="toy", data_dir=str(tmp_path), split=split)
+        with pytest.raises(CorruptExamples) as error:
+            source[np.arange(len(source))]
+        (reason,) = error.value.reasons.items()
+        assert reason[0] == row
+        assert reason[1].startswith(f"toy-train.{format}-00001-of-00002, record 1: ")
 
 
 def test_an_image_of_another_shape_is_corrupt(tmp_path, rng):
