@@ -10,8 +10,6 @@ import numpy as np
 from jax_ssl.core.fields import INDEX, Field, Kind, layout
 from jax_ssl.data.source import Rows, Source
 
-# What arrays of these names are.
-OBVIOUS: Mapping[str, Kind] = {"image": "image", "frames": "frames", "label": "label"}
 _LARGEST = float(np.finfo(np.float32).max)
 # Of the kinds whose floats are bounded, the lowest and highest value.
 _RANGES = {"image": (0, 1), "frames": (0, 1), "wave": (-1, 1)}
@@ -62,12 +60,12 @@ def arrays(
     given = {"frames" if np.ndim(images) == 5 else "image": images}
     if labels is not None:
         given["label"] = labels
-    return by_kind(given, {}, label_names=label_names, name=name)
+    return by_kind(given, label_names=label_names, name=name)
 
 
 def by_kind(
     given: Mapping[str, np.ndarray],
-    kinds: Mapping[str, Kind],
+    kinds: Mapping[str, Kind] | None = None,
     *,
     label_names: Sequence[str] | None = None,
     rate: float | None = None,
@@ -78,8 +76,7 @@ def by_kind(
     Args:
         given: {field: [N, ...]}. Integers are brought to the dtype of the kind; images
             may lack the axis of their one channel.
-        kinds: what each is, see `core.fields.Field`; "image", "frames" and "label" need
-            not be named.
+        kinds: what each is, see `core.fields.Field`, where its name does not say it.
         label_names: the classes in label order.
         rate: of waves, samples per second.
         name: what messages call it.
@@ -87,9 +84,10 @@ def by_kind(
     Raises:
         ValueError: naming the field, what it is, and what it should be.
     """
-    kinds = {**OBVIOUS, **kinds}
+    kind_of: dict[str, Any] = {field: field for field in given} | dict(kinds or {})
     made = {
-        k: _checked(np.asarray(x), kinds[k], f"{name}: {k}") for k, x in given.items()
+        field: _checked(np.asarray(values), kind_of[field], f"{name}: {field}")
+        for field, values in given.items()
     }
     lengths = {k: len(x) for k, x in made.items()}
     if len(set(lengths.values())) != 1 or not min(lengths.values()):
@@ -104,12 +102,11 @@ def by_kind(
             "label_names."
         )
     details: dict[str, Any] = {"label": {"names": names}, "wave": {"rate": rate}}
-    fields = {
-        field: Field(
-            kinds[field], array.shape[1:], array.dtype, **details.get(kinds[field], {})
-        )
-        for field, array in made.items()
-    }
+    fields = {}
+    for field, array in made.items():
+        kind = kind_of[field]
+        more = details.get(kind, {})
+        fields[field] = Field(kind, array.shape[1:], array.dtype, **more)
     return Arrays(name, {**fields, "index": INDEX}, made)
 
 

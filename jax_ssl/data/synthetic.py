@@ -8,6 +8,7 @@ import zlib
 
 import numpy as np
 
+from jax_ssl.core import checks
 from jax_ssl.data.arrays import Arrays, arrays
 
 SHAPES = ("disc", "square", "triangle", "cross", "ring", "bars", "crescent", "frame")
@@ -38,9 +39,8 @@ def synthetic(
     Raises:
         ValueError: for sizes outside these ranges.
     """
-    if size < 4:
-        raise ValueError(f"synthetic: size = {size} must be at least 4.")
-    labels = labels_in_turn("synthetic", num_examples, num_classes, len(SHAPES))
+    checks.at_least(4, size=size)
+    labels = labels_in_turn(num_examples, num_classes, len(SHAPES))
     rows = zip(labels, uniforms(split, seed, num_examples, _NUMBERS), strict=True)
     images = np.stack([_draw(int(label), u, size, channels) for label, u in rows])
     return arrays(
@@ -51,19 +51,14 @@ def synthetic(
     )
 
 
-def labels_in_turn(
-    source: str, num_examples: int, num_classes: int, most: int
-) -> np.ndarray:
+def labels_in_turn(num_examples: int, num_classes: int, most: int) -> np.ndarray:
     """Classes 0, 1, ... in turn, [N] int32.
 
     Raises:
         ValueError: for more than `most` classes, or fewer examples than classes.
     """
-    if not 1 <= num_classes <= most or num_examples < num_classes:
-        raise ValueError(
-            f"{source}: num_classes = {num_classes} must be in 1 ... {most}, and "
-            f"num_examples = {num_examples} at least as many."
-        )
+    checks.within(f"[1, {most}]", num_classes=num_classes)
+    checks.at_least(num_classes, num_examples=num_examples)
     return np.arange(num_examples, dtype=np.int32) % num_classes
 
 
@@ -98,18 +93,13 @@ def _draw(label: int, u: np.ndarray, size: int, channels: int) -> np.ndarray:
 def _distance(shape: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """About the signed distance to the shape of radius 1, negative inside."""
     round_, square = np.hypot(a, b) - 1, np.maximum(abs(a), abs(b)) - 0.85
-    if shape == "disc":
-        return round_
-    if shape == "square":
-        return square
-    if shape == "triangle":
-        return np.maximum(b - 0.6, abs(a) * 0.87 - b * 0.5 - 0.5)
-    if shape == "cross":
-        return np.maximum(np.minimum(abs(a), abs(b)) - 0.25, round_)
-    if shape == "ring":
-        return abs(round_ + 0.25) - 0.22
-    if shape == "bars":
-        return np.maximum(abs(abs(a) - 0.6) - 0.25, abs(b) - 0.9)
-    if shape == "crescent":
-        return np.maximum(round_, 0.8 - np.hypot(a - 0.5, b))
-    return np.maximum(square, 0.45 - np.maximum(abs(a), abs(b)))
+    return {
+        "disc": round_,
+        "square": square,
+        "triangle": np.maximum(b - 0.6, abs(a) * 0.87 - b * 0.5 - 0.5),
+        "cross": np.maximum(np.minimum(abs(a), abs(b)) - 0.25, round_),
+        "ring": abs(round_ + 0.25) - 0.22,
+        "bars": np.maximum(abs(abs(a) - 0.6) - 0.25, abs(b) - 0.9),
+        "crescent": np.maximum(round_, 0.8 - np.hypot(a - 0.5, b)),
+        "frame": np.maximum(square, 0.45 - np.maximum(abs(a), abs(b))),
+    }[shape]

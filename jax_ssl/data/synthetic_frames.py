@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from jax_ssl.core import checks
 from jax_ssl.data.arrays import Arrays, by_kind
 from jax_ssl.data.synthetic import labels_in_turn, uniforms
 
@@ -55,20 +56,19 @@ def synthetic_frames(
     Raises:
         ValueError: for sizes outside these ranges, or a camera that comes too near.
     """
-    if size < 8 or num_frames < 2 or (num_frames - 1) * translation[2] > 1:
+    checks.at_least(8, size=size)
+    checks.at_least(2, num_frames=num_frames)
+    if (num_frames - 1) * translation[2] > 1:
         raise ValueError(
-            f"synthetic_frames: size = {size} must be at least 8, num_frames = "
-            f"{num_frames} at least 2, and the camera may come 1 metre nearer at most: "
+            f"the camera may come 1 metre nearer at most in {num_frames} frames: "
             f"translation = {translation}."
         )
-    labels = labels_in_turn(
-        "synthetic_frames", num_examples, num_classes, len(TEXTURES)
-    )
+    labels = labels_in_turn(num_examples, num_classes, len(TEXTURES))
     drawn = uniforms(split, seed, num_examples, 1 + 2 * _PLANE)
     center = (size - 1) / 2
     camera = np.array([[size, 0, center], [0, size, center], [0, 0, 1]])
     films = [
-        _film(TEXTURES[label], u, camera, size, num_frames, planes, translation)
+        _film(TEXTURES[label], u, size, num_frames, planes, translation)
         for label, u in zip(labels, drawn, strict=True)
     ]
     frames, depth, flow = (np.stack(each) for each in zip(*films, strict=True))
@@ -80,7 +80,7 @@ def synthetic_frames(
             "flow": flow,
             "label": labels,
         },
-        {"intrinsics": "matrix", "depth": "depth", "flow": "flow"},
+        {"intrinsics": "matrix"},
         label_names=TEXTURES[:num_classes],
         name=f"synthetic_frames {split}",
     )
@@ -89,19 +89,21 @@ def synthetic_frames(
 def _film(
     texture: str,
     u: np.ndarray,
-    camera: np.ndarray,
     size: int,
     num_frames: int,
     planes: int,
     translation: tuple[float, float, float],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Frames [T, S, S, 3] in [0, 1], depth [S, S] and flow [S, S, 3] of one scene."""
+    """Frames [T, S, S, 3] in [0, 1], depth [S, S] and flow [S, S, 3] of one scene.
+
+    S is `size`, and the focal length too.
+    """
     far = 4 + 4 * u[0]
     depths = np.array([far, far / 2])[:planes]
     paints = u[1:].reshape(2, _PLANE)[:planes]
     pixels = np.stack(np.meshgrid(np.arange(size), np.arange(size)), -1)  # (x, y)
-    focal, center = camera[0, 0], camera[:2, 2]
-    rays = (pixels - center) / focal
+    center = (size - 1) / 2
+    rays = (pixels - center) / size
     frames, seen = [], []
     for t in range(num_frames):
         at = t * np.array(translation)
@@ -110,14 +112,14 @@ def _film(
         disc = (points[-1] - far / 8 * (paints[-1, :2] - 0.5)) / depths[-1]
         front = np.hypot(*np.moveaxis(disc, -1, 0)) < 0.25 if planes == 2 else False
         colours = [
-            _paint(texture, p / d * focal, paint, size)
+            _paint(texture, p / d * size, paint, size)
             for p, d, paint in zip(points, depths, paints, strict=True)
         ]
         frames.append(np.where(np.expand_dims(front, -1), colours[-1], colours[0]))
         seen.append(np.broadcast_to(np.where(front, planes - 1, 0), (size, size)))
     depth = depths[seen[0]]
     moved = rays * depth[..., None] - translation[:2]
-    there = focal * moved / (depth - translation[2])[..., None] + center
+    there = size * moved / (depth - translation[2])[..., None] + center
     there = np.round(there, 6)  # Or a point at rest might fall beside its pixel.
     known = ((there >= 0) & (there <= size - 1)).all(-1)
     for x in (np.floor, np.ceil):

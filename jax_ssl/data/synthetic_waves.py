@@ -6,6 +6,7 @@ quarter of a wave shows it; pitch, loudness, phase and noise say nothing about i
 
 import numpy as np
 
+from jax_ssl.core import checks
 from jax_ssl.data.arrays import Arrays, by_kind
 from jax_ssl.data.synthetic import labels_in_turn, uniforms
 
@@ -44,18 +45,14 @@ def synthetic_waves(
     Raises:
         ValueError: for sizes outside these ranges.
     """
-    if samples < 64 or not 0 <= noise <= 0.2:
-        raise ValueError(
-            f"synthetic_waves: samples = {samples} must be at least 64 and noise = "
-            f"{noise} in [0, 0.2]."
-        )
-    labels = labels_in_turn("synthetic_waves", num_examples, num_classes, len(MOTIONS))
+    checks.at_least(64, samples=samples)
+    checks.within("[0, 0.2]", noise=noise)
+    labels = labels_in_turn(num_examples, num_classes, len(MOTIONS))
     drawn = uniforms(split, seed, num_examples, _NUMBERS + samples)
     waves = np.stack([_sound(int(k), u) for k, u in zip(labels, drawn, strict=True)])
     waves = waves + noise * np.sqrt(12) * (drawn[:, _NUMBERS:] - 0.5)
     return by_kind(
         {"wave": waves, "label": labels},
-        {"wave": "wave"},
         label_names=MOTIONS[:num_classes],
         rate=rate,
         name=f"synthetic_waves {split}",
