@@ -31,6 +31,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_TURNED = (5, 6, 7, 8)  # Those that exchange the sides.
 _BICUBIC = Image.Resampling.BICUBIC
 # Of the images, how many a canvas that is advised should serve: a few panoramas would
 # ask for a multiple of what all others need.
@@ -99,11 +100,11 @@ def decode(
         image.draft(None, (2 * max(w for w, _ in ways), 2 * max(h for _, h in ways)))
     # Reading the EXIF of a PNG would load it too, and swallow what is wrong with it.
     image.load()
+    turn = _orientation(image) if upright else 1
     image = _eight_bit(image, "RGB" if channels == 3 else "L")
-    size = (full[1], full[0])
-    if upright and (turn := _orientation(image)) in _UPRIGHT:
+    if turn in _UPRIGHT:
         image = image.transpose(_UPRIGHT[turn])
-        size = full if turn >= 5 else size
+    size = full if turn in _TURNED else full[::-1]
     if canvas is not None and image.size != (new := fitted(size, canvas))[::-1]:
         image = image.resize(new[::-1], _BICUBIC, reducing_gap=3.0)
     pixels = np.asarray(image).reshape(image.height, image.width, channels)
@@ -144,8 +145,8 @@ def shrink(
         ValueError: if a picture does not have the size `full`.
     """
     new = fitted(full, canvas)
-    step = np.divide(full, new)
-    window = Window((np.float64(0), np.float64(0)), (step[0], step[1]), new)
+    vertical, horizontal = np.divide(full, new)
+    window = Window((np.float64(0), np.float64(0)), (vertical, horizontal), new)
     out: dict[str, np.ndarray] = {}
     for name, value in example.items():
         field, at = fields[name], fields[name].rows_axis
@@ -155,12 +156,10 @@ def shrink(
             raise ValueError(f"{name} has {have} pixels, its picture {full}")
         if have == new:
             out[name] = value
+        elif smooth:
+            out[name] = _antialiased(value, new)
         else:
-            out[name] = (
-                _antialiased(value, new)
-                if smooth
-                else resampled(value, field, window, np)
-            )
+            out[name] = resampled(value, field, window, np)
     out["size"] = np.array(new, np.int32)
     out["scale"] = np.divide(new, full).astype(np.float32)
     return out
@@ -294,12 +293,8 @@ def _eight_bit(image: Image.Image, mode: str) -> Image.Image:
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:
             raise ValueError("32-bit pixels (mode I) have no known range")
-        grey = Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
-        grey.info = image.info
-        return grey.convert(mode)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
+        image = Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
+    elif image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
-        white.info = image.info
-        image = Image.alpha_composite(white, image)
+        image = Image.alpha_composite(white, image.convert("RGBA"))
     return image if image.mode == mode else image.convert(mode)
