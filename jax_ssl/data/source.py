@@ -43,10 +43,22 @@ class Source:
         """Returns the examples `rows` [n], stacked: {name: [n, ...]}, fresh arrays.
 
         Raises:
-            IndexError: if a row is negative or not below `len(self)`.
+            IndexError: if a row is negative or not below `len(self)`, naming the first,
+                or for something that is not a list of rows.
             CorruptExamples: if some of the rows cannot be decoded.
         """
-        rows = check_rows(rows, len(self), self.name)
+        rows = np.asarray(rows)
+        if rows.ndim != 1 or (rows.size and rows.dtype.kind not in "iu"):
+            raise IndexError(
+                f"{self.name}: rows must be a one-dimensional array of integers, not "
+                f"{rows.dtype} of shape {rows.shape}."
+            )
+        rows = rows.astype(np.int64)
+        outside = rows[(rows < 0) | (rows >= len(self))]
+        if outside.size:
+            raise IndexError(
+                f"{self.name}: row {outside[0]} is outside 0 ... {len(self) - 1}."
+            )
         return {**self.read(rows), "index": rows.astype(np.int32)}
 
     def keep(self, names: Iterable[str]) -> "Source":
@@ -66,28 +78,6 @@ class Source:
         return replace(self, fields=kept)
 
 
-def check_rows(rows: np.ndarray, num_examples: int, name: str) -> np.ndarray:
-    """Returns `rows` as [n] int64, refusing what is outside the source.
-
-    Raises:
-        IndexError: naming the first row outside 0 ... num_examples - 1, or the shape or
-            dtype of something that is not a list of rows.
-    """
-    rows = np.asarray(rows)
-    if rows.ndim != 1 or (rows.size and rows.dtype.kind not in "iu"):
-        raise IndexError(
-            f"{name}: rows must be a one-dimensional array of integers, not "
-            f"{rows.dtype} of shape {rows.shape}."
-        )
-    rows = rows.astype(np.int64)
-    outside = rows[(rows < 0) | (rows >= num_examples)]
-    if outside.size:
-        raise IndexError(
-            f"{name}: row {outside[0]} is outside 0 ... {num_examples - 1}."
-        )
-    return rows
-
-
 def empty(source: Source, num_rows: int) -> Rows:
     """Zeros for so many examples; the system gives the memory when it is written."""
     return {
@@ -99,48 +89,6 @@ def empty(source: Source, num_rows: int) -> Rows:
 def num_bytes(source: Source) -> int:
     """Bytes of all decoded examples together."""
     return len(source) * sum(rows.nbytes for rows in empty(source, 1).values())
-
-
-@dataclass(frozen=True, eq=False)
-class Subset(Source):
-    """Some rows of a source, renumbered from 0; made by `subset`."""
-
-    source: Source
-    rows: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def keep(self, names: Iterable[str]) -> "Subset":
-        """The same rows with these fields alone, and "index"."""
-        return subset(self.source.keep(names), self.rows)
-
-    def read(self, rows: np.ndarray) -> Rows:  # noqa: D102
-        try:
-            return self.source[self.rows[rows]]
-        except CorruptExamples as error:
-            bad = {
-                int(row): error.reasons[int(inner)]
-                for row, inner in zip(rows, self.rows[rows], strict=True)
-                if int(inner) in error.reasons
-            }
-            raise CorruptExamples(bad) from error
-
-
-def subset(source: Source, rows: np.ndarray) -> Subset:
-    """The given rows of a source as a source, for held-out parts and few labels.
-
-    Args:
-        source: any source.
-        rows: [n] integers, in the order wanted; may repeat.
-
-    Returns:
-        Source of n examples. "index" counts from 0 to n - 1 in it, so that memory banks
-        can be sized by its length.
-    """
-    rows = check_rows(rows, len(source), source.name)
-    name = f"{source.name}, {len(rows)} of {len(source)} rows"
-    return Subset(name, source.fields, source, rows)
 
 
 class CorruptExamples(Exception):  # noqa: N818 - an account of rows, not one error

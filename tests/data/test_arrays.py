@@ -4,7 +4,7 @@ import pytest
 from jax_ssl.core.fields import Field
 from jax_ssl.data import SOURCES
 from jax_ssl.data.arrays import arrays, npz
-from jax_ssl.data.source import CorruptExamples, num_bytes, subset
+from jax_ssl.data.source import num_bytes
 
 
 @pytest.fixture
@@ -166,9 +166,9 @@ def test_npz_may_hold_waves_and_no_images(tmp_path, rng):
 def test_only_the_fields_that_are_kept_come(images):
     source = arrays(images, np.arange(6))
     assert set(source.keep([]).fields) == {"index"}
-    for kept in (source.keep(["label"]), subset(source, np.arange(5)).keep(["label"])):
-        assert set(matches_fields(kept)) == {"label", "index"}
-        assert len(kept) == (6 if kept.name == "arrays" else 5)
+    kept = source.keep(["label"])
+    assert set(matches_fields(kept)) == {"label", "index"}
+    assert len(kept) == 6
     with pytest.raises(
         ValueError, match=r"arrays has no field 'mask'; it has .*'image'"
     ):
@@ -184,34 +184,6 @@ def test_npz_lists_the_keys_it_found(tmp_path, images):
     assert "label" not in npz(path=str(path), split="test").fields
     with pytest.raises(FileNotFoundError, match="nowhere"):
         npz(path=str(tmp_path / "nowhere.npz"))
-
-
-def test_subset_counts_its_own_rows(images):
-    part = subset(arrays(images, np.arange(6)), np.array([5, 1, 1]))
-    assert len(part) == 3
-    rows = part[np.array([2, 0])]
-    assert rows["index"].tolist() == [2, 0]
-    assert rows["label"].tolist() == [1, 5]
-    assert "3 of 6" in part.name
-    with pytest.raises(IndexError, match="row 3"):
-        part[np.array([3])]
-    with pytest.raises(IndexError, match="row 6"):
-        subset(arrays(images), np.array([6]))
-
-
-def test_subset_of_corrupt_rows_blames_its_own_numbers(images):
-    class Bad:
-        name, fields = "bad", arrays(images).fields
-
-        def __len__(self):
-            return 6
-
-        def __getitem__(self, rows):
-            raise CorruptExamples({4: "four.jpg: broken"})
-
-    with pytest.raises(CorruptExamples) as error:
-        subset(Bad(), np.array([3, 4]))[np.array([0, 1])]
-    assert error.value.reasons == {1: "four.jpg: broken"}
 
 
 def test_the_table_names_every_source():
