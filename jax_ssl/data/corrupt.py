@@ -76,28 +76,24 @@ class Reader:
             begun = time.perf_counter()
             try:
                 found = self.source[rows]
-                self._took(time.perf_counter() - begun, len(rows))
-                return found
             except CorruptExamples as error:
                 if not set(error.reasons) & set(rows.tolist()):
                     raise  # The source blames rows that it was not asked for.
                 self._record(error.reasons)
+                continue
+            with self._lock:
+                self.seconds += time.perf_counter() - begun
+                self.decoded += len(rows)
+            return found
 
     def read_ms(self) -> float | None:
         """Milliseconds that one example takes one thread; None before the first."""
         with self._lock:
             return 1000 * self.seconds / self.decoded if self.decoded else None
 
-    def _took(self, seconds: float, rows: int) -> None:
-        with self._lock:
-            self.seconds += seconds
-            self.decoded += rows
-
     def _good(self, order: np.ndarray, places: np.ndarray) -> np.ndarray:
         with self._lock:
             bad = dict(self.bad)
-        if not bad:
-            return places
         if len(bad) >= len(order):
             raise TooManyCorrupt(bad, self.seen, self.source.name)
         moved = places.copy()

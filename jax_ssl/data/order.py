@@ -12,7 +12,6 @@ import os
 from collections import deque
 from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol
 
 import numpy as np
 
@@ -166,15 +165,8 @@ def sweep(
     return decoded(reader or Reader(source), places, batch_size, workers)
 
 
-class Reads(Protocol):
-    """Something that reads places of an order, such as a `Reader`."""
-
-    def read(self, order: np.ndarray, places: np.ndarray) -> Rows:
-        """Examples at `places` [n] of `order` [N]; called from several threads."""
-
-
 def decoded(
-    reader: Reads, lists: Iterable[Places], size: int, workers: int = 0
+    reader: Reader, lists: Iterable[Places], size: int, workers: int = 0
 ) -> Generator[Rows, None, None]:
     """What `reader` reads for each of the lists, in order, ahead and by threads.
 
