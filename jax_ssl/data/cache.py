@@ -45,15 +45,21 @@ def _remembering(source: Source) -> Cached:
     return Cached(source.name, source.fields, source, memory, known)
 
 
-def cached(source: Source) -> Cached:
-    """A source that keeps in memory what it has decoded.
+def cached(source: Source, gib: float) -> Source:
+    """A source that keeps in memory what it has decoded, if all of it fits in `gib`.
 
     Nothing is decoded up front: the first epoch fills the memory, later ones copy.
 
+    Args:
+        source: any source.
+        gib: GiB that the decoded images may take; above it, `source` itself returns.
+
     Raises:
-        ValueError: if the decoded images need more than half of the machine's memory.
+        ValueError: if they would take more than half of the machine's memory.
     """
     need, have = num_bytes(source), _machine_bytes()
+    if need > gib * 2**30:
+        return source
     if have is not None and need > MAX_SHARE * have:
         raise ValueError(
             f"{source.name}: {need / 2**30:.1f} GiB of decoded images do not fit "
@@ -61,11 +67,6 @@ def cached(source: Source) -> Cached:
             "them, or choose a smaller data.canvas."
         )
     return _remembering(source)
-
-
-def cached_below(source: Source, gib: float) -> Source:
-    """`cached(source)` if its images need at most `gib` GiB, else `source` itself."""
-    return cached(source) if num_bytes(source) <= gib * 2**30 else source
 
 
 def load(source: Source, *, workers: int = 0, reader: Reader | None = None) -> Rows:

@@ -6,6 +6,7 @@ E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI, 199
 
 import numpy as np
 
+from jax_ssl.core import checks
 from jax_ssl.data.arrays import Arrays, arrays
 from jax_ssl.data.order import permutation
 
@@ -32,10 +33,7 @@ def digits(*, split: str) -> Arrays:
     Raises:
         ValueError: for any other split.
     """
-    if split not in ("train", "test", "all"):
-        raise ValueError(
-            f"digits has no split {split!r}; use 'train', 'test' or 'all'."
-        )
+    checks.one_of(("train", "test", "all"), split=split)
     from sklearn.datasets import load_digits  # Half a second; only where it is used.
 
     data = load_digits()

@@ -7,8 +7,9 @@ from typing import Literal
 
 import numpy as np
 
+from jax_ssl.core import checks
 from jax_ssl.core.fields import INDEX, ON_CANVAS, Field
-from jax_ssl.data.cache import DEFAULT_CACHE_GIB, cached_below
+from jax_ssl.data.cache import DEFAULT_CACHE_GIB, cached
 from jax_ssl.data.canvas import decode, shrink, sides_of, stack
 from jax_ssl.data.source import Rows, Source, collect
 
@@ -42,9 +43,8 @@ class Folder(Source):
             return label  # No file need be opened.
         height, width, channels = self.image.shape
         with open(self._path(row), "rb") as file:
-            pixels, full = decode(
-                file.read(), canvas=(height, width), channels=channels
-            )
+            data = file.read()
+        pixels, full = decode(data, canvas=(height, width), channels=channels)
         return label | shrink(
             {"image": pixels}, {"image": self.image}, full, (height, width)
         )
@@ -81,28 +81,27 @@ def folder(
         ValueError: if `labels` is neither word, a side of the canvas is below 1, or an
             image lies outside the class folders.
     """
-    if labels not in ("none", "folders"):
-        raise ValueError(f"data.labels = {labels!r}; choose 'none' or 'folders'.")
+    checks.one_of(("none", "folders"), labels=labels)
     image = Field("image", (*sides_of(canvas), channels), np.dtype("uint8"))
     fields = {"image": image, **ON_CANVAS, "index": INDEX}
     root = os.path.join(os.path.expanduser(path), split).rstrip(os.sep) or os.sep
     files = _image_files(root)
     name = os.path.basename(os.path.abspath(root))
-    if labels == "none":
-        return cached_below(Folder(name, fields, root, files, image), cache_gib)
-    outside = [file for file in files if "/" not in file]
-    if outside:
-        raise ValueError(
-            f"data.labels = 'folders', but {len(outside)} images lie directly in "
-            f"{root}, such as {outside[0]!r}; move them into class folders or set "
-            "data.labels = 'none'."
-        )
-    words = [file.split("/", 1)[0] for file in files]
-    classes = sorted(set(words))
-    number = {word: i for i, word in enumerate(classes)}
-    label = np.array([number[word] for word in words], np.int32)
-    fields["label"] = Field("label", (), label.dtype, names=tuple(classes))
-    return cached_below(Folder(name, fields, root, files, image, label), cache_gib)
+    label = None
+    if labels == "folders":
+        outside = [file for file in files if "/" not in file]
+        if outside:
+            raise ValueError(
+                f"data.labels = 'folders', but {len(outside)} images lie directly in "
+                f"{root}, such as {outside[0]!r}; move them into class folders or set "
+                "data.labels = 'none'."
+            )
+        words = [file.split("/", 1)[0] for file in files]
+        classes, numbers = np.unique(words, return_inverse=True)
+        label = numbers.astype(np.int32)
+        names = tuple(classes.tolist())
+        fields["label"] = Field("label", (), label.dtype, names)
+    return cached(Folder(name, fields, root, files, image, label), cache_gib)
 
 
 def _image_files(root: str) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from jax_ssl.core.fields import INDEX, ON_CANVAS, Kind
-from jax_ssl.data.cache import DEFAULT_CACHE_GIB, cached_below
+from jax_ssl.data.cache import DEFAULT_CACHE_GIB, cached
 from jax_ssl.data.canvas import Sides, shrink, sides_of, stack
 from jax_ssl.data.source import Rows, Source, collect
 from jax_ssl.data.tfds_features import LONG, Column, described, obvious_kind
@@ -157,7 +157,7 @@ def tfds(
         known |= ON_CANVAS
     known["index"] = INDEX
     source = Prepared(f"{dataset} {split}", known, records, parts, columns, frame)
-    return cached_below(source, cache_gib)
+    return cached(source, cache_gib)
 
 
 def _columns(

@@ -3,7 +3,7 @@ import pytest
 
 from jax_ssl.data import cache
 from jax_ssl.data.arrays import arrays
-from jax_ssl.data.cache import cached, cached_below, load
+from jax_ssl.data.cache import cached, load
 from jax_ssl.data.source import CorruptExamples
 
 
@@ -30,7 +30,7 @@ class Counting:
 
 def test_rows_are_decoded_once_and_never_up_front():
     source = Counting()
-    kept = cached(source)
+    kept = cached(source, 1.0)
     assert not source.count.any()
     for rows in ([3, 1, 3], [1, 2], [9, 3]):
         got, want = kept[np.array(rows)], source.inner[np.array(rows)]
@@ -43,20 +43,20 @@ def test_rows_are_decoded_once_and_never_up_front():
 
 
 def test_a_part_of_the_fields_has_a_memory_of_its_own():
-    kept = cached(Counting().inner)
+    kept = cached(Counting().inner, 1.0)
     part = kept.keep(["label"])
     assert set(part[np.array([3])]) == {"label", "index"} == set(part.fields)
     assert set(kept[np.array([3])]) == {"image", "label", "index"}
 
 
 def test_what_is_kept_cannot_be_changed_through_a_batch():
-    kept = cached(Counting())
+    kept = cached(Counting(), 1.0)
     kept[np.array([3])]["image"][:] = 99
     assert (kept[np.array([3])]["image"] != 99).all()
 
 
 def test_corrupt_rows_stay_unknown():
-    kept = cached(Counting(bad={4}))
+    kept = cached(Counting(bad={4}), 1.0)
     for _ in range(2):
         with pytest.raises(CorruptExamples):
             kept[np.array([3, 4])]
@@ -73,12 +73,12 @@ def test_load_is_the_whole_set_in_order():
 def test_too_large_a_cache_is_refused(monkeypatch):
     monkeypatch.setattr(cache, "_machine_bytes", lambda: 200)
     with pytest.raises(ValueError, match="50% of the machine"):
-        cached(Counting())  # Needs 120 bytes.
+        cached(Counting(), 1.0)  # Needs 120 bytes.
     monkeypatch.setattr(cache, "_machine_bytes", lambda: None)
-    cached(Counting())
+    cached(Counting(), 1.0)
 
 
 def test_small_sets_are_cached_and_large_ones_are_not():
     source = Counting()
-    assert cached_below(source, 0.0) is source
-    assert cached_below(source, 1.0) is not source
+    assert cached(source, 0.0) is source
+    assert cached(source, 1.0) is not source

@@ -42,5 +42,7 @@ def test_the_split_never_changes():
 
 
 def test_unknown_split_is_refused():
-    with pytest.raises(ValueError, match="no split 'valid'"):
+    with pytest.raises(
+        ValueError, match="split = 'valid' must be one of 'train', 'test'"
+    ):
         digits(split="valid")

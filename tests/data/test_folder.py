@@ -90,7 +90,9 @@ def test_images_outside_the_class_folders_are_refused(photos):
 
 
 def test_wrong_settings_are_refused(photos):
-    with pytest.raises(ValueError, match="'none' or 'folders'"):
+    with pytest.raises(
+        ValueError, match="labels = 'names' must be one of 'none', 'folders'"
+    ):
         folder(path=str(photos), labels="names")
     with pytest.raises(ValueError, match=r"data\.canvas = 0"):
         folder(path=str(photos), canvas=0)
