@@ -7,7 +7,7 @@ the usual picture of its set alone.
 """
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,10 +15,9 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from jax_ssl.core.fields import FILL, Fields, Window, resampled
-from jax_ssl.data.source import Rows
+from jax_ssl.data.source import CorruptExamples, Rows
 
 Sides = tuple[int, int]  # (height, width) in pixels.
-Canvas = int | tuple[int, int]  # A number is the side of a square.
 
 # The EXIF orientation tag and what undoes each of its values (EXIF 2.3, section 4.6.4).
 _ORIENTATION = 0x0112
@@ -38,8 +37,8 @@ _BICUBIC = Image.Resampling.BICUBIC
 SERVED = 0.95
 
 
-def sides_of(canvas: Canvas) -> Sides:
-    """(height, width) of a canvas.
+def sides_of(canvas: int | Sides) -> Sides:
+    """(height, width) of a canvas; a number is the side of a square.
 
     Raises:
         ValueError: if a side is not at least 1 pixel.
@@ -165,28 +164,46 @@ def shrink(
     return out
 
 
-def stack(examples: Sequence[Mapping[str, Any]], fields: Fields) -> Rows:
+def stack(
+    rows: np.ndarray,
+    read: Callable[[int], Mapping[str, Any]],
+    where: Callable[[int], str],
+    fields: Fields,
+) -> Rows:
     """Lays examples on canvases, each value in the first corner of its array.
 
     Args:
-        examples: n of them, no value larger than its field.
+        rows: [n] integers.
+        read: decodes one row, into no value that is larger than its field.
+        where: names the file of a row.
         fields: what to stack; of the example's other fields nothing is made.
 
     Returns:
         {name: [n, ...]} without "index"; what an example does not fill is 0, in a mask
         255 and in boxes -1.
+
+    Raises:
+        CorruptExamples: if `read` raised for some rows, with an account of them all.
     """
-    out = {}
-    for name, field in fields.items():
-        if field.kind == "index":
+    out = {
+        name: np.full((len(rows), *field.shape), FILL.get(field.kind, 0), field.dtype)
+        for name, field in fields.items()
+        if field.kind != "index"
+    }
+    reasons = {}
+    for i, row in enumerate(rows.tolist()):
+        try:
+            example = read(row)
+        except (ImportError, MemoryError):  # Faults of the machine, not of a file.
+            raise
+        except Exception as error:  # Decoders fail in every way on broken files.
+            reasons[row] = f"{where(row)}: {type(error).__name__}: {error}"
             continue
-        rows = np.full(
-            (len(examples), *field.shape), FILL.get(field.kind, 0), field.dtype
-        )
-        for row, example in enumerate(examples):
+        for name, values in out.items():
             corner: Any = tuple(slice(side) for side in np.shape(example[name]))
-            rows[(row, *corner)] = example[name]
-        out[name] = rows
+            values[(i, *corner)] = example[name]
+    if reasons:
+        raise CorruptExamples(reasons)
     return out
 
 

@@ -11,7 +11,7 @@ from jax_ssl.core import checks
 from jax_ssl.core.fields import INDEX, ON_CANVAS, Field
 from jax_ssl.data.cache import DEFAULT_CACHE_GIB, cached
 from jax_ssl.data.canvas import decode, shrink, sides_of, stack
-from jax_ssl.data.source import Rows, Source, collect
+from jax_ssl.data.source import Rows, Source
 
 EXTENSIONS = (
     ".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm",
@@ -32,7 +32,7 @@ class Folder(Source):
         return len(self.files)
 
     def read(self, rows: np.ndarray) -> Rows:  # noqa: D102
-        return stack(collect(rows, self._example, self._path), self.fields)
+        return stack(rows, self._example, self._path, self.fields)
 
     def _path(self, row: int) -> str:
         return os.path.join(self.root, self.files[row])

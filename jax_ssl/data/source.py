@@ -4,16 +4,14 @@ A source answers `source[rows]` for any rows in any order, so the order of a run
 pure function of its seed and step (`jax_ssl.data.order`) and resuming costs nothing.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import numpy as np
 
 from jax_ssl.core.fields import Fields
 
 Rows = dict[str, np.ndarray]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,29 +101,3 @@ class CorruptExamples(Exception):  # noqa: N818 - an account of rows, not one er
         super().__init__(
             f"{len(self.reasons)} corrupt examples: " + "; ".join(self.reasons.values())
         )
-
-
-def collect(
-    rows: np.ndarray, read: Callable[[int], T], where: Callable[[int], str]
-) -> list[T]:
-    """`read(row)` for all rows, with one account of all those that fail.
-
-    Args:
-        rows: [n] integers.
-        read: decodes one row.
-        where: names the file of a row.
-
-    Raises:
-        CorruptExamples: if `read` raised for some rows.
-    """
-    found, reasons = [], {}
-    for row in rows.tolist():
-        try:
-            found.append(read(row))
-        except (ImportError, MemoryError):  # Faults of the machine, not of a file.
-            raise
-        except Exception as error:  # Decoders fail in every way on broken files.
-            reasons[row] = f"{where(row)}: {type(error).__name__}: {error}"
-    if reasons:
-        raise CorruptExamples(reasons)
-    return found

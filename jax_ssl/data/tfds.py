@@ -17,7 +17,7 @@ import numpy as np
 from jax_ssl.core.fields import INDEX, ON_CANVAS, Kind
 from jax_ssl.data.cache import DEFAULT_CACHE_GIB, cached
 from jax_ssl.data.canvas import Sides, shrink, sides_of, stack
-from jax_ssl.data.source import Rows, Source, collect
+from jax_ssl.data.source import Rows, Source
 from jax_ssl.data.tfds_features import LONG, Column, described, obvious_kind
 from jax_ssl.data.tfrecord import TFRecords
 
@@ -59,7 +59,7 @@ class Prepared(Source):
         return len(self.records)
 
     def read(self, rows: np.ndarray) -> Rows:  # noqa: D102
-        return stack(collect(rows, self._example, self._where), self.fields)
+        return stack(rows, self._example, self._where, self.fields)
 
     def _where(self, row: int) -> str:
         for part in self.parts:

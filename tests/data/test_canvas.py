@@ -22,6 +22,10 @@ def decode(data, canvas=None, **settings):
     return module.decode(data, canvas=sides, **settings).pixels
 
 
+def stacked(examples, fields):
+    return stack(np.arange(len(examples)), examples.__getitem__, str, fields)
+
+
 def encoded(image, format, **options):
     file = io.BytesIO()
     image.save(file, format, **options)
@@ -221,7 +225,7 @@ def test_examples_fill_the_corner_of_their_arrays(pixels):
     mask, boxes = pixels[..., 0], np.arange(10, dtype=np.float32).reshape(2, 5)
     first = {"image": pixels, "mask": mask, "boxes": boxes, "label": 4}
     second = {"image": pixels[:2, :3], "mask": mask[:2, :3], "boxes": boxes[:0]}
-    rows = stack([first, {**second, "label": 7}], fields)
+    rows = stacked([first, {**second, "label": 7}], fields)
     assert {name: x.shape[1:] for name, x in rows.items()} == {
         name: field.shape for name, field in fields.items()
     }
@@ -377,7 +381,7 @@ def laid(sizes, canvas):
         new = fitted(full, (canvas, canvas))
         scale = np.float32(np.divide(new, full))
         examples.append({"image": np.zeros((1, 1, 1)), "size": new, "scale": scale})
-    return stack(examples, fields), fields
+    return stacked(examples, fields), fields
 
 
 def test_a_report_says_what_the_canvas_took_away():
