@@ -1,5 +1,6 @@
 """Decoded images kept in host memory, so that files are decoded once."""
 
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -26,9 +27,9 @@ class Cached(Source):
     def __len__(self) -> int:
         return len(self.source)
 
-    def keep(self, names: Iterable[str]) -> "Cached":
+    def keep(self, names: Iterable[str]) -> Source:
         """The same data with these fields alone, in a memory of their own."""
-        return _remembering(self.source.keep(names))
+        return cached(self.source.keep(names), math.inf)
 
     def read(self, rows: np.ndarray) -> Rows:  # noqa: D102
         missing = np.unique(rows[~self.known[rows]])
@@ -38,11 +39,6 @@ class Cached(Source):
             # Last: threads may decode a row twice, but never read a half-written one.
             self.known[missing] = True
         return {name: values[rows] for name, values in self.decoded.items()}
-
-
-def _remembering(source: Source) -> Cached:
-    memory, known = empty(source, len(source)), np.zeros(len(source), bool)
-    return Cached(source.name, source.fields, source, memory, known)
 
 
 def cached(source: Source, gib: float) -> Source:
@@ -66,7 +62,8 @@ def cached(source: Source, gib: float) -> Source:
             f"{MAX_SHARE:.0%} of the machine's {have / 2**30:.1f} GiB; do not cache "
             "them, or choose a smaller data.canvas."
         )
-    return _remembering(source)
+    memory, known = empty(source, len(source)), np.zeros(len(source), bool)
+    return Cached(source.name, source.fields, source, memory, known)
 
 
 def load(source: Source, *, workers: int = 0, reader: Reader | None = None) -> Rows:

@@ -92,8 +92,7 @@ class Reader:
             return 1000 * self.seconds / self.decoded if self.decoded else None
 
     def _good(self, order: np.ndarray, places: np.ndarray) -> np.ndarray:
-        with self._lock:
-            bad = dict(self.bad)
+        bad = self.bad  # Replaced as a whole when another thread finds more.
         if len(bad) >= len(order):
             raise TooManyCorrupt(bad, self.seen, self.source.name)
         moved = places.copy()
@@ -105,8 +104,8 @@ class Reader:
     def _record(self, reasons: Mapping[int, str]) -> None:
         with self._lock:
             new = {row: why for row, why in reasons.items() if row not in self.bad}
-            self.bad.update(new)
-            bad, seen = dict(self.bad), self.seen
+            self.bad = bad = {**self.bad, **new}
+            seen = self.seen
         for why in new.values():
             log.warning("%s: skipped a corrupt example: %s", self.source.name, why)
         if len(bad) > self.max_corrupt * max(seen, FEWEST_ROWS):

@@ -172,7 +172,7 @@ def decoded(
 
     Args:
         reader: its answers for pieces of a list are concatenated.
-        lists: (order [N], places [n]) of each batch.
+        lists: (order [N], places [n]) of each batch, n at least 1.
         size: the usual n.
         workers: threads; 0 for one per core.
 
@@ -187,8 +187,7 @@ def decoded(
     pool = ThreadPoolExecutor(workers, thread_name_prefix="jax_ssl-decode")
     try:
         for order, places in lists:
-            starts = range(0, max(len(places), 1), piece)
-            cuts = [places[i : i + piece] for i in starts]
+            cuts = [places[i : i + piece] for i in range(0, len(places), piece)]
             ahead.append([pool.submit(reader.read, order, cut) for cut in cuts])
             if len(ahead) > depth:
                 yield _joined(ahead.popleft())

@@ -37,13 +37,12 @@ class Prepared(Source):
     @cached_property
     def _read(self) -> dict[str, Column]:
         """The columns to decode: those kept, and a picture if its size is needed."""
-        wanted = {name: c for name, c in self.columns.items() if name in self.fields}
-        pictures = {name: c for name, c in self.columns.items() if c.field.sides}
+        wanted = set(self.fields)
+        pictures = [name for name, c in self.columns.items() if c.field.sides]
         sized = any(f.kind in NEED_SIZE for f in self.fields.values())
-        if sized and pictures and not wanted.keys() & pictures.keys():
-            first = next(iter(pictures))
-            wanted[first] = pictures[first]
-        return wanted
+        if sized and wanted.isdisjoint(pictures):
+            wanted |= set(pictures[:1])
+        return {name: c for name, c in self.columns.items() if name in wanted}
 
     @cached_property
     def _parse(self) -> Callable[[bytes], dict[str, Any]]:
@@ -141,8 +140,7 @@ def tfds(
     try:
         info = tensorflow_datasets.builder_from_directory(os.fspath(directory)).info
         columns = _columns(info.features, keys, fields or {}, lengths or {}, frame)
-        parts = _parts(info.splits, split)
-        records = _records(info.file_format.value, parts)
+        records, parts = _opened(info, split)
     except ModuleNotFoundError as error:
         if error.name != "tensorflow":
             raise
@@ -248,28 +246,25 @@ def _find(data_dir: str, dataset: str) -> pathlib.Path:
     return max(fitting, key=lambda path: Version(path.name))
 
 
-def _parts(splits: Mapping[str, Any], split: str) -> Sequence[Any]:
-    """The parts of files that a split is made of, as TFDS's `FileInstruction`s."""
+def _opened(info: Any, split: str) -> tuple[Any, Sequence[Any]]:
+    """The records of a split, and the parts of files that they are in."""
     try:
-        parts = splits[split].file_instructions
+        parts = info.splits[split].file_instructions
     except (KeyError, ValueError) as error:
-        there = ", ".join(f"{k} ({v.num_examples})" for k, v in splits.items())
+        there = ", ".join(f"{k} ({v.num_examples})" for k, v in info.splits.items())
         raise ValueError(
             f"there is no data.split = {split!r}. The splits are {there}; parts are "
             "written like train[:90%] or train[45000:]."
         ) from error
     if not sum(part.take for part in parts):
         raise ValueError(f"data.split = {split!r} holds no examples.")
-    return parts
-
-
-def _records(file_format: str, parts: Sequence[Any]) -> Any:
-    if file_format == "tfrecord":
-        return TFRecords(parts)
-    if file_format == "array_record":
+    if info.file_format.value == "tfrecord":
+        return TFRecords(parts), parts
+    if info.file_format.value == "array_record":
         from array_record.python.array_record_data_source import ArrayRecordDataSource
 
-        return ArrayRecordDataSource(parts)
+        return ArrayRecordDataSource(parts), parts
     raise ValueError(
-        f"it is stored as {file_format}; prepare it as array_record or tfrecord."
+        f"it is stored as {info.file_format.value}; prepare it as array_record or "
+        "tfrecord."
     )
