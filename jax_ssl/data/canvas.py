@@ -9,7 +9,7 @@ the usual picture of its set alone.
 import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -58,20 +58,13 @@ def fitted(size: Sides, canvas: Sides) -> Sides:
     return height, width
 
 
-class Decoded(NamedTuple):
-    """Pixels of a file, [h, w, C] uint8, and its upright (height, width)."""
-
-    pixels: np.ndarray
-    size: Sides
-
-
 def decode(
     data: bytes,
     *,
     canvas: Sides | None = None,
     channels: int = 3,
     upright: bool = True,
-) -> Decoded:
+) -> tuple[np.ndarray, Sides]:
     """Decodes one image file and shrinks it into a canvas.
 
     Palettes, grey, CMYK and 16-bit images become 8-bit; transparent pixels are laid on
@@ -83,6 +76,9 @@ def decode(
             size alone.
         channels: 3 for RGB, 1 for grey.
         upright: whether to obey the EXIF orientation.
+
+    Returns:
+        Pixels [h, w, C] uint8, and the upright (height, width) of the file.
 
     Raises:
         Exception: of many types, if the file is broken; Pillow has no common one.
@@ -107,7 +103,7 @@ def decode(
     if canvas is not None and image.size != (new := fitted(size, canvas))[::-1]:
         image = image.resize(new[::-1], _BICUBIC, reducing_gap=3.0)
     pixels = np.asarray(image).reshape(image.height, image.width, channels)
-    return Decoded(pixels, size)
+    return pixels, size
 
 
 def stored_values(data: bytes) -> np.ndarray:

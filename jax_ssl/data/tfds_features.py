@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jax_ssl.core.fields import Field, Kind, layout
-from jax_ssl.data.canvas import Decoded, Sides, decode, stored_values
+from jax_ssl.data.canvas import Sides, decode, stored_values
 
 # Kinds whose first axis may be of any length in TFDS, and is of one length here.
 LONG = ("frames", "wave", "boxes")
@@ -31,7 +31,7 @@ class Column:
     feature: Any
     field: Field
 
-    def value(self, stored: Any, canvas: Sides | None) -> Decoded:
+    def value(self, stored: Any, canvas: Sides | None) -> tuple[np.ndarray, Sides]:
         """The field of one example, and the size of its picture in the file.
 
         Args:
@@ -74,7 +74,7 @@ class Column:
             raise ValueError(f"class {value.max()} of {self.key} is above 255")
         at = field.rows_axis
         size = (0, 0) if at is None else value.shape[at : at + 2]
-        return Decoded(value.astype(field.dtype), size)
+        return value.astype(field.dtype), size
 
 
 class Boxes(NamedTuple):

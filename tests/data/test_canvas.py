@@ -19,7 +19,7 @@ from jax_ssl.data.canvas import (
 def decode(data, canvas=None, **settings):
     """The pixels of a file on a square canvas, or one of (height, width)."""
     sides = None if canvas is None else sides_of(canvas)
-    return module.decode(data, canvas=sides, **settings).pixels
+    return module.decode(data, canvas=sides, **settings)[0]
 
 
 def stacked(examples, fields):
