@@ -62,13 +62,12 @@ class ConvNorm:
             stride: step of the output grid in input cells.
             zero_scale: whether the scale of the norm starts at 0 in place of 1.
         """
-        pad = (size // 2, size // 2)
         layer = nn.Conv if self.norm == "batch" else StandardizedConv
         x = layer(
             channels,
             (size, size),
             (stride, stride),
-            padding=(pad, pad),
+            padding=size // 2,
             use_bias=False,
             kernel_init=KERNEL_INITS[self.kernel_init],
             dtype=self.dtype,
