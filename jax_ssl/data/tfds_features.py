@@ -44,7 +44,7 @@ class Column:
             width), (0, 0) where it is no picture. Boxes are in shares of its sides.
 
         Raises:
-            ValueError: if the shape is not the field's.
+            ValueError: if a mask holds a class above 255.
         """
         field, kind = self.field, self.field.kind
         if kind == "image":
