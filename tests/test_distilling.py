@@ -23,7 +23,7 @@ LARGER = VIT + ", 'mask_token': True}"
 STUDENT = {
     **TEACHER,
     "encoder": VIT.replace("'dim': 8", "'dim': 4") + "}",
-    "method": "{'name': 'dinov2_distillation', 'teacher': " + LARGER + ", " + HEAD + "}",
+    "method": "{'name': 'dinov2_distillation', 'teacher': " + f"{LARGER}, {HEAD}}}",
 }
 
 
@@ -83,7 +83,7 @@ def test_linear_probe_reads_class_tokens(tmp_path, capsys):
     many = {**probe, "evals.linear": "{'class_tokens': 2}"}
     assert train(tmp_path / "other", TEACHER, many) == 2
     said = capsys.readouterr().err
-    assert "config.evals.linear: class_tokens = 2 must be from 1 to 1, the encoder" in said
+    assert "config.evals.linear: class_tokens = 2 must be from 1 to 1" in said
 
 
 def test_a_student_without_a_teacher_is_refused():

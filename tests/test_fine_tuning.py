@@ -109,12 +109,14 @@ def test_fine_tuning_starts_from_the_encoder_and_its_own_head(exported):
 
 def test_encoders_of_other_shapes_are_refused(exported):
     wider = {"encoder": VIT.replace("'dim': 8", "'dim': 16") + "}"}
-    with pytest.raises(ValueError, match=r"(?s)init_from, encoder = .*\[8\] there, \[16\] here"):
+    said = r"(?s)init_from, encoder = .*\[8\] there, \[16\] here"
+    with pytest.raises(ValueError, match=said):
         started(exported, CLASSIFIER, wider)
 
 
 def test_missing_encoder_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"run.init_from, encoder = .*nothing.npz"):
+    said = r"run.init_from, encoder = .*nothing.npz"
+    with pytest.raises(FileNotFoundError, match=said):
         started(tmp_path / "nothing.npz", CLASSIFIER)
 
 

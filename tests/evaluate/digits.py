@@ -1,4 +1,4 @@
-"""The raw pixels of scikit-learn's 8 x 8 digits as features, and how they are judged."""
+"""The pixels of scikit-learn's 8 x 8 digits as features, and how they are judged."""
 
 import functools
 from typing import NamedTuple
