@@ -5,19 +5,33 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
-SIZES = {"pred": 1.0, "s4": 0.5, "u4": 0.5, "s2": 0.25, "u2": 0.25, "token": 0.0}
-# Attributes that name the computations an instruction runs, kernels' insides apart.
-RUN = (
-    "condition",
-    "body",
-    "branch_computations",
-    "true_computation",
-    "false_computation",
-    "to_apply",
-    "calls",
-    "called_computation",
+INSTRUCTION = re.compile(
+    r"\s+(?P<root>ROOT )?%?(?P<name>\S+) = (?P<result>.*?) (?P<opcode>[a-z][\w\-]*)"
+    r"\((?P<arguments>(?:[^()]|\([^()]*\))*)\)(?P<attributes>.*)"
 )
+# Instructions that run other computations, and the attributes that name those.
+CALLS = ("while", "conditional", "call", "async-start")
+CALLED = re.compile(
+    r"\b(?:condition|body|branch_computations|true_computation|false_computation|"
+    r"to_apply|calls|called_computation)=(\{[^}]*\}|%?[\w.\-]+)"
+)
+# Neither a kernel nor a call: they name arrays that others have made.
+FREE = (
+    "parameter",
+    "constant",
+    "tuple",
+    "get-tuple-element",
+    "bitcast",
+    "after-all",
+    "add-dependency",
+    "opt-barrier",
+    "partition-id",
+    "replica-id",
+)
+SEEN_THROUGH = ("bitcast", "copy", "reshape", "transpose", "convert")
+# The turn with which a counter that is compared with the limit so exceeds it.
 COMPARED = {"LT": 0, "GT": 0, "NE": 0, "LE": 1, "GE": 1}
 
 
@@ -59,19 +73,24 @@ class Shape:
         return self._item * math.prod(extents)
 
     @property
+    def main_bytes(self) -> float:
+        """The padded bytes in main memory: 0 for buffers on the chip itself."""
+        return self.padded_bytes if self.in_main_memory else 0.0
+
+    @property
     def in_main_memory(self) -> bool:
         """False for buffers that the compiler has put on the chip itself."""
         return re.search(r"S\([1-9]\d*\)", self.layout) is None
 
     @property
     def _item(self) -> float:
-        if self.dtype in SIZES:
-            return SIZES[self.dtype]
         bits = re.match(r"[a-z]+(\d+)", self.dtype)
-        return int(bits[1]) / 8 if bits else 0.0
+        if bits:
+            return int(bits[1]) / 8
+        return 1.0 if self.dtype == "pred" else 0.0  # A token has no bytes.
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Instruction:
     """One line of a computation.
 
@@ -79,27 +98,32 @@ class Instruction:
         name: unique in its computation.
         opcode: as "all-gather-start".
         shapes: the arrays of its result, tuples laid flat.
-        operands: names, in order.
-        rest: its attributes; of a constant, a parameter or an iota also its argument.
-        root: whether it is the computation's result.
+        operands: whose results it reads, in order.
+        arguments: the text that names them; a constant's value, a parameter's number.
+        attributes: the text that follows.
+        is_root: whether its result is the computation's.
+        program: all computations by name.
     """
 
     name: str
     opcode: str
     shapes: tuple[Shape, ...]
-    operands: tuple[str, ...]
-    rest: str
-    root: bool
+    operands: "tuple[Instruction, ...]" = field(repr=False)
+    arguments: str
+    attributes: str
+    is_root: bool
+    program: "Mapping[str, Computation]" = field(repr=False)
 
-    def called(self, *attributes: str) -> list[str]:
-        """Names of the computations under attributes such as "body"."""
-        found = []
-        for attribute in attributes:
-            for text in re.findall(
-                rf"\b{attribute}=(\{{[^}}]*\}}|%?[\w.\-]+)", self.rest
-            ):
-                found += re.findall(r"[\w.\-]+", text)
-        return found
+    @property
+    def called(self) -> "list[Computation]":
+        """The computations that it runs; of a while loop (condition, body)."""
+        names = re.findall(r"[\w.\-]+", " ".join(CALLED.findall(self.attributes)))
+        return [self.program[name] for name in names]
+
+    @property
+    def shape(self) -> Shape:
+        """The array of its result; of several the first."""
+        return self.shapes[0] if self.shapes else Shape("token", ())
 
     @property
     def made(self) -> tuple[Shape, ...]:
@@ -110,145 +134,156 @@ class Instruction:
         return self.shapes[at : at + 1]
 
     @property
+    def is_kernel(self) -> bool:
+        """Whether it works itself; the work of a "-done" is that of its "-start"."""
+        done = self.opcode.endswith(("-done", "-update"))
+        return not done and self.opcode not in (*FREE, *CALLS)
+
+    @property
+    def origin(self) -> "Instruction":
+        """The one that it has its values from, through copies, reshapes and casts."""
+        one = self
+        while one.opcode in SEEN_THROUGH:
+            one = one.operands[0]
+        return one
+
+    @property
+    def path(self) -> str:
+        """Of an operation or an argument of the traced function; "" without one."""
+        named = re.search(r'op_name="([^"]*)"', self.attributes)
+        return named[1].replace("\\'", "'") if named else ""
+
+    @property
     def number(self) -> int | None:
         """Value of a scalar integer constant."""
-        found = re.match(r"\((-?\d+)\)", self.rest)
-        return int(found[1]) if found and self.opcode == "constant" else None
+        whole = self.opcode == "constant" and re.fullmatch(r"-?\d+", self.arguments)
+        return int(self.arguments) if whole else None
 
     @property
     def index(self) -> int:
         """Of a get-tuple-element, which element; of a parameter, which one."""
-        found = re.search(r"\bindex=(\d+)|^\((\d+)\)", self.rest)
-        return int(found[1] or found[2]) if found else 0
+        if self.opcode == "parameter":
+            return int(self.arguments)
+        return int(re.findall(r"\bindex=(\d+)", self.attributes)[0])
+
+    @property
+    def turns(self) -> int | None:
+        """How often it runs what it calls; None where the text does not tell.
+
+        That is 1, but for a while loop. XLA notes its turns on some backends
+        ("known_trip_count"); else they follow from its condition, in which a counter
+        that starts from a constant, 0 if the text hides it, is compared with another.
+        """
+        if self.opcode != "while":
+            return 1
+        noted = re.search(r"known_trip_count\W+n\W+(\d+)", self.attributes)
+        if noted:
+            return int(noted[1])
+        condition, _ = self.called
+        test = condition.root
+        if test.opcode == "fusion":
+            test = test.called[0].root
+        direction = re.search(r"direction=(LT|GT|NE|LE|GE)", test.attributes)
+        inside = condition.instructions.values()
+        limits = [one.number for one in inside if one.number is not None]
+        counters = [one.index for one in inside if one.opcode == "get-tuple-element"]
+        if not direction or len(limits) != 1 or len(counters) != 1:
+            return None
+        start, first = self.operands[0].origin, 0
+        if start.opcode == "tuple":
+            first = start.operands[counters[0]].origin.number or 0
+        return abs(limits[0] - first) + COMPARED[direction[1]]
 
 
-@dataclass(frozen=True)
+class Place(NamedTuple):
+    """Where in a run of a program an instruction stands.
+
+    Attributes:
+        turns: how often the run comes here; a loop of unknown length turns once.
+        looped: whether it is in a loop.
+        maybe: whether it is in a branch, which may never run.
+        fused: whether it is a part of a kernel.
+    """
+
+    turns: int = 1
+    looped: bool = False
+    maybe: bool = False
+    fused: bool = False
+
+
+START = Place()
+
+
+@dataclass(frozen=True, eq=False)
 class Computation:
-    """A named list of instructions."""
+    """A named list of instructions.
+
+    Attributes:
+        name: unique in the program.
+        instructions: by name, in the order in which they run.
+    """
 
     name: str
-    instructions: list[Instruction] = field(default_factory=list)
-
-    @cached_property
-    def by_name(self) -> Mapping[str, Instruction]:
-        """Its instructions by name."""
-        return {one.name: one for one in self.instructions}
-
-    @cached_property
-    def users(self) -> Mapping[str, list[Instruction]]:
-        """Who reads the result of each."""
-        users: dict[str, list[Instruction]] = {}
-        for one in self.instructions:
-            for name in dict.fromkeys(one.operands):
-                users.setdefault(name, []).append(one)
-        return users
+    instructions: dict[str, Instruction] = field(default_factory=dict)
 
     @cached_property
     def root(self) -> Instruction:
         """The one whose result is the computation's."""
-        roots = [one for one in self.instructions if one.root]
-        return (roots or self.instructions)[-1]
+        return next(one for one in self.instructions.values() if one.is_root)
 
-    def operand(self, of: Instruction, at: int) -> Instruction | None:
-        """The instruction behind an operand, seen through copies and bitcasts."""
-        name = of.operands[at] if at < len(of.operands) else None
-        one = self.by_name.get(name) if name else None
-        while one is not None and one.opcode in ("copy", "bitcast", "copy-done"):
-            one = self.by_name.get(one.operands[0])
-        return one
+    def parameter(self, index: int) -> Instruction:
+        """The parameter of that number."""
+        ones = self.instructions.values()
+        (found,) = (p for p in ones if p.opcode == "parameter" and p.index == index)
+        return found
 
-
-@dataclass(frozen=True)
-class Module:
-    """A compiled program."""
-
-    entry: str
-    computations: Mapping[str, Computation]
-
-    def turns(self, inside: Computation, loop: Instruction) -> int | None:
-        """Turns of a while loop, or None where the text does not tell.
-
-        XLA notes them on some backends ("known_trip_count"); else they follow from the
-        loop's condition, a counter compared with a constant.
-        """
-        noted = re.search(r"known_trip_count\W+n\W+(\d+)", loop.rest)
-        if noted:
-            return int(noted[1])
-        condition = self.computations[loop.called("condition")[0]]
-        test = condition.root
-        if test.opcode == "fusion":
-            test = self.computations[test.called("calls")[0]].root
-        limits = [one.number for one in condition.instructions]
-        known = [number for number in limits if number is not None]
-        direction = re.search(r"direction=(\w+)", test.rest)
-        if test.opcode != "compare" or len(known) != 1 or not direction:
-            return None
-        counters = [
-            one.index
-            for one in condition.instructions
-            if one.opcode == "get-tuple-element"
-        ]
-        if direction[1] not in COMPARED or len(counters) != 1:
-            return None
-        first = self._first(inside, loop, counters[0])
-        return abs(known[0] - first) + COMPARED[direction[1]]
-
-    def _first(self, inside: Computation, loop: Instruction, at: int) -> int:
-        """Value that the loop's counter starts from; 0 where the text hides it."""
-        start = inside.operand(loop, 0)
-        if start is None or start.opcode != "tuple":
-            return 0
-        one = inside.operand(start, at)
-        return (one.number if one else None) or 0
+    def steps(self, place: Place = START) -> Iterator[tuple[Instruction, Place]]:
+        """Every instruction that a run meets, and then those that they call."""
+        for one in self.instructions.values():
+            yield one, place
+        for one in self.instructions.values():
+            if one.opcode in (*CALLS, "fusion"):
+                inner = Place(
+                    turns=place.turns * (one.turns or 1),
+                    looped=place.looped or one.opcode == "while",
+                    maybe=place.maybe or one.opcode == "conditional",
+                    fused=place.fused or one.opcode == "fusion",
+                )
+                for computation in one.called:
+                    yield from computation.steps(inner)
 
 
-def read(text: str) -> Module:
-    """Reads what `compiled.as_text()` returns."""
-    computations: dict[str, Computation] = {}
-    entry, current = "", None
+def read(text: str) -> Computation:
+    """The entry computation of a program, from what `compiled.as_text()` returns."""
+    program: dict[str, Computation] = {}
+    entry = current = None
     for line in text.splitlines():
-        if line.startswith((" ", "\t")):
-            if current is not None and " = " in line:
-                current.instructions.append(_instruction(line.strip()))
-            continue
-        head = re.match(r"(ENTRY )?%?([\w.\-]+) .*\{\s*$", line)
-        if head and "->" in line:
-            current = computations[head[2]] = Computation(head[2])
-            entry = head[2] if head[1] else entry
-    if not entry:
+        if head := re.match(r"(ENTRY )?%?([\w.\-]+) .*->.*\{\s*$", line):
+            current = program[head[2]] = Computation(head[2])
+            entry = current if head[1] else entry
+        elif current and (found := INSTRUCTION.match(line)):
+            one = _instruction(found, current, program)
+            current.instructions[one.name] = one
+    if entry is None:
         raise ValueError("this is no HLO text: it has no ENTRY computation.")
-    return Module(entry, computations)
+    return entry
 
 
-def _instruction(line: str) -> Instruction:
-    root = line.startswith("ROOT ")
-    name, _, right = line.removeprefix("ROOT ").partition(" = ")
-    split = _closing(right) if right.startswith("(") else right.index(" ")
-    result, right = right[:split], right[split:].lstrip()
-    opcode, _, right = right.partition("(")
-    end = _closing("(" + right) - 1
-    arguments, rest = right[: end - 1], right[end:].lstrip(", ")
-    operands = tuple(re.findall(r"%([\w.\-]+)", arguments))
-    if opcode in ("constant", "parameter", "iota"):
-        operands, rest = (), f"({arguments[:40]}) {rest}"
+def _instruction(
+    found: re.Match, inside: Computation, program: Mapping[str, Computation]
+) -> Instruction:
+    operands = re.findall(r"%([\w.\-]+)", found["arguments"])
+    shapes = re.findall(r"\b([a-z]\w*)\[([\d,<=]*)\](?:\{([^}]*)\})?", found["result"])
     return Instruction(
-        name.lstrip("%"), opcode, tuple(_shapes(result)), operands, rest, root
+        name=found["name"],
+        opcode=found["opcode"],
+        shapes=tuple(
+            Shape(dtype, tuple(map(int, re.findall(r"\d+", extents))), layout)
+            for dtype, extents, layout in shapes
+        ),
+        operands=tuple(inside.instructions[name] for name in operands),
+        arguments=found["arguments"],
+        attributes=found["attributes"],
+        is_root=bool(found["root"]),
+        program=program,
     )
-
-
-def _shapes(text: str) -> Iterator[Shape]:
-    for dtype, extents, layout in re.findall(
-        r"\b([a-z]\w*)\[([\d,<=]*)\](?:\{([^}]*)\})?", text
-    ):
-        sizes = tuple(int(n.lstrip("<=")) for n in extents.split(",") if n)
-        yield Shape(dtype, sizes, layout)
-
-
-def _closing(text: str) -> int:
-    """Place after the parenthesis that closes the first one."""
-    depth = 0
-    for found in re.finditer(r"[()]", text):
-        depth += 1 if found[0] == "(" else -1
-        if depth == 0:
-            return found.end()
-    return len(text)

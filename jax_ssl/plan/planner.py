@@ -7,7 +7,7 @@ compiled program is read.
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import jax
@@ -21,7 +21,7 @@ from jax_ssl.core.types import PyTree
 from jax_ssl.parallel.feed import Resident
 from jax_ssl.parallel.mesh import BATCH_AXES, replicated, row_sharding
 from jax_ssl.plan.collectives import Collective, collectives
-from jax_ssl.plan.hlo import Module, read
+from jax_ssl.plan.hlo import Computation, read
 from jax_ssl.plan.roofline import Roofline, roofline
 from jax_ssl.plan.sizes import (
     Array,
@@ -123,8 +123,8 @@ class Planned:
             "compiled": self.compiled,
             "flops_per_step": self.flops,
             "memory_bytes_per_step": self.memory_bytes if self.compiled else None,
-            "collectives": [one.as_dict() for one in self.collectives],
-            "largest_temporaries": [one.as_dict() for one in self.largest],
+            "collectives": [asdict(one) for one in self.collectives],
+            "largest_temporaries": [asdict(one) for one in self.largest],
             "loops_of_unknown_length": self.loops_unknown,
             "roofline": None if bounds is None else {**bounds.as_dict(), **rates},
             "num_steps": experiment.plan.num_steps,
@@ -163,11 +163,12 @@ def plan(
         lowered = traced.lower()
         compiled, refusal = _compiled(lowered)
     if compiled is None:
-        module, sizes = None, abstract_sizes(made.abstract, feed.data, payload)
+        program = Computation("")
+        sizes = abstract_sizes(made.abstract, feed.data, payload)
         sizes["temporaries"] = refused_temporaries(refusal) or math.inf
     else:
-        module = read(compiled.as_text())
-        sizes = program_sizes(compiled, module)
+        program = read(compiled.as_text())
+        sizes = program_sizes(compiled, program)
     if capacity is None:
         capacity = where.chip.memory if where.chip else math.inf
     return Planned(
@@ -178,10 +179,10 @@ def plan(
         capacity=capacity,
         compiled=compiled is not None,
         flops=live_flops(traced.jaxpr),
-        memory_bytes=memory_bytes(module) if module else 0.0,
-        collectives=collectives(module, mesh.size) if module else (),
-        largest=largest_temporaries(module) if module else (),
-        loops_unknown=_loops_unknown(module) if module else 0,
+        memory_bytes=memory_bytes(program),
+        collectives=collectives(program, mesh.size),
+        largest=largest_temporaries(program),
+        loops_unknown=len({one for one, _ in program.steps() if one.turns is None}),
         seconds=time.perf_counter() - begun,
     )
 
@@ -241,11 +242,3 @@ def _compiled(lowered: Any) -> tuple[Any, str]:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         return None, str(error)
-
-
-def _loops_unknown(module: Module) -> int:
-    return sum(
-        one.opcode == "while" and module.turns(inside, one) is None
-        for inside in module.computations.values()
-        for one in inside.instructions
-    )

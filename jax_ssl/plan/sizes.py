@@ -1,14 +1,14 @@
 """Bytes of each device's memory that a compiled step holds, by kind."""
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 
 from jax_ssl.core.types import PyTree
-from jax_ssl.plan.hlo import RUN, Computation, Instruction, Module
+from jax_ssl.plan.hlo import Computation, Instruction, Shape
 
 # By the path of an argument of `Program.call`; the first prefix that fits.
 ARGUMENTS = (
@@ -23,18 +23,6 @@ KINDS = (
     "outputs",
     "temporaries",
     "code",
-)
-# Instructions whose result is somebody else's array.
-BORROWERS = (
-    "parameter",
-    "constant",
-    "tuple",
-    "get-tuple-element",
-    "bitcast",
-    "while",
-    "conditional",
-    "call",
-    "opt-barrier",
 )
 
 
@@ -54,23 +42,17 @@ class Array:
     bytes: float
     padded_bytes: float
 
-    def as_dict(self) -> dict[str, Any]:
-        """As plain values."""
-        return asdict(self)
 
-
-def argument_sizes(module: Module) -> dict[str, float]:
+def argument_sizes(program: Computation) -> dict[str, float]:
     """Bytes of the arguments by kind, as laid out on the device.
 
     XLA names an entry parameter by its path in the call's arguments; unused ones are
     dropped before compilation and so are not here.
     """
     sizes = dict.fromkeys((kind for _, kind in ARGUMENTS), 0.0)
-    for one in module.computations[module.entry].instructions:
+    for one in program.instructions.values():
         if one.opcode == "parameter":
-            named = re.search(r'op_name="([^"]*)"', one.rest)
-            size = sum(shape.padded_bytes for shape in one.shapes)
-            sizes[_kind(named[1] if named else "")] += size
+            sizes[_kind(one.path)] += sum(shape.padded_bytes for shape in one.shapes)
     return sizes
 
 
@@ -89,43 +71,41 @@ def abstract_sizes(train: PyTree, data: PyTree, payload: PyTree) -> dict[str, fl
     return sizes
 
 
-def program_sizes(compiled: Any, module: Module) -> dict[str, float]:
+def program_sizes(compiled: Any, program: Computation) -> dict[str, float]:
     """Bytes by kind, `KINDS`, of a compiled program on each device.
 
     Outputs that take the place of arguments ("donated") are counted as arguments.
     """
     stats = compiled.memory_analysis()
     return {
-        **argument_sizes(module),
+        **argument_sizes(program),
         "outputs": float(stats.output_size_in_bytes - stats.alias_size_in_bytes),
         "temporaries": float(stats.temp_size_in_bytes),
         "code": float(stats.generated_code_size_in_bytes),
     }
 
 
-def largest_temporaries(module: Module, count: int = 4) -> list[Array]:
+def largest_temporaries(program: Computation, count: int = 4) -> list[Array]:
     """The largest arrays that the program makes, one of each shape.
 
     They need not be alive together, but where memory is short one of them is why.
     """
-    found: dict[str, Array] = {}
-    for inside in _kernels(module, module.entry):
-        for one in inside.instructions:
-            if one.opcode in BORROWERS or one.opcode.endswith("-done"):
-                continue
-            for shape in one.made:
-                if shape.in_main_memory:
-                    array = Array(
-                        shape=str(shape),
-                        made_by=_made_by(module, inside, one),
-                        bytes=shape.bytes,
-                        padded_bytes=shape.padded_bytes,
-                    )
-                    old = found.get(array.shape)
-                    if old is None or old.padded_bytes < array.padded_bytes:
-                        found[array.shape] = array
-    order = sorted(found.values(), key=lambda array: -array.padded_bytes)
-    return order[:count]
+    found: dict[str, list[tuple[Shape, Instruction]]] = {}
+    for one, place in program.steps():
+        for shape in one.made if one.is_kernel and not place.fused else ():
+            if shape.in_main_memory:
+                found.setdefault(str(shape), []).append((shape, one))
+    padded = lambda array: array[0].padded_bytes
+    largest = [max(alike, key=padded) for alike in found.values()]
+    return [
+        Array(
+            shape=str(shape),
+            made_by=_made_by(one),
+            bytes=shape.bytes,
+            padded_bytes=shape.padded_bytes,
+        )
+        for shape, one in sorted(largest, key=padded, reverse=True)[:count]
+    ]
 
 
 def refused_temporaries(message: str) -> float | None:
@@ -137,32 +117,14 @@ def refused_temporaries(message: str) -> float | None:
     return float(found[1]) * units[found[2]] if found else None
 
 
-def _kernels(module: Module, name: str) -> Iterator[Computation]:
-    """A computation and those that it runs, but not the insides of kernels."""
-    inside = module.computations[name]
-    yield inside
-    for one in inside.instructions:
-        if one.opcode in ("while", "conditional", "call", "async-start"):
-            for inner in one.called(*RUN):
-                yield from _kernels(module, inner)
-
-
-def _made_by(module: Module, inside: Computation, one: Instruction) -> str:
+def _made_by(one: Instruction) -> str:
     """Path of an operation; of a kernel's last, or of the operand's where it has none.
 
     The compiler adds copies and joins operations into kernels without paths.
     """
-    while True:
-        named = re.search(r'op_name="([^"]*)"', one.rest)
-        if named:
-            return named[1].replace("\\'", "'")
-        if one.opcode == "fusion":
-            inside = module.computations[one.called("calls")[0]]
-            one = inside.root
-        elif one.operands and one.operands[0] in inside.by_name:
-            one = inside.by_name[one.operands[0]]
-        else:
-            return ""
+    while not one.path and (one.opcode == "fusion" or one.operands):
+        one = one.called[0].root if one.opcode == "fusion" else one.operands[0]
+    return one.path
 
 
 def _kind(path: str) -> str:

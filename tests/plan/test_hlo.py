@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from jax_ssl.plan.hlo import Shape, read
+from jax_ssl.plan.hlo import Place, Shape, read
 from jax_ssl.plan.sizes import largest_temporaries, refused_temporaries
 from jax_ssl.plan.traffic import memory_bytes
 
@@ -81,30 +81,59 @@ def test_memory_on_the_chip_is_told_apart():
 
 
 def test_a_program_is_read():
-    module = read(LOOP)
-    assert module.entry == "main"
-    main = module.computations["main"]
-    loop = main.by_name["loop"]
+    main = read(LOOP)
+    assert main.name == "main"
+    loop = main.instructions["loop"]
     assert loop.opcode == "while"
-    assert loop.operands == ("init",)
-    assert loop.called("condition", "body") == ["cond", "body"]
+    assert [one.name for one in loop.operands] == ["init"]
+    assert [one.name for one in loop.called] == ["cond", "body"]
     assert [shape.extents for shape in loop.shapes] == [(), (8, 256)]
-    assert main.by_name["init"].operands == ("start", "a")
+    assert [one.name for one in loop.operands[0].operands] == ["start", "a"]
     assert main.root.name == "out"
-    assert module.turns(main, loop) == 5
+    assert main.root.operands == (loop,)
+    assert main.instructions["a"].path == "train.params['w']"
+    assert loop.turns == 5
+
+
+def test_a_run_meets_every_instruction_where_it_stands():
+    """A loop of 3 turns and a branch, and in both a fusion."""
+    text = LOOP.replace("body=%body", f"body=%body{noted(3)}").replace(
+        "  ROOT %out = f32[8,256]{1,0} get-tuple-element(%loop), index=1",
+        "  %out = f32[8,256]{1,0} get-tuple-element(%loop), index=1\n"
+        "  ROOT %row = f32[1,256]{1,0} conditional(%two, %out, %out), "
+        "branch_computations={%first, %other}",
+    )
+    branch = """\
+%NAME (r: f32[8,256]) -> f32[1,256] {
+  %r = f32[8,256]{1,0} parameter(0)
+  %k = s32[] constant(1)
+  ROOT %f = f32[1,256]{1,0} fusion(%r, %k), kind=kLoop, calls=%cut
+}
+
+"""
+    for name in ("first", "other"):
+        text = text.replace("ENTRY", branch.replace("NAME", name) + "ENTRY")
+    cuts = [place for one, place in read(text).steps() if one.name == "ds"]
+    assert sorted(cuts) == [
+        Place(turns=1, maybe=True, fused=True),
+        Place(turns=1, maybe=True, fused=True),
+        Place(turns=3, looped=True, fused=True),
+    ]
+
+
+def noted(turns):
+    """What XLA writes of a loop where it knows its turns."""
+    return f', backend_config={{"known_trip_count":{{"n":"{turns}"}},"x":1}}'
 
 
 def test_turns_that_xla_notes_are_believed():
-    noted = ', backend_config={"known_trip_count":{"n":"9"},"x":1}'
-    module = read(LOOP.replace("body=%body", "body=%body" + noted))
-    main = module.computations["main"]
-    assert module.turns(main, main.by_name["loop"]) == 9
+    main = read(LOOP.replace("body=%body", "body=%body" + noted(9)))
+    assert main.instructions["loop"].turns == 9
 
 
 def test_turns_that_nobody_knows_are_not_invented():
-    module = read(LOOP.replace("compare(%j, %seven), direction=LT", "custom-call(%j)"))
-    main = module.computations["main"]
-    assert module.turns(main, main.by_name["loop"]) is None
+    main = read(LOOP.replace("compare(%j, %seven), direction=LT", "custom-call(%j)"))
+    assert main.instructions["loop"].turns is None
 
 
 def test_text_that_is_no_program_is_refused():
@@ -130,8 +159,8 @@ def test_the_largest_arrays_are_named():
 
 def test_a_product_moves_its_operands_and_its_result():
     text = jax.jit(jnp.dot).lower(jnp.ones((64, 32)), jnp.ones((32, 16)))
-    module = read(text.compile().as_text())
-    assert memory_bytes(module) == 4 * (64 * 32 + 32 * 16 + 64 * 16)
+    program = read(text.compile().as_text())
+    assert memory_bytes(program) == 4 * (64 * 32 + 32 * 16 + 64 * 16)
 
 
 def test_a_scan_moves_as_often_as_it_turns():
