@@ -1,4 +1,4 @@
-"""Slices of accelerators by name, and the published figures of their chips.
+"""Slices of accelerators by name.
 
 `jax.experimental.topologies` describes a TPU slice to XLA's TPU compiler, which libtpu
 holds; no TPU is needed. "cpu:8" is eight devices of this machine's processor.
@@ -15,81 +15,10 @@ from dataclasses import dataclass
 import jax
 from jax.experimental import topologies
 
-GIB = 2.0**30
+from jax_ssl.parallel.chips import CHIPS, TPU
 
-
-@dataclass(frozen=True, kw_only=True)
-class Chip:
-    """Published figures of one chip, which JAX sees as one device.
-
-    Attributes:
-        name: as its maker calls it.
-        flops: dense bfloat16 peak, FLOP/s.
-        memory: bytes of device memory that XLA lets a program use. It is a little less
-            than what is sold: v5e has 16 GiB.
-        bandwidth: of that memory, bytes/s.
-        link: bytes/s of one link to a neighbour, in one direction.
-        axes: dimensions of the network, two links each.
-        wraps: slice sizes along an axis from which on its ends are joined to a ring, as
-            (smallest size, multiple of). In v4 and v5p all axes must comply.
-        source: of all these but `memory`.
-    """
-
-    name: str
-    flops: float
-    memory: float
-    bandwidth: float
-    link: float
-    axes: int
-    wraps: tuple[int, int]
-    source: str
-
-
-DOCS = "https://cloud.google.com/tpu/docs/"
-# `memory` is from the compiler's refusals (libtpu 0.0.42). `link` is the documented
-# bidirectional bandwidth of a chip over two directions and all its links; for v4 it is
-# the 2400 Gbit/s of one direction that older versions of its page gave.
-CHIPS = {
-    "v4": Chip(
-        name="TPU v4",
-        flops=275e12,
-        memory=30.75 * GIB,
-        bandwidth=1200e9,
-        link=300e9 / 6,
-        axes=3,
-        wraps=(4, 4),
-        source=DOCS + "v4",
-    ),
-    "v5e": Chip(
-        name="TPU v5e",
-        flops=197e12,
-        memory=15.75 * GIB,
-        bandwidth=819e9,
-        link=400e9 / 2 / 4,
-        axes=2,
-        wraps=(16, 16),
-        source=DOCS + "v5e",
-    ),
-    "v5p": Chip(
-        name="TPU v5p",
-        flops=459e12,
-        memory=95.74 * GIB,
-        bandwidth=2765e9,
-        link=1200e9 / 2 / 6,
-        axes=3,
-        wraps=(4, 4),
-        source=DOCS + "v5p",
-    ),
-    "v6e": Chip(
-        name="TPU v6e",
-        flops=918e12,
-        memory=31.25 * GIB,
-        bandwidth=1638e9,
-        link=800e9 / 2 / 4,
-        axes=2,
-        wraps=(16, 16),
-        source=DOCS + "v6e",
-    ),
+SLICES = {
+    chip.name.removeprefix("TPU "): chip for chip in CHIPS if isinstance(chip, TPU)
 }
 EXAMPLES = "v5e:4x8, v5e:1x1, v4:2x2x4, v5p:4x4x4, v6e:2x4, cpu:8"
 
@@ -107,7 +36,7 @@ class Slice:
 
     name: str
     devices: Sequence[jax.Device]
-    chip: Chip | None
+    chip: TPU | None
     extents: tuple[int, ...]
 
     @property
@@ -115,12 +44,11 @@ class Slice:
         """Links of the chip that has the fewest, a corner of the slice."""
         if self.chip is None:
             return 0
-        least, multiple = self.chip.wraps
-        ring = [n >= least and n % multiple == 0 for n in self.extents]
+        rings = [n % self.chip.ring == 0 for n in self.extents]
         if self.chip.axes == 3:
-            ring = [all(ring)] * len(ring)
-        pairs = zip(self.extents, ring, strict=True)
-        return sum(0 if n == 1 else 1 + joined for n, joined in pairs)
+            rings = [all(rings)] * 3
+        pairs = zip(self.extents, rings, strict=True)
+        return sum(1 + ring for n, ring in pairs if n > 1)
 
     def __str__(self) -> str:
         kind = self.chip.name if self.chip else "CPU"
@@ -135,11 +63,11 @@ def parse(text: str) -> tuple[str, tuple[int, ...]]:
     """
     found = re.fullmatch(r"(\w+):(\d+(?:x\d+)*)", text)
     kind = found[1] if found else ""
-    axes = {"cpu": 1, **{name: chip.axes for name, chip in CHIPS.items()}}.get(kind)
+    axes = {"cpu": 1, **{name: chip.axes for name, chip in SLICES.items()}}.get(kind)
     extents = tuple(map(int, found[2].split("x"))) if found else ()
     if axes is None or len(extents) != axes or min(extents) < 1:
         raise ValueError(
-            f"--topology={text} is not a slice: kinds are {', '.join(CHIPS)} and cpu, "
+            f"--topology={text} is not a slice: kinds are {', '.join(SLICES)} and cpu, "
             f"written like {EXAMPLES}."
         )
     return kind, extents
@@ -167,7 +95,7 @@ def open_slice(text: str, chips: int | None = None) -> Slice:
         return Slice(name, devices, None, (len(devices),))
     places = [device.coords for device in devices]
     used = tuple(max(axis) - min(axis) + 1 for axis in zip(*places, strict=True))
-    return Slice(name, devices, CHIPS[kind], used[: CHIPS[kind].axes])
+    return Slice(name, devices, SLICES[kind], used[: SLICES[kind].axes])
 
 
 def _cpus(count: int) -> list[jax.Device]:

@@ -12,51 +12,14 @@ from typing import Any
 import jax
 from jax.interpreters import partial_eval
 
-TERA = 1e12
-
-# Dense peaks of matrix units in bfloat16, in TFLOP/s of what JAX calls one device,
-# which is a core rather than a chip on TPU v2, v3 and v7. First match wins. Sources:
-# the system architecture pages of the Cloud TPU documentation (per chip), and NVIDIA's
-# data sheets and architecture white papers (half of the "with sparsity" figures; with
-# float32 accumulation on GeForce).
-PEAKS: tuple[tuple[str, float], ...] = (
-    (r"TPU v2", 45.0 / 2),
-    (r"TPU v3", 123.0 / 2),
-    (r"TPU v4 lite", 138.0),
-    (r"TPU v4", 275.0),
-    (r"TPU v5 ?(lite|e)", 197.0),
-    (r"TPU v5", 459.0),  # v5p
-    (r"TPU v6 ?(lite|e)", 918.0),
-    (r"TPU ?v?7", 2307.0 / 2),
-    (r"B200", 2250.0),
-    (r"GH200|H200(?! NVL)|H100.*HBM3", 989.4),
-    (r"H100 NVL|H200 NVL", 835.5),
-    (r"H100 PCIe", 756.0),
-    (r"A100|A800", 312.0),
-    (r"A30\b", 165.0),
-    (r"A40\b", 149.7),
-    (r"A10G", 70.0),
-    (r"A10\b", 125.0),
-    (r"L40S", 362.0),
-    (r"L40\b", 181.0),
-    (r"L4\b", 121.0),
-    (r"RTX 6000 Ada", 364.2),
-    (r"RTX A6000", 154.8),
-    (r"RTX 5090", 209.5),
-    (r"RTX 4090", 165.2),
-    (r"RTX 3090", 71.0),
-    (r"V100-SXM", 125.0),  # float16; these two have no bfloat16
-    (r"V100", 112.0),
-    (r"Tesla T4|\bT4\b", 65.0),
-)
+from jax_ssl.parallel.chips import CHIPS
 
 
 def peak_flops(device: jax.Device) -> float | None:
     """Published bfloat16 peak of `device` in FLOP/s; None where it is not known."""
-    for pattern, tera in PEAKS:
-        if re.search(pattern, device.device_kind):
-            return tera * TERA
-    return None
+    fitting = (chip for chip in CHIPS if re.search(chip.kind, device.device_kind))
+    chip = next(fitting, None)
+    return chip.flops if chip else None
 
 
 def step_flops(compiled: Any, num_devices: int) -> float | None:

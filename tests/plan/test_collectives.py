@@ -9,7 +9,7 @@ from jax_ssl.parallel.mesh import make_mesh, replicated, row_sharding
 from jax_ssl.plan.collectives import Collective, collectives, wire_bytes
 from jax_ssl.plan.hlo import read
 from jax_ssl.plan.roofline import roofline
-from jax_ssl.plan.topology import CHIPS, Slice
+from jax_ssl.plan.topology import SLICES, Slice
 
 LINES = {
     "lists": "replica_groups={{0,1,2,3},{4,5,6,7}}",
@@ -141,7 +141,7 @@ def test_an_all_reduce_in_a_compiled_scan_counts_every_turn():
 
 
 def test_roofline_names_the_longest_part():
-    where = Slice("v5e:4x8", [None] * 32, CHIPS["v5e"], (4, 8))
+    where = Slice("v5e:4x8", [None] * 32, SLICES["v5e"], (4, 8))
     reduce = Collective(
         kind="all-reduce", group=32, count=1, looped=0, bytes=1e9, wire_bytes=2e9
     )

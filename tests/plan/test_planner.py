@@ -10,7 +10,7 @@ from jax_ssl.plan.planner import Planned
 from jax_ssl.plan.sizes import KINDS
 from jax_ssl.plan.source import stand_in
 from jax_ssl.plan.table import WIDTH, format_table
-from jax_ssl.plan.topology import CHIPS, Slice
+from jax_ssl.plan.topology import SLICES, Slice
 from jax_ssl.train.flops import live_flops
 from tests.plan.test_topology import needs_libtpu
 from tests.test_config import PAGES
@@ -92,7 +92,7 @@ def test_what_fits_depends_on_the_memory(planned):
 
 
 def test_a_chip_gives_times_and_rates(planned):
-    where = Slice("v5e:2x4", planned.where.devices, CHIPS["v5e"], (2, 4))
+    where = Slice("v5e:2x4", planned.where.devices, SLICES["v5e"], (2, 4))
     values = Planned(**{**vars(planned), "where": where, "capacity": 16e9}).as_dict()
     bounds = values["roofline"]
     step = bounds["step_seconds"]
