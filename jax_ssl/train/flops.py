@@ -39,12 +39,10 @@ def step_flops(compiled: Any, num_devices: int) -> float | None:
         FLOPs, or None where the backend does not say.
     """
     try:
-        analysis = compiled.cost_analysis()
-    except (NotImplementedError, RuntimeError):  # XLA's errors are RuntimeErrors.
+        analysis = compiled.cost_analysis() or {}
+    except RuntimeError:  # XLA's errors are such, and so is NotImplementedError.
         return None
-    if isinstance(analysis, (list, tuple)):  # One entry a module, in older versions.
-        analysis = analysis[0] if analysis else None
-    flops = (analysis or {}).get("flops", 0.0)
+    flops = analysis.get("flops", 0.0)
     return float(flops) * num_devices if flops > 0 else None
 
 
@@ -102,11 +100,10 @@ def mfu(
     Returns:
         None where flops or the peak of a device is not known, or `seconds` is 0.
     """
-    peaks = [peak_flops(device) for device in devices]
-    known = [peak for peak in peaks if peak is not None]
-    if flops is None or not peaks or len(known) < len(peaks) or seconds <= 0:
+    peaks = [peak for device in devices if (peak := peak_flops(device))]
+    if flops is None or not peaks or len(peaks) < len(devices) or seconds <= 0:
         return None
-    return flops / (seconds * sum(known))
+    return flops / (seconds * sum(peaks))
 
 
 def _dot(eqn: Any) -> float:
@@ -117,8 +114,7 @@ def _dot(eqn: Any) -> float:
 
 def _conv(eqn: Any) -> float:
     kernel = eqn.invars[1].aval.shape
-    out_features, *taps = eqn.params["dimension_numbers"].rhs_spec
-    del out_features
+    _, *taps = eqn.params["dimension_numbers"].rhs_spec  # First, output features.
     products = eqn.outvars[0].aval.size * math.prod(kernel[i] for i in taps)
     return 2.0 * products / math.prod(eqn.params["lhs_dilation"])
 
