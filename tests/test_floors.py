@@ -49,7 +49,8 @@ GRANTED = {
         "train.sweep",
     ),
     "config": below(7),
-    "plan": (*below(7), "config"),
+    # The terminal shows plans and evaluations in the same tables.
+    "plan": (*below(7), "config", "report.table"),
     "report": (),  # It draws what it is given.
     "run": below(8),
     "cli": (*below(8), "run"),
@@ -59,6 +60,7 @@ GRANTED = {
 # Imports that stay on their own floor, each with its reason above or in the house.
 SIDEWAYS = {
     ("plan", "config"),
+    ("plan", "report.table"),
     ("cli", "run"),
     ("__main__", "cli"),
 }

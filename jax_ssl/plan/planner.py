@@ -22,7 +22,7 @@ from jax_ssl.parallel.feed import Resident
 from jax_ssl.parallel.mesh import BATCH_AXES, replicated, row_sharding
 from jax_ssl.plan.collectives import Collective, collectives
 from jax_ssl.plan.hlo import Computation, read
-from jax_ssl.plan.roofline import Roofline, roofline
+from jax_ssl.plan.roofline import roofline
 from jax_ssl.plan.sizes import (
     Array,
     abstract_sizes,
@@ -80,28 +80,31 @@ class Planned:
         return self.compiled and self.total <= self.capacity
 
     @property
-    def roofline(self) -> Roofline | None:
-        """The least time of a step, where it is known."""
-        if not self.compiled:
-            return None
-        return roofline(
+    def roofline(self) -> dict[str, Any] | None:
+        """What `roofline` knows of a step, images per second and hours of the run."""
+        experiment = self.experiment
+        bounds = roofline(
             self.where,
             flops=self.flops,
             memory_bytes=self.memory_bytes,
             collectives=self.collectives,
         )
+        if bounds is None or not self.compiled:
+            return None
+        step = bounds["step_seconds"]
+        bounds["images_per_second"] = experiment.feeding.batch_size / step
+        bounds["hours"] = experiment.plan.num_steps * step / 3600
+        return bounds
+
+    @property
+    def epochs(self) -> float:
+        """Passes over the data in the run."""
+        return self.experiment.plan.num_steps / self.experiment.steps_per_epoch
 
     def as_dict(self) -> dict[str, Any]:
         """As plain values, for JSON."""
-        experiment, bounds = self.experiment, self.roofline
-        chip = self.where.chip
+        experiment, chip = self.experiment, self.where.chip
         source = experiment.source
-        rates = {}
-        if bounds is not None:
-            rates = {
-                "images_per_second": experiment.feeding.batch_size / bounds.step,
-                "hours": experiment.plan.num_steps * bounds.step / 3600,
-            }
         return {
             "fits": self.fits,
             "topology": self.where.name,
@@ -126,9 +129,9 @@ class Planned:
             "collectives": [asdict(one) for one in self.collectives],
             "largest_temporaries": [asdict(one) for one in self.largest],
             "loops_of_unknown_length": self.loops_unknown,
-            "roofline": None if bounds is None else {**bounds.as_dict(), **rates},
+            "roofline": self.roofline,
             "num_steps": experiment.plan.num_steps,
-            "epochs": experiment.plan.num_steps / experiment.steps_per_epoch,
+            "epochs": self.epochs,
             "compile_seconds": self.seconds,
             "config": experiment.config,
         }

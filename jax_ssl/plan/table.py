@@ -1,12 +1,13 @@
 """A plan as text, at most 100 columns wide."""
 
+import itertools
 import math
-from collections.abc import Sequence
+import textwrap
 
 from jax_ssl.plan.planner import Planned
 from jax_ssl.plan.source import StandIn
+from jax_ssl.report.table import aligned
 
-GAP = "   "
 WIDTH = 100
 SAID = {
     "parameters": "what is trained",
@@ -18,12 +19,6 @@ SAID = {
     "temporaries": "activations, views, gradients at their peak",
     "code": "the program",
 }
-EXACT = "memory, FLOPs of products and convolutions, collectives: of the compiled step."
-MODEL = (
-    "bytes moved (each kernel reads its inputs once, writes its results once); "
-    "times (published peaks, all three overlapping perfectly): no step is faster."
-)
-LEFT_OUT = "reading and decoding images, evaluation, checkpoints."
 
 
 def format_table(planned: Planned) -> str:
@@ -64,7 +59,7 @@ def _memory(planned: Planned) -> list[str]:
         if math.isfinite(planned.total):
             share += f", {planned.total / planned.capacity:.0%}"
     rows.append(["total", _number(planned.total / unit), share])
-    return _aligned(["memory of each device", name, ""], rows, left=(0, 2))
+    return aligned(["memory of each device", name, ""], rows, left=(0, 2))
 
 
 def _largest(planned: Planned) -> list[str]:
@@ -78,7 +73,7 @@ def _largest(planned: Planned) -> list[str]:
         for one in planned.largest
     ]
     head = ["largest temporaries", "MB", "MB as laid out", "made by"]
-    return _aligned(head, rows, left=(0, 3)) if rows else []
+    return aligned(head, rows, left=(0, 3)) if rows else []
 
 
 def _work(planned: Planned) -> list[str]:
@@ -90,16 +85,20 @@ def _work(planned: Planned) -> list[str]:
         ["memory", f"{planned.memory_bytes / 1e6:,.1f} MB moved"],
         ["network", f"{sent / 1e6:,.1f} MB sent"],
     ]
+    head = ["work of each device", ""]
     if chip is None or bounds is None:
-        return _aligned(["work of each device", ""], rows)
+        return aligned(head, rows)
     speed = planned.where.links * chip.link
-    rows[0] += [f"{chip.flops / 1e12:,.0f} TFLOP/s", _ms(bounds.compute)]
-    rows[1] += [f"{chip.bandwidth / 1e9:,.0f} GB/s", _ms(bounds.memory)]
-    rows[2] += [f"{speed / 1e9:,.0f} GB/s" if speed else "", _ms(bounds.network)]
-    for row in rows:
-        row.append("◀ bound" if row[0] == bounds.bound else "")
-    head = ["work of each device", "", "published peak", "ms alone", ""]
-    return _aligned(head, rows, left=(0, 4))
+    peaks = [
+        f"{chip.flops / 1e12:,.0f} TFLOP/s",
+        f"{chip.bandwidth / 1e9:,.0f} GB/s",
+        f"{speed / 1e9:,.0f} GB/s" if speed else "",
+    ]
+    for row, peak in zip(rows, peaks, strict=True):
+        part = row[0]
+        mark = "◀ bound" if part == bounds["bound"] else ""
+        row += [peak, _ms(bounds[f"{part}_seconds"]), mark]
+    return aligned([*head, "published peak", "ms alone", ""], rows, left=(0, 4))
 
 
 def _collectives(planned: Planned) -> list[str]:
@@ -115,19 +114,18 @@ def _collectives(planned: Planned) -> list[str]:
         for one in planned.collectives
     ]
     head = ["collectives", "among", "count", "in loops", "MB", "MB sent by each"]
-    return _aligned(head, rows) if rows else []
+    return aligned(head, rows) if rows else []
 
 
 def _conclusion(planned: Planned) -> list[str]:
-    bounds, experiment = planned.roofline, planned.experiment
+    bounds = planned.roofline
     if bounds is None:
         return []
-    values = planned.as_dict()
-    rate, hours = (values["roofline"][key] for key in ("images_per_second", "hours"))
-    steps = f"{experiment.plan.num_steps:,} steps, {values['epochs']:,.4g} epochs"
+    steps = planned.experiment.plan.num_steps
     return _wrapped(
-        f"at best {_ms(bounds.step)} ms a step, bound by {bounds.bound}; "
-        f"{rate:,.0f} images/s; {hours:,.3g} hours for {steps}"
+        f"at best {_ms(bounds['step_seconds'])} ms a step, bound by {bounds['bound']}; "
+        f"{bounds['images_per_second']:,.0f} images/s; {bounds['hours']:,.3g} hours "
+        f"for {steps:,} steps, {planned.epochs:,.4g} epochs"
     )
 
 
@@ -139,8 +137,14 @@ def _remarks(planned: Planned) -> list[str]:
     if not planned.compiled:
         lines.append("XLA refused to compile it: temporaries are what it asked for.")
     else:
-        lines += [f"from the compiler: {EXACT}", f"estimated: {MODEL}"]
-        lines.append(f"left out: {LEFT_OUT}")
+        lines += [
+            "from the compiler: memory, FLOPs of products and convolutions, "
+            "collectives: of the compiled step.",
+            "estimated: bytes moved (each kernel reads its inputs once, writes its "
+            "results once); times (published peaks, all three overlapping perfectly): "
+            "no step is faster.",
+            "left out: reading and decoding images, evaluation, checkpoints.",
+        ]
     if planned.where.chip and "bfloat16" not in str(experiment.config["encoder"]):
         lines.append("the network is not bfloat16: its compute bound is too low.")
     if experiment.run.steps_per_call > 1:
@@ -152,31 +156,17 @@ def _remarks(planned: Planned) -> list[str]:
             f"{planned.loops_unknown} loops of unknown length count as one turn: "
             "bytes moved and collectives may be more."
         )
-    return [wrapped for line in lines for wrapped in _wrapped(line)]
-
-
-def _aligned(
-    head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)
-) -> list[str]:
-    table = [list(head), *([*row, *[""] * (len(head) - len(row))] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = [
-        GAP.join(
-            cell.ljust(width) if at in left else cell.rjust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in table
-    ]
-    return [lines[0], "─" * max(map(len, lines)), *lines[1:]]
+    return list(itertools.chain.from_iterable(map(_wrapped, lines)))
 
 
 def _wrapped(text: str) -> list[str]:
-    lines = [""]
-    for word in text.split(" "):
-        if len(lines[-1]) + 1 + len(word) > WIDTH:
-            lines.append("  ")
-        lines[-1] += word if not lines[-1].strip() else f" {word}"
-    return lines
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _tail(path: str, width: int) -> str:

@@ -5,7 +5,7 @@ of results.json themselves: "metrics", of which the first is the headline, "titl
 "remark", and "note" in a row's "detail".
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from jax_ssl.report.blocks import Cell, Table
@@ -92,7 +92,7 @@ def format_table(results: Record, *, method: str = "") -> str:
     """
     lines: list[str] = []
     if evaluations := results.get("evaluations"):
-        lines = [*_aligned(evaluation_table(evaluations, gains=False), method), ""]
+        lines = [*_lines(evaluation_table(evaluations, gains=False), method), ""]
         lines += dict.fromkeys(e["remark"] for e in evaluations if e.get("remark"))
         lines += [
             f"{title_of(evaluation)}, {words(row['features'])}: {row['detail']['note']}"
@@ -101,6 +101,25 @@ def format_table(results: Record, *, method: str = "") -> str:
             if (row.get("detail") or {}).get("note")
         ]
     return "\n".join([*lines, *skipped(results)]).rstrip() or "nothing was evaluated"
+
+
+def aligned(
+    head: Sequence[str], rows: Iterable[Sequence[str]], left: Collection[int] = (0,)
+) -> list[str]:
+    """Lines of a table of text.
+
+    Args:
+        head: a word for each column.
+        rows: as many cells each.
+        left: numbers of the columns whose cells begin below each other; those of the
+            others end so.
+    """
+    columns = []
+    for i, (word, *cells) in enumerate(zip(head, *rows, strict=True)):
+        width = max(map(len, (word, *cells)))
+        lines = [word, "─" * width, *cells]
+        columns.append([s.ljust(width) if i in left else s.rjust(width) for s in lines])
+    return ["   ".join(line).rstrip() for line in zip(*columns, strict=True)]
 
 
 def skipped(results: Record) -> list[str]:
@@ -139,18 +158,14 @@ def _gain(metric: Record, values: Mapping[str, float], control: str) -> Cell:
     return Cell(said.replace("-", "−"), tone=tone, value=gain)
 
 
-def _aligned(table: Table, corner: str) -> list[str]:
+def _lines(table: Table, corner: str) -> list[str]:
     """Two columns to the left; numbers to the right, with spreads of one width."""
     columns = []
-    heads = [corner or table.head[0], *table.head[1:]]
-    for i, (head, *cells) in enumerate(zip(heads, *table.rows, strict=True)):
+    for i, cells in enumerate(zip(*table.rows, strict=True)):
         # The small print of the first column belongs to the page.
         smalls = [f" {cell.small}" if i and cell.small else "" for cell in cells]
         wide = max(map(len, smalls))
-        said = [
-            f"{c.text}{small:>{wide}}" for c, small in zip(cells, smalls, strict=True)
-        ]
-        width = max(map(len, (head, *said)))
-        lines = [head, "─" * width, *said]
-        columns.append([s.ljust(width) if i < 2 else s.rjust(width) for s in lines])
-    return ["   ".join(line).rstrip() for line in zip(*columns, strict=True)]
+        pairs = zip(cells, smalls, strict=True)
+        columns.append([f"{cell.text}{small:>{wide}}" for cell, small in pairs])
+    head = [corner or table.head[0], *table.head[1:]]
+    return aligned(head, zip(*columns, strict=True), left=(0, 1))

@@ -158,8 +158,9 @@ def test_roofline_names_the_longest_part():
         where, flops=32 * 197e12, memory_bytes=0.5 * 819e9, collectives=[reduce, maybe]
     )
     np.testing.assert_allclose(
-        [bounds.compute, bounds.memory, bounds.network], [1.0, 0.5, 2e9 / 100e9]
+        [bounds[f"{part}_seconds"] for part in ("compute", "memory", "network")],
+        [1.0, 0.5, 2e9 / 100e9],
     )
-    assert (bounds.bound, bounds.step) == ("compute", 1.0)
+    assert (bounds["bound"], bounds["step_seconds"]) == ("compute", 1.0)
     cpu = Slice("cpu:8", [None] * 8, None, (8,))
     assert roofline(cpu, flops=1.0, memory_bytes=1.0, collectives=[]) is None
