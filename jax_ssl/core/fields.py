@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import numpy as np
+from jax.sharding import Sharding
 
 from jax_ssl.core.types import Array
 
@@ -124,10 +125,21 @@ ON_CANVAS: Fields = {
 }
 
 
-def spec_of(fields: Fields) -> Mapping[str, jax.ShapeDtypeStruct]:
-    """Shapes and dtypes of one example, for tracing."""
+def spec_of(
+    fields: Fields, rows: int | None = None, sharding: Sharding | None = None
+) -> Mapping[str, jax.ShapeDtypeStruct]:
+    """Shapes and dtypes of one example, for tracing.
+
+    Args:
+        fields: of the example.
+        rows: of a batch instead, examples along axis 0.
+        sharding: of every array.
+    """
+    lead = () if rows is None else (rows,)
     return {
-        name: jax.ShapeDtypeStruct(field.shape, field.dtype)
+        name: jax.ShapeDtypeStruct(
+            (*lead, *field.shape), field.dtype, sharding=sharding
+        )
         for name, field in fields.items()
     }
 

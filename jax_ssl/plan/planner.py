@@ -212,13 +212,7 @@ def _feed(experiment: Experiment) -> tuple[Feed, PyTree]:
     feed = HostFeed(
         experiment.source, mesh=mesh, seed=experiment.run.seed, batch_size=size
     )
-    batch = {
-        name: jax.ShapeDtypeStruct(
-            (size, *leaf.shape), leaf.dtype, sharding=row_sharding(mesh)
-        )
-        for name, leaf in spec_of(feed.fields).items()
-    }
-    return feed, (batch,)
+    return feed, (spec_of(feed.fields, size, row_sharding(mesh)),)
 
 
 class _ResidentShapes(ResidentFeed):
@@ -226,15 +220,9 @@ class _ResidentShapes(ResidentFeed):
 
     def __init__(self, experiment: Experiment) -> None:
         source, where = experiment.source, replicated(experiment.mesh)
-        arrays: Any = {
-            name: jax.ShapeDtypeStruct(
-                (len(source), *leaf.shape), leaf.dtype, sharding=where
-            )
-            for name, leaf in source.fields.items()
-        }
-        self.name, self.fields, self.data = source.name, source.fields, arrays
-        self.resident = Resident(arrays, spec_of(source.fields))
-        self.batch_size = experiment.feeding.batch_size
+        arrays: Any = spec_of(source.fields, len(source), where)
+        self.data, self.resident = arrays, Resident(arrays, spec_of(source.fields))
+        self.fields, self.batch_size = source.fields, experiment.feeding.batch_size
 
 
 def _compiled(lowered: Any) -> tuple[Any, str]:

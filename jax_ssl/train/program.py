@@ -70,12 +70,7 @@ def program(
         return train_step(method, tx, train, batch, **step)
 
     rows = row_sharding(mesh)
-    batch = {
-        name: jax.ShapeDtypeStruct(
-            (feed.batch_size, *leaf.shape), leaf.dtype, sharding=rows
-        )
-        for name, leaf in spec_of(feed.fields).items()
-    }
+    batch = spec_of(feed.fields, feed.batch_size, rows)
 
     def start(key: Array) -> TrainState:
         zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), batch)

@@ -62,10 +62,7 @@ class Sweep:
         steps, size = places.shape
         order = np.arange(steps * size)
         self.rows = np.where(order < len(rows), rows[order % len(rows)], -1)
-        batch = {
-            name: jax.ShapeDtypeStruct((size, *leaf.shape), leaf.dtype)
-            for name, leaf in spec_of(feed.fields).items()
-        }
+        batch = spec_of(feed.fields, size)
         b, split = size // mesh.size, P(BATCH_AXES)
         with jax.set_mesh(mesh):
             self.shapes = jax.tree.map(

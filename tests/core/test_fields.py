@@ -48,6 +48,11 @@ def test_every_kind_has_its_shape():
     assert {k: (s.shape, s.dtype) for k, s in spec.items()} == {
         k: (f.shape, f.dtype) for k, f in FIELDS.items()
     }
+    where = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    batch = spec_of(FIELDS, 5, where)
+    assert {k: (s.shape, s.dtype, s.sharding) for k, s in batch.items()} == {
+        k: ((5, *f.shape), f.dtype, where) for k, f in FIELDS.items()
+    }
     pictures = {"image", "frames", "mask", "depth", "disparity", "flow"}
     assert {k for k, f in FIELDS.items() if f.sides == (4, 6)} == pictures
     assert all(FIELDS[k].sides is None for k in set(KINDS) - pictures)
