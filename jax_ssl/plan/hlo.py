@@ -75,12 +75,7 @@ class Shape:
     @property
     def main_bytes(self) -> float:
         """The padded bytes in main memory: 0 for buffers on the chip itself."""
-        return self.padded_bytes if self.in_main_memory else 0.0
-
-    @property
-    def in_main_memory(self) -> bool:
-        """False for buffers that the compiler has put on the chip itself."""
-        return re.search(r"S\([1-9]\d*\)", self.layout) is None
+        return 0.0 if re.search(r"S\([1-9]\d*\)", self.layout) else self.padded_bytes
 
     @property
     def _item(self) -> float:

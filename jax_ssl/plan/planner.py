@@ -25,10 +25,9 @@ from jax_ssl.plan.hlo import Computation, read
 from jax_ssl.plan.roofline import roofline
 from jax_ssl.plan.sizes import (
     Array,
-    abstract_sizes,
     largest_temporaries,
     program_sizes,
-    refused_temporaries,
+    refused_sizes,
 )
 from jax_ssl.plan.source import StandIn, stand_in
 from jax_ssl.plan.topology import Slice
@@ -158,20 +157,22 @@ def plan(
     """
     begun = time.perf_counter()
     experiment = _built(config, where, num_examples)
-    mesh = experiment.mesh
     feed, payload = _feed(experiment)
     made = experiment.program(feed)
-    with jax.set_mesh(mesh):
-        traced = made.call.trace(made.abstract, feed.data, payload)
+    arguments = made.abstract, feed.data, payload
+    with jax.set_mesh(experiment.mesh):
+        traced = made.call.trace(*arguments)
         lowered = traced.lower()
-        compiled, refusal = _compiled(lowered)
-    if compiled is None:
-        program = Computation("")
-        sizes = abstract_sizes(made.abstract, feed.data, payload)
-        sizes["temporaries"] = refused_temporaries(refusal) or math.inf
-    else:
-        program = read(compiled.as_text())
-        sizes = program_sizes(compiled, program)
+        try:
+            compiled = lowered.compile()
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            compiled, program = None, Computation("")
+            sizes = refused_sizes(str(error), *arguments)
+        else:
+            program = read(compiled.as_text())
+            sizes = program_sizes(compiled, program)
     if capacity is None:
         capacity = where.chip.memory if where.chip else math.inf
     return Planned(
@@ -183,7 +184,7 @@ def plan(
         compiled=compiled is not None,
         flops=live_flops(traced.jaxpr),
         memory_bytes=memory_bytes(program),
-        collectives=collectives(program, mesh.size),
+        collectives=collectives(program, experiment.mesh.size),
         largest=largest_temporaries(program),
         loops_unknown=len({one for one, _ in program.steps() if one.turns is None}),
         seconds=time.perf_counter() - begun,
@@ -223,13 +224,3 @@ class _ResidentShapes(ResidentFeed):
         arrays: Any = spec_of(source.fields, len(source), where)
         self.data, self.resident = arrays, Resident(arrays, spec_of(source.fields))
         self.fields, self.batch_size = source.fields, experiment.feeding.batch_size
-
-
-def _compiled(lowered: Any) -> tuple[Any, str]:
-    """The compiled program; None, and why, if XLA says that memory is too small."""
-    try:
-        return lowered.compile(), ""
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        return None, str(error)

@@ -1,5 +1,6 @@
 """Bytes of each device's memory that a compiled step holds, by kind."""
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,19 +12,14 @@ from jax_ssl.core.types import PyTree
 from jax_ssl.plan.hlo import Computation, Instruction, Shape
 
 # By the path of an argument of `Program.call`; the first prefix that fits.
-ARGUMENTS = (
-    ("train.params", "parameters"),
-    ("train.opt_state", "optimizer"),
-    ("train.", "state"),
-    ("data", "resident"),
-    ("payload", "batch"),
-)
-KINDS = (
-    *dict.fromkeys(kind for _, kind in ARGUMENTS),
-    "outputs",
-    "temporaries",
-    "code",
-)
+ARGUMENTS = {
+    "train.params": "parameters",
+    "train.opt_state": "optimizer",
+    "train.": "state",
+    "data": "resident",
+    "payload": "batch",
+}
+KINDS = (*ARGUMENTS.values(), "outputs", "temporaries", "code")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,42 +39,41 @@ class Array:
     padded_bytes: float
 
 
-def argument_sizes(program: Computation) -> dict[str, float]:
-    """Bytes of the arguments by kind, as laid out on the device.
-
-    XLA names an entry parameter by its path in the call's arguments; unused ones are
-    dropped before compilation and so are not here.
-    """
-    sizes = dict.fromkeys((kind for _, kind in ARGUMENTS), 0.0)
-    for one in program.instructions.values():
-        if one.opcode == "parameter":
-            sizes[_kind(one.path)] += sum(shape.padded_bytes for shape in one.shapes)
-    return sizes
-
-
-def abstract_sizes(train: PyTree, data: PyTree, payload: PyTree) -> dict[str, float]:
-    """The same from the abstract arguments, for programs that were not compiled.
+def refused_sizes(
+    message: str, train: PyTree, data: PyTree, payload: PyTree
+) -> dict[str, float]:
+    """Bytes by kind on each device of a program that XLA refused to compile.
 
     Args:
+        message: of the refusal; where it does not name the bytes of temporaries, they
+            are infinite.
         train: `TrainState` of `ShapeDtypeStruct`s with shardings.
         data: likewise, what stays in device memory.
         payload: likewise, the batch.
     """
-    sizes = dict.fromkeys((kind for _, kind in ARGUMENTS), 0.0)
+    sizes = dict.fromkeys(ARGUMENTS.values(), 0.0)
     for root, tree in {"train": train, "data": data, "payload": payload}.items():
         for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
-            sizes[_kind(root + jax.tree_util.keystr(path))] += _bytes(leaf)
-    return sizes
+            share = leaf.sharding.shard_shape(leaf.shape)
+            kind = _kind(root + jax.tree_util.keystr(path))
+            sizes[kind] += math.prod(share) * leaf.dtype.itemsize
+    return {**sizes, "temporaries": refused_temporaries(message) or math.inf}
 
 
 def program_sizes(compiled: Any, program: Computation) -> dict[str, float]:
-    """Bytes by kind, `KINDS`, of a compiled program on each device.
+    """Bytes by kind, `KINDS`, of a compiled program on each device, as laid out there.
 
-    Outputs that take the place of arguments ("donated") are counted as arguments.
+    XLA names an entry parameter by its path in the call's arguments; unused ones are
+    dropped before compilation and so are not here. Outputs that take the place of
+    arguments ("donated") are counted as arguments.
     """
+    sizes = dict.fromkeys(ARGUMENTS.values(), 0.0)
+    for one in program.instructions.values():
+        if one.opcode == "parameter":
+            sizes[_kind(one.path)] += sum(shape.padded_bytes for shape in one.shapes)
     stats = compiled.memory_analysis()
     return {
-        **argument_sizes(program),
+        **sizes,
         "outputs": float(stats.output_size_in_bytes - stats.alias_size_in_bytes),
         "temporaries": float(stats.temp_size_in_bytes),
         "code": float(stats.generated_code_size_in_bytes),
@@ -93,7 +88,7 @@ def largest_temporaries(program: Computation, count: int = 4) -> list[Array]:
     found: dict[str, list[tuple[Shape, Instruction]]] = {}
     for one, place in program.steps():
         for shape in one.made if one.is_kernel and not place.fused else ():
-            if shape.in_main_memory:
+            if shape.main_bytes:
                 found.setdefault(str(shape), []).append((shape, one))
     padded = lambda array: array[0].padded_bytes
     largest = [max(alike, key=padded) for alike in found.values()]
@@ -128,19 +123,5 @@ def _made_by(one: Instruction) -> str:
 
 
 def _kind(path: str) -> str:
-    for prefix, kind in ARGUMENTS:
-        if path.startswith(prefix):
-            return kind
-    return "batch"
-
-
-def _bytes(leaf: jax.ShapeDtypeStruct) -> float:
-    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return 8.0
-    shape = leaf.shape
-    if leaf.sharding is not None:
-        shape = leaf.sharding.shard_shape(shape)
-    size = float(leaf.dtype.itemsize)
-    for n in shape:
-        size *= n
-    return size
+    kinds = (kind for prefix, kind in ARGUMENTS.items() if path.startswith(prefix))
+    return next(kinds, "batch")

@@ -40,7 +40,7 @@ def _kernel(one: Instruction) -> Iterator[float]:
     elif one.opcode in ("copy-start", "slice-start"):
         (made,) = one.made
         yield made.main_bytes
-        yield made.padded_bytes if one.operands[0].shape.in_main_memory else 0.0
+        yield made.padded_bytes if one.operands[0].shape.main_bytes else 0.0
     elif one.opcode in CUTS:
         yield 2 * one.shape.main_bytes
         yield from (operand.shape.main_bytes for operand in one.operands[1:])
@@ -59,7 +59,7 @@ def _fusion(one: Instruction) -> Iterator[float]:
         yield min(read, operand.shape.main_bytes)
     for at, shape in enumerate(one.shapes):
         written = updates[at].operands[1].shape if at in updates else shape
-        yield written.padded_bytes if shape.in_main_memory else 0.0
+        yield written.padded_bytes if shape.main_bytes else 0.0
 
 
 def _updates(body: Computation) -> Mapping[int, Instruction]:

@@ -75,9 +75,9 @@ def test_bytes_of_a_shape(shape, logical, padded):
 
 
 def test_memory_on_the_chip_is_told_apart():
-    assert Shape("f32", (8,), "0:T(128)").in_main_memory
-    assert Shape("f32", (8,), "0:T(128)S(0)").in_main_memory
-    assert not Shape("f32", (8,), "0:T(128)S(1)").in_main_memory
+    assert Shape("f32", (8,), "0:T(128)").main_bytes == 512
+    assert Shape("f32", (8,), "0:T(128)S(0)").main_bytes == 512
+    assert Shape("f32", (8,), "0:T(128)S(1)").main_bytes == 0
 
 
 def test_a_program_is_read():
