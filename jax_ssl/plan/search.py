@@ -29,17 +29,15 @@ def search(
     config, devices = experiment.config, experiment.mesh.size
     size, chunks = experiment.feeding.batch_size, experiment.run.chunks
     groups = config["encoder"].get("groups")
+    measure: Callable[[int], float]
     if goal == "batch":
         unit = math.lcm(devices * chunks, groups or 1)
-        candidates = batch_sizes(unit, len(experiment.source))
-        section, key, now = "data", "batch_size", size
-        start = sum(n < size for n in candidates)
-        measure: Callable[[int], float] = float
+        candidates, measure = batch_sizes(unit, len(experiment.source)), float
+        section, key, now = "feed", "batch_size", size
     else:
-        candidates = chunk_counts(size, devices, groups)
+        candidates, measure = chunk_counts(size, devices, groups), lambda n: 1 / n
         section, key, now = "run", "chunks", chunks
-        start = sum(n > chunks for n in candidates)
-        measure = lambda n: 1 / n
+    start = sum(measure(n) < measure(now) for n in candidates)
     tried = {now: planned}
     lines: list[str] = []
 
@@ -104,7 +102,7 @@ def batch_sizes(unit: int, most: int) -> list[int]:
     sizes, n = [], 1
     while n * unit <= most:
         sizes.append(n * unit)
-        n += max(1, 2 ** max(0, n.bit_length() - 4))
+        n += 2 ** max(0, n.bit_length() - 4)
     return sizes
 
 

@@ -1,12 +1,15 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jax_ssl.config import load_page, override, resolved
+from jax_ssl.config import build, load_page, override, resolved
 from jax_ssl.ops.conv import conv_general_dilated
 from jax_ssl.plan import open_slice, plan
 from jax_ssl.plan.planner import Planned
+from jax_ssl.plan.search import search
 from jax_ssl.plan.sizes import KINDS
 from jax_ssl.plan.source import stand_in
 from jax_ssl.plan.table import WIDTH, format_table
@@ -106,6 +109,34 @@ def test_a_chip_gives_times_and_rates(planned):
     table = format_table(Planned(**{**vars(planned), "where": where}))
     assert "◀ bound" in table
     assert max(map(len, table.splitlines())) <= WIDTH
+
+
+@pytest.mark.parametrize(
+    ("goal", "capacity", "changes", "section", "found"),
+    [
+        ("batch", 100.5e6, (), "feed", {"batch_size": 96}),  # 104 is the next.
+        ("chunks", 20e6, ("encoder.groups=16",), "run", {"chunks": 2}),
+    ],
+)
+def test_search_changes_the_batch_or_the_chunks_alone(
+    planned, goal, capacity, changes, section, found
+):
+    """A megabyte for each row of a chunk, and nothing is compiled."""
+
+    def compile_one(given):
+        built = build(given, devices=planned.where.devices)
+        need = 1e6 * built.feeding.batch_size / built.run.chunks
+        return dataclasses.replace(
+            planned, experiment=built, sizes={"temporaries": need}, capacity=capacity
+        )
+
+    given = config(*changes)
+    best, lines = search(compile_one(given), goal, compile_one)
+    assert best.experiment.config == {**given, section: {**given[section], **found}}
+    (value,) = found.values()
+    need = (value if goal == "batch" else B / value) / 1e3
+    assert any(f"{goal} {value}: {need:.3f} GB, fits" in line for line in lines)
+    assert any("does not fit" in line for line in lines)
 
 
 def test_known_data_sets_need_not_be_here():
