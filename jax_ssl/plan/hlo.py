@@ -85,35 +85,48 @@ class Shape:
         return 1.0 if self.dtype == "pred" else 0.0  # A token has no bytes.
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Instruction:
     """One line of a computation.
 
     Attributes:
+        inside: the computation.
+        root: "ROOT " if its result is the computation's, else None.
         name: unique in its computation.
+        result: types of the result.
         opcode: as "all-gather-start".
-        shapes: the arrays of its result, tuples laid flat.
-        operands: whose results it reads, in order.
-        arguments: the text that names them; a constant's value, a parameter's number.
-        attributes: the text that follows.
-        is_root: whether its result is the computation's.
-        program: all computations by name.
+        arguments: names of the operands; a constant's value, a parameter's number.
+        attributes: all that follows.
     """
 
+    inside: "Computation" = field(repr=False)
+    root: str | None
     name: str
+    result: str
     opcode: str
-    shapes: tuple[Shape, ...]
-    operands: "tuple[Instruction, ...]" = field(repr=False)
     arguments: str
     attributes: str
-    is_root: bool
-    program: "Mapping[str, Computation]" = field(repr=False)
 
-    @property
-    def called(self) -> "list[Computation]":
-        """The computations that it runs; of a while loop (condition, body)."""
+    @cached_property
+    def shapes(self) -> tuple[Shape, ...]:
+        """The arrays of its result, tuples laid flat."""
+        found = re.findall(r"\b([a-z]\w*)\[([\d,<=]*)\](?:\{([^}]*)\})?", self.result)
+        return tuple(
+            Shape(dtype, tuple(map(int, re.findall(r"\d+", extents))), layout)
+            for dtype, extents, layout in found
+        )
+
+    @cached_property
+    def operands(self) -> "tuple[Instruction, ...]":
+        """Those whose results it reads, in order."""
+        names = re.findall(r"%([\w.\-]+)", self.arguments)
+        return tuple(self.inside.instructions[name] for name in names)
+
+    @cached_property
+    def called(self) -> "tuple[Computation, ...]":
+        """The computations that it runs; of a while loop condition and body."""
         names = re.findall(r"[\w.\-]+", " ".join(CALLED.findall(self.attributes)))
-        return [self.program[name] for name in names]
+        return tuple(self.inside.program[name] for name in names)
 
     @property
     def shape(self) -> Shape:
@@ -179,9 +192,9 @@ class Instruction:
         if test.opcode == "fusion":
             test = test.called[0].root
         direction = re.search(r"direction=(LT|GT|NE|LE|GE)", test.attributes)
-        inside = condition.instructions.values()
-        limits = [one.number for one in inside if one.number is not None]
-        counters = [one.index for one in inside if one.opcode == "get-tuple-element"]
+        ones = condition.instructions.values()
+        limits = [one.number for one in ones if one.number is not None]
+        counters = [one.index for one in ones if one.opcode == "get-tuple-element"]
         if not direction or len(limits) != 1 or len(counters) != 1:
             return None
         start, first = self.operands[0].origin, 0
@@ -215,16 +228,18 @@ class Computation:
 
     Attributes:
         name: unique in the program.
+        program: all of its computations by name.
         instructions: by name, in the order in which they run.
     """
 
     name: str
+    program: "Mapping[str, Computation]" = field(repr=False)
     instructions: dict[str, Instruction] = field(default_factory=dict)
 
     @cached_property
     def root(self) -> Instruction:
         """The one whose result is the computation's."""
-        return next(one for one in self.instructions.values() if one.is_root)
+        return next(one for one in self.instructions.values() if one.root)
 
     def parameter(self, index: int) -> Instruction:
         """The parameter of that number."""
@@ -254,31 +269,11 @@ def read(text: str) -> Computation:
     entry = current = None
     for line in text.splitlines():
         if head := re.match(r"(ENTRY )?%?([\w.\-]+) .*->.*\{\s*$", line):
-            current = program[head[2]] = Computation(head[2])
+            current = program[head[2]] = Computation(head[2], program)
             entry = current if head[1] else entry
         elif current and (found := INSTRUCTION.match(line)):
-            one = _instruction(found, current, program)
+            one = Instruction(**found.groupdict(), inside=current)
             current.instructions[one.name] = one
     if entry is None:
         raise ValueError("this is no HLO text: it has no ENTRY computation.")
     return entry
-
-
-def _instruction(
-    found: re.Match, inside: Computation, program: Mapping[str, Computation]
-) -> Instruction:
-    operands = re.findall(r"%([\w.\-]+)", found["arguments"])
-    shapes = re.findall(r"\b([a-z]\w*)\[([\d,<=]*)\](?:\{([^}]*)\})?", found["result"])
-    return Instruction(
-        name=found["name"],
-        opcode=found["opcode"],
-        shapes=tuple(
-            Shape(dtype, tuple(map(int, re.findall(r"\d+", extents))), layout)
-            for dtype, extents, layout in shapes
-        ),
-        operands=tuple(inside.instructions[name] for name in operands),
-        arguments=found["arguments"],
-        attributes=found["attributes"],
-        is_root=bool(found["root"]),
-        program=program,
-    )

@@ -4,6 +4,7 @@ Nothing is allocated: the step is traced on shapes, lowered and compiled, and th
 compiled program is read.
 """
 
+import contextlib
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -82,12 +83,7 @@ class Planned:
     def roofline(self) -> dict[str, Any] | None:
         """What `roofline` knows of a step, images per second and hours of the run."""
         experiment = self.experiment
-        bounds = roofline(
-            self.where,
-            flops=self.flops,
-            memory_bytes=self.memory_bytes,
-            collectives=self.collectives,
-        )
+        bounds = roofline(self.where, self.flops, self.memory_bytes, self.collectives)
         if bounds is None or not self.compiled:
             return None
         step = bounds["step_seconds"]
@@ -162,13 +158,12 @@ def plan(
     arguments = made.abstract, feed.data, payload
     with jax.set_mesh(experiment.mesh):
         traced = made.call.trace(*arguments)
-        lowered = traced.lower()
         try:
-            compiled = lowered.compile()
+            compiled = traced.lower().compile()
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
-            compiled, program = None, Computation("")
+            compiled, program = None, Computation("", {})
             sizes = refused_sizes(str(error), *arguments)
         else:
             program = read(compiled.as_text())
@@ -195,24 +190,22 @@ def _built(
     config: Mapping[str, Any], where: Slice, num_examples: int | None
 ) -> Experiment:
     if num_examples is None:
-        try:
+        # Where the data set is not here, a plan needs only its shapes.
+        with contextlib.suppress(FileNotFoundError):
             return build(config, devices=where.devices)
-        except FileNotFoundError:
-            pass  # The data set is not here; a plan needs only its shapes.
     source = stand_in(config["data"], num_examples)
     return build(config, source, devices=where.devices)
 
 
 def _feed(experiment: Experiment) -> tuple[Feed, PyTree]:
     """The run's feed without its images, and the shapes of one step's payload."""
-    size, mesh = experiment.feeding.batch_size, experiment.mesh
+    source, mesh = experiment.source, experiment.mesh
+    size = experiment.feeding.batch_size
     if experiment.feeding.resident:
         rows = NamedSharding(mesh, P(None, BATCH_AXES))
         payload = jax.ShapeDtypeStruct((1, size), "int32", sharding=rows)
         return _ResidentShapes(experiment), payload
-    feed = HostFeed(
-        experiment.source, mesh=mesh, seed=experiment.run.seed, batch_size=size
-    )
+    feed = HostFeed(source, mesh=mesh, seed=experiment.run.seed, batch_size=size)
     return feed, (spec_of(feed.fields, size, row_sharding(mesh)),)
 
 

@@ -8,11 +8,7 @@ from jax_ssl.plan.topology import Slice
 
 
 def roofline(
-    where: Slice,
-    *,
-    flops: float,
-    memory_bytes: float,
-    collectives: Sequence[Collective],
+    where: Slice, flops: float, memory_bytes: float, collectives: Sequence[Collective]
 ) -> dict[str, Any] | None:
     """Bounds of one step on a slice.
 

@@ -2,7 +2,6 @@
 
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,7 +86,9 @@ def largest_temporaries(program: Computation, count: int = 4) -> list[Array]:
     """
     found: dict[str, list[tuple[Shape, Instruction]]] = {}
     for one, place in program.steps():
-        for shape in one.made if one.is_kernel and not place.fused else ():
+        if place.fused or not one.is_kernel:
+            continue
+        for shape in one.made:
             if shape.main_bytes:
                 found.setdefault(str(shape), []).append((shape, one))
     padded = lambda array: array[0].padded_bytes
@@ -108,8 +109,9 @@ def refused_temporaries(message: str) -> float | None:
     found = re.search(r"temporaries \(([\d.]+)([KMGT])\)", message) or re.search(
         r"Used ([\d.]+)([KMGT]) of", message
     )
-    units: Mapping[str, float] = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-    return float(found[1]) * units[found[2]] if found else None
+    if not found:
+        return None
+    return float(found[1]) * 1024 ** (1 + "KMGT".index(found[2]))
 
 
 def _made_by(one: Instruction) -> str:

@@ -1,6 +1,5 @@
 """A plan as text, at most 100 columns wide."""
 
-import itertools
 import math
 import textwrap
 
@@ -9,6 +8,9 @@ from jax_ssl.plan.source import StandIn
 from jax_ssl.report.table import aligned
 
 WIDTH = 100
+SENTENCES = textwrap.TextWrapper(
+    WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+)
 SAID = {
     "parameters": "what is trained",
     "optimizer": "the optimizer's slots",
@@ -33,17 +35,14 @@ def format_table(planned: Planned) -> str:
 def _headline(planned: Planned) -> list[str]:
     experiment = planned.experiment
     config, chunks = experiment.config, experiment.run.chunks
-    method, encoder = config["method"]["name"], config["encoder"]["name"]
     turns = f" in {chunks} chunks" if chunks > 1 else ""
-    what = (
-        f"{method}, {encoder}, batch {experiment.feeding.batch_size:,}{turns} "
-        f"on {planned.where}"
-    )
-    if not math.isfinite(planned.capacity):
+    verdict = "fits" if planned.fits else "DOES NOT FIT"
+    if math.isinf(planned.capacity):
         verdict = "compiles"
-    else:
-        verdict = "fits" if planned.fits else "DOES NOT FIT"
-    return [f"{what}: {verdict}"]
+    return [
+        f"{config['method']['name']}, {config['encoder']['name']}, batch "
+        f"{experiment.feeding.batch_size:,}{turns} on {planned.where}: {verdict}"
+    ]
 
 
 def _memory(planned: Planned) -> list[str]:
@@ -64,12 +63,7 @@ def _memory(planned: Planned) -> list[str]:
 
 def _largest(planned: Planned) -> list[str]:
     rows = [
-        [
-            one.shape,
-            _number(one.bytes / 1e6),
-            _number(one.padded_bytes / 1e6),
-            _tail(one.made_by, 40),
-        ]
+        [one.shape, _mb(one.bytes), _mb(one.padded_bytes), _tail(one.made_by, 40)]
         for one in planned.largest
     ]
     head = ["largest temporaries", "MB", "MB as laid out", "made by"]
@@ -80,49 +74,39 @@ def _work(planned: Planned) -> list[str]:
     chip, bounds = planned.where.chip, planned.roofline
     sent = sum(c.wire_bytes for c in planned.collectives if not c.conditional)
     each = planned.flops / len(planned.where.devices)
+    head = ["work of each device", ""]
     rows = [
         ["compute", f"{each / 1e9:,.1f} GFLOP"],
         ["memory", f"{planned.memory_bytes / 1e6:,.1f} MB moved"],
         ["network", f"{sent / 1e6:,.1f} MB sent"],
     ]
-    head = ["work of each device", ""]
     if chip is None or bounds is None:
         return aligned(head, rows)
     speed = planned.where.links * chip.link
-    peaks = [
-        f"{chip.flops / 1e12:,.0f} TFLOP/s",
-        f"{chip.bandwidth / 1e9:,.0f} GB/s",
-        f"{speed / 1e9:,.0f} GB/s" if speed else "",
-    ]
-    for row, peak in zip(rows, peaks, strict=True):
-        part = row[0]
-        mark = "◀ bound" if part == bounds["bound"] else ""
-        row += [peak, _ms(bounds[f"{part}_seconds"]), mark]
+    rows[0].append(f"{chip.flops / 1e12:,.0f} TFLOP/s")
+    rows[1].append(f"{chip.bandwidth / 1e9:,.0f} GB/s")
+    rows[2].append(f"{speed / 1e9:,.0f} GB/s" if speed else "")
+    for row in rows:
+        row.append(_ms(bounds[f"{row[0]}_seconds"]))
+        row.append("◀ bound" if row[0] == bounds["bound"] else "")
     return aligned([*head, "published peak", "ms alone", ""], rows, left=(0, 4))
 
 
 def _collectives(planned: Planned) -> list[str]:
-    rows = [
-        [
-            one.kind + (" (in a branch)" if one.conditional else ""),
-            str(one.group),
-            f"{one.count:,}",
-            f"{one.looped:,}",
-            _number(one.bytes / 1e6),
-            _number(one.wire_bytes / 1e6),
-        ]
-        for one in planned.collectives
-    ]
+    rows = []
+    for one in planned.collectives:
+        kind = one.kind + (" (in a branch)" if one.conditional else "")
+        counts = [str(one.group), f"{one.count:,}", f"{one.looped:,}"]
+        rows.append([kind, *counts, _mb(one.bytes), _mb(one.wire_bytes)])
     head = ["collectives", "among", "count", "in loops", "MB", "MB sent by each"]
     return aligned(head, rows) if rows else []
 
 
 def _conclusion(planned: Planned) -> list[str]:
-    bounds = planned.roofline
+    bounds, steps = planned.roofline, planned.experiment.plan.num_steps
     if bounds is None:
         return []
-    steps = planned.experiment.plan.num_steps
-    return _wrapped(
+    return SENTENCES.wrap(
         f"at best {_ms(bounds['step_seconds'])} ms a step, bound by {bounds['bound']}; "
         f"{bounds['images_per_second']:,.0f} images/s; {bounds['hours']:,.3g} hours "
         f"for {steps:,} steps, {planned.epochs:,.4g} epochs"
@@ -156,17 +140,7 @@ def _remarks(planned: Planned) -> list[str]:
             f"{planned.loops_unknown} loops of unknown length count as one turn: "
             "bytes moved and collectives may be more."
         )
-    return list(itertools.chain.from_iterable(map(_wrapped, lines)))
-
-
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(
-        text,
-        WIDTH,
-        subsequent_indent="  ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    return [part for line in lines for part in SENTENCES.wrap(line)]
 
 
 def _tail(path: str, width: int) -> str:
@@ -178,6 +152,10 @@ def _tail(path: str, width: int) -> str:
 
 def _number(size: float) -> str:
     return f"{size:,.3f}" if math.isfinite(size) else "?"
+
+
+def _mb(size: float) -> str:
+    return _number(size / 1e6)
 
 
 def _ms(seconds: float) -> str:

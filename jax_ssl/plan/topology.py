@@ -88,11 +88,10 @@ def open_slice(text: str, chips: int | None = None) -> Slice:
     have = math.prod(extents)
     if chips is not None and not 1 <= chips <= have:
         raise ValueError(f"--chips={chips}: {text} has 1 to {have}.")
-    devices = _cpus(have) if kind == "cpu" else _tpus(kind, extents)
     name = text if chips in (None, have) else f"{chips} of {text}"
-    devices = devices[:chips]
     if kind == "cpu":
-        return Slice(name, devices, None, (len(devices),))
+        return Slice(name, _cpus(have)[:chips], None, (chips or have,))
+    devices = _tpus(kind, extents)[:chips]
     places = [device.coords for device in devices]
     used = tuple(max(axis) - min(axis) + 1 for axis in zip(*places, strict=True))
     return Slice(name, devices, SLICES[kind], used[: SLICES[kind].axes])
@@ -125,12 +124,11 @@ def _tpus(kind: str, extents: tuple[int, ...]) -> list[jax.Device]:
         os.environ.setdefault(name, value)
     # A host has up to 2 x 2 chips of a slice; of v4, JAX sees two cores as one device.
     bounds = [2 if n % 2 == 0 else 1 for n in extents[:2]] + [1]
-    options: dict[str, object] = {"chips_per_host_bounds": tuple(bounds)}
-    if kind == "v4":
-        options["chip_config_name"] = "megacore"
+    megacore = {"chip_config_name": "megacore"} if kind == "v4" else {}
     described = topologies.get_topology_desc(
         platform="tpu",
         topology_name=f"{kind}:{'x'.join(map(str, extents))}",
-        **options,
+        chips_per_host_bounds=tuple(bounds),
+        **megacore,
     )
     return list(described.devices)

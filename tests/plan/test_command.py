@@ -61,7 +61,7 @@ def test_the_command_alone_makes_its_devices(tmp_path):
     assert values["devices"] == 8
     assert values["bytes_per_device"]["capacity"] is None
     text = output.with_suffix(".txt").read_text()
-    assert text.startswith("$ jax-ssl plan --config=")
+    assert text.startswith("$ python -m jax_ssl plan --config=")
     assert done.stdout in text
     assert "temporaries" in done.stdout
 
