@@ -30,8 +30,9 @@ FREE = (
     "partition-id",
     "replica-id",
 )
+# The same values, moved, in another shape or in another dtype.
 SEEN_THROUGH = ("bitcast", "copy", "reshape", "transpose", "convert")
-# The turn with which a counter that is compared with the limit so exceeds it.
+# By the comparison that keeps a loop turning: turns beyond |limit - first count|.
 COMPARED = {"LT": 0, "GT": 0, "NE": 0, "LE": 1, "GE": 1}
 
 
