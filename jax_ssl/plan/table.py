@@ -115,9 +115,14 @@ def _conclusion(planned: Planned) -> list[str]:
 
 def _remarks(planned: Planned) -> list[str]:
     experiment, source = planned.experiment, planned.experiment.source
-    shape = "×".join(map(str, source.fields["image"].shape))
+    shapes = [
+        f"{name} {'×'.join(map(str, field.shape))}"
+        for name, field in source.fields.items()
+        if field.shape
+    ]
     here = " (not here: planned from its shapes)" if isinstance(source, StandIn) else ""
-    lines = [f"data: {source.name}, {len(source):,} images of {shape}{here}."]
+    each = ", ".join(shapes)
+    lines = [f"data: {source.name}, {len(source):,} examples of {each}{here}."]
     if not planned.compiled:
         lines.append("XLA refused to compile it: temporaries are what it asked for.")
     else:
