@@ -5,6 +5,7 @@ import re
 
 import jax
 import jax.numpy as jnp
+import pytest
 
 from jax_ssl.config import load_page, override, resolved
 from jax_ssl.methods import METHODS
@@ -47,7 +48,19 @@ def test_every_method_has_its_row():
         assert re.search(rf"^\| {title} \|", README, re.MULTILINE | re.IGNORECASE), name
 
 
-def test_linked_files_exist():
-    for link in re.findall(r"\]\(([^)#]+)\)", README):
+@pytest.mark.parametrize("page", ["README.md", "docs/house.md"])
+def test_linked_files_exist(page):
+    path = ROOT / page
+    for link in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
         if not link.startswith("http"):
-            assert (ROOT / link).exists(), link
+            assert (path.parent / link).exists(), link
+
+
+def test_the_house_knows_its_files_folders_and_tables():
+    page = (ROOT / "docs" / "house.md").read_text()
+    quoted = re.findall(r"`([^`\s]+)`", page)
+    for name in (name for name in quoted if re.fullmatch(r"[\w/]+(\.py|/)", name)):
+        assert any((at / name).exists() for at in (ROOT, ROOT / "jax_ssl")), name
+    for table in re.findall(r"`([A-Z_]{5,})`", page):
+        found = (ROOT / "jax_ssl").glob("*/__init__.py")
+        assert any(table in file.read_text() for file in found), table
