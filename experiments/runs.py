@@ -44,12 +44,7 @@ def summary(folder: pathlib.Path):
         "commit": results["environment"]["commit"],
     }
     for evaluation in results["evaluations"]:
-        settings, measure = evaluation["settings"], evaluation["protocol"]
-        if measure == "few_label":
-            measure = f"{settings['labels_per_class']} labels"
-        elif measure == "knn":
-            measure = f"{settings['k']}-NN"
-        row[measure] = {
+        row[evaluation["title"]] = {
             kind["features"]: round(100 * kind["accuracy"], 2)
             for kind in evaluation["rows"]
         }

@@ -1,5 +1,8 @@
 """The README says what is there."""
 
+import ast
+import importlib
+import importlib.util
 import pathlib
 import re
 
@@ -64,3 +67,19 @@ def test_the_house_knows_its_files_folders_and_tables():
     for table in re.findall(r"`([A-Z_]{5,})`", page):
         found = (ROOT / "jax_ssl").glob("*/__init__.py")
         assert any(table in file.read_text() for file in found), table
+
+
+def test_experiments_import_what_there_is():
+    files = [*(ROOT / "experiments").rglob("*.py"), *(ROOT / "configs").glob("*.py")]
+    assert len(files) > 40
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text())):
+            module = getattr(node, "module", None) or ""
+            if module.split(".")[0] in ("jax_ssl", "tests"):
+                names = [alias.name for alias in node.names]
+                found = importlib.import_module(module)
+                for name in names:
+                    where = f"{file.relative_to(ROOT)}: {module}.{name}"
+                    assert hasattr(found, name) or importlib.util.find_spec(
+                        f"{module}.{name}"
+                    ), where

@@ -70,7 +70,7 @@ def ours(case, scale, remat):
     from jax_ssl.methods import METHODS
     from jax_ssl.parallel.rows import map_examples
     from jax_ssl.train.flops import live_flops, mfu
-    from jax_ssl.train.report import peak_memory
+    from jax_ssl.train.record import peak_memory
     from jax_ssl.train.step import init, train_step
 
     method_name, encoder_name, _, settings = CASES[case]

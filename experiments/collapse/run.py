@@ -17,10 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jax_ssl.commands.opening import environment
-from jax_ssl.evaluate.vitals import first_images
+from jax_ssl.evaluate.vitals import first_views
 from jax_ssl.ops.normalize import l2_normalize
 from jax_ssl.parallel.rows import map_examples
+from jax_ssl.run.environment import environment
 from tests.cases import METHODS_UNDER_TEST
 from tests.collapsing import COLLAPSING
 from tests.images import examples
@@ -35,7 +35,7 @@ def retrieval(method, train):
 
     @jax.jit
     def features(key):
-        images = first_images(map_examples(method.views, key, rows))
+        images = first_views(map_examples(method.views, key, rows), rank=3)
         if (project := method.health.project) is not None:
             return l2_normalize(project(train.params, train.state, images))
         variables = method.exports["encoder"](train.params, train.state)
