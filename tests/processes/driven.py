@@ -12,7 +12,7 @@ import jax
 
 from jax_ssl.cli import main
 from jax_ssl.data.corrupt import Reader, TooManyCorrupt
-from jax_ssl.train.report import Reporter
+from jax_ssl.train.record import Reporter
 
 PAUSE = 0.1  # Seconds after each log line.
 train, read, batches = Reporter.train, Reader.read, []

@@ -12,11 +12,13 @@ from jax_ssl.checkpoint.export import _on_host
 from jax_ssl.checkpoint.manager import open_checkpoints
 from jax_ssl.checkpoint.names import by_name, is_key
 from jax_ssl.data.synthetic import synthetic
-from jax_ssl.evaluate.features import extract
+from jax_ssl.evaluate.part import gathered
 from jax_ssl.parallel.mesh import make_mesh
+from jax_ssl.parallel.rows import map_examples
 from jax_ssl.train.feeds import HostFeed
 from jax_ssl.train.loop import Plan, fit
 from jax_ssl.train.program import program
+from jax_ssl.train.sweep import Sweep
 from tests.cases import METHODS_UNDER_TEST
 from tests.images import plain_views
 
@@ -94,13 +96,16 @@ def leaves(train):
 
 def features(name, train, *, devices=8):
     """Features of images that no number of devices divides, by the trained encoder."""
-    made = method(name)
-    with jax.set_mesh(make_mesh(devices=jax.devices()[:devices])):
-        found = extract(
-            made.encoder,
-            made.exports["encoder"](train.params, train.state),
-            source(21),
-            view,
-            batch_size=8,
-        )
-    return {"features": found.features, "labels": found.labels, "rows": found.rows}
+    made, mesh = method(name), make_mesh(devices=jax.devices()[:devices])
+    feed = HostFeed(source(21), mesh=mesh, seed=SEED, batch_size=BATCH, workers=1)
+    variables = made.exports["encoder"](train.params, train.state)
+
+    def embed(variables, batch):
+        images = map_examples(view, jax.random.key(0), batch)
+        return made.encoder.apply(variables, images, train=False).pooled
+
+    sweep = Sweep(embed, variables, feed, mesh, at_once=1)
+    with jax.set_mesh(mesh):
+        found = gathered(sweep(variables))
+    kept = sweep.rows >= 0
+    return {"features": found[kept], "rows": sweep.rows[kept]}

@@ -15,7 +15,7 @@ import pytest
 
 from jax_ssl.checkpoint.export import load_encoder
 from jax_ssl.cli import main
-from jax_ssl.commands.opening import read_experiment, restored
+from jax_ssl.run.run import Run
 from tests.processes.launch import ROOT, Group
 
 COUNT, DEVICES = 2, 2
@@ -27,7 +27,8 @@ SETTINGS = {
     "method.hidden_dim": "8",
     "method.output_dim": "4",
     "views": "{'name': 'two_affine', 'degrees': 10.0, 'noise': 0.1}",
-    "data": "{'name': 'synthetic', 'size': 8, 'num_examples': 512, 'batch_size': 64}",
+    "data": "{'name': 'synthetic', 'size': 8, 'num_examples': 512}",
+    "feed.batch_size": "64",
     "optimizer": "{'name': 'sgd', 'learning_rate': 0.001, 'momentum': 0.9}",
     "run.num_epochs": "None",
     "run.num_steps": str(STEPS),
@@ -152,8 +153,7 @@ def the_run_is_the_undisturbed_one(workdir, whole):
 
     def numbers(folder):
         encoder = load_encoder(folder / "export" / "encoder.npz")[0]
-        experiment = read_experiment(folder, [])
-        with restored(folder, experiment, None) as (train, _):
+        with Run.opened(str(folder), []).restored() as train:
             assert train.step == STEPS
             return encoder, jax.device_get((train.params, train.state))
 

@@ -9,7 +9,7 @@ import pytest
 
 from jax_ssl.train.metrics import read_metrics
 from jax_ssl.train.progress import Progress, RunFacts, describe
-from jax_ssl.train.report import Reporter, TensorBoard, open_reporter, peak_memory
+from jax_ssl.train.record import Reporter, TensorBoard, open_reporter, peak_memory
 
 
 class Clock:
