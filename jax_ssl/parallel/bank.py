@@ -13,9 +13,10 @@ from jax import lax
 from jax.sharding import PartitionSpec as P
 
 from jax_ssl.core.types import Array, PyTree
+from jax_ssl.parallel import tiles
 from jax_ssl.parallel.mesh import BATCH_AXES
-from jax_ssl.parallel.rows import shard_count
-from jax_ssl.parallel.tiles import cut
+from jax_ssl.parallel.ring import different
+from jax_ssl.parallel.rows import everyone, on_shards, rows_here
 
 # Banks are filled up to a multiple of this, so that any usual mesh can cut them.
 MULTIPLE = 1024
@@ -40,11 +41,7 @@ def bank_rows(index: Array, bank: Array) -> Array:
     Returns:
         [B, D], sharded like `index`.
     """
-
-    def answer(index: Array, piece: Array, start: Array) -> Array:
-        return _rows_here(index, piece, start)
-
-    return _ask(answer, index, bank).sum(1)
+    return _ask(_rows_here, index, bank).sum(1)
 
 
 def bank_scores(v: Array, slots: Array, bank: Array) -> Array:
@@ -105,26 +102,9 @@ def logsumexp_over_bank(
     def answer(questions: PyTree, piece: Array, start: Array) -> tuple[Array, Array]:
         v, shift, index = questions
         number = start + jnp.arange(len(piece))
-        # One is added, because a block is filled up with zeros.
-        ids = jnp.where(number < num_examples, number + 1, 0)
-
-        def add(sums: tuple[Array, Array], block: PyTree) -> tuple[PyTree, None]:
-            rows, ids = block
-            top, total = sums
-            scores = jnp.einsum("bd,nd->bn", v, rows, precision=lax.Precision.HIGHEST)
-            counts = (ids != 0) & (ids != index[:, None] + 1)
-            difference = scale * (scores - shift[:, None])
-            difference = jnp.where(counts, difference, -jnp.inf)
-            higher = jnp.maximum(top, lax.stop_gradient(difference.max(1)))
-            # Where nothing counts so far, every term is exp(-inf - 0).
-            origin = jnp.where(higher == -jnp.inf, 0, higher)
-            total = total * jnp.exp(top - origin)
-            total += jnp.exp(difference - origin[:, None]).sum(1)
-            return (higher, total), None
-
-        start_sums = (jnp.full_like(shift, -jnp.inf), jnp.zeros_like(shift))
-        add = jax.checkpoint(add, prevent_cse=False)
-        return lax.scan(add, lax.stop_gradient(start_sums), cut((piece, ids), BLOCK))[0]
+        own = tiles.Own(v, shift, index)
+        others = tiles.Others(*tiles.cut((piece, number, number < num_examples), BLOCK))
+        return tiles.add_exponentials(different, scale, own, others, tiles.empty(own))
 
     tops, totals = _ask(answer, (v, shift, index), bank)  # [B, F]
     tops = lax.stop_gradient(tops)
@@ -151,23 +131,15 @@ def write_bank(bank: Array, index: Array, rows: Array) -> Array:
     pieces = _piece_count(bank)
 
     def mine(index: Array, rows: Array, piece: Array) -> Array:
-        start = jnp.zeros((), jnp.int32)
-        if shard_count() > 1:
-            index, rows = lax.all_gather((index, rows), BATCH_AXES, axis=0, tiled=True)
-        if pieces > 1:
-            start = lax.axis_index("fsdp") * len(piece)
+        index, rows = everyone((index, rows))
+        start = _start(piece, pieces)
         # A negative place would count from the end; one past the end is dropped.
         here = (index >= start) & (index < start + len(piece))
         place = jnp.where(here, index - start, len(piece))
         return piece.at[place].set(rows.astype(piece.dtype), mode="drop")
 
-    if shard_count() == 1:
-        return mine(index, rows, bank)
     batch, split = P(BATCH_AXES), P("fsdp") if pieces > 1 else P()
-    # Replication is not tracked: that all devices write the same is by construction.
-    return jax.shard_map(
-        mine, in_specs=(batch, batch, split), out_specs=split, check_vma=False
-    )(index, rows, bank)
+    return on_shards(mine, (batch, batch, split), split)(index, rows, bank)
 
 
 def _ask(
@@ -183,37 +155,31 @@ def _ask(
     bank = lax.stop_gradient(bank)
     pieces = _piece_count(bank)
 
-    def mine(questions: PyTree, piece: Array) -> PyTree:
-        if pieces == 1:
-            answers = answer(questions, piece, jnp.zeros((), jnp.int32))
-            return jax.tree.map(lambda a: a[:, None], answers)
-        everyone = lax.all_gather(questions, "fsdp", axis=0, tiled=True)
-
-        def sent_back(a: Array) -> Array:  # [F b, ...] -> [b, F, ...]
+    def sent_back(a: Array) -> Array:  # [F b, ...] -> [b, F, ...]
+        if pieces > 1:
             a = lax.all_to_all(a, "fsdp", split_axis=0, concat_axis=0, tiled=True)
-            return jnp.moveaxis(a.reshape(pieces, -1, *a.shape[1:]), 0, 1)
+        return jnp.moveaxis(a.reshape(pieces, -1, *a.shape[1:]), 0, 1)
 
-        answers = answer(everyone, piece, lax.axis_index("fsdp") * len(piece))
+    def mine(questions: PyTree, piece: Array) -> PyTree:
+        if pieces > 1:
+            questions = lax.all_gather(questions, "fsdp", axis=0, tiled=True)
+        answers = answer(questions, piece, _start(piece, pieces))
         return jax.tree.map(sent_back, answers)
 
-    if shard_count() == 1:
-        return mine(questions, bank)
     batch, split = P(BATCH_AXES), P("fsdp") if pieces > 1 else P()
-    # Replication is not tracked: loops would have to declare how they start.
-    return jax.shard_map(
-        mine, in_specs=(batch, split), out_specs=batch, check_vma=False
-    )(questions, bank)
+    return on_shards(mine, (batch, split), batch)(questions, bank)
 
 
 def _rows_here(numbers: Array, piece: Array, start: Array) -> Array:
-    """Rows by their numbers, [..., D]; zeros for those of other pieces."""
-    here = (numbers >= start) & (numbers < start + len(piece))
-    rows = piece[jnp.where(here, numbers - start, 0)]
-    return jnp.where(here[..., None], rows, 0).astype(jnp.float32)
+    return rows_here(numbers, piece, start).astype(jnp.float32)
 
 
 def _piece_count(bank: Array) -> int:
     """Pieces that the ambient mesh cuts the bank into."""
-    mesh = jax.sharding.get_abstract_mesh()
-    count = 1 if mesh is None or mesh.empty else mesh.shape.get("fsdp", 1)
+    count = jax.sharding.get_abstract_mesh().shape.get("fsdp", 1)
     return count if len(bank) % count == 0 else 1
+
+
+def _start(piece: Array, pieces: int) -> Array:
+    """Number of the first row of a device's piece of the bank."""
+    return lax.axis_index("fsdp") * len(piece) if pieces > 1 else jnp.int32(0)

@@ -20,7 +20,7 @@ from jax.sharding import PartitionSpec as P
 
 from jax_ssl.core.types import Array, PyTree
 from jax_ssl.parallel.mesh import BATCH_AXES
-from jax_ssl.parallel.rows import shard_count
+from jax_ssl.parallel.rows import on_shards, shard_count
 
 
 @dataclass(frozen=True)
@@ -129,38 +129,21 @@ def map_chunks(
 
     one = jax.checkpoint(one, prevent_cse=False)  # Inside a loop nothing is merged.
 
-    def mine(whole: PyTree, numbers: Array, scalars: PyTree, rows: PyTree) -> PyTree:
-        def body(piece: tuple[Array, PyTree]) -> PyTree:
-            number, chunk = piece
-            return one(whole, number, _merged(scalars, chunk))
+    def cut(leaf: Array) -> Array:
+        if leaf.ndim == 0:
+            return jnp.broadcast_to(leaf, chunks)
+        return leaf.reshape(chunks, -1, *leaf.shape[1:])
 
-        cut = jax.tree.map(
-            lambda leaf: leaf.reshape(chunks, -1, *leaf.shape[1:]), (numbers, rows)
-        )
+    def mine(whole: PyTree, numbers: Array, rows: PyTree) -> PyTree:
+        pieces = jax.tree.map(cut, (numbers, rows))
         # The loops of `lax.map` are slow for convolutions on CPU, and nowhere else.
-        results = jax.lax.map(body, cut)
+        results = jax.lax.map(lambda piece: one(whole, *piece), pieces)
         return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), results)
-
-    scalars = jax.tree.map(lambda leaf: leaf if leaf.ndim == 0 else None, rows)
-    arrays = jax.tree.map(lambda leaf: leaf if leaf.ndim else None, rows)
-    numbers = jnp.arange(n, dtype=jnp.int32)
-    if shards == 1:
-        return mine(whole, numbers, scalars, arrays)
 
     # Unchecked, each device sums its own gradient of `whole` over its chunks, and the
     # devices are summed over once, behind the loop; jax 0.12's check, moreover, refuses
     # the error function in here.
     split = P(BATCH_AXES)
-    return jax.shard_map(
-        mine, in_specs=(P(), split, P(), split), out_specs=split, check_vma=False
-    )(whole, numbers, scalars, arrays)
-
-
-def _merged(scalars: PyTree, arrays: PyTree) -> PyTree:
-    """The tree of which one half holds the scalars and the other the arrays."""
-    return jax.tree.map(
-        lambda scalar, array: array if scalar is None else scalar,
-        scalars,
-        arrays,
-        is_leaf=lambda leaf: leaf is None,
-    )
+    where = jax.tree.map(lambda leaf: split if leaf.ndim else P(), rows)
+    mapped = on_shards(mine, (P(), split, where), split)
+    return mapped(whole, jnp.arange(n, dtype=jnp.int32), rows)

@@ -2,14 +2,14 @@
 
 from typing import TypeAlias
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.sharding import PartitionSpec as P
 
+from jax_ssl.core import checks
 from jax_ssl.core.types import Array
 from jax_ssl.parallel.mesh import BATCH_AXES
-from jax_ssl.parallel.rows import shard_count
+from jax_ssl.parallel.rows import first_row, on_shards, pass_on, shard_count
 from jax_ssl.parallel.tiles import cut, join
 
 Best: TypeAlias = tuple[Array, Array]  # (scores, rows), [Q, k] each
@@ -58,13 +58,8 @@ def top_k(
             "with one D."
         )
     num_rows = bank.shape[0]
-    if not 1 <= k <= num_rows:
-        raise ValueError(
-            f"k = {k} neighbours of a bank of {num_rows} rows; choose k from 1 to "
-            f"{num_rows}."
-        )
-    if block < 1:
-        raise ValueError(f"block = {block} bank rows at once; choose at least 1.")
+    checks.within(f"[1, {num_rows}]", k=k)
+    checks.at_least(1, block=block)
     block = min(max(block, k), num_rows)
     queries = queries.astype(jnp.float32)
 
@@ -115,21 +110,16 @@ def nearest(
         (scores [Q, k] float32 in falling order, rows [Q, k] int32 of the bank), sharded
         by queries; where the bank has fewer rows that count, the score is -inf.
     """
-    devices = shard_count()
 
     def mine(queries: Array, bank: Array, counts: Array) -> Best:
         n = len(bank)
-        start = lax.axis_index(BATCH_AXES) * n if devices > 1 else jnp.int32(0)
-        ring = [(i, (i + 1) % devices) for i in range(devices)]
+        start = first_row(n)
 
         def hop(carry: tuple[Array, Best], _: None) -> tuple[tuple[Array, Best], None]:
             visiting, best = carry
             scores, rows = top_k(visiting, bank, min(k, n), counts=counts)
             rows = jnp.where(scores == -jnp.inf, ABSENT, start + rows)
-            carry = visiting, merged(best, (scores, rows))
-            if devices > 1:
-                carry = lax.ppermute(carry, BATCH_AXES, ring)
-            return carry, None
+            return pass_on((visiting, merged(best, (scores, rows)))), None
 
         def ask(queries: Array) -> Best:
             none = (
@@ -137,18 +127,13 @@ def nearest(
                 jnp.full((len(queries), k), ABSENT, jnp.int32),
             )
             # After as many hops as there are devices every query is at home again.
-            return lax.scan(hop, (queries, none), length=devices)[0][1]
+            return lax.scan(hop, (queries, none), length=shard_count())[0][1]
 
         asked = cut(queries.astype(jnp.float32), block)  # [T, b, D]
         return join(lax.map(ask, asked), len(queries))
 
-    if devices == 1:
-        return mine(queries, bank, counts)
     split = P(BATCH_AXES)
-    # Unchecked: what begins as a constant comes back different on every device.
-    return jax.shard_map(
-        mine, in_specs=(split, split, split), out_specs=split, check_vma=False
-    )(queries, bank, counts)
+    return on_shards(mine, (split, split, split), split)(queries, bank, counts)
 
 
 def merged(best: Best, more: Best) -> Best:

@@ -2,8 +2,7 @@
 
 The scores of n rows against m are made in tiles, used and forgotten, forward and again
 backward, so memory grows with the rows and not with their pairs. Rows of other devices
-arrive by an all-gather, or travel around a ring. The other user of `shard_map` is
-`rows`.
+arrive by an all-gather, or travel around a ring.
 """
 
 import functools
@@ -20,7 +19,7 @@ from jax.sharding import PartitionSpec as P
 from jax_ssl.core.types import Array, PyTree
 from jax_ssl.parallel import tiles
 from jax_ssl.parallel.mesh import BATCH_AXES
-from jax_ssl.parallel.rows import shard_count
+from jax_ssl.parallel.rows import everyone, on_shards, pass_on, shard_count
 
 # How the rows of `y` reach every device: from one to the next, gathered, or they are
 # there already.
@@ -128,21 +127,16 @@ class _Plan:
 
         It returns two arrays of x's rows, or, with `also_y`, one of x's and one of y's.
         """
-        fn = functools.partial(fn, self)
-        if shard_count() == 1:
-            return fn(x_side, y_side, scale)
         mine = P(BATCH_AXES)
         y = P() if self.reach == "whole" else mine
         # Row numbers are made where they are needed, and labels are small.
         y_ids = mine if self.reach == "ring" else P()
-        # Replication is not tracked: loops would have to declare how they start, and
-        # these functions are not differentiated.
-        return jax.shard_map(
-            fn,
-            in_specs=(mine, (y, y_ids), P()),
-            out_specs=(mine, y if also_y else mine),
-            check_vma=False,
-        )(x_side, y_side, scale)
+        mapped = on_shards(
+            functools.partial(fn, self),
+            (mine, (y, y_ids), P()),
+            (mine, y if also_y else mine),
+        )
+        return mapped(x_side, y_side, scale)
 
     @property
     def travels(self) -> bool:
@@ -150,9 +144,7 @@ class _Plan:
 
     def arrived(self, y: Array) -> Array:
         """All rows, where they do not travel."""
-        if self.reach == "gather" and shard_count() > 1:
-            return lax.all_gather(y, BATCH_AXES, tiled=True)
-        return y
+        return everyone(y) if self.reach == "gather" else y
 
     def returned(self, dy: Array) -> Array:
         """The same way back, for the gradient."""
@@ -211,12 +203,13 @@ def _forward(
 
     def meet(visitors: PyTree, sums: tiles.Sums) -> tiles.Sums:
         others = plan.others(*visitors)
-        return tiles.add_exponentials(plan.allowed, scale, own, others, sums)
+        add = functools.partial(tiles.add_exponentials, plan.allowed, scale)
+        return lax.map(lambda row: add(row[0], others, row[1]), (own, sums))
 
     def hop(state: PyTree, _: None) -> tuple[PyTree, None]:
         visitors, sums = state
         # On their way before the work on them, so that the two can overlap.
-        coming = _pass_on(visitors)
+        coming = pass_on(visitors)
         return (coming, meet(visitors, sums)), None
 
     sums = tiles.empty(own)
@@ -246,7 +239,7 @@ def _backward(
         visitors, dy, dx = state
         # The gradient follows its rows one hop behind and takes along what the last
         # meeting gave it, so that no transfer waits for the work of this one.
-        coming, following = _pass_on((visitors, dy))
+        coming, following = pass_on((visitors, dy))
         dx, more = meet(visitors, dx)
         return (coming, following + more, dx), None
 
@@ -255,15 +248,8 @@ def _backward(
     if plan.travels:
         start = (y_side, jnp.zeros_like(y), dx)
         (_, dy, dx), _ = lax.scan(hop, start, length=shard_count())
-        dy = _pass_on(dy)
+        dy = pass_on(dy)
     else:
         dx, dy = meet((plan.arrived(y), y_ids), dx)
         dy = plan.returned(dy)
     return tiles.join(dx, len(x)), dy
-
-
-def _pass_on(tree: PyTree) -> PyTree:
-    """Sends arrays to the next device of the ring."""
-    count = shard_count()
-    ring = [(i, (i + 1) % count) for i in range(count)]
-    return jax.tree.map(lambda a: lax.ppermute(a, BATCH_AXES, ring), tree)

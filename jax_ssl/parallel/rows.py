@@ -1,9 +1,11 @@
-"""Functions over the rows of the global batch; one of the two users of `shard_map`.
+"""Functions over the rows of the global batch, each device having a run of them.
 
-Both work on whatever mesh `jax.set_mesh` has installed, and without any.
+They work on whatever mesh `jax.set_mesh` has installed, and without any.
 """
 
+import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,12 +18,63 @@ from jax_ssl.parallel.mesh import BATCH_AXES
 def shard_count() -> int:
     """Number of shards that the ambient mesh cuts the batch into; 1 without a mesh."""
     mesh = jax.sharding.get_abstract_mesh()
-    if mesh is None or mesh.empty:
-        return 1
-    count = 1
-    for axis in BATCH_AXES:
-        count *= mesh.shape.get(axis, 1)
-    return count
+    return math.prod(mesh.shape.get(axis, 1) for axis in BATCH_AXES)
+
+
+def on_shards(
+    fn: Callable[..., Any], in_specs: Any, out_specs: Any, *, check_vma: bool = False
+) -> Callable[..., Any]:
+    """`fn` on every device of the ambient mesh; `fn` itself where there is one shard.
+
+    Args:
+        fn: called with each device's shards of the arguments, and for the whole of them
+            where there is one shard.
+        in_specs: of the arguments, as `jax.shard_map` takes them.
+        out_specs: of the results, likewise.
+        check_vma: whether jax tracks what is the same on all devices. It then refuses
+            loops that start with a constant and end with a device's own value.
+    """
+    if shard_count() == 1:
+        return fn
+    return jax.shard_map(
+        fn, in_specs=in_specs, out_specs=out_specs, check_vma=check_vma
+    )
+
+
+def everyone(rows: PyTree) -> PyTree:
+    """The rows of all shards, inside `on_shards`, from those of each."""
+    if shard_count() == 1:
+        return rows
+    return jax.lax.all_gather(rows, BATCH_AXES, axis=0, tiled=True)
+
+
+def first_row(n: int) -> Array:
+    """Number of a shard's first row, inside `on_shards`, where each shard has n."""
+    if shard_count() == 1:
+        return jnp.zeros((), jnp.int32)
+    return jax.lax.axis_index(BATCH_AXES) * n
+
+
+def rows_here(numbers: Array, piece: Array, start: Array) -> Array:
+    """Rows of a piece by their numbers; zeros for those that are in other pieces.
+
+    Args:
+        numbers: integers [...].
+        piece: [n, ...], rows start ... start + n - 1 of a longer array.
+        start: [] int32.
+    """
+    here = (numbers >= start) & (numbers < start + len(piece))
+    rows = piece[jnp.where(here, numbers - start, 0)]
+    return jnp.where(jnp.expand_dims(here, tuple(range(here.ndim, rows.ndim))), rows, 0)
+
+
+def pass_on(tree: PyTree) -> PyTree:
+    """Sends a shard's arrays, inside `on_shards`, to the next one around the ring."""
+    count = shard_count()
+    if count == 1:
+        return tree
+    ring = [(i, (i + 1) % count) for i in range(count)]
+    return jax.lax.ppermute(tree, BATCH_AXES, ring)
 
 
 def map_examples(
@@ -56,11 +109,9 @@ def map_examples(
         turn = -(-len(rows) // chunks)
         return jax.lax.map(lambda row: fn(*row), (keys, batch), batch_size=turn)
 
-    if shard_count() == 1:
-        return mine(key, rows, batch)
-    return jax.shard_map(
-        mine, in_specs=(P(), P(BATCH_AXES), P(BATCH_AXES)), out_specs=P(BATCH_AXES)
-    )(key, rows, batch)
+    split = P(BATCH_AXES)
+    mapped = on_shards(mine, (P(), split, split), split, check_vma=True)
+    return mapped(key, rows, batch)
 
 
 def mean_over_rows(
@@ -81,16 +132,11 @@ def mean_over_rows(
     Returns:
         [] float32 for every leaf, the mean over the global batch.
     """
-    if shard_count() == 1:
-        rows = row_loss(x, x, jnp.zeros((), jnp.int32))
-    else:
 
-        def mine(x: Array) -> PyTree:
-            everyone = jax.lax.all_gather(x, BATCH_AXES, axis=0, tiled=True)
-            start = jax.lax.axis_index(BATCH_AXES) * x.shape[0]
-            return row_loss(x, everyone, start)
+    def mine(x: Array) -> PyTree:
+        return row_loss(x, everyone(x), first_row(len(x)))
 
-        rows = jax.shard_map(mine, in_specs=P(BATCH_AXES), out_specs=P(BATCH_AXES))(x)
+    rows = on_shards(mine, P(BATCH_AXES), P(BATCH_AXES), check_vma=True)(x)
     return jax.tree.map(jnp.mean, rows)
 
 
@@ -107,12 +153,7 @@ def map_shards(
     Returns:
         Tree of [N, ...] arrays, sharded like `rows`.
     """
-    if shard_count() == 1:
-        return fn(rows, whole)
-    split = P(BATCH_AXES)
-    return jax.shard_map(fn, in_specs=(split, P()), out_specs=split, check_vma=False)(
-        rows, whole
-    )
+    return on_shards(fn, (P(BATCH_AXES), P()), P(BATCH_AXES))(rows, whole)
 
 
 def take_rows(x: Array, numbers: Array) -> Array:
@@ -129,10 +170,7 @@ def take_rows(x: Array, numbers: Array) -> Array:
         return x[numbers]
 
     def mine(piece: Array, numbers: Array) -> Array:
-        start = jax.lax.axis_index(BATCH_AXES) * len(piece)
-        here = (numbers >= start) & (numbers < start + len(piece))
-        rows = piece[jnp.where(here, numbers - start, 0)]
-        rows = jnp.where(here.reshape(-1, *(1,) * (piece.ndim - 1)), rows, 0)
+        rows = rows_here(numbers, piece, first_row(len(piece)))
         return jax.lax.psum(rows, BATCH_AXES)
 
-    return jax.shard_map(mine, in_specs=(P(BATCH_AXES), P()), out_specs=P())(x, numbers)
+    return on_shards(mine, (P(BATCH_AXES), P()), P(), check_vma=True)(x, numbers)

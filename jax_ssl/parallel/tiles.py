@@ -1,7 +1,8 @@
 """Sums over pairs of rows, made in tiles that are used and forgotten.
 
-Rows lie as [T, b, ...], T tiles of b rows; a tile of pairs is [b, c]. Everything here
-happens on one device; `ring` brings it the rows of others.
+Rows lie as [T, b, ...], T tiles of b rows, or without T as one tile; a tile of pairs is
+[b, c]. Everything here happens on one device; `ring` brings it the rows of others, and
+`bank` the questions of others.
 """
 
 from collections.abc import Callable
@@ -85,25 +86,31 @@ def empty(own: Own) -> Sums:
 
 
 def add_exponentials(
-    allowed: AllowedFn, scale: Array, own: Own, others: Others, sums: Sums
+    allowed: AllowedFn, scale: float | Array, own: Own, others: Others, sums: Sums
 ) -> Sums:
-    """Adds exp(scale (x_i·y_j - shift_i)) over the allowed j to row i's sum."""
+    """Adds exp(scale (x_i·y_j - shift_i)) over the allowed j to row i's sum.
 
-    def row_of_tiles(args: tuple[Own, Sums]) -> Sums:
-        own, sums = args
+    May be differentiated, once; the scores are then made anew and not kept.
 
-        def tile(sums: Sums, others: Others) -> tuple[Sums, None]:
-            difference = _differences(allowed, scale, own, others)
-            top = jnp.maximum(sums.top, jnp.max(difference, axis=1))
-            # Where nothing is allowed so far, every term is exp(-inf - 0).
-            origin = jnp.where(top == -jnp.inf, 0, top)
-            total = sums.total * jnp.exp(sums.top - origin)
-            total += jnp.sum(jnp.exp(difference - origin[:, None]), axis=1)
-            return Sums(top, total), None
+    Args:
+        allowed: which pairs count.
+        scale: [].
+        own: one tile of the rows that sum, [b, ...].
+        others: all tiles of the others.
+        sums: of that tile so far, [b].
+    """
 
-        return lax.scan(tile, sums, others)[0]
+    def tile(sums: Sums, others: Others) -> tuple[Sums, None]:
+        difference = _differences(allowed, scale, own, others)
+        highest = lax.stop_gradient(jnp.max(difference, axis=1))
+        top = jnp.maximum(sums.top, highest)
+        # Where nothing is allowed so far, every term is exp(-inf - 0).
+        origin = jnp.where(top == -jnp.inf, 0, top)
+        total = sums.total * jnp.exp(sums.top - origin)
+        total += jnp.sum(jnp.exp(difference - origin[:, None]), axis=1)
+        return Sums(top, total), None
 
-    return lax.map(row_of_tiles, (own, sums))
+    return lax.scan(jax.checkpoint(tile, prevent_cse=False), sums, others)[0]
 
 
 def add_gradients(
@@ -157,7 +164,9 @@ def add_gradients(
     return lax.scan(row_of_tiles, start, (jnp.arange(dx.shape[0]), own, lse, g))[0]
 
 
-def _differences(allowed: AllowedFn, scale: Array, own: Own, others: Others) -> Array:
+def _differences(
+    allowed: AllowedFn, scale: float | Array, own: Own, others: Others
+) -> Array:
     """[b, c]; -inf for pairs that do not count."""
     pairs = allowed(
         jax.tree.map(lambda a: a[:, None], own.ids),
