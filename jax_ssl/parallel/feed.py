@@ -1,29 +1,23 @@
 """From rows on the host to arrays on the mesh.
 
-`to_global` and `prefetch` feed a run whose images come from the host; `Resident` keeps
-a data set that fits in the memory of every device and gathers its batches there.
+`to_global` and `Prefetch` feed a run whose images come from the host; `resident` puts a
+data set that fits in the memory of every device there, and `take` gathers its batches.
 """
 
-import queue
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Generic, TypeVar
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from jax.sharding import PartitionSpec as P
 
+from jax_ssl.core import checks
 from jax_ssl.core.types import Array, Batch
-from jax_ssl.parallel.mesh import (
-    BATCH_AXES,
-    check_batch_size,
-    replicated,
-    row_sharding,
-)
-from jax_ssl.parallel.rows import shard_count
+from jax_ssl.parallel.mesh import check_batch_size, replicated, row_sharding
+from jax_ssl.parallel.rows import map_shards
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -55,158 +49,81 @@ def to_global(host_batch: Mapping[str, np.ndarray], mesh: Mesh) -> Batch:
     }
 
 
-class _Failed:
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
-
-
-_END = object()
+_END: Any = object()
 
 
 class Prefetch(Generic[U]):
-    """An iterator that stays ahead of its consumer; made by `prefetch`.
+    """Runs `put(item)` for the coming items in a thread of its own.
+
+    An iterator of what `put` returns, in order. An error of the items or of `put` is
+    raised by the `next` that reaches it, and ends it. Close it, or use it in `with`.
 
     Attributes:
         waited: seconds that the consumer has spent waiting in `next` so far.
     """
 
     def __init__(
-        self, iterator: Iterable[T], put: Callable[[T], U], depth: int
+        self, items: Iterable[T], put: Callable[[T], U], depth: int = 2
     ) -> None:
-        self.waited = 0.0
-        self._free = threading.Semaphore(depth)
-        self._ready: queue.SimpleQueue = queue.SimpleQueue()
-        self._closed = threading.Event()
-        self._ended = False
-        self._thread = threading.Thread(
-            target=self._work, args=(iterator, put), name="jax_ssl-feed", daemon=True
-        )
-        self._thread.start()
+        """Starts the thread.
 
-    def _work(self, iterator: Iterable[T], put: Callable[[T], U]) -> None:
-        outcome: object = _END
-        try:
-            items = iter(iterator)
-            while True:
-                self._free.acquire()
-                if self._closed.is_set():
-                    break
-                try:
-                    item = next(items)
-                except StopIteration:
-                    break
-                self._ready.put(put(item))
-                del item  # Or it would stay alive until the next one is ready.
-        except BaseException as error:  # Raised again in the consumer's thread.
-            outcome = _Failed(error)
-        finally:
-            close = getattr(iterator, "close", None)
-            try:
-                if close is not None:
-                    close()
-            finally:
-                self._ready.put(outcome)
+        Args:
+            items: of host batches; closed with this iterator if they can be.
+            put: sends one item to the devices, as `to_global` does.
+            depth: items, at least 1, that may be put and not yet consumed; 2 is double
+                buffering.
+
+        Raises:
+            ValueError: if depth < 1.
+        """
+        checks.at_least(1, depth=depth)
+        self.waited = 0.0
+        self._items, self._put = iter(items), put
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="jax_ssl-feed")
+        self._coming: deque[Future[U]] = deque()
+        for _ in range(depth):
+            self._coming.append(self._pool.submit(self._next))
+
+    def _next(self) -> U:
+        item = next(self._items, _END)
+        return item if item is _END else self._put(item)
 
     def __iter__(self) -> Iterator[U]:
         return self
 
     def __next__(self) -> U:
-        if self._ended:
+        if not self._coming:
             raise StopIteration
-        start = time.perf_counter()
-        item = self._ready.get()
-        self.waited += time.perf_counter() - start
-        if item is _END:
-            self._ended = True
+        begun = time.perf_counter()
+        try:
+            ready = self._coming.popleft().result()
+        except BaseException:
+            self.close()
+            raise
+        self.waited += time.perf_counter() - begun
+        if ready is _END:
+            self.close()
             raise StopIteration
-        if isinstance(item, _Failed):
-            self._ended = True
-            raise item.error
-        self._free.release()
-        return item
+        self._coming.append(self._pool.submit(self._next))
+        return ready
 
     def close(self) -> None:
-        """Ends the thread, closes the iterator under it and drops what is ready."""
-        self._ended = True
-        self._closed.set()
-        self._free.release()
-        self._thread.join()
-        while not self._ready.empty():
-            self._ready.get()
+        """Ends the thread, closes the items under it and drops what is ready."""
+        self._coming.clear()
+        self._pool.shutdown(cancel_futures=True)
+        if isinstance(self._items, Generator):
+            self._items.close()
 
     def __enter__(self) -> "Prefetch[U]":
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
-
-
-def prefetch(
-    iterator: Iterable[T], put: Callable[[T], U], depth: int = 2
-) -> Prefetch[U]:
-    """Runs `put(item)` for the coming items in a thread of its own.
-
-    Args:
-        iterator: of host batches; closed with the result if it has `close`.
-        put: sends one item to the devices, as `to_global` does.
-        depth: items, at least 1, that may be put and not yet consumed; 2 is double
-            buffering.
-
-    Returns:
-        Iterator of what `put` returns, in order. An error of `iterator` or `put` is
-        raised by the `next` that reaches it. Close it, or use it in `with`.
-
-    Raises:
-        ValueError: if depth < 1.
-    """
-    if depth < 1:
-        raise ValueError(
-            f"prefetch depth = {depth}; at least 1 item must be under way."
-        )
-    return Prefetch(iterator, put, depth)
-
-
-@dataclass(frozen=True, eq=False)
-class Resident:
-    """A data set in the memory of every device; made by `resident`.
-
-    Attributes:
-        data: {name: [N, ...]}, replicated. Give it to `jit` as an argument: closed
-            over, it would be compiled in as a constant.
-        spec: of one example.
-    """
-
-    data: Batch
-    spec: Mapping[str, jax.ShapeDtypeStruct]
-
-    def __len__(self) -> int:
-        return len(next(iter(self.data.values())))
-
-    def take(self, data: Batch, rows: Array) -> Batch:
-        """Gathers a batch without communication, under `jit` or outside.
-
-        Args:
-            data: `self.data`.
-            rows: [B] integers below N, sharded over the mesh's rows.
-
-        Returns:
-            {name: [B, ...]}, sharded like `rows`: every device gathers its own.
-        """
-
-        def mine(data: Batch, rows: Array) -> Batch:
-            return {name: x.at[rows].get(mode="clip") for name, x in data.items()}
-
-        if shard_count() == 1:
-            return mine(data, rows)
-        # The partitioner would probably do the same; here it has no choice.
-        return jax.shard_map(
-            mine, in_specs=(P(), P(BATCH_AXES)), out_specs=P(BATCH_AXES)
-        )(data, rows)
 
 
 def resident(
     arrays: Mapping[str, np.ndarray], mesh: Mesh, *, max_share: float = 0.5
-) -> Resident:
+) -> Batch:
     """Places a whole data set in the memory of every device.
 
     Args:
@@ -214,6 +131,10 @@ def resident(
         mesh: whose devices shall hold it.
         max_share: of a device's memory that the set may fill, where the device tells
             its memory (CPUs do not).
+
+    Returns:
+        {name: [N, ...]}, replicated. Give it to `jit` as an argument: closed over, it
+        would be compiled in as a constant.
 
     Raises:
         ValueError: if the set is larger, naming both sizes.
@@ -228,11 +149,25 @@ def resident(
             "feed.resident=False or store smaller images (data.canvas)."
         )
     where = replicated(mesh)
-    data = {
+    return {
         name: jax.make_array_from_process_local_data(where, x, x.shape)
         for name, x in arrays.items()
     }
-    spec = {
-        name: jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for name, x in arrays.items()
-    }
-    return Resident(data, spec)
+
+
+def take(data: Batch, rows: Array) -> Batch:
+    """Gathers a batch of a resident data set without communication.
+
+    Args:
+        data: from `resident`.
+        rows: [B] integers below N, sharded over the mesh's rows.
+
+    Returns:
+        {name: [B, ...]}, sharded like `rows`: every device gathers its own. The
+        partitioner would probably do the same; here it has no choice.
+    """
+
+    def mine(rows: Array, data: Batch) -> Batch:
+        return {name: x.at[rows].get(mode="clip") for name, x in data.items()}
+
+    return map_shards(mine, rows, data)

@@ -19,7 +19,6 @@ from jax_ssl.config import Experiment, build
 from jax_ssl.core.fields import spec_of
 from jax_ssl.core.trees import count
 from jax_ssl.core.types import PyTree
-from jax_ssl.parallel.feed import Resident
 from jax_ssl.parallel.mesh import BATCH_AXES, replicated, row_sharding
 from jax_ssl.plan.collectives import Collective, collectives
 from jax_ssl.plan.hlo import Computation, read
@@ -199,21 +198,17 @@ def _built(
 
 def _feed(experiment: Experiment) -> tuple[Feed, PyTree]:
     """The run's feed without its images, and the shapes of one step's payload."""
-    source, mesh = experiment.source, experiment.mesh
-    size = experiment.feeding.batch_size
+    size, mesh = experiment.feeding.batch_size, experiment.mesh
+    kind = _ResidentShapes if experiment.feeding.resident else HostFeed
+    feed = kind(experiment.source, mesh=mesh, seed=experiment.run.seed, batch_size=size)
     if experiment.feeding.resident:
         rows = NamedSharding(mesh, P(None, BATCH_AXES))
-        payload = jax.ShapeDtypeStruct((1, size), "int32", sharding=rows)
-        return _ResidentShapes(experiment), payload
-    feed = HostFeed(source, mesh=mesh, seed=experiment.run.seed, batch_size=size)
+        return feed, jax.ShapeDtypeStruct((1, size), "int32", sharding=rows)
     return feed, (spec_of(feed.fields, size, row_sharding(mesh)),)
 
 
 class _ResidentShapes(ResidentFeed):
     """A `ResidentFeed` of shapes: nothing is loaded."""
 
-    def __init__(self, experiment: Experiment) -> None:
-        source, where = experiment.source, replicated(experiment.mesh)
-        arrays: Any = spec_of(source.fields, len(source), where)
-        self.data, self.resident = arrays, Resident(arrays, spec_of(source.fields))
-        self.fields, self.batch_size = source.fields, experiment.feeding.batch_size
+    def _loaded(self) -> PyTree:
+        return spec_of(self.fields, self.num_examples, replicated(self.mesh))

@@ -62,14 +62,13 @@ class Sweep:
         steps, size = places.shape
         order = np.arange(steps * size)
         self.rows = np.where(order < len(rows), rows[order % len(rows)], -1)
-        batch = spec_of(feed.fields, size)
         b, split = size // mesh.size, P(BATCH_AXES)
         with jax.set_mesh(mesh):
             self.shapes = jax.tree.map(
                 lambda leaf: jax.ShapeDtypeStruct(
                     (steps * size, *leaf.shape[1:]), leaf.dtype
                 ),
-                jax.eval_shape(fn, whole, batch),
+                jax.eval_shape(fn, whole, spec_of(feed.fields, size)),
             )
 
         def put(found: PyTree, new: PyTree, at: Array) -> PyTree:

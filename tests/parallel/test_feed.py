@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
 
-from jax_ssl.parallel.feed import prefetch, resident, to_global
+from jax_ssl.parallel.feed import Prefetch, resident, take, to_global
 from jax_ssl.parallel.mesh import BATCH_AXES, make_mesh, row_sharding
 
 
@@ -19,7 +19,7 @@ def batch(rng):
 
 
 def feeders():
-    return [t for t in threading.enumerate() if t.name == "jax_ssl-feed"]
+    return [t for t in threading.enumerate() if t.name.startswith("jax_ssl-feed")]
 
 
 @pytest.mark.parametrize(("devices", "fsdp"), [(1, 1), (4, 1), (8, 2), (8, 8)])
@@ -43,7 +43,7 @@ def test_rows_that_cannot_be_shared_are_refused(batch):
 
 
 def test_prefetch_keeps_the_order_and_ends():
-    with prefetch(iter(range(20)), lambda i: i * i) as squares:
+    with Prefetch(iter(range(20)), lambda i: i * i) as squares:
         assert list(squares) == [i * i for i in range(20)]
         assert next(squares, "end") == "end"
     assert not feeders()
@@ -52,7 +52,7 @@ def test_prefetch_keeps_the_order_and_ends():
 @pytest.mark.parametrize("depth", [1, 2, 5])
 def test_prefetch_stays_at_most_depth_items_ahead(depth):
     put = []
-    with prefetch(iter(range(50)), put.append, depth=depth) as stream:
+    with Prefetch(iter(range(50)), put.append, depth=depth) as stream:
         for taken in range(1, 6):
             next(stream)
             for _ in range(100):
@@ -69,7 +69,7 @@ def test_prefetch_works_while_the_consumer_does():
             time.sleep(0.1)
             yield i
 
-    with prefetch(slow(), lambda i: i) as stream:
+    with Prefetch(slow(), lambda i: i) as stream:
         for _ in stream:
             time.sleep(0.15)
     # Only the first item was waited for, not 4 x 0.1 s.
@@ -82,7 +82,7 @@ def test_waiting_is_counted():
             time.sleep(0.1)
             yield i
 
-    with prefetch(slow(), lambda i: i) as stream:
+    with Prefetch(slow(), lambda i: i) as stream:
         assert list(stream) == [0, 1, 2]
     assert stream.waited > 0.25
 
@@ -100,7 +100,7 @@ def test_an_error_arrives_after_the_items_before_it(where):
             raise KeyError("lost")
         return item
 
-    stream = prefetch(items(), put)
+    stream = Prefetch(items(), put)
     assert [next(stream), next(stream)] == [1, 2]
     with pytest.raises(KeyError, match="lost"):
         next(stream)
@@ -118,7 +118,7 @@ def test_closing_early_closes_the_iterator_and_the_thread():
         finally:
             closed.append(True)
 
-    stream = prefetch(items(), lambda i: i)
+    stream = Prefetch(items(), lambda i: i)
     next(stream)
     stream.close()
     stream.close()
@@ -129,26 +129,24 @@ def test_closing_early_closes_the_iterator_and_the_thread():
 
 def test_a_depth_of_zero_is_refused():
     with pytest.raises(ValueError, match="depth = 0"):
-        prefetch(iter(()), lambda i: i, depth=0)
+        Prefetch(iter(()), lambda i: i, depth=0)
 
 
 @pytest.mark.parametrize(("devices", "fsdp"), [(1, 1), (8, 1), (8, 4)])
 def test_resident_rows_are_gathered_where_they_are_needed(batch, devices, fsdp, rng):
     mesh = make_mesh(fsdp=fsdp, devices=jax.devices()[:devices])
     kept = resident(batch, mesh)
-    assert len(kept) == 16
-    assert kept.spec["image"].shape == (4, 4, 3)
-    assert all(x.sharding.is_fully_replicated for x in kept.data.values())
+    assert all(x.sharding.is_fully_replicated for x in kept.values())
     rows = rng.integers(0, 16, 8)
     where = jax.device_put(rows.astype(np.int32), row_sharding(mesh))
     with jax.set_mesh(mesh):
-        take = jax.jit(kept.take).lower(kept.data, where).compile()
-        out = take(kept.data, where)
-        np.testing.assert_array_equal(kept.take(kept.data, where)["index"], rows)
+        compiled = jax.jit(take).lower(kept, where).compile()
+        out = compiled(kept, where)
+        np.testing.assert_array_equal(take(kept, where)["index"], rows)
     for name, host in batch.items():
         np.testing.assert_array_equal(out[name], host[rows])
         assert out[name].sharding.is_equivalent_to(row_sharding(mesh), host.ndim)
-    text = take.as_text()
+    text = compiled.as_text()
     for collective in ("all-gather", "all-reduce", "all-to-all", "permute", "scatter"):
         assert collective not in text
     # Each device gathers its own rows alone.
@@ -161,11 +159,11 @@ def test_resident_works_inside_a_scan_of_steps(batch):
     rows = np.arange(32, dtype=np.int32).reshape(2, 16)[:, ::-1] % 16
 
     def sums(data, rows):
-        step = lambda total, r: (total + kept.take(data, r)["index"], None)
+        step = lambda total, r: (total + take(data, r)["index"], None)
         return jax.lax.scan(step, rows[0] * 0, rows)[0]
 
     with jax.set_mesh(mesh):
-        out = jax.jit(sums)(kept.data, rows)
+        out = jax.jit(sums)(kept, rows)
     np.testing.assert_array_equal(out, rows.sum(0))
 
 
