@@ -16,7 +16,8 @@ from jax.sharding import PartitionSpec as P
 
 from jax_ssl.core.fields import spec_of
 from jax_ssl.core.types import Array, Batch, PyTree
-from jax_ssl.parallel.mesh import BATCH_AXES, replicated, row_sharding
+from jax_ssl.parallel.mesh import BATCH_AXES, row_sharding
+from jax_ssl.parallel.rows import on_shards
 from jax_ssl.parallel.together import together
 from jax_ssl.train.feeds import Feed
 
@@ -80,20 +81,16 @@ class Sweep:
         def one(whole: PyTree, data: PyTree, piece: PyTree) -> PyTree:
             return fn(whole, feed.batch(data, piece))
 
-        def keep(
-            found: PyTree, at: Array, whole: PyTree, data: PyTree, piece: PyTree
-        ) -> tuple[PyTree, Array]:
-            written = jax.shard_map(put, in_specs=(split, split, P()), out_specs=split)
-            return written(found, one(whole, data, piece), at), at + 1
+        def keep(found: PyTree, new: PyTree, at: Array) -> PyTree:
+            return on_shards(put, (split, split, P()), split)(found, new, at)
 
-        def start() -> tuple[PyTree, Array]:
-            zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), self.shapes)
-            return zeros, jnp.zeros((), jnp.int32)
+        def start() -> PyTree:
+            return jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), self.shapes)
 
-        kept = (row_sharding(mesh), replicated(mesh))
-        self._start = jax.jit(start, out_shardings=kept)
-        self._keep = together(keep, donate_argnums=0, out_shardings=kept)
-        self._one = together(one, out_shardings=row_sharding(mesh))
+        rows_over = row_sharding(mesh)
+        self._start = jax.jit(start, out_shardings=rows_over)
+        self._keep = together(keep, donate_argnums=0, out_shardings=rows_over)
+        self._one = together(one, out_shardings=rows_over)
 
     def __call__(self, whole: PyTree) -> PyTree:
         """The results [n', ...], rows sharded over the mesh.
@@ -101,18 +98,13 @@ class Sweep:
         Raises:
             TooManyCorrupt: if too few of the examples can be read.
         """
-        found, at = self._start()
-        flying: deque[Array] = deque()
-        with self.feed.sweep(self._places) as pieces:
-            for piece in pieces:
-                found, at = self._keep(found, at, whole, self.feed.data, piece)
-                flying.append(at)
-                if len(flying) > IN_FLIGHT:
-                    flying.popleft().block_until_ready()
+        found = self._start()
+        for at, batch in enumerate(self.batches(whole)):
+            found = self._keep(found, batch, np.int32(at))
         return found
 
     def batches(self, whole: PyTree) -> Iterator[PyTree]:
-        """The results batch by batch, [devices x b, ...], for sets that fill the mesh.
+        """The results batch by batch, [devices x b, ...], as they are ready.
 
         Batch s holds of the n' / devices places of every device those from s b on.
 
@@ -124,7 +116,7 @@ class Sweep:
             for piece in pieces:
                 waiting.append(self._one(whole, self.feed.data, piece))
                 if len(waiting) > IN_FLIGHT:
-                    yield waiting.popleft()
+                    yield jax.block_until_ready(waiting.popleft())
         yield from waiting
 
 
