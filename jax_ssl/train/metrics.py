@@ -70,13 +70,9 @@ def read_metrics(path: str | os.PathLike[str]) -> list[Record]:
 
 
 def _comes_again(record: Record, restored_step: int) -> bool:
-    step = record.get("step", 0)
     # A refresh is part of the step after it: a run restored there refreshes again.
-    return (
-        step >= restored_step
-        if record.get("kind") == "refresh"
-        else (step > restored_step)
-    )
+    done = record.get("step", 0) + (record.get("kind") == "refresh")
+    return done > restored_step
 
 
 def _line(record: Mapping[str, Any]) -> bytes:
