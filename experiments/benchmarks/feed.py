@@ -143,13 +143,10 @@ class Stopwatch:
         now = time.perf_counter()
         self.ms, self.waited = 1000 * (now - self.at), 1000 * waited
 
-    def evaluation(self, step, record):
-        """Nothing is evaluated."""
-
-    def pause(self):
-        """The interval ends in `train`."""
-
-    def resume(self):
+    @contextlib.contextmanager
+    def paused(self):
+        """The interval begins after it, and ends in `train`."""
+        yield
         self.at = time.perf_counter()
 
 

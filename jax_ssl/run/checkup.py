@@ -56,7 +56,7 @@ def doctor(run: Run, reporter: Reporter) -> list[Evaluation]:
             meet()
             for record in known.run(run.program.start(jax.random.key(seed)), {}):
                 if restored == 0:
-                    reporter.evaluation(0, record)
+                    reporter.note(0, record)
         known.history.sort(key=lambda record: record["step"])
     return [Evaluation(settings.interval(experiment.plan), known.run)]
 

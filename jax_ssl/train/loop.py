@@ -3,6 +3,7 @@
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ import optax
 from jax.sharding import Mesh
 
 from jax_ssl.checkpoint.manager import Checkpoints
+from jax_ssl.core import checks
 from jax_ssl.core.method import Method, ViewFn
 from jax_ssl.core.state import TrainState
 from jax_ssl.core.types import Array, Metrics
@@ -44,26 +46,20 @@ class NotFiniteError(ArithmeticError):
             "a longer warm-up or gradient clipping (optimizer.clip_norm) usually "
             "helps; for 'views', look at the images of that batch."
         )
-        self.step, self.part, self.loss = step, part, loss
+        self.step, self.part = step, part
 
 
 class Recorder(Protocol):
-    """Receives what the loop has to say; `train.report` has the real ones."""
+    """Receives what the loop has to say; `train.record` has the real one."""
 
     def train(self, step: int, metrics: Mapping[str, float], waited: float) -> None:
         """Means of the metrics since the last call; seconds waited for data."""
 
-    def evaluation(self, step: int, record: Mapping[str, Any]) -> None:
-        """One result of an evaluation during training."""
+    def note(self, step: int, record: Mapping[str, Any]) -> None:
+        """One result of an evaluation, or what a stage before the next step said."""
 
-    def refresh(self, step: int, record: Mapping[str, Any]) -> None:
-        """What a stage between epochs said, before the step after `step`."""
-
-    def pause(self) -> None:
-        """Time that follows is not training (evaluations, refreshes, checkpoints)."""
-
-    def resume(self) -> None:
-        """Training goes on."""
+    def paused(self) -> AbstractContextManager[None]:
+        """Around what is not training (evaluations, refreshes, checkpoints)."""
 
 
 @dataclass(frozen=True)
@@ -101,9 +97,8 @@ class Plan:
     steps_per_call: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("num_steps", "log_every", "steps_per_call"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} = {getattr(self, name)} must be at least 1.")
+        checks.at_least(1, num_steps=self.num_steps)
+        checks.at_least(1, log_every=self.log_every, steps_per_call=self.steps_per_call)
 
     def stop_after(self, step: int, others: Sequence[int] = ()) -> int:
         """The first stop after `step`; `others` are further intervals to stop at."""
@@ -180,8 +175,9 @@ def fit(
         refresher = Refresher(method, tx, feed, mesh, made, view)
         intervals.append(refresher.every_steps)
     with jax.set_mesh(mesh), catch_signals() as interrupt:
-        meet()
-        train = _first_state(made, checkpoints, seed)
+        with recorder.paused():
+            meet()
+            train = _first_state(made, checkpoints, seed)
         step = int(train.step)
         calls = _calls(plan, step, intervals)
         compiled: dict[int, Any] = {}
@@ -189,24 +185,21 @@ def fit(
         flying: deque[Array] = deque()
         logged = step
         waited = 0.0
-        recorder.resume()
         with feed.pieces(calls) as pieces:
             for (_, k), payload in zip(calls, pieces, strict=True):
                 if refresher is not None and step % refresher.every_steps == 0:
                     jax.block_until_ready(train)  # As below.
-                    recorder.pause()
-                    train, numbers = refresher(train)
-                    recorder.refresh(step, numbers)
-                    recorder.resume()
+                    with recorder.paused():
+                        train, numbers = refresher(train)
+                        recorder.note(step, {"kind": "refresh", **numbers})
                 if k not in compiled:
                     jax.block_until_ready(train)  # Or running steps would go untimed.
-                    recorder.pause()
-                    traced = made.call.trace(train, feed.data, payload)
-                    if on_trace is not None:
-                        on_trace(traced, k)
-                    compiled[k] = traced.lower().compile()
-                    meet()
-                    recorder.resume()
+                    with recorder.paused():
+                        traced = made.call.trace(train, feed.data, payload)
+                        if on_trace is not None:
+                            on_trace(traced, k)
+                        compiled[k] = traced.lower().compile()
+                        meet()
                 train, metrics = compiled[k](train, feed.data, payload)
                 step += k
                 pending.append(metrics)
@@ -216,24 +209,21 @@ def fit(
 
                 due = [e for e in evaluations if step % e.every_steps == 0]
                 last = interrupt.asked() or step == plan.num_steps
-                save = checkpoints is not None and (
-                    last or (plan.checkpoint_every and not step % plan.checkpoint_every)
+                save = last or (
+                    plan.checkpoint_every and step % plan.checkpoint_every == 0
                 )
-                if due or save or last or step % plan.log_every == 0:
+                if due or save or step % plan.log_every == 0:
                     means = _fetch(pending, logged, made.checked_leaves)
                     recorder.train(step, means, pieces.waited - waited)
                     pending, logged, waited = [], step, pieces.waited
-                if due or save:
-                    recorder.pause()
-                    for evaluation in due:
-                        for record in evaluation.run(train, means):
-                            recorder.evaluation(step, record)
-                    if save and checkpoints is not None:
-                        checkpoints.save(train, {"step": step, "seed": seed})
-                    recorder.resume()
+                    with recorder.paused():
+                        for evaluation in due:
+                            for record in evaluation.run(train, means):
+                                recorder.note(step, record)
+                        if save and checkpoints is not None:
+                            checkpoints.save(train, {"step": step, "seed": seed})
                 if last:
                     break
-        recorder.pause()
         if checkpoints is not None:
             checkpoints.wait()
     ended_early = interrupt.name if step < plan.num_steps else None

@@ -1,7 +1,6 @@
 """What a run shows while it trains: a bar on a terminal, log lines elsewhere."""
 
 import logging
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ log = logging.getLogger(__name__)
 
 Clock = Callable[[], float]
 
+# Kinds of features that an evaluation may show beside the trained ones.
+CONTROLS = ("untrained", "pixels")
 # What the record of a refresh has beside its own numbers.
 REFRESHED_WHERE = ("kind", "step", "epoch", "seconds")
 
@@ -46,42 +47,37 @@ class Progress:
     def __init__(
         self, run: RunFacts, *, stream: Any = None, clock: Clock = time.perf_counter
     ) -> None:
-        stream = sys.stderr if stream is None else stream
         self.run, self.clock, self.start = run, clock, clock()
-        self.bar = None
-        if stream.isatty():
-            self.bar = tqdm(
-                total=run.num_steps,
-                initial=run.restored_step,
-                file=stream,
-                unit="step",
-                dynamic_ncols=True,
-            )
+        self.bar = tqdm(
+            total=run.num_steps,
+            initial=run.restored_step,
+            file=stream,
+            unit="step",
+            dynamic_ncols=True,
+            disable=None,  # Where there is no terminal.
+        )
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Shows a record."""
-        text = describe(record)
-        if record["kind"] != "train" or self.bar is None:
-            self._say(f"step {record['step']}/{self.run.num_steps} · {text}", record)
+        step, text = record["step"], describe(record)
+        training = record["kind"] == "train"
+        if training and not self.bar.disable:
+            self.bar.set_postfix_str(text, refresh=False)
+            self.bar.update(step - self.bar.n)
             return
-        self.bar.set_postfix_str(text, refresh=False)
-        self.bar.update(record["step"] - self.bar.n)
+        text = f"step {step}/{self.run.num_steps} · {text}"
+        if not self.bar.disable:
+            self.bar.write(text, file=self.bar.fp)
+            return
+        done = step - self.run.restored_step
+        if training and done > 0:
+            seconds = (self.clock() - self.start) / done * (self.run.num_steps - step)
+            text += f" · {tqdm.format_interval(seconds)} left"
+        log.info(text)
 
     def close(self) -> None:
         """Leaves the bar as it stands."""
-        if self.bar is not None:
-            self.bar.close()
-
-    def _say(self, text: str, record: Mapping[str, Any]) -> None:
-        if self.bar is not None:
-            self.bar.write(text, file=self.bar.fp)
-            return
-        done = record["step"] - self.run.restored_step
-        if record["kind"] == "train" and done > 0:
-            left = self.run.num_steps - record["step"]
-            seconds = (self.clock() - self.start) / done * left
-            text += f" · {tqdm.format_interval(seconds)} left"
-        log.info(text)
+        self.bar.close()
 
 
 def describe(record: Mapping[str, Any]) -> str:
@@ -94,15 +90,15 @@ def describe(record: Mapping[str, Any]) -> str:
             for space in spaces
         )
     if record["kind"] == "eval":
-        words = [str(record.get("protocol", "evaluation"))]
-        if "accuracy" in record:
-            words.append(f"{record['accuracy']:.1%}")
-        beside = [
-            f"{name} {record[name]:.1%}"
-            for name in ("untrained", "pixels")
+        form = "{:.1%}" if record["unit"] == "%" else "{:.4g} " + record["unit"]
+        values = {
+            name: form.format(record[name]).rstrip()
+            for name in (record["metric"], *CONTROLS)
             if record.get(name) is not None
-        ]
-        return " ".join(words) + (f" ({', '.join(beside)})" if beside else "")
+        }
+        text = f"{record['protocol']} {values.pop(record['metric'], '–')}"
+        beside = ", ".join(f"{name} {value}" for name, value in values.items())
+        return f"{text} ({beside})" if beside else text
     if record["kind"] == "refresh":
         said = {k: v for k, v in record.items() if k not in REFRESHED_WHERE}
         words = [f"{name} {value:.4g}" for name, value in said.items()]

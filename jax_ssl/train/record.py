@@ -1,14 +1,15 @@
 """What a run says of itself: records, curves, a progress line, its own speed."""
 
+import contextlib
 import math
 import pathlib
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import jax
 
-from jax_ssl.train.flops import mfu, step_flops
+from jax_ssl.train.flops import mfu
 from jax_ssl.train.metrics import MetricsFile
 from jax_ssl.train.progress import Clock, Progress, RunFacts
 
@@ -21,34 +22,6 @@ class Writer(Protocol):
 
     def close(self) -> None:
         """Flushes and ends."""
-
-
-class Stopwatch:
-    """Time spent training: runs between `resume` and `pause`."""
-
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
-        self.total = 0.0
-        self.since: float | None = None
-
-    def resume(self) -> None:
-        """Starts; nothing if it runs already."""
-        self.since = self.clock() if self.since is None else self.since
-
-    def pause(self) -> None:
-        """Stops; nothing if it has stopped already."""
-        if self.since is not None:
-            self.total += self.clock() - self.since
-            self.since = None
-
-    def lap(self) -> float:
-        """Seconds run since the last lap."""
-        running = self.since is not None
-        self.pause()
-        seconds, self.total = self.total, 0.0
-        if running:
-            self.resume()
-        return seconds
 
 
 class Reporter:
@@ -65,7 +38,7 @@ class Reporter:
     of a refresh, {"kind": "refresh", ..., "refresh_seconds"}.
 
     Attributes:
-        flops: of one step over all devices, where known; set it, or let `compiled`.
+        flops: of one step over all devices; None where they are not known.
     """
 
     def __init__(
@@ -76,17 +49,14 @@ class Reporter:
         past_seconds: float = 0.0,
         clock: Clock = time.perf_counter,
     ) -> None:
-        self.run, self.writers = run, tuple(writers)
-        self.clock, self.watch = clock, Stopwatch(clock)
+        self.run, self.writers, self.clock = run, tuple(writers), clock
         self.began = clock() - past_seconds
         self.last = run.restored_step
         self.flops: float | None = None
-
-    def compiled(self, compiled: Any, steps: int) -> None:
-        """Takes the FLOPs of a step from a compiled call, if not known better."""
-        del steps  # XLA counts the body of the scan over them once.
-        if self.flops is None:
-            self.flops = step_flops(compiled, len(self.run.devices))
+        # Seconds of training since the last train record, up to the time `since`;
+        # before the first pause, the run has not begun.
+        self.trained = 0.0
+        self.since: float | None = None
 
     def train(self, step: int, metrics: Mapping[str, float], waited: float) -> None:
         """Records the interval since the last call.
@@ -96,55 +66,50 @@ class Reporter:
             metrics: means over the interval.
             waited: seconds in it that the host waited for data.
         """
-        seconds, steps = self.watch.lap(), step - self.last
-        self.last = step
-        timed = seconds > 0 and steps > 0
-        self._write(
-            {
-                **self._where("train", step),
-                "images_per_second": steps * self.run.batch_size / seconds
-                if timed
-                else None,
-                "ms_per_step": 1000 * seconds / steps if timed else None,
-                "data_wait": min(waited / seconds, 1.0) if timed else None,
-                "peak_memory_bytes": peak_memory(self.run.devices),
-                "mfu": mfu(self.flops, seconds / steps, self.run.devices)
-                if timed
-                else None,
-                **metrics,
-                **self.run.extra(step),
+        self._count()
+        seconds, self.trained = self.trained, 0.0
+        steps, self.last = step - self.last, step
+        names = ("images_per_second", "ms_per_step", "data_wait", "mfu")
+        speed: dict[str, float | None] = dict.fromkeys(names)
+        if seconds > 0 and steps > 0:
+            speed = {
+                "images_per_second": steps * self.run.batch_size / seconds,
+                "ms_per_step": 1000 * seconds / steps,
+                "data_wait": min(waited / seconds, 1.0),
+                "mfu": mfu(self.flops, seconds / steps, self.run.devices),
             }
-        )
+        memory = {"peak_memory_bytes": peak_memory(self.run.devices)}
+        extra = self.run.extra(step)
+        self.note(step, {"kind": "train", **speed, **memory, **metrics, **extra})
 
-    def evaluation(self, step: int, record: Mapping[str, Any]) -> None:
-        """Records one result of an evaluation during training."""
-        self._write({**self._where("eval", step), **record})
+    def note(self, step: int, record: Mapping[str, Any]) -> None:
+        """Records anything that was found at a step; "kind" is "eval" unless given."""
+        where = {
+            "kind": "eval",
+            "step": step,
+            "epoch": step / self.run.steps_per_epoch,
+            "seconds": self.clock() - self.began,
+        }
+        for writer in self.writers:
+            writer.write({**where, **record})
 
-    def refresh(self, step: int, record: Mapping[str, Any]) -> None:
-        """Records what a stage between epochs said."""
-        self._write({**self._where("refresh", step), **record})
-
-    def pause(self) -> None:
-        """What follows is not training: compilation, evaluation, checkpoints."""
-        self.watch.pause()
-
-    def resume(self) -> None:
-        """Training goes on."""
-        self.watch.resume()
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """What happens inside is not training: compilation, evaluation, checkpoints."""
+        self._count()
+        yield
+        self.since = self.clock()
 
     def close(self) -> None:
         """Closes the writers."""
         for writer in self.writers:
             writer.close()
 
-    def _where(self, kind: str, step: int) -> dict[str, Any]:
-        epoch = step / self.run.steps_per_epoch
-        seconds = self.clock() - self.began
-        return {"kind": kind, "step": step, "epoch": epoch, "seconds": seconds}
-
-    def _write(self, record: Mapping[str, Any]) -> None:
-        for writer in self.writers:
-            writer.write(record)
+    def _count(self) -> None:
+        now = self.clock()
+        if self.since is not None:
+            self.trained += now - self.since
+        self.since = now
 
 
 def open_reporter(

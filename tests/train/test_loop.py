@@ -1,3 +1,4 @@
+import contextlib
 import os
 import signal
 import time
@@ -81,14 +82,11 @@ class Recorder:
         self.lines.append((step, metrics))
         self.act(step)
 
-    def evaluation(self, step, record):
+    def note(self, step, record):
         self.evaluations.append((step, record))
 
-    def pause(self):
-        pass
-
-    def resume(self):
-        pass
+    def paused(self):
+        return contextlib.nullcontext()
 
 
 def run(

@@ -1,5 +1,6 @@
 """The stage between epochs: when it runs, what it sees, and that it can be repeated."""
 
+import contextlib
 import dataclasses
 
 import flax.linen as nn
@@ -90,14 +91,13 @@ class Recorder:
     def train(self, step, metrics, waited):
         pass
 
-    def refresh(self, step, record):
+    def note(self, step, record):
+        assert record.pop("kind") == "refresh"
         self.records.append((step, record))
         self.act(step)
 
-    def pause(self):
-        pass
-
-    resume = pause
+    def paused(self):
+        return contextlib.nullcontext()
 
 
 TX = optax.sgd(0.01, momentum=0.9)

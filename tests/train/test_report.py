@@ -68,7 +68,8 @@ def started(**changes):
 def test_a_train_record_has_every_entry_of_the_schema():
     reporter, clock, records = started(extra=lambda step: {"learning_rate": step / 100})
     reporter.flops = 197e12  # Half a second at full speed, on two chips.
-    reporter.resume()
+    with reporter.paused():
+        pass
     clock.wait(8)
     reporter.train(5, {"loss": 1.5, "entropy": 0.5}, waited=2.0)
     assert records == [
@@ -91,20 +92,17 @@ def test_a_train_record_has_every_entry_of_the_schema():
 
 def test_pauses_count_in_seconds_but_not_in_speed():
     reporter, clock, records = started()
-    clock.wait(50)  # Compilation, before the first resume.
-    reporter.resume()
+    clock.wait(20)  # What comes before the run.
+    with reporter.paused():
+        clock.wait(30)  # Compilation.
     clock.wait(4)
-    reporter.pause()
-    reporter.pause()
-    clock.wait(30)
-    reporter.resume()
-    reporter.resume()
+    with reporter.paused():
+        clock.wait(30)
     clock.wait(6)
     reporter.train(10, {}, 0.0)
-    reporter.pause()
-    clock.wait(7)
-    reporter.evaluation(10, {"protocol": "knn", "accuracy": 0.5})
-    reporter.resume()
+    with reporter.paused():
+        clock.wait(7)
+        reporter.note(10, {"protocol": "knn", "accuracy": 0.5})
     clock.wait(5)
     reporter.train(15, {}, 0.0)
     assert [r.get("ms_per_step") for r in records] == [1000.0, None, 1000.0]
@@ -122,7 +120,8 @@ def test_pauses_count_in_seconds_but_not_in_speed():
 def test_what_cannot_be_measured_is_none():
     reporter, clock, records = started(devices=[chip("cpu")])
     reporter.flops = 1e12
-    reporter.resume()
+    with reporter.paused():
+        pass
     reporter.train(5, {}, 0.0)  # No time has passed.
     clock.wait(1)
     reporter.train(6, {}, 0.0)
@@ -131,16 +130,6 @@ def test_what_cannot_be_measured_is_none():
     assert records[0]["data_wait"] is None
     assert records[1]["images_per_second"] == 64
     assert [r["mfu"] for r in records] == [None, None]
-
-
-def test_flops_come_from_the_compiled_call_unless_given():
-    compiled = SimpleNamespace(cost_analysis=lambda: {"flops": 5.0})
-    reporter, _, _ = started()
-    reporter.compiled(compiled, 4)
-    assert reporter.flops == 10.0
-    reporter.flops = 7.0
-    reporter.compiled(compiled, 1)
-    assert reporter.flops == 7.0
 
 
 def test_peak_memory_is_the_most_of_any_local_device():
@@ -156,7 +145,8 @@ def test_a_resumed_run_goes_on_in_steps_and_seconds(tmp_path):
         clock = Clock()
         run = facts(restored_step=restored)
         reporter = open_reporter(tmp_path, run, clock=clock)
-        reporter.resume()
+        with reporter.paused():
+            pass
         return reporter, clock
 
     reporter, clock = start(0)
@@ -178,7 +168,6 @@ def test_a_resumed_run_goes_on_in_steps_and_seconds(tmp_path):
 def test_only_the_first_process_writes(tmp_path, monkeypatch):
     monkeypatch.setattr(jax, "process_index", lambda: 1)
     reporter = open_reporter(tmp_path, facts(), tensorboard=True)
-    reporter.resume()
     reporter.train(10, {}, 0.0)
     reporter.close()
     assert list(tmp_path.iterdir()) == []
@@ -210,6 +199,14 @@ def test_tensorboard_that_is_missing_names_its_extra(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+EVALUATION = {
+    "kind": "eval",
+    "step": 25,
+    "protocol": "knn",
+    "metric": "accuracy",
+    "unit": "%",
+    "accuracy": 0.5,
+}
 RECORD = {
     "kind": "train",
     "step": 25,
@@ -232,10 +229,20 @@ def test_a_record_in_a_few_words():
     unknown = ("images_per_second", "ms_per_step", "data_wait", "mfu")
     bare = {**RECORD, **dict.fromkeys((*unknown, "peak_memory_bytes"))}
     assert describe(bare) == "epoch 2.50 · loss 1.235 · lr 0.0125"
-    record = {"kind": "eval", "protocol": "knn", "accuracy": 0.5}
-    assert describe(record) == "knn 50.0%"
-    beside = {**record, "untrained": 0.25, "pixels": 0.3333}
+    assert describe(EVALUATION) == "knn 50.0%"
+    beside = {**EVALUATION, "untrained": 0.25, "pixels": 0.3333}
     assert describe(beside) == "knn 50.0% (untrained 25.0%, pixels 33.3%)"
+
+
+@pytest.mark.parametrize(("unit", "said"), [("m", "12.35 m"), ("", "12.35")])
+def test_an_evaluation_is_shown_by_its_own_metric_and_unit(unit, said):
+    record = {**EVALUATION, "protocol": "depth", "metric": "error", "unit": unit}
+    record |= {"accuracy": 0.5, "error": 12.3456}
+    assert describe(record) == f"depth {said}"
+    assert describe({**record, "untrained": 99.0}) == (
+        f"depth {said} (untrained {said.replace('12.35', '99')})"
+    )
+    assert describe({**record, "error": None}) == "depth –"
 
 
 def test_without_a_terminal_there_is_one_line_an_interval_with_the_time_left(caplog):
@@ -244,7 +251,7 @@ def test_without_a_terminal_there_is_one_line_an_interval_with_the_time_left(cap
     progress = Progress(facts(restored_step=5), stream=stream, clock=clock)
     clock.wait(40)  # Twenty steps in forty seconds; seventy-five are left.
     progress.write(RECORD)
-    progress.write({"kind": "eval", "step": 25, "protocol": "knn", "accuracy": 0.5})
+    progress.write(EVALUATION)
     progress.close()
     first, second = caplog.messages
     assert first == f"step 25/100 · {describe(RECORD)} · 02:30 left"
@@ -257,7 +264,7 @@ def test_on_a_terminal_there_is_a_bar(caplog):
     stream = Terminal()
     progress = Progress(facts(restored_step=5), stream=stream)
     progress.write(RECORD)
-    progress.write({"kind": "eval", "step": 25, "protocol": "knn", "accuracy": 0.5})
+    progress.write(EVALUATION)
     progress.close()
     text = stream.getvalue()
     assert "25/100" in text
