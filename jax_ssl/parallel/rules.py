@@ -1,5 +1,6 @@
 """Where every leaf of a train state lives: path rules first, then the shape rule."""
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -24,9 +25,7 @@ def shape_rule(shape: tuple[int, ...], itemsize: int, fsdp: int) -> P:
     Returns:
         A spec with "fsdp" at one place, or the replicated one.
     """
-    size = itemsize
-    for n in shape:
-        size *= n
+    size = math.prod(shape) * itemsize
     divisible = [n for n in shape if n % fsdp == 0]
     if fsdp == 1 or size < FSDP_MIN_BYTES or not divisible:
         return P()
@@ -80,19 +79,12 @@ def _check_fits(name: str, shape: tuple[int, ...], spec: P, mesh: Mesh) -> None:
     """Refuses a spec that names other axes than the mesh, or cuts a length unequally.
 
     Raises:
-        ValueError: naming the array, its shape and the spec.
+        ValueError: naming the array, its shape, the spec and the axes of the mesh.
     """
-    axes = [a if isinstance(a, tuple) else (a,) for a in spec if a is not None]
-    unknown = {a for group in axes for a in group} - set(mesh.shape)
-    if unknown:
-        raise ValueError(
-            f"mesh.rules: {sorted(unknown)} of {spec} are not axes of the mesh; those "
-            f"are {list(mesh.shape)}."
-        )
     try:
         NamedSharding(mesh, spec).shard_shape(shape)
     except (IndexError, ValueError) as error:
         raise ValueError(
-            f"mesh.rules: {spec} does not fit {name} of shape {shape} on a mesh of "
-            f"{dict(mesh.shape)}."
+            f"mesh.rules: {spec} does not fit {name} of shape {shape} on a mesh with "
+            f"the axes {dict(mesh.shape)}."
         ) from error

@@ -10,9 +10,9 @@ import optax
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
+from jax_ssl.checkpoint.names import by_name
 from jax_ssl.core.fields import spec_of
 from jax_ssl.core.method import Method
-from jax_ssl.core.paths import leaf_names
 from jax_ssl.core.state import TrainState
 from jax_ssl.core.types import Array, Batch, Metrics, PyTree
 from jax_ssl.parallel.mesh import check_batch_size, replicated, row_sharding
@@ -99,16 +99,11 @@ def program(
         # What cannot work is found here, before minutes of compilation.
         after, _ = jax.eval_shape(one_step, shapes, batch)
         check_closed(shapes, after)
-    abstract = jax.tree.map(
-        lambda leaf, where: jax.ShapeDtypeStruct(
-            leaf.shape, leaf.dtype, sharding=where
-        ),
-        shapes,
-        placed,
-    )
     fresh = jax.jit(start, out_shardings=placed)
     return Program(
-        abstract=abstract,
+        abstract=jax.tree.map(
+            lambda leaf, where: leaf.update(sharding=where), shapes, placed
+        ),
         start=fresh,
         fresh=fresh,
         call=jax.jit(call, donate_argnums=0, out_shardings=(placed, replicated(mesh))),
@@ -123,15 +118,10 @@ def check_closed(before: TrainState, after: TrainState) -> None:
         ValueError: naming the leaves that differ.
     """
     old, new = (
-        {
-            name: (leaf.shape, leaf.dtype)
-            for name, leaf in zip(names, leaves, strict=True)
-        }
-        for names, leaves in (
-            (leaf_names(tree), jax.tree.leaves(tree)) for tree in (before, after)
-        )
+        {name: (leaf.shape, leaf.dtype) for name, leaf in by_name(tree).items()}
+        for tree in (before, after)
     )
-    changed = sorted(n for n in old.keys() | new.keys() if old.get(n) != new.get(n))
+    changed = sorted({name for name, _ in old.items() ^ new.items()})
     if changed:
         raise ValueError(
             "a method must return a state of the structure, shapes and dtypes it was "

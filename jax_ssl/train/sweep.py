@@ -66,9 +66,7 @@ class Sweep:
         b, split = size // mesh.size, P(BATCH_AXES)
         with jax.set_mesh(mesh):
             self.shapes = jax.tree.map(
-                lambda leaf: jax.ShapeDtypeStruct(
-                    (steps * size, *leaf.shape[1:]), leaf.dtype
-                ),
+                lambda leaf: leaf.update(shape=(steps * size, *leaf.shape[1:])),
                 jax.eval_shape(fn, whole, spec_of(feed.fields, size)),
             )
 
