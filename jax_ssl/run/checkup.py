@@ -49,7 +49,7 @@ def doctor(run: Run, reporter: Reporter) -> list[Evaluation]:
             num_prototypes=health.prototypes,
         ),
         stop=settings.stop,
-        past=_past(run, restored),
+        history=_past(run, restored),
     )
     if not any(record["step"] == 0 for record in known.history):
         with jax.set_mesh(experiment.mesh):

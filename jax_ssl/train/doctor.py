@@ -22,7 +22,7 @@ from jax_ssl.core.state import TrainState
 
 log = logging.getLogger(__name__)
 
-Record = Mapping[str, Any]
+Record = dict[str, Any]
 
 KIND = "doctor"
 # Records before this step are only compared with: statistics of batch norm begin at
@@ -46,6 +46,43 @@ FEW_PROTOTYPES = 0.05
 
 SPACES = ("embedding", "representation")
 ENTROPIES = {"teacher_entropy": "teacher", "code_entropy": "code"}
+# By the first word of a diagnosis: what usually does this, and what to try.
+MEANING = {
+    "point": (
+        "the loss can be had by giving all images one answer",
+        "Check what prevents it: the predictor, the stopped gradient, the teacher's "
+        "momentum, negatives, variance terms, centring; else lower the learning rate",
+    ),
+    "line": (
+        "they lie on a line or in two heaps, which is dimensional collapse",
+        "Check that the gradient is stopped where the paper stops it and that terms "
+        "against redundancy are on; a lower learning rate or weight decay may help",
+    ),
+    "vanished": (
+        "a loss that reads their length, such as VICReg's, falls as they shrink",
+        "Raise the weight of the variance term, or lower the weight decay",
+    ),
+    "uniform": (
+        "centring or equal use without sharpening gives every image all prototypes "
+        "alike",
+        "Lower the teacher's temperature, or epsilon of Sinkhorn's; check the centre; "
+        "freeze the prototypes for longer",
+    ),
+    "one-hot": (
+        "sharpening without centring gives all images the same few prototypes",
+        "Check that the centre moves, or raise the teacher's temperature",
+    ),
+    "prototypes": (
+        "most clusters are empty, and the rest hold everything",
+        "Check the equal partition (Sinkhorn's epsilon and iterations) or the "
+        "reassignment of empty clusters",
+    ),
+    "chance": (
+        "nothing is told apart, whether embeddings, temperature or views hide it",
+        "Look at the views of the report; try a longer warm-up, or another learning "
+        "rate or temperature",
+    ),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,172 +150,130 @@ def diagnose(history: Sequence[Record], facts: Facts) -> list[Diagnosis]:
     """
     if len(history) < 2 or history[-2]["step"] < WARM_UP:
         return []
-    before = {found.name for found in _symptoms(history[:-1], facts)}
-    return [found for found in _symptoms(history, facts) if found.name in before]
+    before = _symptoms(history[:-1], facts)
+    return [
+        Diagnosis(name, evidence, *MEANING[name.split(":")[0]])
+        for name, evidence in _symptoms(history, facts).items()
+        if name in before
+    ]
 
 
-def _symptoms(history: Sequence[Record], facts: Facts) -> Iterator[Diagnosis]:
-    embedding, representation = (_point(history, space) for space in SPACES)
-    # Vectors of no length have no direction either, which is not what is wrong.
-    gone = [_vanished(history) or embedding, representation]
-    lines = [_line(history, space) for space in SPACES]
+def _symptoms(history: Sequence[Record], facts: Facts) -> dict[str, str]:
+    """What looks wrong with the last record: the evidence by the diagnosis' name."""
+    last, gone = history[-1], _gone(history)
     # Of a point, what is left of the variance is rounding.
-    yield from filter(None, gone if any(gone) else lines)
-    yield from _assignments(history[-1], facts)
-    if (found := _at_chance(history[-1], facts)) and not any(gone):
-        yield found
+    found = gone or dict(_lines(last))
+    found |= dict(_assignments(last, facts))
+    loss, chance = last.get("loss", math.inf), facts.chance
+    if chance and not gone and abs(loss - chance) <= AT_CHANCE * abs(chance):
+        found["chance"] = (
+            f"the loss is stuck at {loss:.4g}, by chance it is {chance:.4g}"
+        )
+    return found
 
 
-def _point(history: Sequence[Record], space: str) -> Diagnosis | None:
-    last, best = _last_and_best(history, f"{space}_std")
-    if last is None or not (last < POINT and last < POINT_OF_BEST * best):
-        return None
-    dim, rank = (history[-1][f"{space}_{name}"] for name in ("dim", "rank"))
-    return Diagnosis(
-        f"point: {space}",
-        f"the {space}s are one point (spread {last:.2g} of an even one's 1, "
-        f"after {best:.2g}; RankMe {rank:.3g} of {dim:.0f})",
-        "the loss can be had by giving all images one answer",
-        "Check what prevents it: the predictor, the stopped gradient, the teacher's "
-        "momentum, negatives, variance terms, centring; else lower the learning rate",
-    )
-
-
-def _line(history: Sequence[Record], space: str) -> Diagnosis | None:
-    last = history[-1].get(f"{space}_directions")
-    dim = history[-1].get(f"{space}_dim", 0)
-    if last is None or dim < FEW_DIMENSIONS or not last < LINE:
-        return None
-    return Diagnosis(
-        f"line: {space}",
-        f"the {space}s vary in {last:.2f} directions of {dim:.0f}",
-        "they lie on a line or in two heaps, which is dimensional collapse",
-        "Check that the gradient is stopped where the paper stops it and that terms "
-        "against redundancy are on; a lower learning rate or weight decay may help",
-    )
-
-
-def _vanished(history: Sequence[Record]) -> Diagnosis | None:
+def _gone(history: Sequence[Record]) -> dict[str, str]:
+    found = {}
+    for space in SPACES:
+        last, best = _last_and_best(history, f"{space}_std")
+        if last < POINT and last < POINT_OF_BEST * best:
+            dim, rank = (history[-1][f"{space}_{name}"] for name in ("dim", "rank"))
+            found[f"point: {space}"] = (
+                f"the {space}s are one point (spread {last:.2g} of an even one's 1, "
+                f"after {best:.2g}; RankMe {rank:.3g} of {dim:.0f})"
+            )
     last, best = _last_and_best(history, "embedding_length")
-    if last is None or not last < VANISHED * best:
-        return None
-    return Diagnosis(
-        "vanished: embedding",
-        f"the embeddings shrink to nothing (length {last:.2g}, after {best:.2g})",
-        "a loss that reads their length, such as VICReg's, falls as they shrink",
-        "Raise the weight of the variance term, or lower the weight decay",
-    )
+    if last < VANISHED * best:
+        # Vectors of no length have no direction either, which is not what is wrong.
+        found.pop("point: embedding", None)
+        found["vanished: embedding"] = (
+            f"the embeddings shrink to nothing (length {last:.2g}, after {best:.2g})"
+        )
+    return found
 
 
-def _assignments(record: Record, facts: Facts) -> Iterator[Diagnosis]:
-    if not facts.num_prototypes or facts.num_prototypes < 2:
+def _lines(record: Record) -> Iterator[tuple[str, str]]:
+    for space in SPACES:
+        directions = record.get(f"{space}_directions", math.inf)
+        dim = record.get(f"{space}_dim", 0)
+        if directions < LINE and dim >= FEW_DIMENSIONS:
+            evidence = f"the {space}s vary in {directions:.2f} directions of {dim:.0f}"
+            yield f"line: {space}", evidence
+
+
+def _assignments(record: Record, facts: Facts) -> Iterator[tuple[str, str]]:
+    count = facts.num_prototypes or 0
+    if count < 2:
         return
-    count = facts.num_prototypes
     most = math.log(count)
     limit = f"ln {count} = {most:.4g}"
+    used = record.get("prototype_entropy")
+    # Whether the images of a batch are known to share more than a few prototypes.
+    few = max(2.0, FEW_PROTOTYPES * min(count, facts.batch_size))
+    many = used is not None and math.exp(used) >= few
+    loss = record.get("loss", math.inf)
+    trivial = facts.chance is not None and loss < ONE_HOT_LOSS * facts.chance
     for name, whose in ENTROPIES.items():
-        entropy = record.get(name)
-        if entropy is None:
-            continue
+        entropy = record.get(name, math.nan)  # Neither high nor low.
         if entropy > (1 - UNIFORM) * most:
-            yield Diagnosis(
-                f"uniform: {whose}",
-                f"the {whose} is uniform (entropy {entropy:.4g} of {limit})",
-                "centring or equal use without sharpening gives every image all "
-                "prototypes alike",
-                "Lower the teacher's temperature, or epsilon of Sinkhorn's; check the "
-                "centre; freeze the prototypes for longer",
-            )
-        trivial = facts.chance and record["loss"] < ONE_HOT_LOSS * facts.chance
-        if entropy < ONE_HOT * most and trivial and not _many(record, facts):
-            yield Diagnosis(
+            evidence = f"the {whose} is uniform (entropy {entropy:.4g} of {limit})"
+            yield f"uniform: {whose}", evidence
+        if entropy < ONE_HOT * most and trivial and not many:
+            evidence = f"the {whose} is one-hot (entropy {entropy:.2g} of {limit})"
+            yield (
                 f"one-hot: {whose}",
-                f"the {whose} is one-hot (entropy {entropy:.2g} of {limit}) and the "
-                f"loss {record['loss']:.2g} asks nothing more",
-                "sharpening without centring gives all images the same few prototypes",
-                "Check that the centre moves, or raise the teacher's temperature",
+                f"{evidence} and the loss {loss:.2g} asks nothing more",
             )
-    used = record.get("prototype_entropy")
-    if used is not None and not _many(record, facts):
-        yield Diagnosis(
-            "prototypes",
-            f"prototypes: {math.exp(used):.3g} of {count} in use",
-            "most clusters are empty, and the rest hold everything",
-            "Check the equal partition (Sinkhorn's epsilon and iterations) or the "
-            "reassignment of empty clusters",
-        )
+    if used is not None and not many:
+        yield "prototypes", f"prototypes: {math.exp(used):.3g} of {count} in use"
 
 
-def _many(record: Record, facts: Facts) -> bool:
-    """Whether the images of a batch are known to share more than a few prototypes."""
-    used = record.get("prototype_entropy")
-    possible = min(facts.num_prototypes or 0, facts.batch_size)
-    return used is not None and math.exp(used) >= max(2.0, FEW_PROTOTYPES * possible)
-
-
-def _at_chance(record: Record, facts: Facts) -> Diagnosis | None:
-    loss, chance = record.get("loss"), facts.chance
-    if loss is None or not chance or abs(loss - chance) > AT_CHANCE * abs(chance):
-        return None
-    return Diagnosis(
-        "chance",
-        f"the loss is stuck at {loss:.4g}, by chance it is {chance:.4g}",
-        "nothing is told apart, whether embeddings, temperature or views hide it",
-        "Look at the views of the report; try a longer warm-up, or another learning "
-        "rate or temperature",
-    )
-
-
-def _last_and_best(history: Sequence[Record], name: str) -> tuple[float | None, float]:
+def _last_and_best(history: Sequence[Record], name: str) -> tuple[float, float]:
+    """The last value of a sign, infinity if it is not known, and the largest one."""
     values = [record[name] for record in history if record.get(name) is not None]
     if history[-1].get(name) is None:
-        return None, 0.0
+        return math.inf, 0.0
     return values[-1], max(values)
 
 
+@dataclasses.dataclass
 class Doctor:
     """Looks at a run now and then; `run` is that of a `train.loop.Evaluation`.
 
     Attributes:
+        measure: the signs of a state, by name.
+        facts: of the run.
+        stop: whether a run in which something is found shall end.
         history: records so far, with those of earlier starts of the run.
     """
 
-    def __init__(
-        self,
-        measure: Callable[[TrainState], Mapping[str, float]],
-        facts: Facts,
-        *,
-        stop: bool = False,
-        past: Sequence[Record] = (),
-    ) -> None:
-        self.measure, self.facts, self.stop = measure, facts, stop
-        self.history: list[Record] = list(past)
-        self.said = {
-            found["name"] for record in past for found in record.get("diagnoses", ())
-        }
+    measure: Callable[[TrainState], Mapping[str, float]]
+    facts: Facts
+    stop: bool = False
+    history: list[Record] = dataclasses.field(default_factory=list)
 
-    def run(
-        self, train: TrainState, means: Mapping[str, float]
-    ) -> Iterator[dict[str, Any]]:
+    def run(self, train: TrainState, means: Mapping[str, float]) -> Iterator[Record]:
         """Yields the record of one look, and warns of what is found for the first time.
 
         Raises:
             CollapseError: after it, if something is found and the run shall stop.
         """
         step = int(train.step)
-        watched = {k: v for k, v in means.items() if k == "loss" or "protot" in k}
-        watched |= {k: means[k] for k in ENTROPIES if k in means}
-        record: dict[str, Any] = {"kind": KIND, "step": step}
-        record |= {**self.measure(train), **watched}
+        record: Record = {"kind": KIND, "step": step, **self.measure(train)}
+        for name, value in means.items():
+            if name in ("loss", *ENTROPIES) or "protot" in name:
+                record[name] = value
         if self.facts.chance is not None:
             record["chance"] = self.facts.chance
-        self.history.append(record)
-        found = diagnose(self.history, self.facts)
+        found = diagnose([*self.history, record], self.facts)
+        past = [each for record in self.history for each in record.get("diagnoses", ())]
+        said = {each["name"] for each in past}
         for diagnosis in found:
-            if diagnosis.name not in self.said:
-                if jax.process_index() == 0:  # The others have found it too.
-                    log.warning("step %d: %s", step, diagnosis)
-                self.said.add(diagnosis.name)
-        yield {**record, "diagnoses": [dataclasses.asdict(each) for each in found]}
+            # The other processes have found it too.
+            if diagnosis.name not in said and jax.process_index() == 0:
+                log.warning("step %d: %s", step, diagnosis)
+        record["diagnoses"] = [dataclasses.asdict(each) for each in found]
+        self.history.append(record)
+        yield record
         if found and self.stop:
             raise CollapseError(step, found)

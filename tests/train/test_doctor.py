@@ -152,7 +152,7 @@ def test_a_continued_run_remembers(caplog):
     before = looks(Doctor(signs_of(changes), FACTS), 3)
     assert names(before) == ["point: embedding"]
     for past, said in ((before[:2], 1), (before, 0)):
-        doctor = Doctor(signs_of((POINT,)), FACTS, past=past)
+        doctor = Doctor(signs_of((POINT,)), FACTS, history=past)
         caplog.clear()
         with caplog.at_level(logging.WARNING):
             assert names(looks(doctor, 4, start=3)) == ["point: embedding"]
