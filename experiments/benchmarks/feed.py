@@ -33,6 +33,7 @@ from jax_ssl.parallel.feed import to_global
 from jax_ssl.parallel.mesh import make_mesh
 from jax_ssl.train.feeds import HostFeed, ResidentFeed
 from jax_ssl.train.loop import Plan, fit
+from jax_ssl.train.program import program
 
 CANVAS = 256
 
@@ -164,8 +165,8 @@ def stepping(args):
         for _ in range(args.rounds):
             watch = Stopwatch()
             feed = maker(source, mesh=mesh, seed=0, batch_size=128)
-            tx = optax.sgd(0.1)
-            fit(method, tx, feed, mesh=mesh, seed=0, plan=plan, recorder=watch)
+            made = program(method, optax.sgd(0.1), feed, mesh)
+            fit(made, seed=0, plan=plan, recorder=watch)
             best = min(best, (watch.ms / args.steps, watch.waited / args.steps))
         rows.append(f"| {name} | {best[0]:.1f} | {best[1]:.2f} |")
     return rows

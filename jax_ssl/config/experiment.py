@@ -87,7 +87,7 @@ class Experiment:
             view_dtype=self.run.view_dtype,
         )
         described = {**self.config["method"], "encoder": self.config["encoder"]}
-        return loaded(made, self.method, self.run.loads(), described)
+        return loaded(made, self.run.loads(), described)
 
     def every(self, epochs: float) -> int:
         """Steps in so many epochs, at least one."""

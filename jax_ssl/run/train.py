@@ -114,17 +114,13 @@ def train_run(run: Run) -> tuple[Outcome, list[dict[str, Any]]]:
                 reporter.flops = live_flops(traced.jaxpr) / steps
 
             outcome = fit(
-                experiment.method,
-                experiment.tx,
-                run.feed,
-                mesh=experiment.mesh,
+                program,
                 seed=experiment.run.seed,
                 plan=plan,
                 recorder=reporter,
                 checkpoints=checkpoints,
                 evaluations=[*evaluations, *doctor(run, reporter)],
                 on_trace=on_trace,
-                made=program,
                 view=experiment.view,
             )
     return outcome, skipped

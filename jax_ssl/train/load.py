@@ -9,7 +9,6 @@ import jax
 import numpy as np
 
 from jax_ssl.checkpoint.export import check_structure, load_encoder
-from jax_ssl.core.method import Method
 from jax_ssl.core.state import TrainState
 from jax_ssl.core.types import Array, Variables
 from jax_ssl.train.program import Program
@@ -24,10 +23,7 @@ HARMLESS = (
 
 
 def loaded(
-    made: Program,
-    method: Method,
-    files: Mapping[str, str],
-    described: Mapping[str, Any],
+    made: Program, files: Mapping[str, str], described: Mapping[str, Any]
 ) -> Program:
     """The same program, its first state holding what other runs have exported.
 
@@ -35,8 +31,7 @@ def loaded(
     slots are those of the params that are replaced, that is zeros.
 
     Args:
-        made: the program.
-        method: whose `loads` say what can be filled.
+        made: the program, of a method whose `loads` say what can be filled.
         files: exported files, by what they fill.
         described: sections of encoders, by what they describe; differences from the
             card of the file are logged.
@@ -47,17 +42,18 @@ def loaded(
             run's shapes.
         FileNotFoundError: on start, if there is no such file.
     """
+    loads = made.method.loads
     for name, path in files.items():
-        if name not in method.loads:
+        if name not in loads:
             raise ValueError(
                 f"run.init_from = {{{name!r}: {path!r}}}: this method has no {name} to "
-                f"fill; it has {', '.join(method.loads) or 'none'}."
+                f"fill; it has {', '.join(loads) or 'none'}."
             )
 
     def read(name: str, path: str) -> Variables:
         try:
             variables, card = load_encoder(path)
-            own = method.loads[name].take
+            own = loads[name].take
             abstract = jax.eval_shape(own, made.abstract.params, made.abstract.state)
             check_structure(abstract, variables)
         except (FileNotFoundError, ValueError) as error:
@@ -79,7 +75,7 @@ def loaded(
         return variables
 
     def start(key: Array) -> TrainState:
-        for name, load in method.loads.items():
+        for name, load in loads.items():
             if load.required and name not in files:
                 raise ValueError(
                     f"run.init_from names no {name}, which this method needs: give it "
@@ -89,17 +85,15 @@ def loaded(
         train = made.fresh(key)
         params, state = train.params, train.state
         for name, variables in given.items():
-            params, state = method.loads[name].fill(params, state, variables)
+            params, state = loads[name].fill(params, state, variables)
 
         def put(leaf: Any, like: jax.ShapeDtypeStruct) -> Array:
             if isinstance(leaf, jax.Array):
                 return leaf
             return jax.device_put(np.asarray(leaf, like.dtype), like.sharding)
 
-        return train.replace(
-            params=jax.tree.map(put, params, made.abstract.params),
-            state=jax.tree.map(put, state, made.abstract.state),
-        )
+        filled = train.replace(params=params, state=state)
+        return jax.tree.map(put, filled, made.abstract)
 
-    needed = any(load.required for load in method.loads.values())
+    needed = any(load.required for load in loads.values())
     return dataclasses.replace(made, start=start) if files or needed else made

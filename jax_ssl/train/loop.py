@@ -1,7 +1,6 @@
 """The one loop: a story from the first state to the last checkpoint."""
 
 import logging
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -9,18 +8,15 @@ from typing import Any, Protocol
 
 import jax
 import numpy as np
-import optax
-from jax.sharding import Mesh
 
 from jax_ssl.checkpoint.manager import Checkpoints
 from jax_ssl.core import checks
-from jax_ssl.core.method import Method, ViewFn
+from jax_ssl.core.method import ViewFn
 from jax_ssl.core.state import TrainState
-from jax_ssl.core.types import Array, Metrics
+from jax_ssl.core.types import Metrics
 from jax_ssl.parallel.processes import meet
-from jax_ssl.train.feeds import Feed
 from jax_ssl.train.interrupt import catch_signals
-from jax_ssl.train.program import Program, program
+from jax_ssl.train.program import Program
 from jax_ssl.train.refresh import Refresher
 from jax_ssl.train.step import NONFINITE_LEAF
 
@@ -124,18 +120,14 @@ class Outcome:
 
 
 def fit(
-    method: Method,
-    tx: optax.GradientTransformation,
-    feed: Feed,
+    made: Program,
     *,
-    mesh: Mesh,
     seed: int,
     plan: Plan,
     recorder: Recorder,
     checkpoints: Checkpoints | None = None,
     evaluations: Sequence[Evaluation] = (),
     on_trace: Callable[[Any, int], None] | None = None,
-    made: Program | None = None,
     view: ViewFn | None = None,
 ) -> Outcome:
     """Trains from the last checkpoint, or from the start, to `plan.num_steps`.
@@ -146,17 +138,13 @@ def fit(
     moment is of before the refresh.
 
     Args:
-        method: the method.
-        tx: the optimizer.
-        feed: where batches come from; batch s is a function of (its seed, s).
-        mesh: the devices.
+        made: by `program`.
         seed: of parameters, views and the method's own randomness.
         plan: when things happen.
         recorder: where metrics go.
         checkpoints: where states go; None keeps nothing.
         evaluations: of the state, during training.
         on_trace: called with each traced call (`jax.stages.Traced`) and its steps.
-        made: the result of `program` for these arguments, if the caller has it.
         view: the evaluation's: one example -> one un-augmented image [h, w, C]. Only
             methods with a `refresh` need it.
 
@@ -165,16 +153,14 @@ def fit(
 
     Raises:
         NotFiniteError: if loss or gradient is not; checked before anything is saved.
-        ValueError: if the devices cannot share the batch, or a refresh lacks its view.
+        ValueError: if a refresh lacks its view.
     """
-    if made is None:
-        made = program(method, tx, feed, mesh)
     intervals = [evaluation.every_steps for evaluation in evaluations]
     refresher = None
-    if method.refresh is not None:
-        refresher = Refresher(method, tx, feed, mesh, made, view)
+    if made.method.refresh is not None:
+        refresher = Refresher(made, view)
         intervals.append(refresher.every_steps)
-    with jax.set_mesh(mesh), catch_signals() as interrupt:
+    with jax.set_mesh(made.mesh), catch_signals() as interrupt:
         with recorder.paused():
             meet()
             train = _first_state(made, checkpoints, seed)
@@ -182,10 +168,9 @@ def fit(
         calls = _calls(plan, step, intervals)
         compiled: dict[int, Any] = {}
         pending: list[Metrics] = []  # Metrics of the calls since the last log line.
-        flying: deque[Array] = deque()
         logged = step
         waited = 0.0
-        with feed.pieces(calls) as pieces:
+        with made.feed.pieces(calls) as pieces:
             for (_, k), payload in zip(calls, pieces, strict=True):
                 if refresher is not None and step % refresher.every_steps == 0:
                     jax.block_until_ready(train)  # As below.
@@ -195,17 +180,16 @@ def fit(
                 if k not in compiled:
                     jax.block_until_ready(train)  # Or running steps would go untimed.
                     with recorder.paused():
-                        traced = made.call.trace(train, feed.data, payload)
+                        traced = made.call.trace(train, made.feed.data, payload)
                         if on_trace is not None:
                             on_trace(traced, k)
                         compiled[k] = traced.lower().compile()
                         meet()
-                train, metrics = compiled[k](train, feed.data, payload)
+                train, metrics = compiled[k](train, made.feed.data, payload)
                 step += k
                 pending.append(metrics)
-                flying.append(metrics["loss"])
-                if len(flying) > CALLS_IN_FLIGHT:
-                    flying.popleft().block_until_ready()
+                if len(pending) > CALLS_IN_FLIGHT:
+                    jax.block_until_ready(pending[-1 - CALLS_IN_FLIGHT])
 
                 due = [e for e in evaluations if step % e.every_steps == 0]
                 last = interrupt.asked() or step == plan.num_steps

@@ -23,9 +23,13 @@ from jax_ssl.train.step import checked_leaves, init, train_step
 
 @dataclass(frozen=True)
 class Program:
-    """A method, an optimizer and a mesh, ready to be compiled.
+    """A method, an optimizer, a feed and a mesh, ready to be compiled.
 
     Attributes:
+        method: what is learned.
+        tx: the optimizer.
+        feed: where batches come from; batch s is a function of (its seed, s).
+        mesh: the devices.
         abstract: TrainState of `ShapeDtypeStruct`s with shardings.
         start: key -> first TrainState.
         fresh: the same, jitted, all of it drawn: `start` may hold another run's arrays.
@@ -33,6 +37,10 @@ class Program:
         checked_leaves: names that the metric "nonfinite_leaf" counts.
     """
 
+    method: Method
+    tx: optax.GradientTransformation
+    feed: Feed
+    mesh: Mesh
     abstract: TrainState
     start: Callable[[Array], TrainState]
     fresh: Callable[[Array], TrainState]
@@ -101,6 +109,7 @@ def program(
         check_closed(shapes, after)
     fresh = jax.jit(start, out_shardings=placed)
     return Program(
+        *(method, tx, feed, mesh),
         abstract=jax.tree.map(
             lambda leaf, where: leaf.update(sharding=where), shapes, placed
         ),

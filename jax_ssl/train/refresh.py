@@ -4,20 +4,17 @@ import time
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax import lax
-from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from jax_ssl.core.method import Method, ViewFn, encoder_input
+from jax_ssl.core.method import ViewFn, encoder_input
 from jax_ssl.core.state import TrainState
-from jax_ssl.core.types import Array, Batch, Metrics
+from jax_ssl.core.types import Array, Batch, Metrics, PyTree
 from jax_ssl.data.order import steps_per_epoch
 from jax_ssl.optim.rules import reset_slots
 from jax_ssl.parallel.mesh import BATCH_AXES, replicated
 from jax_ssl.parallel.rows import map_examples
 from jax_ssl.parallel.together import together
-from jax_ssl.train.feeds import Feed
 from jax_ssl.train.program import Program, check_closed
 from jax_ssl.train.sweep import Sweep
 
@@ -34,22 +31,14 @@ class Refresher:
         every_steps: it is due before each multiple of this, 0 included.
     """
 
-    def __init__(
-        self,
-        method: Method,
-        tx: optax.GradientTransformation,
-        feed: Feed,
-        mesh: Mesh,
-        made: Program,
-        view: ViewFn | None,
-    ) -> None:
+    def __init__(self, made: Program, view: ViewFn | None) -> None:
         """Prepares the stage; nothing is compiled yet.
 
         Raises:
             ValueError: if the method has no refresh, the view is missing, or the stage
                 changes the shapes of the train state.
         """
-        refresh = method.refresh
+        refresh, feed, mesh = made.method.refresh, made.feed, made.mesh
         if refresh is None or view is None:
             raise ValueError(
                 "a stage between epochs needs a method with a refresh, and a view that "
@@ -64,19 +53,17 @@ class Refresher:
             features = refresh.embed(train.params, train.state, {**batch, "view": seen})
             return features.astype(jnp.float32)
 
-        def fit(train: TrainState, features: Array) -> tuple[TrainState, Metrics]:
+        def fit(train: TrainState, features: PyTree) -> tuple[TrainState, Metrics]:
+            if features is None and refresh.recall is not None:
+                features = refresh.recall(train.state)
             if len(features) % mesh.size == 0:
                 features = lax.with_sharding_constraint(features, P(BATCH_AXES))
             key = jax.random.fold_in(jax.random.fold_in(train.key, STAGE), train.step)
             params, state, metrics = refresh.fit(
                 train.params, train.state, features, key
             )
-            slots = reset_slots(tx, train.opt_state, params, refresh.resets)
+            slots = reset_slots(made.tx, train.opt_state, params, refresh.resets)
             return train.replace(params=params, state=state, opt_state=slots), metrics
-
-        def fit_recalled(train: TrainState) -> tuple[TrainState, Metrics]:
-            assert refresh.recall is not None
-            return fit(train, refresh.recall(train.state))
 
         abstract = made.abstract
         share = feed.batch_size // mesh.size
@@ -87,12 +74,9 @@ class Refresher:
             # What cannot work is found here, before the first epoch's compilation.
             check_closed(abstract, jax.eval_shape(fit, abstract, self._sweep.shapes)[0])
             if self._recalls:
-                check_closed(abstract, jax.eval_shape(fit_recalled, abstract)[0])
+                check_closed(abstract, jax.eval_shape(fit, abstract, None)[0])
         fitted = jax.tree.map(lambda leaf: leaf.sharding, abstract), replicated(mesh)
-        self._fit, self._fit_recalled = (
-            together(fn, donate_argnums=0, out_shardings=fitted)
-            for fn in (fit, fit_recalled)
-        )
+        self._fit = together(fit, donate_argnums=0, out_shardings=fitted)
 
     def __call__(self, train: TrainState) -> tuple[TrainState, dict[str, float]]:
         """The state after the stage, and its numbers for the log; donates `train`.
@@ -101,11 +85,10 @@ class Refresher:
             TooManyCorrupt: if too few of the examples can be read.
         """
         begun = time.perf_counter()
-        if self._recalls and int(train.step) > 0:
-            train, metrics = self._fit_recalled(train)
-        else:
+        found = None
+        if int(train.step) == 0 or not self._recalls:
             # The optimizer's slots are not read, so they are not sent along.
             found = self._sweep(train.replace(opt_state=None))
-            train, metrics = self._fit(train, found)
+        train, metrics = self._fit(train, found)
         numbers = {name: float(x) for name, x in jax.device_get(metrics).items()}
         return train, {**numbers, "refresh_seconds": time.perf_counter() - begun}

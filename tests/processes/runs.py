@@ -58,27 +58,22 @@ def method(name):
 
 @functools.cache
 def prepared(name, devices, fsdp):
-    """(method, optimizer, feed, mesh, program), compiled once for both halves."""
+    """The program, compiled once for both halves."""
     mesh = make_mesh(fsdp=fsdp, devices=jax.devices()[:devices])
     feed = HostFeed(source(), mesh=mesh, seed=SEED, batch_size=BATCH, workers=1)
-    parts = (method(name), optax.sgd(0.02, momentum=0.9), feed, mesh)
-    return *parts, program(*parts, rules=RULES)
+    tx = optax.sgd(0.02, momentum=0.9)
+    return program(method(name), tx, feed, mesh, rules=RULES)
 
 
 def train(name, folder, *, devices=8, fsdp=1, steps=STEPS):
     """Trains to `steps`, from the last checkpoint in `folder` or from the start."""
-    made, tx, feed, mesh, compiled = prepared(name, devices, fsdp)
     with open_checkpoints(folder) as checkpoints:
         outcome = fit(
-            made,
-            tx,
-            feed,
-            mesh=mesh,
+            prepared(name, devices, fsdp),
             seed=SEED,
             plan=Plan(num_steps=steps, log_every=MIDDLE, checkpoint_every=MIDDLE),
             recorder=Silent(),
             checkpoints=checkpoints,
-            made=compiled,
         )
     return outcome.train
 

@@ -17,6 +17,7 @@ from jax_ssl.data.arrays import arrays
 from jax_ssl.parallel.mesh import make_mesh
 from jax_ssl.train.feeds import HostFeed, ResidentFeed
 from jax_ssl.train.loop import Evaluation, NotFiniteError, Plan, fit
+from jax_ssl.train.program import program
 from tests.images import examples
 
 SEED = 3
@@ -89,20 +90,23 @@ class Recorder:
         return contextlib.nullcontext()
 
 
+def made_of(method, tx=None, *, feed=HostFeed, devices=1):
+    mesh = make_mesh(devices=jax.devices()[:devices])
+    source = arrays(examples(50)["image"])
+    tx = tx or optax.sgd(0.01, momentum=0.9)
+    return program(
+        method, tx, feed(source, mesh=mesh, seed=SEED, batch_size=BATCH), mesh
+    )
+
+
 def run(
     method=None, *, feed=HostFeed, checkpoints=None, recorder=None, devices=1, **plan
 ):
-    mesh = make_mesh(devices=jax.devices()[:devices])
-    data = examples(50)
-    source = arrays(data["image"])
     settings = {"num_steps": 12, "log_every": 4, **plan}
     evaluations = settings.pop("evaluations", ())
     recorder = recorder or Recorder()
     outcome = fit(
-        method or tiny_method(),
-        optax.sgd(0.01, momentum=0.9),
-        feed(source, mesh=mesh, seed=SEED, batch_size=BATCH),
-        mesh=mesh,
+        made_of(method or tiny_method(), feed=feed, devices=devices),
         seed=SEED,
         plan=Plan(**settings),
         recorder=recorder,
@@ -211,15 +215,10 @@ def test_not_finite_stops_with_step_and_part(tmp_path, poison, part):
 
 
 def test_an_update_that_overflows_shows_as_params():
-    mesh = make_mesh(devices=jax.devices()[:1])
+    tx = optax.sgd(lambda step: jnp.where(step == 2, jnp.inf, 1e-3))
     with pytest.raises(NotFiniteError, match="params/encoder/Dense_0") as caught:
         fit(
-            tiny_method(),
-            optax.sgd(lambda step: jnp.where(step == 2, jnp.inf, 1e-3)),
-            HostFeed(
-                arrays(examples(50)["image"]), mesh=mesh, seed=0, batch_size=BATCH
-            ),
-            mesh=mesh,
+            made_of(tiny_method(), tx),
             seed=0,
             plan=Plan(num_steps=6, log_every=6),
             recorder=Recorder(),

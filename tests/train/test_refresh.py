@@ -113,10 +113,7 @@ def run(method=None, *, devices=1, kind=HostFeed, checkpoints=None, act=None, **
     mesh = make_mesh(devices=jax.devices()[:devices])
     recorder = Recorder(act) if act else Recorder()
     outcome = fit(
-        method or tiny_method(),
-        TX,
-        feed_of(mesh, kind),
-        mesh=mesh,
+        program(method or tiny_method(), TX, feed_of(mesh, kind), mesh),
         seed=SEED,
         plan=Plan(**{"num_steps": 9, "log_every": 50, "steps_per_call": 2, **plan}),
         recorder=recorder,
@@ -135,10 +132,8 @@ def assert_equal(a, b, **tolerance):
 def staged(method, *, devices=1, kind=HostFeed, source=None):
     """(refresher, first state, mesh)."""
     mesh = make_mesh(devices=jax.devices()[:devices])
-    feed = feed_of(mesh, kind, source)
-    made = program(method, TX, feed, mesh)
-    refresher = Refresher(method, TX, feed, mesh, made, VIEW)
-    return refresher, made.start(jax.random.key(0)), mesh
+    made = program(method, TX, feed_of(mesh, kind, source), mesh)
+    return Refresher(made, VIEW), made.start(jax.random.key(0)), mesh
 
 
 def seen_by(train, images=IMAGES):
@@ -277,12 +272,11 @@ def test_every_device_embeds_consecutive_examples(num_examples, devices, at_once
 def test_wrong_stages_are_refused_before_anything_is_compiled():
     method = tiny_method()
     mesh = make_mesh(devices=jax.devices()[:1])
-    feed = feed_of(mesh)
-    made = program(method, TX, feed, mesh)
+    made = program(method, TX, feed_of(mesh), mesh)
     with pytest.raises(ValueError, match=r"view .*config.evals.view"):
-        Refresher(method, TX, feed, mesh, made, None)
+        Refresher(made, None)
     with pytest.raises(ValueError, match="shows the encoder nothing"):
-        Refresher(method, TX, feed, mesh, made, lambda key, example: {"index": 0})
+        Refresher(made, lambda key, example: {"index": 0})
 
     def wider(params, state, features, key):
         del key
@@ -293,4 +287,4 @@ def test_wrong_stages_are_refused_before_anything_is_compiled():
     )
     method = dataclasses.replace(method, refresh=refresh)
     with pytest.raises(ValueError, match=r"state/seen .*\(50,\).*\(52,\)"):
-        Refresher(method, TX, feed, mesh, made, VIEW)
+        Refresher(dataclasses.replace(made, method=method), VIEW)
