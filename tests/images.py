@@ -52,6 +52,13 @@ def plain_crops(key, example):
     return {"global": wide, "local": narrow}
 
 
+def inner_crops(key, example):
+    """Two such views and two that lack a pixel at every side."""
+    own, other = jax.random.split(key)
+    wide, narrow = plain_views(own, example), plain_views(other, example)
+    return {"global": wide, "local": narrow[:, 1:-1, 1:-1]}
+
+
 def known_crops(key, example):
     """Such crops, and the row of their image."""
     return {**plain_crops(key, example), "index": example["index"]}

@@ -79,7 +79,7 @@ def test_a_collapsed_network_has_the_log_of_the_prototypes():
     scores = jnp.full((6, 4, 30), 0.7)
     codes = jax.vmap(sinkhorn, 1, 1)(scores[:, :2])
     value, (gradient, _) = compiled(0.1)(scores, codes)
-    np.testing.assert_allclose(value, np.log(30), rtol=1e-6)
+    np.testing.assert_allclose(value, np.log(30), rtol=5e-6)
     np.testing.assert_allclose(gradient, 0, atol=1e-6)
 
 

@@ -122,7 +122,8 @@ class TestMeanOverRows:
         assert value.shape == ()
         assert value.dtype == jnp.float32
         np.testing.assert_allclose(value, expected, rtol=1e-5)
-        np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-4, atol=1e-5)
+        # 1 - tanh² magnifies the few units in tanh's last place that LLVM may be off.
+        np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-4, atol=5e-5)
 
     def test_without_a_mesh_it_is_one_call(self, x):
         value = mean_over_rows(row_loss, jnp.asarray(x))
