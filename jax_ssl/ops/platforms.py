@@ -11,7 +11,6 @@ numbers to rounding.
 import contextlib
 import contextvars
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -70,50 +69,7 @@ def one_by_one(fn: Callable[..., PyTree]) -> Callable[..., PyTree]:
         A function of the same arguments, by position. It may be mapped repeatedly, as
         over the views of each of many examples.
     """
-
-    def traced(value: bool) -> Callable[..., PyTree]:
-        def form(*args: PyTree) -> PyTree:
-            with looping(value):
-                return fn(*args)
-
-        return form
-
-    return _mappable(traced(True), traced(False))
-
-
-def _mappable(
-    loop: Callable[..., PyTree], wide: Callable[..., PyTree]
-) -> Callable[..., PyTree]:
-    """The form for the platform; `vmap` maps each in its own way."""
-
-    @jax.custom_batching.custom_vmap
-    def mapped(*args: PyTree) -> PyTree:
-        return jax.lax.platform_dependent(*args, cpu=loop, default=wide)
-
-    @mapped.def_vmap
-    def rule(size: int, batched: Any, *args: PyTree) -> tuple[PyTree, PyTree]:
-        del size
-        axes = jax.tree.map(lambda flag: 0 if flag else None, tuple(batched))
-        out = _mappable(_loop_over(loop, batched), jax.vmap(wide, axes))(*args)
-        return out, jax.tree.map(lambda _: True, out)
-
-    return mapped
-
-
-def _loop_over(fn: Callable[..., PyTree], batched: Any) -> Callable[..., PyTree]:
-    """`fn` over the leading axis of those leaves of its arguments that are so."""
-    flags = jax.tree.leaves(batched)
-
-    def loop(*args: PyTree) -> PyTree:
-        leaves, tree = jax.tree.flatten(args)
-
-        def one(rows: list[Array]) -> PyTree:
-            row = iter(rows)
-            pairs = zip(flags, leaves, strict=True)
-            mixed = [next(row) if flag else leaf for flag, leaf in pairs]
-            return fn(*jax.tree.unflatten(tree, mixed))
-
-        rows = [leaf for flag, leaf in zip(flags, leaves, strict=True) if flag]
-        return jax.lax.map(one, rows)
-
-    return loop
+    # As decorators the contexts are entered anew at every call.
+    loop = jax.custom_batching.sequential_vmap(looping(True)(fn))
+    wide = looping(False)(fn)
+    return lambda *args: jax.lax.platform_dependent(*args, cpu=loop, default=wide)
