@@ -1,6 +1,6 @@
 """Separable filters of one image: banded matrices, or a sum over taps on a CPU."""
 
-import functools
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -28,8 +28,7 @@ def gaussian_weights(length: int, kernel_size: int, sigma: float | Array) -> Arr
         ValueError: if `kernel_size` is even or too large for one reflection.
     """
     radius = check_kernel(length, kernel_size)
-    rate = _rate(sigma)
-    total = _total(rate, radius)
+    rate, total = _rate_and_total(sigma, radius)
 
     def taps(offset: Array) -> Array:
         square = jnp.square(offset.astype(jnp.float32))
@@ -76,25 +75,41 @@ def blur_by_products(image: Array, sigma: float | Array, kernel_size: int) -> Ar
 def blur_by_taps(image: Array, sigma: float | Array, kernel_size: int) -> Array:
     """`gaussian_blur` as a sum of shifted images: a tenth of the arithmetic."""
     radius = kernel_size // 2
-    rate = _rate(sigma)
-    weights = [jnp.exp(rate * d * d) / _total(rate, radius) for d in range(radius + 1)]
+    rate, total = _rate_and_total(sigma, radius)
+    taps = [jnp.exp(rate * d * d) / total for d in range(radius + 1)]
     planes = jnp.moveaxis(image, -1, 0).astype(jnp.float32)  # [C, ..., H, W]
-    for axis in (planes.ndim - 2, planes.ndim - 1):
-        length = planes.shape[axis]
-        pad = [(radius, radius) if a == axis else (0, 0) for a in range(planes.ndim)]
-        # Written out once; XLA would reflect anew for every tap.
-        wide = jax.lax.optimization_barrier(jnp.pad(planes, pad, "reflect"))
-
-        shift = functools.partial(_shifted, wide, axis, length, radius)
-        planes = weights[0] * shift(0)
-        for d in range(1, radius + 1):
-            planes = planes + weights[d] * (shift(d) + shift(-d))
+    for axis in (-2, -1):
+        planes = symmetric_filter(planes, taps, axis, "reflect")
     return jnp.moveaxis(planes, 0, -1)
 
 
-def _shifted(wide: Array, axis: int, length: int, radius: int, by: int) -> Array:
-    start = radius + by
-    return jax.lax.slice_in_dim(wide, start, start + length, axis=axis)
+def symmetric_filter(
+    x: Array, taps: Sequence[float | Array], axis: int, border: str
+) -> Array:
+    """Filters one axis by a sum of shifted arrays.
+
+    Args:
+        x: [...] float.
+        taps: half of a symmetric kernel, the middle first.
+        axis: that is filtered.
+        border: how `jnp.pad` extends the axis, "edge" or "reflect".
+
+    Returns:
+        Array like `x`.
+    """
+    reach, length = len(taps) - 1, x.shape[axis]
+    pad = [(0, 0)] * x.ndim
+    pad[axis] = (reach, reach)
+    # Written out once; XLA would extend the border anew for every tap.
+    wide = jax.lax.optimization_barrier(jnp.pad(x, pad, mode=border))
+
+    def shifted(d: int) -> Array:
+        return jax.lax.slice_in_dim(wide, reach + d, reach + d + length, axis=axis)
+
+    out = taps[0] * x
+    for d in range(1, reach + 1):
+        out = out + taps[d] * (shifted(-d) + shifted(d))
+    return out
 
 
 def check_kernel(length: int, kernel_size: int) -> int:
@@ -117,13 +132,11 @@ def check_kernel(length: int, kernel_size: int) -> int:
     return radius
 
 
-def _rate(sigma: float | Array) -> Array:
+def _rate_and_total(sigma: float | Array, radius: int) -> tuple[Array, Array]:
+    """The rate c of taps exp(c d²), and their sum over d = -radius ... radius."""
     # A floor rather than a branch: below it every tap but the middle underflows.
-    return -0.5 / jnp.square(jnp.maximum(sigma, 1e-2))
-
-
-def _total(rate: Array, radius: int) -> Array:
+    rate = -0.5 / jnp.square(jnp.maximum(sigma, 1e-2))
     # Term by term: the order of a reduction would be the compiler's, and with it the
     # last bit of every pixel.
     taps = (2.0 * jnp.exp(rate * d * d) for d in range(1, radius + 1))
-    return sum(taps, start=jnp.ones(()))
+    return rate, sum(taps, start=jnp.ones(()))

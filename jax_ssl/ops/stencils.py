@@ -5,12 +5,11 @@ sampled Gaussian there, different at the borders and in the shape of a small ker
 Axes before [H, W, C], such as the frames of a video, share the parameters.
 """
 
-from collections.abc import Sequence
-
 import jax
 import jax.numpy as jnp
 
 from jax_ssl.core.types import Array
+from jax_ssl.ops.filters import symmetric_filter
 
 Scalar = float | Array
 
@@ -67,7 +66,7 @@ def box_gaussian_blur(image: Array, sigma: Scalar, *, max_sigma: float) -> Array
 
     def one_box(planes: Array, _: None) -> tuple[Array, None]:
         for axis in (-2, -1):
-            planes = _symmetric(planes, taps, axis, "edge")
+            planes = symmetric_filter(planes, taps, axis, "edge")
         return planes, None
 
     # A loop, for the fusions would compute the first box again inside of the second.
@@ -83,7 +82,7 @@ def smooth(image: Array) -> Array:
     planes = jnp.moveaxis(image, -1, -3)
     box = planes
     for axis in (-2, -1):
-        box = _symmetric(box, [1.0, 1.0], axis, "edge")
+        box = symmetric_filter(box, [1.0, 1.0], axis, "edge")
     mixed = (box + 4.0 * planes) / 13.0
     height, width = planes.shape[-2:]
     i, j = jnp.arange(height)[:, None], jnp.arange(width)
@@ -121,20 +120,3 @@ def sobel(image: Array) -> Array:
         [rows[..., :-2] - rows[..., 2:], columns[..., :-2, :] - columns[..., 2:, :]],
         axis=-1,
     )
-
-
-def _symmetric(x: Array, taps: Sequence[Scalar], axis: int, border: str) -> Array:
-    """Filters an axis; `taps` are half of a symmetric kernel, the middle first."""
-    reach, length = len(taps) - 1, x.shape[axis]
-    pad = [(0, 0)] * x.ndim
-    pad[axis] = (reach, reach)
-    # Written out once; XLA would extend the border anew for every tap.
-    wide = jax.lax.optimization_barrier(jnp.pad(x, pad, mode=border))
-
-    def shifted(d: int) -> Array:
-        return jax.lax.slice_in_dim(wide, reach + d, reach + d + length, axis=axis)
-
-    out = taps[0] * x
-    for d in range(1, reach + 1):
-        out = out + taps[d] * (shifted(-d) + shifted(d))
-    return out
