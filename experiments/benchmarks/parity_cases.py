@@ -11,7 +11,7 @@ from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 from jax_ssl.augment import affine, color, erase
 from jax_ssl.ops import color as colors
 from jax_ssl.ops import filters, levels, resize, stencils
-from jax_ssl.ops.transform import affine_transform
+from jax_ssl.ops.warp import affine_transform
 
 SIDE = 224  # Pixels.
 EXACT = 0.001

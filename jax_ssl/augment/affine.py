@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jax_ssl.core.types import Array
-from jax_ssl.ops.transform import affine_transform
-from jax_ssl.ops.warp import affine_sample
+from jax_ssl.ops.warp import affine_sample, affine_transform
 
 
 def affine_matrix(angle: Array, shift: Array, scale: Array, shear: Array) -> Array:
@@ -75,7 +74,7 @@ def random_affine(
     """Distorts an image [..., H, W, C] float by a random affine map.
 
     Pixels are bilinear and fade into the border. For Pillow's and torchvision's hard
-    border, or another filter, hand `random_affine_matrix` to `ops.transform`.
+    border, or another filter, hand `random_affine_matrix` to `affine_transform`.
 
     Args:
         key: PRNG key.
@@ -87,11 +86,7 @@ def random_affine(
         ValueError: if `border` is not "zero" or "edge".
     """
     matrix = random_affine_matrix(key, *image.shape[-3:-1], **ranges)
-    sample = jnp.vectorize(
-        lambda frame: affine_sample(frame, matrix, border=border),
-        signature="(h,w,c)->(h,w,c)",
-    )
-    return sample(image)
+    return affine_sample(image, matrix, border=border)
 
 
 def rotate(

@@ -14,7 +14,7 @@ import numpy as np
 from jax_ssl.core.types import Array
 from jax_ssl.ops import color, levels, stencils
 from jax_ssl.ops.platforms import in_planes, looped
-from jax_ssl.ops.transform import affine_transform
+from jax_ssl.ops.warp import affine_transform
 
 # Every operation, and the family of them that one function serves.
 OPERATIONS = {

@@ -1,8 +1,16 @@
-"""Bilinear sampling of one image at given places.
+"""Sampling of images at given places, and affine maps of whole images.
 
 Coordinates are (x, y) in pixels, x to the right and y down, with (0, 0) the centre of
 the first pixel. Sampling gathers; crops and resizes belong to `resize`, which does not.
+Affine maps are Pillow's `Image.transform` where a colour lies outside of the image, and
+fade into their border in `affine_sample`.
+
+The source is sampled directly: on one CPU core at 224 x 224 x 3 the bilinear filter
+took 0.6 ms and the bicubic 1.7, where two passes of matrix products took 12 and 13 and
+were off by up to a grey level in rotations.
 """
+
+from collections.abc import Sequence
 
 import jax.numpy as jnp
 
@@ -10,43 +18,66 @@ from jax_ssl.core import checks
 from jax_ssl.core.types import Array
 
 BORDERS = ("zero", "edge")
+METHODS = ("nearest", "bilinear", "bicubic")
 
 
-def bilinear_sample(image: Array, points: Array, *, border: str = "zero") -> Array:
-    """Interpolates an image between its four nearest pixels.
+def sample(
+    image: Array, points: Array, *, method: str = "bilinear", border: str = "zero"
+) -> Array:
+    """Interpolates images between the pixels around given places.
 
     Args:
-        image: [H, W, C] float.
-        points: [..., 2] (x, y) in pixels.
+        image: [..., H, W, C] float; leading axes share the places.
+        points: [P..., 2] (x, y) in pixels.
+        method: "nearest", "bilinear" or "bicubic".
         border: what lies outside of the image: "zero", or "edge" for the nearest pixel
             of it.
 
     Returns:
-        [..., C] of the image's dtype.
+        [..., P..., C] float32 in the image's own range, up to the cubic's overshoot.
 
     Raises:
-        ValueError: if `border` is neither of the two words.
+        ValueError: if `method` or `border` is not known.
+
+    Note:
+        The cubic is Pillow's for transforms, Keys' kernel with a = -1; Pillow's resize
+        has a = -1/2.
     """
+    checks.one_of(METHODS, method=method)
     checks.one_of(BORDERS, border=border)
-    height, width = image.shape[:2]
-    x, y = points[..., 0], points[..., 1]
-    left, top = jnp.floor(x), jnp.floor(y)
+    height, width = image.shape[-3:-1]
 
-    def pixel(column: Array, row: Array, weight: Array) -> Array:
-        if border == "zero":
-            inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-            weight = jnp.where(inside, weight, 0.0)
-        column = jnp.clip(column, 0, width - 1).astype(jnp.int32)
-        row = jnp.clip(row, 0, height - 1).astype(jnp.int32)
-        return weight[..., None].astype(image.dtype) * image[row, column]
+    def pixel(row: Array, column: Array, weight: Array) -> Array:
+        i = jnp.clip(row, 0, height - 1).astype(jnp.int32)
+        j = jnp.clip(column, 0, width - 1).astype(jnp.int32)
+        if border == "zero":  # Whatever had to be clipped lies outside.
+            weight = jnp.where((i == row) & (j == column), weight, 0.0)
+        return weight[..., None] * image[..., i, j, :]
 
-    dx, dy = x - left, y - top
-    return (
-        pixel(left, top, (1 - dx) * (1 - dy))
-        + pixel(left + 1, top, dx * (1 - dy))
-        + pixel(left, top + 1, (1 - dx) * dy)
-        + pixel(left + 1, top + 1, dx * dy)
-    )
+    columns, rows = _taps(points[..., 0], method), _taps(points[..., 1], method)
+    pixels = [
+        pixel(row, column, row_weight * weight)
+        for row, row_weight in rows
+        for column, weight in columns
+    ]
+    return sum(pixels, start=jnp.zeros(()))
+
+
+def _taps(x: Array, method: str) -> list[tuple[Array, Array]]:
+    """The pixels along an axis that the value at x is made of, with their weights."""
+    if method == "nearest":
+        return [(jnp.floor(x + 0.5), jnp.ones_like(x))]
+    first = jnp.floor(x)
+    d = x - first
+    if method == "bilinear":
+        return [(first, 1.0 - d), (first + 1.0, d)]
+    e = 1.0 - d
+    return [
+        (first - 1.0, -d * e * e),
+        (first, 1.0 + d * d * (d - 2.0)),
+        (first + 1.0, 1.0 + e * e * (e - 2.0)),
+        (first + 2.0, -e * d * d),
+    ]
 
 
 def affine_points(matrix: Array, height: int, width: int) -> Array:
@@ -78,15 +109,49 @@ def affine_sample(image: Array, matrix: Array, *, border: str = "zero") -> Array
     """The image whose pixel p is read at `matrix` · p, about the image's centre.
 
     Args:
-        image: [H, W, C] float.
+        image: [..., H, W, C] float; leading axes share the map.
         matrix: [2, 3]; from OUTPUT to input pixels, the inverse of how content moves.
-        border: "zero" or "edge".
+        border: "zero" or "edge", into which the bilinear pixels fade.
 
     Returns:
-        [H, W, C] of the image's dtype.
+        [..., H, W, C] float32.
 
     Raises:
         ValueError: if `border` is neither of the two words.
     """
-    points = affine_points(matrix, image.shape[0], image.shape[1])
-    return bilinear_sample(image, points, border=border)
+    return sample(image, affine_points(matrix, *image.shape[-3:-1]), border=border)
+
+
+def affine_transform(
+    image: Array,
+    matrix: Array,
+    *,
+    method: str = "bilinear",
+    fill: float | Sequence[float] = 0.0,
+) -> Array:
+    """The same with a hard edge, as Pillow's `Image.transform` computes it.
+
+    A pixel whose source lies on the image takes its neighbours from it, the last pixel
+    repeated, and any other is `fill`.
+
+    Args:
+        image: [..., H, W, C] float; leading axes share the map.
+        matrix: [2, 3], (x, y, 1) -> (x, y) from OUTPUT to input pixels.
+        method: "nearest", "bilinear" or "bicubic".
+        fill: what lies outside, one value or one a channel.
+
+    Returns:
+        [..., H, W, C] float32 in the image's own range, up to the cubic's overshoot.
+
+    Raises:
+        ValueError: if `method` is not known.
+
+    Note:
+        Pillow truncates to whole levels, which costs it half a level.
+    """
+    height, width = image.shape[-3:-1]
+    points = affine_points(matrix, height, width)
+    x, y = points[..., 0], points[..., 1]  # [H, W]
+    inside = (x >= -0.5) & (x < width - 0.5) & (y >= -0.5) & (y < height - 0.5)
+    out = sample(image, points, method=method, border="edge")
+    return jnp.where(inside[..., None], out, jnp.asarray(fill, jnp.float32))

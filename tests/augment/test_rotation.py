@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from jax_ssl.augment import affine
-from jax_ssl.ops.transform import affine_transform
+from jax_ssl.ops.warp import affine_transform
 from tests import laws
 from tests.judges import judge
 from tests.references import views
