@@ -77,8 +77,7 @@ def conv_general_dilated(
 
     pads = padding
     if isinstance(pads, str):
-        sides = lhs.shape[1:3], rhs.shape[:2]
-        pads = lax.padtype_to_pads(*sides, window_strides, pads)
+        pads = lax.padtype_to_pads(lhs.shape[1:3], rhs.shape[:2], window_strides, pads)
 
     def forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
         return plain(x, kernel), (x, kernel)

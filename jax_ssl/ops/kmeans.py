@@ -1,5 +1,6 @@
 """k-means by Lloyd's iterations, over rows that may be sharded over a mesh."""
 
+import functools
 from typing import Literal, TypeAlias
 
 import jax
@@ -10,8 +11,9 @@ from jax_ssl.core import checks
 from jax_ssl.core.types import Array
 from jax_ssl.ops.normalize import l2_normalize
 
-# The clusters of some rows: labels [n], sums of rows [K, D], sizes [K].
-Clusters: TypeAlias = tuple[Array, Array, Array]
+Pair: TypeAlias = tuple[Array, Array]
+
+_product = functools.partial(jnp.matmul, precision=lax.Precision.HIGHEST)
 
 # A centre in place of that of an empty cluster is off its donor, along each axis, by up
 # to this share of the rows' root mean square.
@@ -82,12 +84,11 @@ def kmeans(
     real = counts[..., None]
     power = jnp.sum(jnp.square(jnp.where(real, blocks, 0.0))) / (count * x.shape[1])
 
-    def assigned(centers: Array) -> Clusters:
+    def assigned(centers: Array) -> tuple[Array, Pair]:
+        """Labels [N], and of every cluster the sum of its rows [D] and their number."""
         half = 0.0 if spherical else 0.5 * jnp.sum(jnp.square(centers), axis=1)
 
-        def one(
-            sums: tuple[Array, Array], rows: tuple[Array, Array]
-        ) -> tuple[tuple[Array, Array], Array]:
+        def one(sums: Pair, rows: Pair) -> tuple[Pair, Array]:
             x, counts = rows
             # ‖x - c‖² / 2 without ‖x‖² / 2, which is the same for all centres.
             labels = jnp.argmin(half - _product(x, centers.T), axis=1)
@@ -98,11 +99,11 @@ def kmeans(
             return (total, sizes), labels.astype(jnp.int32)
 
         nothing = jnp.zeros_like(centers), jnp.zeros(num_clusters, jnp.int32)
-        (total, sizes), labels = lax.scan(one, nothing, (blocks, counts))
-        return labels.T.reshape(-1)[: len(x)], total, sizes
+        found, labels = lax.scan(one, nothing, (blocks, counts))
+        return labels.T.reshape(-1)[: len(x)], found
 
     def moved(number: Array, centers: Array) -> Array:
-        _, total, sizes = assigned(centers)
+        _, (total, sizes) = assigned(centers)
         means = total / jnp.maximum(sizes, 1)[:, None]
         if empty == "split":
             step_key = jax.random.fold_in(key, number)
@@ -137,7 +138,3 @@ def _split(key: Array, means: Array, sizes: Array, nudge: Array) -> Array:
     donor = jnp.searchsorted(tickets, ticket, side="right")
     beside = means[donor] + nudge * (2.0 * draw[:, 1:] - 1.0)
     return jnp.where(sizes[:, None] > 0, means, beside)
-
-
-def _product(a: Array, b: Array) -> Array:
-    return jnp.matmul(a, b, precision=lax.Precision.HIGHEST)

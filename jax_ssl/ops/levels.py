@@ -5,6 +5,8 @@ belongs to the level next to it. Axes before [H, W, C], such as the frames of a 
 are images of their own.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -75,13 +77,10 @@ def equalize(image: Array) -> Array:
     """
     height, width = image.shape[-3:-1]
     planes = jnp.moveaxis(whole_levels(image), -1, -3)
-
-    def one(levels: Array) -> Array:
-        return jax.lax.platform_dependent(
-            levels, cpu=equalize_by_index, default=equalize_by_product
-        )
-
-    flat = jax.vmap(one)(planes.reshape(-1, height * width))
+    equalized = functools.partial(
+        jax.lax.platform_dependent, cpu=equalize_by_index, default=equalize_by_product
+    )
+    flat = jax.vmap(equalized)(planes.reshape(-1, height * width))
     return jnp.moveaxis(flat.reshape(planes.shape), -3, -1) / 255.0
 
 

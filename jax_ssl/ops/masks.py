@@ -5,47 +5,43 @@ import jax.numpy as jnp
 
 from jax_ssl.core.types import Array
 
+# Of BEiT's blocks: the smallest area that is drawn, if so many patches are left; the
+# smallest aspect, whose inverse is the largest; and how many refused ones in a row end
+# the search.
+MIN_PATCHES = 4
+MIN_ASPECT = 0.3
+ATTEMPTS = 10
 
-def block_mask(
-    key: Array,
-    grid: tuple[int, int],
-    count: Array | int,
-    *,
-    min_patches: int = 4,
-    min_aspect: float = 0.3,
-    attempts: int = 10,
-) -> Array:
+
+def block_mask(key: Array, grid: tuple[int, int], count: Array | int) -> Array:
     """Marks rectangular blocks of patches until `count` are marked, or nearly so.
 
     BEiT (Bao et al., 2022, arXiv:2106.08254, algorithm 1). A block's area is uniform
-    between `min_patches` and what is left, its aspect log-uniform; a block that leaves
+    between `MIN_PATCHES` and what is left, its aspect log-uniform; a block that leaves
     the grid, is as long as a side, marks nothing new or too much is drawn again.
 
     Args:
         key: [] PRNG key.
         grid: (h, w), patches along the sides.
         count: [] int32, at most this many are marked.
-        min_patches: smallest area of a block that is drawn, if so many are left.
-        min_aspect: aspects lie between this and its inverse.
-        attempts: ends after so many refused blocks in a row.
 
     Returns:
         [h * w] bool.
     """
     h, w = grid
     row, column = jnp.arange(h)[:, None], jnp.arange(w)[None]
-    limit = jnp.log(min_aspect)
+    limit = jnp.log(MIN_ASPECT)
 
     def unfinished(carry: tuple[Array, Array, Array]) -> Array:
         _, mask, refused = carry
-        return (mask.sum() < count) & (refused < attempts)
+        return (mask.sum() < count) & (refused < ATTEMPTS)
 
     def one_more(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         key, mask, refused = carry
         key, own = jax.random.split(key)
         u = jax.random.uniform(own, (4,))
         left = count - mask.sum()
-        area = min_patches + (left - min_patches) * u[0]
+        area = MIN_PATCHES + (left - MIN_PATCHES) * u[0]
         aspect = jnp.exp(limit * (1 - 2 * u[1]))
         height = jnp.round(jnp.sqrt(area * aspect)).astype(jnp.int32)
         width = jnp.round(jnp.sqrt(area / aspect)).astype(jnp.int32)

@@ -62,11 +62,6 @@ def resample_positions(
         return positions
     dim = positions.shape[-1]
     grid = positions.reshape(*old, dim).astype(jnp.float32)
-    grid = jax.image.resize(
-        grid,
-        (*new, dim),
-        "cubic",
-        antialias=True,
-        precision=jax.lax.Precision.HIGHEST,
-    )
+    highest = jax.lax.Precision.HIGHEST
+    grid = jax.image.resize(grid, (*new, dim), "cubic", precision=highest)
     return grid.reshape(-1, dim).astype(positions.dtype)

@@ -45,17 +45,13 @@ def whiten(
     if form == "cholesky":
         lower = jnp.linalg.cholesky(covariance)
         # Solves lower · wᵀ = centredᵀ; the inverse itself is never needed.
-        white = jax.lax.linalg.triangular_solve(
+        return jax.lax.linalg.triangular_solve(
             lower, centred, left_side=False, lower=True, transpose_a=True
         )
-        return white
     values, vectors = jnp.linalg.eigh(covariance)
+    rates = jax.lax.rsqrt(values)
     root = jnp.einsum(
-        "...di,...i,...ei->...de",
-        vectors,
-        jax.lax.rsqrt(values),
-        vectors,
-        precision=precise,
+        "...di,...i,...ei->...de", vectors, rates, vectors, precision=precise
     )
     return jnp.einsum("...nd,...de->...ne", centred, root, precision=precise)
 
