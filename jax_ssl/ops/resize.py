@@ -138,16 +138,9 @@ def resample(
         [h, w, C] float32 in the image's own range.
     """
     height, width = image.shape[:2]
-    needed = max(
-        window_length(height, method, max_scale[0]) / height,
-        window_length(width, method, max_scale[1]) / width,
-    )
-    if looped() and needed <= 0.5:
-        return apply_windows(
-            image,
-            axis_windows(rows, height, method, max_scale[0]),
-            axis_windows(columns, width, method, max_scale[1]),
-        )
+    sides = zip((height, width), max_scale, strict=True)
+    if looped() and all(window_length(n, method, m) <= n / 2 for n, m in sides):
+        return resample_by_windows(image, rows, columns, method, max_scale)
     return apply_weights(
         image, axis_weights(rows, height, method), axis_weights(columns, width, method)
     )
@@ -177,30 +170,29 @@ def apply_weights(image: Array, rows: Array, columns: Array) -> Array:
     return jnp.einsum("wco,pw->opc", image, columns, precision=HIGHEST)
 
 
-class Windows(NamedTuple):
-    """The same weights in blocks of `BLOCK` output pixels, zeros left out.
-
-    Attributes:
-        firsts: [blocks] int32, the first input pixel that a block looks at.
-        weights: [blocks, BLOCK, window] float32.
-        length: of the output axis; a last block may reach beyond it.
-    """
-
-    firsts: Array
-    weights: Array
-    length: int
-
-
 def window_length(num_in: int, method: str, max_scale: float) -> int:
     """Input pixels that a block of `BLOCK` output pixels can need."""
     span = (BLOCK - 1) * max_scale + 2 * REACH[method] * max(max_scale, 1.0)
     return min(num_in, math.ceil(span) + 2)
 
 
-def axis_windows(axis: Axis, num_in: int, method: str, max_scale: float) -> Windows:
-    """`axis_weights` of the whole axis as windows; arguments as there."""
-    num_out = axis.centers.shape[0]
+def axis_windows(
+    axis: Axis, num_in: int, method: str, max_scale: float
+) -> tuple[Array, Array]:
+    """`axis_weights` in blocks of `BLOCK` output pixels, zeros left out.
+
+    Args:
+        axis: of the output pixels.
+        num_in: input pixels.
+        method: a name in `FILTERS`.
+        max_scale: the largest that the axis' scale can be.
+
+    Returns:
+        firsts [blocks] int32, the first input pixel that a block looks at, and weights
+        [blocks, BLOCK, window] float32. A last block may reach beyond the output.
+    """
     window = window_length(num_in, method, max_scale)
+    num_out = axis.centers.shape[0]
     centers = jnp.pad(axis.centers, (0, -num_out % BLOCK), "edge").reshape(-1, BLOCK)
     reach = REACH[method] * jnp.maximum(axis.scale, 1.0)
     firsts = jnp.floor(centers.min(axis=1) - reach).astype(jnp.int32)
@@ -209,37 +201,38 @@ def axis_windows(axis: Axis, num_in: int, method: str, max_scale: float) -> Wind
     def block(first: Array, centers: Array) -> Array:
         return axis_weights(axis._replace(centers=centers), window, method, first)
 
-    return Windows(firsts, jax.vmap(block)(firsts, centers), num_out)
+    return firsts, jax.vmap(block)(firsts, centers)
 
 
-def apply_windows(image: Array, rows: Windows, columns: Windows) -> Array:
-    """`apply_weights` by small products, each with the part of the image it needs.
+def resample_by_windows(
+    image: Array, rows: Axis, columns: Axis, method: str, max_scale: tuple[float, float]
+) -> Array:
+    """`resample` by small products, each with the part of the image it needs.
 
     A crop of 224 pixels out of 256 takes a third of the time of the dense products on
     a CPU. Under `vmap` the parts would become gathers: see `platforms.one_by_one`.
     """
     height, width, channels = image.shape
+    h, w = rows.centers.shape[0], columns.centers.shape[0]
     planes = image.transpose(0, 2, 1).astype(jnp.float32)  # [H, C, W]
     across = planes.reshape(height, channels * width)
 
-    def some_rows(first: Array, weights: Array) -> Array:
+    def some_rows(window: tuple[Array, Array]) -> Array:
+        first, weights = window
         part = jax.lax.dynamic_slice_in_dim(across, first, weights.shape[1])
         return jnp.dot(weights, part, precision=HIGHEST)
 
-    down = _blocks(some_rows, rows).reshape(-1, channels * width)[: rows.length]
-    down = down.reshape(rows.length * channels, width)
+    down = jax.lax.map(some_rows, axis_windows(rows, height, method, max_scale[0]))
+    down = down.reshape(-1, channels * width)[:h].reshape(h * channels, width)
 
-    def some_columns(first: Array, weights: Array) -> Array:
+    def some_columns(window: tuple[Array, Array]) -> Array:
+        first, weights = window
         part = jax.lax.dynamic_slice_in_dim(down, first, weights.shape[1], axis=1)
         return jnp.dot(part, weights.T, precision=HIGHEST)
 
-    out = _blocks(some_columns, columns).transpose(1, 0, 2)  # [h · C, blocks, BLOCK]
-    out = out.reshape(rows.length, channels, -1)[..., : columns.length]
-    return out.transpose(0, 2, 1)
-
-
-def _blocks(fn: Callable[[Array, Array], Array], windows: Windows) -> Array:
-    return jax.lax.map(lambda block: fn(*block), (windows.firsts, windows.weights))
+    out = jax.lax.map(some_columns, axis_windows(columns, width, method, max_scale[1]))
+    out = out.transpose(1, 0, 2)  # [h · C, blocks, BLOCK]
+    return out.reshape(h, channels, -1)[..., :w].transpose(0, 2, 1)
 
 
 def crop_and_resize(

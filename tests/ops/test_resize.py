@@ -142,11 +142,7 @@ def test_windows_are_the_dense_products(rng, photo, method, out):
             resize.axis_weights(rows, 128, method),
             resize.axis_weights(columns, 128, method),
         )
-        windows = resize.apply_windows(
-            photo,
-            resize.axis_windows(rows, 128, method, scales[0]),
-            resize.axis_windows(columns, 128, method, scales[1]),
-        )
+        windows = resize.resample_by_windows(photo, rows, columns, method, scales)
         return dense, windows
 
     assert resize.window_length(128, method, 128 / out[1]) < 100
