@@ -49,7 +49,7 @@ import optax  # noqa: E402
 from PIL import Image  # noqa: E402
 from sklearn.datasets import load_sample_image  # noqa: E402
 
-from jax_ssl.augment import VIEWS, steps  # noqa: E402
+from jax_ssl.augment import VIEWS, crop, steps  # noqa: E402
 from jax_ssl.encoders import ENCODERS  # noqa: E402
 from jax_ssl.methods import simclr  # noqa: E402
 from jax_ssl.ops.platforms import one_by_one  # noqa: E402
@@ -90,7 +90,7 @@ def batched(fn, images):
 
 def our_step(step, images):
     """One operation for certain, on 224 x 224 floats; the crop on the whole image."""
-    if isinstance(step, steps.RandomCrop):
+    if isinstance(step, crop.RandomCrop):
         one = one_by_one(lambda key, x: step(key, x, None))
         return batched(lambda key, example: one(key, example["image"]), images)
     floats = jnp.asarray(images[:, :224, :224], jnp.float32) / 255
@@ -180,9 +180,9 @@ def labelled(recipe):
 def operations(images):
     """Each operation alone and for certain; the image is 224 x 224 but for the crop."""
     whole = {
-        "crop bicubic 224": steps.RandomCrop(),
-        "crop bilinear 224": steps.RandomCrop(interpolation="bilinear"),
-        "crop bicubic 96 of 5-40 %": steps.RandomCrop(
+        "crop bicubic 224": crop.RandomCrop(),
+        "crop bilinear 224": crop.RandomCrop(interpolation="bilinear"),
+        "crop bicubic 96 of 5-40 %": crop.RandomCrop(
             size=96, min_scale=0.05, max_scale=0.4
         ),
     }

@@ -37,12 +37,8 @@ def drop_channels(
     checks.within(f"[1, {channels}]", keep=keep)
     choice_key, noise_key = jax.random.split(key)
     draw = jax.random.uniform(choice_key, (channels,))
-    # A channel's rank among the draws, without a sort; the place decides equal ones.
-    place = jnp.arange(channels)
-    before = (draw[None] < draw[:, None]) | (
-        (draw[None] == draw[:, None]) & (place[None] < place[:, None])
-    )
-    kept = before.sum(axis=1) < keep
+    rank = jnp.argsort(jnp.argsort(draw))
+    kept = rank < keep
     other: float | Array = fill
     if noise > 0:
         other = fill + jax.random.uniform(

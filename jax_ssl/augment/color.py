@@ -1,20 +1,17 @@
-"""Random colour jitter, grayscale and solarisation of one RGB image in [0, 1]."""
+"""The colour jitter of one RGB image in [0, 1], in any of its 24 orders."""
 
 import itertools
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jax_ssl.core import checks
 from jax_ssl.core.types import Array
 from jax_ssl.ops import color
-from jax_ssl.ops.platforms import apply_if, in_planes, looped
+from jax_ssl.ops.platforms import in_planes, looped
 
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
-BRIGHTNESS_FORMS = ("multiplicative", "additive")
 
 # The 24 orders of the four operations, first to last.
 ORDERS = tuple(itertools.permutations((BRIGHTNESS, CONTRAST, SATURATION, HUE)))
@@ -32,11 +29,12 @@ class Jitter(NamedTuple):
     """Parameters of one colour jitter.
 
     Attributes:
-        brightness: [] factor, or [] offset in the additive form.
+        brightness: [] factor.
         contrast: [] factor.
         saturation: [] factor.
         hue: [] shift in turns.
         order: [] int32, a position in `ORDERS`.
+        offset: [] added with the brightness, whose additive form has a factor of 1.
     """
 
     brightness: Array
@@ -44,59 +42,18 @@ class Jitter(NamedTuple):
     saturation: Array
     hue: Array
     order: Array
+    offset: float | Array = 0.0
 
 
-def random_jitter(
-    key: Array,
-    *,
-    amounts: tuple[float, float, float, float] = (0.8, 0.8, 0.8, 0.2),
-    probability: float = 0.8,
-    brightness: str = "multiplicative",
-) -> Jitter:
-    """Draws the parameters of a colour jitter.
-
-    Factors are uniform in [max(0, 1 - a), 1 + a], an additive brightness in [-a, a],
-    the hue shift in [-a, a], and the order among all 24. Otherwise, with
-    1 - `probability`, all four are those of the identity.
-
-    Args:
-        key: PRNG key.
-        amounts: a for brightness, contrast, saturation and hue.
-        probability: that anything changes.
-        brightness: "multiplicative" or "additive".
-
-    Returns:
-        Scalars; see `Jitter`.
-
-    Raises:
-        ValueError: if `brightness` is neither of the two words.
-    """
-    checks.one_of(BRIGHTNESS_FORMS, brightness=brightness)
-    identity = np.array([1.0, 1.0, 1.0, 0.0], np.float32)
-    low = np.array([*(max(0.0, 1.0 - a) for a in amounts[:3]), -amounts[HUE]])
-    high = np.array([*(1.0 + a for a in amounts[:3]), amounts[HUE]])
-    if brightness == "additive":
-        identity[0], low[0], high[0] = 0.0, -amounts[0], amounts[0]
-    uniform = jax.random.uniform(key, (6,))
-    drawn = jnp.float32(low) + jnp.float32(high - low) * uniform[:4]
-    drawn = jnp.where(uniform[4] < probability, drawn, identity)
-    order = jnp.floor(uniform[5] * len(ORDERS)).astype(jnp.int32)
-    order = jnp.minimum(order, len(ORDERS) - 1)
-    return Jitter(drawn[0], drawn[1], drawn[2], drawn[3], order)
-
-
-def apply_jitter(
-    image: Array, jitter: Jitter, *, brightness: str = "multiplicative"
-) -> Array:
+def apply_jitter(image: Array, jitter: Jitter) -> Array:
     """Applies the four operations in the drawn order, clipping to [0, 1] after each.
 
     Args:
-        image: [H, W, 3] in [0, 1].
+        image: [..., H, W, 3] in [0, 1].
         jitter: scalars.
-        brightness: "multiplicative" or "additive", the form it was drawn for.
 
     Returns:
-        [H, W, 3] in [0, 1].
+        [..., H, W, 3] in [0, 1].
 
     Note:
         The operations are torchvision's and Pillow's. SimCLR's released code has
@@ -104,22 +61,22 @@ def apply_jitter(
         mean luma, and its saturation is that of HSV instead of a blend with the luma.
     """
     form = jitter_in_turn if looped() else jitter_in_rounds
-    return form(image, jitter, brightness=brightness)
+    return form(image, jitter)
 
 
-def jitter_in_turn(image: Array, jitter: Jitter, *, brightness: str) -> Array:
+def jitter_in_turn(image: Array, jitter: Jitter) -> Array:
     """`apply_jitter` with a branch for each operation; neutral ones are left out."""
-    additive = brightness == "additive"
-    neutral = [0.0 if additive else 1.0, 1.0, 1.0, 0.0]
-    operations = (
-        lambda x, _: x,
-        color.brightness_offset if additive else color.brightness,
-        color.contrast,
-        color.saturation,
-        color.hue,
-    )
+    branches = [
+        lambda planes, _: planes,
+        in_planes(lambda x, factor: color.brightness(x, factor, jitter.offset)),
+        in_planes(color.contrast),
+        in_planes(color.saturation),
+        in_planes(color.hue),
+    ]
     amounts = jnp.stack(jitter[:4])
-    choices = jnp.where(amounts == jnp.array(neutral), EMPTY, jnp.arange(4)) + 1
+    moved = jnp.stack([jitter.offset, 0.0, 0.0, 0.0])
+    idle = (amounts == jnp.array([1.0, 1.0, 1.0, 0.0])) & (moved == 0.0)
+    choices = jnp.where(idle, EMPTY, jnp.arange(4)) + 1
     # Sums over tables rather than gathers, [stage, operation].
     row = jnp.arange(len(ORDERS))[:, None] == jitter.order
     order = jnp.sum(jnp.where(row, np.array(ORDERS), 0), axis=0)
@@ -127,7 +84,6 @@ def jitter_in_turn(image: Array, jitter: Jitter, *, brightness: str) -> Array:
 
     def stage(planes: Array, step: tuple[Array, Array]) -> tuple[Array, None]:
         choice, amount = step
-        branches = [_on_planes(operation) for operation in operations]
         return jax.lax.switch(choice, branches, planes, amount), None
 
     steps = (jnp.sum(chosen * choices, axis=1), jnp.sum(chosen * amounts, axis=1))
@@ -135,16 +91,12 @@ def jitter_in_turn(image: Array, jitter: Jitter, *, brightness: str) -> Array:
     return jnp.moveaxis(planes, 0, -1)
 
 
-def _on_planes(operation: Callable[[Array, Array], Array]) -> Callable[..., Array]:
-    return lambda planes, amount: in_planes(lambda x: operation(x, amount))(planes)
-
-
-def jitter_in_rounds(image: Array, jitter: Jitter, *, brightness: str) -> Array:
+def jitter_in_rounds(image: Array, jitter: Jitter) -> Array:
     """`apply_jitter` without branches: `ROUNDS` rounds hold every order."""
     # A sum over the table's rows rather than a gather.
     row = jnp.arange(len(ORDERS))[:, None, None] == jitter.order
     plan = jnp.sum(jnp.where(row, _plan(), 0), axis=0)  # [ROUNDS, 3]
-    weights = _blend_weights(plan[:, ::2], jitter, brightness)  # 4 of [ROUNDS, 2]
+    weights = _blend_weights(plan[:, ::2], jitter)  # 4 of [ROUNDS, 2]
     shifts = jnp.where(plan[:, 1] == HUE, jitter.hue, 0.0)  # [ROUNDS]
 
     def one_round(image: Array, stages: tuple[tuple[Array, ...], Array]) -> tuple:
@@ -159,18 +111,15 @@ def jitter_in_rounds(image: Array, jitter: Jitter, *, brightness: str) -> Array:
 
 
 def _blend_weights(
-    operation: Array, jitter: Jitter, brightness: str
+    operation: Array, jitter: Jitter
 ) -> tuple[Array, Array, Array, Array]:
     """The weights of `color.blend` that do `operation`, or nothing, in its shape."""
-    scale = jnp.where(operation == CONTRAST, jitter.contrast, 1.0)
+    scale = jnp.where(operation == BRIGHTNESS, jitter.brightness, 1.0)
+    scale = jnp.where(operation == CONTRAST, jitter.contrast, scale)
     scale = jnp.where(operation == SATURATION, jitter.saturation, scale)
     gray = jnp.where(operation == SATURATION, 1.0 - jitter.saturation, 0.0)
     mean = jnp.where(operation == CONTRAST, 1.0 - jitter.contrast, 0.0)
-    if brightness == "additive":
-        offset = jnp.where(operation == BRIGHTNESS, jitter.brightness, 0.0)
-    else:
-        scale = jnp.where(operation == BRIGHTNESS, jitter.brightness, scale)
-        offset = jnp.zeros_like(scale)
+    offset = jnp.where(operation == BRIGHTNESS, jitter.offset, 0.0)
     return scale, gray, mean, offset
 
 
@@ -185,21 +134,3 @@ def _plan() -> np.ndarray:
             row[stage] = operation
             stage += 1
     return plan.reshape(len(ORDERS), ROUNDS, len(ROUND))
-
-
-def random_grayscale(key: Array, image: Array, *, probability: float = 0.2) -> Array:
-    """Replaces [H, W, 3] by its luma with the given probability."""
-    grey = jax.random.bernoulli(key, probability)
-    return apply_if(grey, color.grayscale, image)
-
-
-def random_solarize(
-    key: Array, image: Array, *, probability: float = 0.2, threshold: float = 0.5
-) -> Array:
-    """Inverts the bright values of an image with the given probability.
-
-    BYOL (arXiv 2006.07733), appendix B: threshold 0.5, probability 0 in the first view
-    and 0.2 in the second.
-    """
-    inverted = jax.random.bernoulli(key, probability)
-    return apply_if(inverted, lambda x: color.solarize(x, threshold), image)

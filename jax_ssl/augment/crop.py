@@ -1,7 +1,8 @@
 """Random resized crops and centre crops, inside the filled part of a canvas."""
 
 import math
-from typing import Any
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -9,112 +10,146 @@ import jax.numpy as jnp
 from jax_ssl.core import checks
 from jax_ssl.core.fields import Window
 from jax_ssl.core.types import Array
-from jax_ssl.ops.resize import (
-    FILTERS,
-    Axis,
-    Box,
-    crop_and_resize,
-    resample,
-)
+from jax_ssl.ops.resize import FILTERS, Axis, Box, crop_and_resize, resample
 
 ATTEMPTS = 10
 
 
-def random_box(
-    key: Array,
-    height: float | Array,
-    width: float | Array,
-    *,
-    scale: tuple[float, float] = (0.08, 1.0),
-    ratio: tuple[float, float] = (3 / 4, 4 / 3),
-    sampling: str = "torchvision",
-) -> Box:
-    """Draws the box of a random resized crop.
+@dataclass(frozen=True, kw_only=True)
+class RandomCrop:
+    """A random resized crop, mirrored with a probability; always the first step.
 
-    Area as a share of the image is uniform in `scale`, and width / height log-uniform
-    in `ratio`; sides are rounded to pixels and the place is uniform among those where
-    the box fits.
+    Area as a share of the image is uniform, and width / height log-uniform; sides are
+    rounded to pixels and the place is uniform among those where the box fits.
 
-    Args:
-        key: PRNG key.
-        height: of the image, in pixels; may be traced.
-        width: of the image, in pixels; may be traced.
-        scale: smallest and largest share of the area.
-        ratio: smallest and largest width / height.
+    Attributes:
+        size: side of the view.
+        min_scale: smallest share of the image's area.
+        max_scale: largest.
+        min_ratio: smallest width / height of the crop.
+        max_ratio: largest.
+        interpolation: antialiased filter of the resize.
         sampling: what becomes of boxes that do not fit. "torchvision" draws up to ten
             times and then takes the largest central box of an allowed ratio; "clipped"
             draws once and cuts each side to the image's, as the crops of MAE do.
-
-    Returns:
-        Box of whole numbers as float32, inside the image.
-
-    Raises:
-        ValueError: if `sampling` is not known.
+        flip: probability of a mirror image.
     """
-    checks.one_of(("torchvision", "clipped"), sampling=sampling)
-    height = jnp.asarray(height, jnp.float32)
-    width = jnp.asarray(width, jnp.float32)
-    attempts = ATTEMPTS if sampling == "torchvision" else 1
-    # All draws of a box come from one call: a PRNG call costs more than its numbers.
-    uniform = jax.random.uniform(key, (2 * attempts + 2,))
-    area = height * width * _between(scale, uniform[:attempts])
-    log_ratio = (math.log(ratio[0]), math.log(ratio[1]))
-    root = jnp.exp(0.5 * _between(log_ratio, uniform[attempts : 2 * attempts]))
-    wide = jnp.round(jnp.sqrt(area) * root)  # [attempts]
-    high = jnp.round(jnp.sqrt(area) / root)
-    if sampling == "clipped":
-        w = jnp.clip(wide[0], 1, width)
-        h = jnp.clip(high[0], 1, height)
-        centred = jnp.zeros((), bool)
-    else:
-        fits = (wide >= 1) & (wide <= width) & (high >= 1) & (high <= height)
-        # The first that fits, by a sum: an index would be a gather under vmap.
-        first = fits & (jnp.cumsum(fits) == 1)
-        centred = ~fits.any()
-        # The largest box of an allowed ratio, where none of the drawn ones fits.
-        h_last = jnp.maximum(jnp.minimum(height, jnp.round(width / ratio[0])), 1)
-        w_last = jnp.maximum(jnp.minimum(width, jnp.round(height * ratio[1])), 1)
-        w = jnp.where(centred, w_last, jnp.sum(jnp.where(first, wide, 0)))
-        h = jnp.where(centred, h_last, jnp.sum(jnp.where(first, high, 0)))
 
-    def place(free: Array, u: Array) -> Array:
-        drawn = jnp.minimum(jnp.floor(u * (free + 1)), free)
-        return jnp.where(centred, jnp.floor(free / 2), drawn)
+    size: int = 224
+    min_scale: float = 0.08
+    max_scale: float = 1.0
+    min_ratio: float = 3 / 4
+    max_ratio: float = 4 / 3
+    interpolation: Literal["bilinear", "bicubic"] = "bicubic"
+    sampling: Literal["torchvision", "clipped"] = "torchvision"
+    flip: float = 0.5
 
-    return Box(place(height - h, uniform[-2]), place(width - w, uniform[-1]), h, w)
+    name: ClassVar[str] = "crop, flip"
+
+    def __post_init__(self) -> None:
+        checks.words(self)
+        checks.at_least(1, size=self.size)
+        checks.within("(0, 1]", min_scale=self.min_scale, max_scale=self.max_scale)
+        checks.rising(min_scale=self.min_scale, max_scale=self.max_scale)
+        checks.positive(min_ratio=self.min_ratio, max_ratio=self.max_ratio)
+        checks.rising(min_ratio=self.min_ratio, max_ratio=self.max_ratio)
+        checks.within("[0, 1]", flip=self.flip)
+
+    def draw(self, key: Array, height: float | Array, width: float | Array) -> Box:
+        """The box for an image of so many pixels, which may be traced.
+
+        Returns:
+            Box of whole numbers as float32, inside the image.
+        """
+        height = jnp.asarray(height, jnp.float32)
+        width = jnp.asarray(width, jnp.float32)
+        scale, ratio = (
+            (self.min_scale, self.max_scale),
+            (self.min_ratio, self.max_ratio),
+        )
+        attempts = ATTEMPTS if self.sampling == "torchvision" else 1
+        # All draws come from one call: a PRNG call costs more than its numbers.
+        uniform = jax.random.uniform(key, (2 * attempts + 2,))
+        wide, high = random_sides(uniform[:-2], height * width, scale, ratio)
+        if self.sampling == "clipped":
+            w = jnp.clip(wide[0], 1, width)
+            h = jnp.clip(high[0], 1, height)
+            centred = jnp.zeros((), bool)
+        else:
+            fits = (wide >= 1) & (wide <= width) & (high >= 1) & (high <= height)
+            centred = ~fits.any()
+            # The largest box of an allowed ratio, where none of the drawn ones fits.
+            h_last = jnp.maximum(jnp.minimum(height, jnp.round(width / ratio[0])), 1)
+            w_last = jnp.maximum(jnp.minimum(width, jnp.round(height * ratio[1])), 1)
+            w = jnp.where(centred, w_last, first_that_fits(fits, wide))
+            h = jnp.where(centred, h_last, first_that_fits(fits, high))
+
+        def place(free: Array, u: Array) -> Array:
+            return jnp.where(centred, jnp.floor(free / 2), random_place(u, free))
+
+        return Box(place(height - h, uniform[-2]), place(width - w, uniform[-1]), h, w)
+
+    def __call__(self, key: Array, image: Array, extent: Array | None) -> Array:
+        """Cuts a random box out of an image and resizes it to a square.
+
+        Args:
+            key: PRNG key.
+            image: [H, W, C] uint8 or float.
+            extent: [2] int32 (height, width) of the filled top-left part of `image`,
+                where that is a canvas; None for all of it.
+
+        Returns:
+            [size, size, C] float32 in the image's own range, up to the cubic's
+            overshoot.
+        """
+        crop_key, flip_key = jax.random.split(key)
+        height, width = image.shape[:2] if extent is None else extent
+        return crop_and_resize(
+            image,
+            self.draw(crop_key, height, width),
+            self.size,
+            self.size,
+            method=self.interpolation,
+            mirror=jax.random.bernoulli(flip_key, self.flip),
+        )
 
 
-def random_resized_crop(
-    key: Array,
-    image: Array,
-    size: int,
-    *,
-    extent: Array | None = None,
-    method: str = "bicubic",
-    mirror: bool | Array = False,
-    **box: Any,
-) -> Array:
-    """Cuts a random box out of an image and resizes it to a square.
+def random_sides(
+    uniform: Array,
+    pixels: float | Array,
+    scale: tuple[float, float],
+    ratio: tuple[float, float],
+) -> tuple[Array, Array]:
+    """Sides of several boxes, rounded to pixels.
 
     Args:
-        key: PRNG key.
-        image: [H, W, C] uint8 or float.
-        size: side of the result.
-        extent: [2] int32 (height, width) of the filled top-left part of `image`, where
-            that is a canvas; all of it unless given.
-        method: "bilinear" or "bicubic".
-        mirror: left and right change sides where true.
-        **box: `scale`, `ratio` and `sampling` of `random_box`.
+        uniform: [2 n] in [0, 1); n for the areas, and as many for the ratios.
+        pixels: of the image.
+        scale: smallest and largest share of them.
+        ratio: smallest and largest ratio of the first side to the second, log-uniform.
 
     Returns:
-        [size, size, C] float32 in the image's own range, up to the cubic's overshoot.
-
-    Raises:
-        ValueError: if `method` or `sampling` is not known.
+        [n] each.
     """
-    height, width = _extent(image, extent)
-    drawn = random_box(key, height, width, **box)
-    return crop_and_resize(image, drawn, size, size, method=method, mirror=mirror)
+    share, aspect = uniform.reshape(2, -1)
+    area = pixels * between(scale, share)
+    root = jnp.exp(0.5 * between((math.log(ratio[0]), math.log(ratio[1])), aspect))
+    return jnp.round(jnp.sqrt(area) * root), jnp.round(jnp.sqrt(area) / root)
+
+
+def first_that_fits(fits: Array, side: Array) -> Array:
+    """The first side [n] with a fitting box, [], or 0; an index would be a gather."""
+    return jnp.sum(jnp.where(fits & (jnp.cumsum(fits) == 1), side, 0.0))
+
+
+def random_place(uniform: Array, free: Array) -> Array:
+    """A whole number that is uniform from 0 to `free`."""
+    return jnp.minimum(jnp.floor(uniform * (free + 1)), free)
+
+
+def between(bounds: tuple[float, float], uniform: Array) -> Array:
+    """What is uniform in the bounds, out of what is uniform in [0, 1)."""
+    return bounds[0] + (bounds[1] - bounds[0]) * uniform
 
 
 def resized_center_crop(
@@ -143,24 +178,17 @@ def resized_center_crop(
     Raises:
         ValueError: if `size` is above `resize`, or `method` is not known.
     """
-    checks.rising(size=size, resize=resize)
     checks.one_of(FILTERS, interpolation=method)
-    sides = jnp.stack(_extent(image, extent))
+    sides = jnp.array(image.shape[:2]) if extent is None else extent
     window = center_window(sides, size, resize)
     rows, columns = (
-        Axis(
-            centers=start + (jnp.arange(size) + 0.5) * step,
-            scale=step,
-            low=0.0,
-            high=side,
-        )
+        Axis(start + (jnp.arange(size) + 0.5) * step, step, 0.0, side)
         for start, step, side in zip(window.start, window.step, sides, strict=True)
     )
     # The longer side is rounded down, at most by one pixel of `resize`.
-    bounds = tuple(side / max(1, resize - 1) for side in image.shape[:2])
-    return resample(
-        image, rows, columns, method=method, max_scale=(bounds[0], bounds[1])
-    )
+    least = max(1, resize - 1)
+    bounds = image.shape[0] / least, image.shape[1] / least
+    return resample(image, rows, columns, method=method, max_scale=bounds)
 
 
 def center_window(sides: Array, size: int, resize: int) -> Window:
@@ -174,23 +202,9 @@ def center_window(sides: Array, size: int, resize: int) -> Window:
     Raises:
         ValueError: if `size` is above `resize`.
     """
-    if size > resize:
-        raise ValueError(
-            f"a centre of {size} pixels does not fit a side of {resize}; "
-            f"resize to {size} at least."
-        )
+    checks.rising(size=size, resize=resize)
     sides = sides.astype(jnp.int32)
     resized = sides * resize // sides.min()  # In whole numbers, so exact.
     step = sides / resized
     start = jnp.round((resized - size) / 2) * step
     return Window((start[0], start[1]), (step[0], step[1]), (size, size))
-
-
-def _extent(image: Array, extent: Array | None) -> tuple[Array, Array]:
-    if extent is None:
-        return jnp.asarray(image.shape[0]), jnp.asarray(image.shape[1])
-    return extent[0], extent[1]
-
-
-def _between(bounds: tuple[float, float], uniform: Array) -> Array:
-    return bounds[0] + (bounds[1] - bounds[0]) * uniform

@@ -1,66 +1,16 @@
 """Random erasing and cutout: boxes of an image replaced by a value or by noise."""
 
-import math
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 
+from jax_ssl.augment.crop import ATTEMPTS, first_that_fits, random_place, random_sides
+from jax_ssl.augment.steps import Step
 from jax_ssl.core.types import Array
 from jax_ssl.ops.platforms import apply_if
 from jax_ssl.ops.resize import Box
-
-ATTEMPTS = 10
-
-
-def random_erased_box(
-    key: Array,
-    height: int,
-    width: int,
-    *,
-    probability: float = 0.5,
-    scale: tuple[float, float] = (0.02, 0.33),
-    ratio: tuple[float, float] = (0.3, 3.3),
-) -> Box:
-    """Draws the box of random erasing (Zhong et al., arXiv 1708.04896, algorithm 1).
-
-    Area as a share of the image is uniform in `scale` and height / width log-uniform in
-    `ratio`, sides rounded to pixels. The first of ten boxes whose sides are both
-    shorter than the image's is put anywhere it fits. Defaults are torchvision's; timm,
-    and with it the fine-tuning of MAE, has areas of (0.02, 1/3), ratios of
-    (0.3, 1/0.3) and probability 0.25.
-
-    Args:
-        key: PRNG key.
-        height: of the image, in pixels.
-        width: likewise.
-        probability: that there is a box.
-        scale: smallest and largest share of the area.
-        ratio: smallest and largest height / width.
-
-    Returns:
-        Box of whole numbers as float32, inside the image; of sides 0 where nothing is
-        to be erased.
-
-    Note:
-        The paper repeats until a box fits, and its ratio is uniform.
-    """
-    uniform = jax.random.uniform(key, (2 * ATTEMPTS + 3,))
-    share, aspect = uniform[:ATTEMPTS], uniform[ATTEMPTS : 2 * ATTEMPTS]
-    area = height * width * (scale[0] + (scale[1] - scale[0]) * share)
-    low, high = math.log(ratio[0]), math.log(ratio[1])
-    root = jnp.exp(0.5 * (low + (high - low) * aspect))
-    tall = jnp.round(jnp.sqrt(area) * root)  # [ATTEMPTS]
-    wide = jnp.round(jnp.sqrt(area) / root)
-    fits = (tall < height) & (wide < width)
-    # The first that fits, by a sum: an index would be a gather under vmap.
-    first = fits & (jnp.cumsum(fits) == 1) & (uniform[-3] < probability)
-    h, w = jnp.sum(jnp.where(first, tall, 0.0)), jnp.sum(jnp.where(first, wide, 0.0))
-
-    def place(free: Array, u: Array) -> Array:
-        return jnp.minimum(jnp.floor(u * (free + 1.0)), free)
-
-    return Box(place(height - h, uniform[-2]), place(width - w, uniform[-1]), h, w)
 
 
 def box_mask(box: Box, height: int, width: int) -> Array:
@@ -70,34 +20,65 @@ def box_mask(box: Box, height: int, width: int) -> Array:
     return rows & (j >= box.left) & (j < box.left + box.width)
 
 
-def random_erasing(
-    key: Array, image: Array, *, fill: float | Literal["noise"] = 0.0, **box: Any
-) -> Array:
-    """Erases a random box.
+@dataclass(frozen=True, kw_only=True)
+class RandomErasing(Step):
+    """A random box becomes a value or noise; as a rule behind `Standardize`.
 
-    Args:
-        key: PRNG key.
-        image: [..., H, W, C], as a rule already standardized; frames share the box.
+    The defaults are timm's, with which MAE is fine-tuned (He et al., 2022,
+    arXiv:2111.06377, table 9 and released code). torchvision has probability 0.5,
+    areas of (0.02, 0.33), ratios of (0.3, 3.3) and the fill 0.
+
+    Attributes:
+        scale: smallest and largest share of the area.
+        ratio: smallest and largest height / width.
         fill: a value, or "noise" for standard normal noise in every value (timm's
             mode "pixel", torchvision's value "random").
-        **box: `probability`, `scale` and `ratio` of `random_erased_box`.
-
-    Returns:
-        [..., H, W, C].
     """
-    box_key, noise_key = jax.random.split(key)
-    height, width = image.shape[-3:-1]
-    drawn = random_erased_box(box_key, height, width, **box)
 
-    def erased(image: Array) -> Array:
-        other: float | Array
-        if fill == "noise":
-            other = jax.random.normal(noise_key, image.shape, image.dtype)
-        else:
-            other = float(fill)
-        return jnp.where(box_mask(drawn, height, width)[..., None], other, image)
+    probability: float = 0.25
+    scale: tuple[float, float] = (0.02, 1 / 3)
+    ratio: tuple[float, float] = (0.3, 1 / 0.3)
+    fill: float | Literal["noise"] = "noise"
 
-    return apply_if(jnp.asarray(drawn.height) > 0, erased, image)
+    name = "random erasing"
+
+    def draw(self, key: Array, height: int, width: int) -> Box:
+        """The box for an image of so many pixels.
+
+        Random erasing (Zhong et al., arXiv 1708.04896), algorithm 1: area as a share of
+        the image is uniform and height / width log-uniform, sides rounded to pixels.
+        The first of ten boxes whose sides are both shorter than the image's is put
+        anywhere it fits.
+
+        Returns:
+            Box of whole numbers as float32, inside the image; of sides 0 where nothing
+            is to be erased.
+
+        Note:
+            The paper repeats until a box fits, and its ratio is uniform.
+        """
+        uniform = jax.random.uniform(key, (2 * ATTEMPTS + 3,))
+        pixels = height * width
+        tall, wide = random_sides(uniform[:-3], pixels, self.scale, self.ratio)
+        fits = (tall < height) & (wide < width) & (uniform[-3] < self.probability)
+        h, w = first_that_fits(fits, tall), first_that_fits(fits, wide)
+        top = random_place(uniform[-2], height - h)
+        return Box(top, random_place(uniform[-1], width - w), h, w)
+
+    def __call__(self, key: Array, image: Array) -> Array:
+        """[..., h, w, C] -> the same; frames share the box."""
+        box_key, noise_key = jax.random.split(key)
+        sides = image.shape[-3:-1]
+        drawn = self.draw(box_key, *sides)
+
+        def erased(image: Array) -> Array:
+            if self.fill == "noise":
+                other = jax.random.normal(noise_key, image.shape, image.dtype)
+            else:
+                other = jnp.asarray(self.fill, image.dtype)
+            return jnp.where(box_mask(drawn, *sides)[..., None], other, image)
+
+        return apply_if(jnp.asarray(drawn.height) > 0, erased, image)
 
 
 def cutout(key: Array, image: Array, *, size: int, fill: float = 0.0) -> Array:

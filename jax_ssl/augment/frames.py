@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from jax_ssl.augment import color
 from jax_ssl.augment.pixels import check_moments, field_of, standardize, unit
+from jax_ssl.augment.steps import ColorJitter
 from jax_ssl.core import checks
 from jax_ssl.core.method import ViewFn
 from jax_ssl.core.types import Array, Example
@@ -43,13 +43,12 @@ def two_frames(
     """
     me = "two_frames"
     checks.at_least(1, gap=gap)
-    checks.at_least(0, strength=strength, jitter=jitter)
     check_moments(mean, std)
-    a, b, c, d = (strength * amount for amount in jitter)
+    colour = ColorJitter(amounts=jitter, strength=strength, probability=1.0)
 
     def views(key: Array, example: Example) -> Array:
-        colour = ("strength",) if strength > 0 else ()
-        frames = field_of(me, example, "frames", "THWC", colour=colour)
+        off = ("strength",) if strength > 0 else ()
+        frames = field_of(me, example, "frames", "THWC", colour=off)
         if len(frames) <= gap:
             raise ValueError(f"{me}: gap = {gap} does not fit {len(frames)} frames.")
         place_key, colour_key = jax.random.split(key)
@@ -58,8 +57,7 @@ def two_frames(
         pair = jax.lax.dynamic_slice_in_dim(frames, first, gap + 1)[::gap]
         pair = unit(_cut(me, example, pair, size, place))
         if strength > 0:
-            drawn = color.random_jitter(colour_key, amounts=(a, b, c, d), probability=1)
-            pair = jax.vmap(color.apply_jitter, (0, None))(pair, drawn)
+            pair = colour(colour_key, pair)
         return standardize(pair, mean, std)
 
     return views

@@ -13,20 +13,6 @@ from jax_ssl.core.fields import Field, Fields, Window, common_sides, resampled
 from jax_ssl.core.types import Array, Example
 from jax_ssl.ops.resize import Box
 
-Sides = tuple[int | Array, int | Array]  # (height, width) in pixels.
-
-
-def extent_of(example: Example, fields: Fields) -> Sides:
-    """(height, width) of an example's pictures: what they fill, on a canvas.
-
-    Raises:
-        ValueError: if it has no picture, or several of different sizes.
-    """
-    sides = common_sides({name: fields[name] for name in example})
-    if sides is None:
-        raise ValueError(f"there is no picture among the fields {sorted(example)}.")
-    return (example["size"][0], example["size"][1]) if "size" in example else sides
-
 
 def mirror(
     example: Example, fields: Fields, flag: bool | Array = True
@@ -49,7 +35,8 @@ def mirror(
 
     Raises:
         ValueError: if a field of one camera has no like of the other. A disparity of a
-            pair must say in its name whose it is.
+            pair must say in its name whose it is. Also if there is no picture, or
+            several of different sizes.
     """
     turned = {name: other_side(name) for name in example}
     paired = any(name != other for name, other in turned.items())
@@ -61,7 +48,11 @@ def mirror(
                 "cameras needs a left and a right one of each of its fields, such as "
                 f"left_disparity and right_disparity; there are {sorted(example)}."
             )
-    _, width = extent_of(example, fields)
+    sides = common_sides({name: fields[name] for name in example})
+    if sides is None:
+        raise ValueError(f"there is no picture among the fields {sorted(example)}.")
+    # On a canvas the picture is what it fills.
+    width = example["size"][1] if "size" in example else sides[1]
     out = {
         other: _mirrored(example[name], fields[name], width)
         for name, other in turned.items()

@@ -5,7 +5,7 @@ over a mesh; the functions name no axis, and the result does not depend on the n
 devices.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,21 +27,6 @@ class Mix(NamedTuple):
     share: Array
     box: Box
     weight: Array
-
-
-def soft_labels(labels: Array, num_classes: int, *, smoothing: float = 0.0) -> Array:
-    """One-hot labels mixed with the uniform distribution.
-
-    Args:
-        labels: [B] whole numbers.
-        num_classes: K.
-        smoothing: weight of the uniform distribution, in [0, 1).
-
-    Returns:
-        [B, K] float32, rows summing to one.
-    """
-    hot = jax.nn.one_hot(labels, num_classes)
-    return (1.0 - smoothing) * hot + smoothing / num_classes
 
 
 def random_mix(
@@ -163,30 +148,3 @@ def apply_mix(
     mixed = own * images + (1 - own) * partners(images, groups=groups)
     labels = share * targets + (1 - share) * partners(targets, groups=groups)
     return mixed, labels
-
-
-def mix_batch(
-    key: Array,
-    images: Array,
-    targets: Array,
-    *,
-    per_row: bool = False,
-    groups: int = 1,
-    **amounts: Any,
-) -> tuple[Array, Array]:
-    """Draws a mix and applies it; amounts as in `random_mix`, groups as in `partners`.
-
-    Args:
-        key: PRNG key.
-        images: [B, H, W, C] float.
-        targets: [B, K] soft labels.
-        per_row: every row has a draw of its own.
-        groups: runs of rows whose partners are among them.
-        **amounts: `mixup`, `cutmix`, `probability` and `switch_probability`.
-
-    Returns:
-        images and targets, as given in shape and dtype.
-    """
-    rows = images.shape[0] if per_row else None
-    drawn = random_mix(key, *images.shape[1:3], rows=rows, **amounts)
-    return apply_mix(images, targets, drawn, groups=groups)

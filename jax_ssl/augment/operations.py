@@ -5,7 +5,7 @@ for one; a program that runs example by example takes the one branch.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -58,9 +58,6 @@ class Operation(NamedTuple):
         return jnp.where(self.applies(name), self.amount, neutral)
 
 
-Family: TypeAlias = Callable[[Array, Operation], Array]
-
-
 def apply_operation(
     image: Array,
     operation: Operation,
@@ -79,32 +76,68 @@ def apply_operation(
     Returns:
         [..., H, W, 3] in [0, 1].
     """
-
-    def geometry(image: Array, operation: Operation) -> Array:
-        matrix = geometric_matrix(operation, *image.shape[-3:-1])
-        moved = affine_transform(image, matrix, method=interpolation, fill=fill)
-        return jnp.clip(moved, 0.0, 1.0)
-
-    families = {"geometry": geometry, **_FAMILIES}
+    families = _families(operation, interpolation, fill)
     if not looped():
         # Neutral in each family but one: what `vmap` makes of a branch, less the waste.
-        for function in families.values():
+        for family in families.values():
             # Written out, or fusions of one family would compute all before it anew.
-            image = jax.lax.optimization_barrier(function(image, operation))
+            image = jax.lax.optimization_barrier(family(image))
         return image
 
-    def branch(family: Family) -> Callable[[Array], Array]:
-        return in_planes(lambda image: family(image, operation))
-
-    place = {family: i for i, family in enumerate(families, 1)}
+    place = {name: i for i, name in enumerate(families, 1)}
     table = np.array([place.get(family, 0) for family in OPERATIONS.values()])
     chosen = jnp.arange(len(NAMES)) == operation.number
     done = jax.lax.switch(
         jnp.sum(jnp.where(chosen, table, 0)),
-        [lambda planes: planes, *map(branch, families.values())],
+        [lambda planes: planes, *map(in_planes, families.values())],
         jnp.moveaxis(image, -1, 0),
     )
     return jnp.moveaxis(done, 0, -1)
+
+
+def _families(
+    operation: Operation, interpolation: str, fill: float | Sequence[float]
+) -> dict[str, Callable[[Array], Array]]:
+    """What the operation does in each family: nothing, but in its own."""
+    amount, applies = operation.amount_of, operation.applies
+
+    def geometry(image: Array) -> Array:
+        matrix = geometric_matrix(operation, *image.shape[-3:-1])
+        moved = affine_transform(image, matrix, method=interpolation, fill=fill)
+        return jnp.clip(moved, 0.0, 1.0)
+
+    def blend(image: Array) -> Array:
+        bright, contrast, saturation = (
+            amount(name, 1.0) for name in ("brightness", "contrast", "color")
+        )
+        # At most one of the three is not 1.
+        scale = bright * contrast * saturation
+        return color.blend(image, scale, 1.0 - saturation, 1.0 - contrast, 0.0)
+
+    def solarize(image: Array) -> Array:
+        threshold = jnp.ceil(amount("solarize", jnp.inf))
+        threshold = jnp.where(applies("invert"), 0.0, threshold)
+        return color.solarize(image, (threshold - 0.5) / 255.0)  # Between two levels.
+
+    def solarize_add(image: Array) -> Array:
+        offset = amount("solarize_add", 0.0) / 255.0
+        return levels.solarize_add(image, offset, 127.5 / 255.0)
+
+    def posterize(image: Array) -> Array:
+        return levels.posterize(image, amount("posterize", 8.0).astype(jnp.int32))
+
+    return {
+        "geometry": geometry,
+        "blend": blend,
+        "sharpness": lambda x: stencils.sharpness(x, amount("sharpness", 1.0)),
+        "solarize": solarize,
+        "solarize_add": solarize_add,
+        "posterize": posterize,
+        "autocontrast": lambda x: jnp.where(
+            applies("autocontrast"), levels.autocontrast(x), x
+        ),
+        "equalize": lambda x: jnp.where(applies("equalize"), levels.equalize(x), x),
+    }
 
 
 def geometric_matrix(operation: Operation, height: int, width: int) -> Array:
@@ -119,52 +152,3 @@ def geometric_matrix(operation: Operation, height: int, width: int) -> Array:
     shift_y = shift_y + slope_y * (width / 2)
     rows = ([cos, slope_x - sin, shift_x], [slope_y + sin, cos, shift_y])
     return jnp.stack([jnp.stack(row) for row in rows])
-
-
-def _blend(image: Array, operation: Operation) -> Array:
-    bright, contrast, saturation = (
-        operation.amount_of(name, 1.0) for name in ("brightness", "contrast", "color")
-    )
-    # At most one of the three is not 1.
-    scale = bright * contrast * saturation
-    return color.blend(image, scale, 1.0 - saturation, 1.0 - contrast, 0.0)
-
-
-def _sharpness(image: Array, operation: Operation) -> Array:
-    return stencils.sharpness(image, operation.amount_of("sharpness", 1.0))
-
-
-def _solarize(image: Array, operation: Operation) -> Array:
-    threshold = jnp.ceil(operation.amount_of("solarize", jnp.inf))
-    threshold = jnp.where(operation.applies("invert"), 0.0, threshold)
-    return color.solarize(image, (threshold - 0.5) / 255.0)  # Between two levels.
-
-
-def _solarize_add(image: Array, operation: Operation) -> Array:
-    offset = operation.amount_of("solarize_add", 0.0) / 255.0
-    return levels.solarize_add(image, offset, 127.5 / 255.0)
-
-
-def _posterize(image: Array, operation: Operation) -> Array:
-    bits = operation.amount_of("posterize", 8.0)
-    return levels.posterize(image, bits.astype(jnp.int32))
-
-
-def _autocontrast(image: Array, operation: Operation) -> Array:
-    on = operation.applies("autocontrast")
-    return jnp.where(on, levels.autocontrast(image), image)
-
-
-def _equalize(image: Array, operation: Operation) -> Array:
-    return jnp.where(operation.applies("equalize"), levels.equalize(image), image)
-
-
-_FAMILIES: dict[str, Family] = {
-    "blend": _blend,
-    "sharpness": _sharpness,
-    "solarize": _solarize,
-    "solarize_add": _solarize_add,
-    "posterize": _posterize,
-    "autocontrast": _autocontrast,
-    "equalize": _equalize,
-}

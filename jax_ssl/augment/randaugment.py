@@ -1,19 +1,21 @@
 """RandAugment (Cubuk et al., arXiv 1909.13719), in the forms of timm and torchvision.
 
-The two differ in operations, amounts and chances. `rand_augment` is timm's
-`rand-m9-mstd0.5-inc1`, which the fine-tuning of MAE uses; `rand_augment_torchvision`
+The two differ in operations, amounts and chances. `RandAugment` is timm's
+`rand-m9-mstd0.5-inc1`, which the fine-tuning of MAE uses; `torchvision_rand_augment`
 has the defaults of torchvision's `RandAugment`.
 """
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jax_ssl.augment.operations import NAMES, Operation, apply_operation
+from jax_ssl.augment.steps import Step
+from jax_ssl.core import checks
 from jax_ssl.core.types import Array
 
 TIMM = NAMES[1:]
@@ -93,62 +95,51 @@ def _chosen(
     return Operation(number.astype(jnp.int32), amount)
 
 
-def rand_augment(
-    key: Array,
-    image: Array,
-    *,
-    num_ops: int = 2,
-    interpolation: str = "bicubic",
-    fill: float | Sequence[float] = MEAN_COLOUR,
-    **amounts: Any,
-) -> Array:
-    """RandAugment of timm; the defaults are MAE's (arXiv 2111.06377, table 9).
+@dataclass(frozen=True, kw_only=True)
+class RandAugment(Step):
+    """RandAugment; the defaults are timm's and MAE's (arXiv 2111.06377, table 9).
 
-    Args:
-        key: PRNG key.
-        image: [..., H, W, 3] in [0, 1]; frames share all that is drawn.
-        num_ops: operations in a row, drawn with replacement.
+    Attributes:
+        num_ops: operations in a row, drawn with replacement; 0 for none.
+        magnitude: mean strength, 10 the strongest; in torchvision's form a place among
+            the strengths from 0.
+        draw: (key, height, width, *, magnitude) -> Operation, `random_operation` or
+            `random_operation_torchvision`, perhaps with further settings of it.
         interpolation: of the geometric operations.
         fill: what comes in from outside of the image.
-        **amounts: settings of `random_operation`: `magnitude` (10 is the strongest),
-            `magnitude_std`, `probability`.
-
-    Returns:
-        [..., H, W, 3] in [0, 1].
     """
-    draw = functools.partial(random_operation, **amounts)
-    return _in_turn(key, image, num_ops, draw, interpolation, fill)
+
+    num_ops: int = 2
+    magnitude: float = 9.0
+    draw: Callable[..., Operation] = random_operation
+    interpolation: str = "bicubic"
+    fill: float | Sequence[float] = MEAN_COLOUR
+
+    name = "RandAugment"
+    off = "rand_augment_ops"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checks.at_least(0, rand_augment_ops=self.num_ops)
+
+    @property
+    def active(self) -> bool:
+        """Whether there are operations."""
+        return self.num_ops > 0
+
+    def __call__(self, key: Array, image: Array) -> Array:
+        """[..., h, w, 3] in [0, 1] -> the same; frames share all that is drawn."""
+        apply = partial(
+            apply_operation, interpolation=self.interpolation, fill=self.fill
+        )
+
+        def one(image: Array, key: Array) -> tuple[Array, None]:
+            drawn = self.draw(key, *image.shape[-3:-1], magnitude=self.magnitude)
+            return apply(image, drawn), None
+
+        return jax.lax.scan(one, image, jax.random.split(key, self.num_ops))[0]
 
 
-def rand_augment_torchvision(
-    key: Array,
-    image: Array,
-    *,
-    num_ops: int = 2,
-    interpolation: str = "nearest",
-    fill: float | Sequence[float] = 0.0,
-    **amounts: Any,
-) -> Array:
-    """RandAugment of torchvision, with its defaults; arguments as in `rand_augment`.
-
-    The amounts are those of `random_operation_torchvision`: `magnitude`, a place among
-    `num_bins` strengths from 0.
-    """
-    draw = functools.partial(random_operation_torchvision, **amounts)
-    return _in_turn(key, image, num_ops, draw, interpolation, fill)
-
-
-def _in_turn(
-    key: Array,
-    image: Array,
-    num_ops: int,
-    draw: Callable[[Array, int, int], Operation],
-    interpolation: str,
-    fill: float | Sequence[float],
-) -> Array:
-    def one(image: Array, key: Array) -> tuple[Array, None]:
-        drawn = draw(key, *image.shape[-3:-1])
-        done = apply_operation(image, drawn, interpolation=interpolation, fill=fill)
-        return done, None
-
-    return jax.lax.scan(one, image, jax.random.split(key, num_ops))[0]
+torchvision_rand_augment = partial(
+    RandAugment, draw=random_operation_torchvision, interpolation="nearest", fill=0.0
+)

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
+from jax_ssl.augment.crop import RandomCrop
 from jax_ssl.augment.pixels import image_of, in_unit
-from jax_ssl.augment.steps import RandomCrop, Step
+from jax_ssl.augment.steps import Step
 from jax_ssl.core.types import Array, Example, Views
 from jax_ssl.ops.platforms import one_by_one
 

@@ -51,7 +51,7 @@ def asymmetric_pair(
         min_scale: smallest share of the image's area.
         max_scale: largest.
         interpolation: antialiased filter of the resize.
-        sampling: what becomes of crops that do not fit; see `crop.random_box`.
+        sampling: what becomes of crops that do not fit; see `crop.RandomCrop`.
         strength: multiplies the jitter's amounts.
         brightness: a factor, or an offset.
         gray_probability: that a view loses its colours.

@@ -1,70 +1,28 @@
 """The operations of a recipe as values, to be listed in the order of a paper.
 
 A step holds the paper's numbers, refuses wrong ones when it is made, and is called with
-a key and one image. `recipe.View` makes a view of a list of steps.
+a key and one image. `recipe.View` makes a view of a crop and a list of steps. Axes
+before [H, W, C], such as the frames of a video, share what is drawn.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
-from jax_ssl.augment import blur, color, crop
+from jax_ssl.augment.color import HUE, ORDERS, Jitter, apply_jitter
 from jax_ssl.augment.pixels import check_moments, standardize
+from jax_ssl.augment.tones import sometimes
 from jax_ssl.core import checks
 from jax_ssl.core.types import Array
-
-
-@dataclass(frozen=True, kw_only=True)
-class RandomCrop:
-    """A random resized crop, mirrored with a probability; always the first step.
-
-    Attributes:
-        size: side of the view.
-        min_scale: smallest share of the image's area.
-        max_scale: largest.
-        min_ratio: smallest width / height of the crop.
-        max_ratio: largest.
-        interpolation: antialiased filter of the resize.
-        sampling: what becomes of crops that do not fit; see `crop.random_box`.
-        flip: probability of a mirror image.
-    """
-
-    size: int = 224
-    min_scale: float = 0.08
-    max_scale: float = 1.0
-    min_ratio: float = 3 / 4
-    max_ratio: float = 4 / 3
-    interpolation: Literal["bilinear", "bicubic"] = "bicubic"
-    sampling: Literal["torchvision", "clipped"] = "torchvision"
-    flip: float = 0.5
-
-    name: ClassVar[str] = "crop, flip"
-
-    def __post_init__(self) -> None:
-        checks.words(self)
-        checks.at_least(1, size=self.size)
-        checks.within("(0, 1]", min_scale=self.min_scale, max_scale=self.max_scale)
-        checks.rising(min_scale=self.min_scale, max_scale=self.max_scale)
-        checks.positive(min_ratio=self.min_ratio, max_ratio=self.max_ratio)
-        checks.rising(min_ratio=self.min_ratio, max_ratio=self.max_ratio)
-        checks.within("[0, 1]", flip=self.flip)
-
-    def __call__(self, key: Array, image: Array, extent: Array | None) -> Array:
-        """[H, W, C] -> [size, size, C] in the image's range, inside `extent`."""
-        crop_key, flip_key = jax.random.split(key)
-        return crop.random_resized_crop(
-            crop_key,
-            image,
-            self.size,
-            extent=extent,
-            scale=(self.min_scale, self.max_scale),
-            ratio=(self.min_ratio, self.max_ratio),
-            method=self.interpolation,
-            sampling=self.sampling,
-            mirror=jax.random.bernoulli(flip_key, self.flip),
-        )
+from jax_ssl.ops import color
+from jax_ssl.ops.filters import gaussian_blur
+from jax_ssl.ops.platforms import apply_if
+from jax_ssl.ops.stencils import box_gaussian_blur
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +50,7 @@ class Step:
         return self.probability > 0
 
     def __call__(self, key: Array, image: Array) -> Array:
-        """[h, w, C] float32 in [0, 1] -> the same; `Standardize` leaves [0, 1]."""
+        """[..., h, w, C] float32 in [0, 1] -> the same; `Standardize` leaves it."""
         raise NotImplementedError
 
 
@@ -101,7 +59,7 @@ class ColorJitter(Step):
     """Brightness, contrast, saturation and hue in a random order.
 
     Attributes:
-        amounts: of the four, at strength 1; see `color.random_jitter`.
+        amounts: of the four, at strength 1; see `draw`.
         strength: multiplies `amounts`.
         brightness: a factor, or an offset.
     """
@@ -134,16 +92,34 @@ class ColorJitter(Step):
         """Whether it can change anything."""
         return self.probability > 0 and self.strength * max(self.amounts) > 0
 
+    def draw(self, key: Array) -> Jitter:
+        """The parameters of one colour jitter.
+
+        Factors are uniform in [max(0, 1 - a), 1 + a], an additive brightness in
+        [-a, a], the hue shift in [-a, a], a being the amount times the strength, and
+        the order is one of all 24. With 1 - `probability` all four are those of the
+        identity.
+        """
+        amounts = [self.strength * amount for amount in self.amounts]
+        low = np.array([*(max(0.0, 1.0 - a) for a in amounts[:3]), -amounts[HUE]])
+        high = np.array([*(1.0 + a for a in amounts[:3]), amounts[HUE]])
+        neutral = np.array([1.0, 1.0, 1.0, 0.0], np.float32)
+        additive = self.brightness == "additive"
+        if additive:
+            neutral[0], low[0], high[0] = 0.0, -amounts[0], amounts[0]
+        uniform = jax.random.uniform(key, (6,))
+        drawn = jnp.float32(low) + jnp.float32(high - low) * uniform[:4]
+        drawn = jnp.where(uniform[4] < self.probability, drawn, neutral)
+        order = jnp.floor(uniform[5] * len(ORDERS)).astype(jnp.int32)
+        order = jnp.minimum(order, len(ORDERS) - 1)
+        jitter = Jitter(drawn[0], drawn[1], drawn[2], drawn[3], order)
+        if additive:
+            return jitter._replace(brightness=jnp.ones(()), offset=drawn[0])
+        return jitter
+
     def __call__(self, key: Array, image: Array) -> Array:
-        """[h, w, 3] in [0, 1] -> the same."""
-        a, b, c, d = (self.strength * amount for amount in self.amounts)
-        drawn = color.random_jitter(
-            key,
-            amounts=(a, b, c, d),
-            probability=self.probability,
-            brightness=self.brightness,
-        )
-        return color.apply_jitter(image, drawn, brightness=self.brightness)
+        """[..., h, w, 3] in [0, 1] -> the same."""
+        return apply_jitter(image, self.draw(key))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,19 +132,26 @@ class Grayscale(Step):
     off = "gray_probability"
 
     def __call__(self, key: Array, image: Array) -> Array:
-        """[h, w, 3] in [0, 1] -> the same."""
-        return color.random_grayscale(key, image, probability=self.probability)
+        """[..., h, w, 3] in [0, 1] -> the same."""
+        return sometimes(key, image, color.grayscale, probability=self.probability)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Blur(Step):
-    """Gaussian blur of a random width.
+    """Gaussian blur of a random width, in one of the two forms that go by that name.
+
+    SimCLR (arXiv 2002.05709), appendix A: probability 0.5, a standard deviation that is
+    uniform in [0.1, 2], taps a tenth of the side. MoCo v2 (arXiv 2003.04297), section 2
+    and released code: Pillow's radius, uniform in [0.1, 2].
 
     Attributes:
         min_sigma: smallest standard deviation, in pixels of the view.
         max_sigma: largest.
-        kernel: "sampled" taps (SimCLR, BYOL, torchvision) or "pillow", three boxes, as
-            in the released codes of MoCo, SwAV, DINO, Barlow Twins and VICReg.
+        kernel: "sampled" taps, as in SimCLR's and BYOL's released codes (which have
+            zeros beyond the border, where here it is reflected) and torchvision's
+            `GaussianBlur`; or "pillow", three boxes, which is Pillow's
+            `ImageFilter.GaussianBlur` and in the released codes of MoCo v2 and v3,
+            SwAV, SimSiam, Barlow Twins, VICReg and DINO.
         kernel_share: taps as a share of the side, where sampled.
     """
 
@@ -191,21 +174,35 @@ class Blur(Step):
         """Whether it can change anything."""
         return self.probability > 0 and self.max_sigma > 0
 
+    def draw(self, key: Array) -> Array:
+        """A standard deviation [], uniform in its range, or 0 for no blur."""
+        applied, amount = jax.random.uniform(key, (2,))
+        drawn = self.min_sigma + (self.max_sigma - self.min_sigma) * amount
+        return jnp.where(applied < self.probability, drawn, 0.0)
+
+    def kernel_size(self, side: int) -> int:
+        """The odd number of taps that is about their share of `side`, at least 3."""
+        return 2 * max(1, int(side * self.kernel_share) // 2) + 1
+
     def __call__(self, key: Array, image: Array) -> Array:
-        """[h, w, C] -> the same."""
-        how: dict[str, Any] = {
-            "probability": self.probability,
-            "sigma": (self.min_sigma, self.max_sigma),
-        }
-        if self.kernel == "pillow":
-            return blur.random_pillow_blur(key, image, **how)
-        taps = blur.kernel_size_for(min(image.shape[:2]), self.kernel_share)
-        return blur.random_blur(key, image, kernel_size=taps, **how)
+        """[..., h, w, C] -> the same."""
+        sigma, taps = self.draw(key), self.kernel_size(min(image.shape[-3:-1]))
+
+        def blurred(image: Array) -> Array:
+            if self.kernel == "pillow":
+                return box_gaussian_blur(image, sigma, max_sigma=self.max_sigma)
+            return gaussian_blur(image, sigma, kernel_size=taps)
+
+        return apply_if(sigma > 0, blurred, image)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Solarize(Step):
-    """Values at or above the threshold are inverted."""
+    """Values at or above the threshold are inverted.
+
+    BYOL (arXiv 2006.07733), appendix B: threshold 0.5, probability 0 in the first view
+    and 0.2 in the second.
+    """
 
     probability: float = 0.2
     threshold: float = 0.5
@@ -213,10 +210,9 @@ class Solarize(Step):
     name = "solarize"
 
     def __call__(self, key: Array, image: Array) -> Array:
-        """[h, w, C] in [0, 1] -> the same."""
-        return color.random_solarize(
-            key, image, probability=self.probability, threshold=self.threshold
-        )
+        """[..., h, w, C] in [0, 1] -> the same."""
+        solarized = functools.partial(color.solarize, threshold=self.threshold)
+        return sometimes(key, image, solarized, probability=self.probability)
 
 
 @dataclass(frozen=True)
@@ -237,6 +233,6 @@ class Standardize(Step):
         return self.mean is not None
 
     def __call__(self, key: Array, image: Array) -> Array:
-        """[h, w, C] -> the same."""
+        """[..., h, w, C] -> the same."""
         del key
         return standardize(image, self.mean, self.std)

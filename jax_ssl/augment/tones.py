@@ -1,8 +1,10 @@
-"""Random changes of the tones of an image in [0, 1]: Pillow's, each with a chance.
+"""Operations with a probability, and random changes of tones and sharpness.
 
-Axes before [H, W, C], such as the frames of a video, share what is drawn. Solarisation
-is in `color`, sharpness is here for it is drawn together with the others.
+Images are [..., H, W, C] in [0, 1]; leading axes, such as the frames of a video, share
+what is drawn.
 """
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -12,27 +14,26 @@ from jax_ssl.ops import color, levels, stencils
 from jax_ssl.ops.platforms import apply_if
 
 
-def random_invert(key: Array, image: Array, *, probability: float = 0.5) -> Array:
-    """1 - x with the given probability."""
-    return apply_if(jax.random.bernoulli(key, probability), levels.invert, image)
-
-
-def random_autocontrast(key: Array, image: Array, *, probability: float = 0.5) -> Array:
-    """Stretches every channel to [0, 1] with the given probability."""
-    return apply_if(jax.random.bernoulli(key, probability), levels.autocontrast, image)
-
-
-def random_equalize(key: Array, image: Array, *, probability: float = 0.5) -> Array:
-    """Flattens the histogram of every channel with the given probability."""
-    return apply_if(jax.random.bernoulli(key, probability), levels.equalize, image)
-
-
-def random_posterize(
-    key: Array, image: Array, *, bits: int = 4, probability: float = 0.5
+def sometimes(
+    key: Array,
+    image: Array,
+    operation: Callable[[Array], Array],
+    *,
+    probability: float,
 ) -> Array:
-    """Keeps the highest `bits` bits of each level with the given probability."""
-    applied = jax.random.bernoulli(key, probability)
-    return apply_if(applied, lambda x: levels.posterize(x, bits), image)
+    """An operation without random parameters, with the given probability.
+
+    Args:
+        key: PRNG key.
+        image: [..., H, W, C].
+        operation: image -> image, such as `ops.levels.invert`, `autocontrast`,
+            `equalize` and `posterize`, or `jnp.fliplr` for a mirror image.
+        probability: of the operation.
+
+    Returns:
+        [..., H, W, C].
+    """
+    return apply_if(jax.random.bernoulli(key, probability), operation, image)
 
 
 def random_sharpness(

@@ -13,9 +13,10 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jax_ssl.augment import affine, crop, geometry
-from jax_ssl.augment.label_steps import RandAugment, RandomErasing
+from jax_ssl.augment.erase import RandomErasing
 from jax_ssl.augment.pixels import (
     check_moments,
     image_of,
@@ -23,17 +24,11 @@ from jax_ssl.augment.pixels import (
     standardize,
     whole,
 )
+from jax_ssl.augment.randaugment import RandAugment
 from jax_ssl.augment.recipe import Recipe, View
-from jax_ssl.augment.steps import (
-    Blur,
-    ColorJitter,
-    Grayscale,
-    RandomCrop,
-    Solarize,
-    Standardize,
-)
+from jax_ssl.augment.steps import Blur, ColorJitter, Grayscale, Solarize, Standardize
 from jax_ssl.core import checks
-from jax_ssl.core.fields import Fields
+from jax_ssl.core.fields import Field, Fields
 from jax_ssl.core.method import ViewFn
 from jax_ssl.core.types import Array, Example, Views
 from jax_ssl.ops.platforms import one_by_one
@@ -87,7 +82,7 @@ def random_crops(
         min_ratio: smallest width / height of the crop.
         max_ratio: largest.
         interpolation: antialiased filter of the resize.
-        sampling: what becomes of crops that do not fit; see `crop.random_box`.
+        sampling: what becomes of crops that do not fit; see `crop.RandomCrop`.
         flip: probability of a mirror image.
         strength: multiplies `jitter`.
         jitter: brightness, contrast, saturation, hue at strength 1.
@@ -117,6 +112,7 @@ def random_crops(
         ValueError: if a setting is out of its range.
     """
     checks.at_least(1, num_views=num_views)
+    checks.within("[0, 10]", rand_augment_magnitude=rand_augment_magnitude)
     colours = (
         ColorJitter(
             amounts=jitter,
@@ -127,7 +123,7 @@ def random_crops(
         Grayscale(probability=gray_probability),
     )
     view = View(
-        RandomCrop(
+        crop.RandomCrop(
             size=size,
             min_scale=min_scale,
             max_scale=max_scale,
@@ -262,39 +258,34 @@ def center_crop(
     checks.rising(size=size, resize=side)
     checks.one_of(FILTERS, interpolation=interpolation)
     check_moments(mean, std)
-    known = fields or {}
+    known = dict(fields or {})
     if missing := sorted({*carried} - {*known}):
         raise ValueError(
             f"center_crop: carried = {carried}, but the examples have no "
             f"{missing[0]!r}, only {sorted(known)}."
         )
 
+    # Of the image no more than its kind is read.
+    known.setdefault("image", Field("image", (size, size, 3), np.dtype("uint8")))
+
     def shown(x: Array, stored: jnp.dtype) -> Array:
         return standardize(jnp.clip(in_unit(x, stored), 0.0, 1.0), mean, std)
 
     @one_by_one
-    def middle(image: Array, extent: Array | None) -> Array:
-        x = crop.resized_center_crop(
-            image, size, side, extent=extent, method=interpolation
-        )
-        return shown(x, image.dtype)
-
-    @one_by_one
-    def middles(chosen: Example, extent: Array) -> dict[str, Array]:
+    def middles(chosen: Example, extent: Array | None) -> dict[str, Array]:
+        filled = jnp.array(chosen["image"].shape[:2]) if extent is None else extent
         cut = geometry.center_crop_example(
-            chosen, known, extent, size=size, resize=side, method=interpolation
+            chosen, known, filled, size=size, resize=side, method=interpolation
         )
         images = [name for name in cut if known[name].kind == "image"]
         return cut | {name: shown(cut[name], chosen[name].dtype) for name in images}
 
     def view(key: Array, example: Example) -> Views:
         del key
-        image, extent = image_of("center_crop", example), example.get("size")
-        if not carried:
-            return middle(image, extent)
-        chosen = {name: example[name] for name in ("image", *carried)}
-        filled = jnp.array(image.shape[:2]) if extent is None else extent
-        return middles(chosen, filled)
+        others = {name: example[name] for name in carried}
+        chosen = {"image": image_of("center_crop", example), **others}
+        made = middles(chosen, example.get("size"))
+        return made if carried else made["image"]
 
     return view
 

@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax
 import optax
 
-from jax_ssl.augment.mix import mix_batch, soft_labels
+from jax_ssl.augment.mix import apply_mix, random_mix
 from jax_ssl.core import checks
 from jax_ssl.core.method import Health, Load, Method, ViewFn
 from jax_ssl.core.types import Array, Metrics, Params, Variables, Views
@@ -115,11 +115,11 @@ def classifier(
         del step
         mix_key, drop_key = jax.random.split(key)
         images, labels = views["image"], views["label"]
-        targets = soft_labels(labels, num_classes, smoothing=label_smoothing)
+        hot = jax.nn.one_hot(labels, num_classes)
+        targets = optax.smooth_labels(hot, label_smoothing)
         if mixup or cutmix:
-            images, targets = mix_batch(
-                mix_key, images, targets, mixup=mixup, cutmix=cutmix
-            )
+            drawn = random_mix(mix_key, *images.shape[1:3], mixup=mixup, cutmix=cutmix)
+            images, targets = apply_mix(images, targets, drawn)
         seen, stats = net(
             own(params, state),
             state.stats,

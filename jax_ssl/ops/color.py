@@ -65,14 +65,12 @@ def blend(
     return jnp.clip(scale * image + rest[..., None], 0.0, 1.0)
 
 
-def brightness(image: Array, factor: Scalar) -> Array:
-    """clip(factor · x): 0 is black, 1 the identity."""
-    return jnp.clip(factor * image, 0.0, 1.0)
+def brightness(image: Array, factor: Scalar, offset: Scalar = 0.0) -> Array:
+    """clip(factor · x + offset): 0 is black, 1 the identity.
 
-
-def brightness_offset(image: Array, delta: Scalar) -> Array:
-    """clip(x + delta): the additive form of SimCLR's first version and BYOL."""
-    return jnp.clip(image + delta, 0.0, 1.0)
+    SimCLR's first version and BYOL have the factor 1 and an offset.
+    """
+    return jnp.clip(factor * image + offset, 0.0, 1.0)
 
 
 def contrast(image: Array, factor: Scalar) -> Array:

@@ -54,9 +54,9 @@ def apply_if(flag: Array, fn: Callable[[Array], Array], image: Array) -> Array:
     return jnp.moveaxis(planes, 0, -1)
 
 
-def in_planes(fn: Callable[[Array], Array]) -> Callable[[Array], Array]:
-    """`fn` of an image [H, W, C] as a function of its planes [C, H, W]."""
-    return lambda planes: jnp.moveaxis(fn(jnp.moveaxis(planes, 0, -1)), -1, 0)
+def in_planes(fn: Callable[..., Array]) -> Callable[..., Array]:
+    """`fn` of an image [H, W, C], and more, as a function of its planes [C, H, W]."""
+    return lambda x, *more: jnp.moveaxis(fn(jnp.moveaxis(x, 0, -1), *more), -1, 0)
 
 
 def one_by_one(fn: Callable[..., PyTree]) -> Callable[..., PyTree]:

@@ -7,30 +7,30 @@ import pytest
 from scipy.stats import chisquare, kstest, uniform
 
 from jax_ssl.augment import color
+from jax_ssl.augment.steps import ColorJitter, Grayscale, Solarize
 from tests.references import views as reference
 
 DRAWS = 24_000
+FORMS = ("multiplicative", "additive")
 AMOUNTS = (0.8, 0.4, 1.2, 0.2)
 
 
 def drawn(probability, **settings):
     keys = jax.random.split(jax.random.key(3), DRAWS)
-
-    def one(key):
-        return color.random_jitter(
-            key, amounts=AMOUNTS, probability=probability, **settings
-        )
-
-    return jax.tree.map(np.asarray, jax.jit(jax.vmap(one))(keys))
+    step = ColorJitter(amounts=AMOUNTS, probability=probability, **settings)
+    return jax.tree.map(np.asarray, jax.jit(jax.vmap(step.draw))(keys))
 
 
-@pytest.mark.parametrize("form", color.BRIGHTNESS_FORMS)
+@pytest.mark.parametrize("form", FORMS)
 def test_parameters_are_uniform_in_their_ranges(form):
     jitter = drawn(1.0, brightness=form)
-    first = (-0.8, 0.8) if form == "additive" else (0.2, 1.8)
-    for values, (low, high) in zip(
-        jitter, [first, (0.6, 1.4), (0.0, 2.2), (-0.2, 0.2)], strict=False
-    ):
+    additive = form == "additive"
+    first = (-0.8, 0.8) if additive else (0.2, 1.8)
+    assert (jitter.brightness == 1).all() == additive
+    assert (jitter.offset == 0).all() != additive
+    factors = [jitter.offset if additive else jitter.brightness, *jitter[1:4]]
+    ranges = [first, (0.6, 1.4), (0.0, 2.2), (-0.2, 0.2)]
+    for values, (low, high) in zip(factors, ranges, strict=True):
         assert kstest(values, uniform(low, high - low).cdf).pvalue > 1e-3
         # A range one part in fifty too wide would have been found out.
         wrong = uniform(low * 0.98, (high - low) * 1.02 + 0.02 * abs(low))
@@ -49,39 +49,40 @@ def test_jitter_is_left_out_with_the_remaining_probability():
     assert left_out.mean() == pytest.approx(0.2, abs=0.01)  # Four standard errors.
 
 
+def jitter_of(form, values, order):
+    """The first value is a factor, or an offset in the additive form."""
+    values = tuple(map(jnp.float32, values))
+    if form == "multiplicative":
+        return color.Jitter(*values, order, offset=jnp.float32(0))
+    return color.Jitter(jnp.float32(1), *values[1:], order, offset=values[0])
+
+
 @pytest.fixture(scope="module")
 def apply():
-    def one(image, jitter, form):
-        return color.apply_jitter(image, jitter, brightness=form)
-
-    return jax.jit(
-        jax.vmap(one, (None, color.Jitter(None, None, None, None, 0), None)),
-        static_argnums=2,
-    )
+    axes = color.Jitter(None, None, None, None, 0, None)
+    return jax.jit(jax.vmap(color.apply_jitter, (None, axes)))
 
 
-@pytest.mark.parametrize("form", color.BRIGHTNESS_FORMS)
+@pytest.mark.parametrize("form", FORMS)
 def test_branches_are_the_rounds(rng, apply, form):
     """The CPU's form, with and without neutral operations, which it leaves out."""
     image = reference.picture(rng, 6, 5).astype(np.float32) / 255
-    one = jax.jit(lambda jitter: color.jitter_in_turn(image, jitter, brightness=form))
+    one = jax.jit(lambda jitter: color.jitter_in_turn(image, jitter))
     start = 0.0 if form == "additive" else 1.0
     for values in [(0.3, 0.5, 1.7, -0.2), (start, 1.4, 1.0, 0.0), (start, 1, 1, 0.1)]:
-        values = tuple(map(jnp.float32, values))
-        wide = apply(image, color.Jitter(*values, jnp.arange(24)), form)
+        wide = apply(image, jitter_of(form, values, jnp.arange(24)))
         for order in (0, 5, 11, 16, 23):
-            alone = one(color.Jitter(*values, jnp.int32(order)))
+            alone = one(jitter_of(form, values, jnp.int32(order)))
             np.testing.assert_allclose(alone, wide[order], atol=1e-6)
 
 
-@pytest.mark.parametrize("form", color.BRIGHTNESS_FORMS)
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("hue", [0.15, -0.2])
 def test_jitter_applies_its_operations_in_each_of_the_orders(rng, apply, form, hue):
     image = reference.picture(rng, 6, 5).astype(np.float32) / 255
     additive = form == "additive"
     values = (-0.3 if additive else 1.6, 0.5, 1.7, hue)
-    orders = jnp.arange(24)
-    got = apply(image, color.Jitter(*map(jnp.float32, values), orders), form)
+    got = apply(image, jitter_of(form, values, jnp.arange(24)))
     expected = [
         reference.jitter(image, values, order, additive) for order in color.ORDERS
     ]
@@ -94,10 +95,8 @@ def test_jitter_applies_its_operations_in_each_of_the_orders(rng, apply, form, h
 
 def test_neutral_jitter_is_the_identity_to_the_last_bit(rng, apply):
     image = reference.picture(rng, 6, 5).astype(np.float32) / 255
-    one, zero = jnp.float32(1), jnp.float32(0)
-    for form, neutral in (("multiplicative", one), ("additive", zero)):
-        jitter = color.Jitter(neutral, one, one, zero, jnp.arange(24))
-        same = apply(image, jitter, form)
+    for form, neutral in (("multiplicative", 1), ("additive", 0)):
+        same = apply(image, jitter_of(form, (neutral, 1, 1, 0), jnp.arange(24)))
         np.testing.assert_array_equal(same, np.broadcast_to(image, same.shape))
 
 
@@ -110,7 +109,7 @@ def shares(fn, image):
 
 def test_grayscale_comes_with_its_probability(rng):
     image = reference.picture(rng, 2, 3).astype(np.float32) / 255
-    out, gray = shares(color.random_grayscale, image)
+    out, gray = shares(Grayscale(), image)
     assert gray.mean() == pytest.approx(0.2, abs=0.025)
     expected = reference.luma(image.astype(np.float64))[..., None].repeat(3, -1)
     np.testing.assert_allclose(out[gray][0], expected, atol=1e-6)
@@ -118,7 +117,7 @@ def test_grayscale_comes_with_its_probability(rng):
 
 def test_solarize_comes_with_its_probability(rng):
     image = reference.picture(rng, 2, 3).astype(np.float32) / 255
-    out, changed = shares(color.random_solarize, image)
+    out, changed = shares(Solarize(), image)
     assert changed.mean() == pytest.approx(0.2, abs=0.025)
     expected = np.where(image < 0.5, image, 1 - image)
     np.testing.assert_allclose(out[changed][0], expected, atol=1e-6)
@@ -126,4 +125,4 @@ def test_solarize_comes_with_its_probability(rng):
 
 def test_unknown_form_of_brightness_is_refused():
     with pytest.raises(ValueError, match="'gamma'"):
-        color.random_jitter(jax.random.key(0), brightness="gamma")
+        ColorJitter(brightness="gamma")

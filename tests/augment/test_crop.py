@@ -20,14 +20,16 @@ RATIO = (3 / 4, 4 / 3)
 
 def drawn(height, width, sampling, scale=(0.08, 1.0), ratio=RATIO, seed=0):
     """[DRAWS, 4] boxes, with traced sides as on a canvas."""
-
-    def one(key, height, width):
-        return crop.random_box(
-            key, height, width, scale=scale, ratio=ratio, sampling=sampling
-        )
-
+    (low, high), (narrow, wide) = scale, ratio
+    step = crop.RandomCrop(
+        min_scale=low,
+        max_scale=high,
+        min_ratio=narrow,
+        max_ratio=wide,
+        sampling=sampling,
+    )
     keys = jax.random.split(jax.random.key(seed), DRAWS)
-    many = jax.jit(jax.vmap(one, (0, None, None)))
+    many = jax.jit(jax.vmap(step.draw, (0, None, None)))
     return np.stack(many(keys, jnp.int32(height), jnp.int32(width)), axis=1)
 
 
@@ -150,11 +152,12 @@ def test_every_place_is_as_likely():
 def test_random_resized_crop_is_its_box(rng):
     image = reference.picture(rng, 24, 24)
     extent = jnp.array([20, 15])
+    step = crop.RandomCrop(size=8, flip=0.0)
 
     @jax.jit
     def both(key):
-        box = jnp.stack(crop.random_box(key, 20, 15))
-        return box, crop.random_resized_crop(key, jnp.asarray(image), 8, extent=extent)
+        box = jnp.stack(step.draw(jax.random.split(key)[0], 20, 15))
+        return box, step(key, jnp.asarray(image), extent)
 
     for seed in range(4):
         box, got = both(jax.random.key(seed))
@@ -188,4 +191,4 @@ def test_impossible_crops_are_refused():
     with pytest.raises(ValueError, match="size = 9 must be at most resize = 8"):
         crop.resized_center_crop(jnp.zeros((16, 16, 3)), 9, 8)
     with pytest.raises(ValueError, match="'tf'"):
-        crop.random_box(jax.random.key(0), 8, 8, sampling="tf")
+        crop.RandomCrop(sampling="tf")

@@ -19,9 +19,10 @@ TIMM = {"scale": (0.02, 1 / 3), "ratio": (0.3, 1 / 0.3)}
 def drawn(height, width, **settings):
     keys = jax.random.split(jax.random.key(6), DRAWS)
 
+    step = erase.RandomErasing(probability=1.0, **settings)
+
     def one(key):
-        box = erase.random_erased_box(key, height, width, probability=1.0, **settings)
-        return jnp.stack(box)
+        return jnp.stack(step.draw(key, height, width))
 
     return np.asarray(jax.jit(jax.vmap(one))(keys), np.float64)
 
@@ -93,13 +94,9 @@ def test_the_reference_is_torchvisions():
 def test_erasing_comes_with_its_probability_and_stays_in_its_box():
     image = jnp.ones((12, 10, 3))
     keys = jax.random.split(jax.random.key(1), 4000)
-
-    @jax.jit
-    @jax.vmap
-    def many(key):
-        return erase.random_erasing(key, image, probability=0.25)[..., 0] == 0
-
-    erased = np.asarray(many(keys))
+    step = erase.RandomErasing(probability=0.25, fill=0.0, **TORCHVISION)
+    many = jax.jit(jax.vmap(step, (0, None)))
+    erased = np.asarray(many(keys, image))[..., 0] == 0
     some = erased.any((1, 2))
     laws.has_probability(some, 0.25)
     rows, columns = erased.any(2).sum(1), erased.any(1).sum(1)
@@ -118,12 +115,8 @@ def test_mask_of_a_box():
 
 def test_noise_is_standard_normal_in_every_value():
     image = jnp.full((64, 64, 3), 7.0)
-    erased = jax.jit(
-        lambda key: erase.random_erasing(
-            key, image, probability=1.0, scale=(0.3, 0.33), fill="noise"
-        )
-    )
-    out = np.asarray(erased(jax.random.key(2)))
+    erased = jax.jit(erase.RandomErasing(probability=1.0, scale=(0.3, 0.33)))
+    out = np.asarray(erased(jax.random.key(2), image))
     values = out[out != 7.0]
     assert values.size > 0.25 * out.size
     assert values.mean() == pytest.approx(0, abs=0.06)

@@ -1,4 +1,4 @@
-"""Mirror images, random blur and random affine maps."""
+"""Random mirror images, random blur and random affine maps."""
 
 import jax
 import jax.numpy as jnp
@@ -6,24 +6,18 @@ import numpy as np
 import pytest
 from scipy.stats import kstest, uniform
 
-from jax_ssl.augment import affine, blur, flip
+from jax_ssl.augment import affine
+from jax_ssl.augment.steps import Blur
+from jax_ssl.augment.tones import sometimes
 from tests.references import views as reference
 
 DRAWS = 20_000
 
 
-def test_mirror_twice_is_the_identity(rng):
-    image = rng.random((4, 5, 3)).astype(np.float32)
-    once = flip.mirror(image)
-    np.testing.assert_array_equal(once, image[:, ::-1])
-    np.testing.assert_array_equal(flip.mirror(once), image)
-    np.testing.assert_array_equal(flip.mirror(image, jnp.asarray(False)), image)
-
-
 def test_mirror_comes_with_its_probability():
     image = jnp.arange(2.0).reshape(1, 2, 1)
     keys = jax.random.split(jax.random.key(0), DRAWS)
-    many = jax.vmap(lambda key: flip.random_mirror(key, image, probability=0.3))
+    many = jax.vmap(lambda key: sometimes(key, image, jnp.fliplr, probability=0.3))
     assert float(jax.jit(many)(keys)[:, 0, 0, 0].mean()) == pytest.approx(
         0.3, abs=0.013
     )
@@ -31,7 +25,7 @@ def test_mirror_comes_with_its_probability():
 
 def test_sigma_is_uniform_and_zero_where_left_out():
     keys = jax.random.split(jax.random.key(5), DRAWS)
-    sigma = np.asarray(jax.jit(jax.vmap(lambda key: blur.random_sigma(key)))(keys))
+    sigma = np.asarray(jax.jit(jax.vmap(Blur().draw))(keys))
     applied = sigma[sigma > 0]
     assert applied.size / DRAWS == pytest.approx(0.5, abs=0.015)
     assert kstest(applied, uniform(0.1, 1.9).cdf).pvalue > 1e-3
@@ -42,20 +36,21 @@ def test_sigma_is_uniform_and_zero_where_left_out():
     ("side", "size"), [(224, 23), (96, 9), (64, 7), (32, 3), (8, 3)]
 )
 def test_kernel_is_an_odd_tenth_of_the_side(side, size):
-    assert blur.kernel_size_for(side, 0.1) == size
+    assert Blur().kernel_size(side) == size
 
 
 def test_random_blur_is_the_reference_at_its_sigma(rng):
     image = rng.random((8, 8, 3)).astype(np.float32)
-    one = jax.jit(lambda key: blur.random_blur(key, image, kernel_size=5))
-    sigma_of = jax.jit(blur.random_sigma)
+    step = Blur(kernel_share=0.7)
+    assert step.kernel_size(8) == 5
+    one, sigma_of = jax.jit(step), jax.jit(step.draw)
     seen = set()
     for seed in range(8):
         key = jax.random.key(seed)
         sigma = float(sigma_of(key))
         seen.add(sigma > 0)
         expected = reference.gaussian_blur(image, sigma, 5) if sigma else image
-        np.testing.assert_allclose(one(key), expected, atol=2e-6)
+        np.testing.assert_allclose(one(key, image), expected, atol=2e-6)
     assert seen == {True, False}
 
 

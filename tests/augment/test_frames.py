@@ -7,42 +7,28 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jax_ssl.augment import (
-    affine,
-    blur,
-    channels,
-    color,
-    erase,
-    noise,
-    randaugment,
-    tones,
-)
+from jax_ssl.augment import affine, channels, erase, noise, randaugment, tones
+from jax_ssl.augment.steps import Blur, ColorJitter, Grayscale, Solarize
+from jax_ssl.ops import levels
 from jax_ssl.ops.platforms import looping
 
-
-def jitter(key, image):
-    return color.apply_jitter(image, color.random_jitter(key, probability=1.0))
-
-
-def rand_augment(key, image):
-    return randaugment.rand_augment(
-        key, image, num_ops=1, probability=1.0, interpolation="nearest"
-    )
-
-
 ALWAYS = {"probability": 1.0}
+jitter = ColorJitter(**ALWAYS)
+always = functools.partial(randaugment.random_operation, **ALWAYS)
 OPERATIONS = {
     "jitter": jitter,
-    "grayscale": functools.partial(color.random_grayscale, **ALWAYS),
-    "solarize": functools.partial(color.random_solarize, **ALWAYS),
-    "blur": functools.partial(blur.random_blur, kernel_size=5, **ALWAYS),
-    "pillow blur": functools.partial(blur.random_pillow_blur, **ALWAYS),
+    "grayscale": Grayscale(**ALWAYS),
+    "solarize": Solarize(**ALWAYS),
+    "blur": Blur(kernel_share=0.3, **ALWAYS),
+    "pillow blur": Blur(kernel="pillow", **ALWAYS),
     "affine": functools.partial(affine.random_affine, degrees=20.0, translate=0.1),
     "rotation": functools.partial(affine.random_rotation, degrees=20.0),
     "photometric": functools.partial(tones.random_photometric, **ALWAYS),
-    "equalize": functools.partial(tones.random_equalize, **ALWAYS),
-    "rand_augment": rand_augment,
-    "erasing": functools.partial(erase.random_erasing, **ALWAYS),
+    "equalize": functools.partial(tones.sometimes, operation=levels.equalize, **ALWAYS),
+    "rand_augment": randaugment.RandAugment(
+        num_ops=1, draw=always, interpolation="nearest"
+    ),
+    "erasing": erase.RandomErasing(fill=0.0, **ALWAYS),
     "cutout": functools.partial(erase.cutout, size=4),
     "dropped channels": channels.drop_channels,
     "shifted channels": channels.jitter_channels,

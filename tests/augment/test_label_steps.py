@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jax_ssl.augment import VIEWS
-from jax_ssl.augment.randaugment import rand_augment
+from jax_ssl.augment.randaugment import RandAugment
 from tests.references import views as reference
 
 KEY = jax.random.key(3)
@@ -27,7 +27,7 @@ def test_they_are_left_out_unless_asked_for():
 def test_operations_are_those_of_rand_augment(rng):
     image = jnp.asarray(reference.picture(rng, 40, 40), jnp.float32) / 255
     step = view(rand_augment_ops=3, rand_augment_magnitude=7.0).steps[0]
-    wanted = rand_augment(KEY, image, num_ops=3, magnitude=7.0)
+    wanted = RandAugment(num_ops=3, magnitude=7.0)(KEY, image)
     np.testing.assert_array_equal(step(KEY, image), wanted)
 
 

@@ -4,7 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from jax_ssl.augment import blur, color
+from jax_ssl.augment import color
+from jax_ssl.augment.steps import Blur, ColorJitter
 from tests import laws
 from tests.judges import judge
 
@@ -19,7 +20,7 @@ def drawn(fn):
 
 
 def jitters(amounts=AMOUNTS):
-    return drawn(lambda key: color.random_jitter(key, amounts=amounts, probability=1.0))
+    return drawn(ColorJitter(amounts=amounts, probability=1.0).draw)
 
 
 def check_jitter(factors, orders, amounts=AMOUNTS):
@@ -94,8 +95,9 @@ def check_sigma(sigma, probability):
 
 
 def test_sigma_follows_its_law_and_a_wrong_one_is_convicted():
-    check_sigma(drawn(lambda key: blur.random_sigma(key, probability=0.1)), 0.1)
-    sigma = drawn(lambda key: blur.random_sigma(key, probability=0.5, sigma=SIGMA))
+    check_sigma(drawn(Blur(probability=0.1).draw), 0.1)
+    low, high = SIGMA
+    sigma = drawn(Blur(probability=0.5, min_sigma=low, max_sigma=high).draw)
     check_sigma(sigma, 0.5)
     for wrong in (sigma * 1.03, sigma**2 / 2, np.where(sigma < 0.14, 0.0, sigma)):
         with pytest.raises(AssertionError):

@@ -1,5 +1,7 @@
 """The laws of RandAugment's draws, and how steps follow one another."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -146,11 +148,13 @@ def test_the_reference_is_torchvisions():
 def test_operations_follow_one_another_and_none_is_the_identity(rng):
     image = views.picture(rng, 12, 12).astype(np.float32) / 255
     key = jax.random.key(5)
-    augment = jax.jit(
-        lambda key, image, probability: randaugment.rand_augment(
-            key, image, num_ops=3, probability=probability, interpolation="nearest"
-        )
-    )
+
+    @jax.jit
+    def augment(key, image, probability):
+        draw = functools.partial(randaugment.random_operation, probability=probability)
+        step = randaugment.RandAugment(num_ops=3, draw=draw, interpolation="nearest")
+        return step(key, image)
+
     draw = jax.jit(
         lambda key: randaugment.random_operation(key, 12, 12, probability=1.0)
     )

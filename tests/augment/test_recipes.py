@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from jax_ssl.augment import VIEWS
+from jax_ssl.augment.crop import RandomCrop
 from jax_ssl.augment.recipe import Recipe, View
-from jax_ssl.augment.steps import Blur, Grayscale, RandomCrop, Standardize
+from jax_ssl.augment.steps import Blur, Grayscale, Standardize
 from jax_ssl.config.bind import bind, resolve, schema
 from jax_ssl.ops.platforms import looping
 from jax_ssl.parallel.mesh import make_mesh, row_sharding

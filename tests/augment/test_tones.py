@@ -6,17 +6,22 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from jax_ssl.augment import blur, tones
+from jax_ssl.augment import tones
+from jax_ssl.augment.steps import Blur
+from jax_ssl.ops import levels
 from tests import laws
 from tests.references import pixels as reference
 from tests.references import views
 
 DRAWS = 3000
 SINGLE = {
-    "invert": (tones.random_invert, ImageOps.invert),
-    "autocontrast": (tones.random_autocontrast, ImageOps.autocontrast),
-    "equalize": (tones.random_equalize, ImageOps.equalize),
-    "posterize": (tones.random_posterize, lambda image: ImageOps.posterize(image, 4)),
+    "invert": (levels.invert, ImageOps.invert),
+    "autocontrast": (levels.autocontrast, ImageOps.autocontrast),
+    "equalize": (levels.equalize, ImageOps.equalize),
+    "posterize": (
+        lambda image: levels.posterize(image, 4),
+        lambda image: ImageOps.posterize(image, 4),
+    ),
 }
 
 
@@ -34,7 +39,7 @@ def many(fn, image, draws=DRAWS):
 def test_operation_comes_with_its_probability(bytes_, name):
     fn, judge = SINGLE[name]
     image = jnp.asarray(bytes_, jnp.float32) / 255
-    out = many(lambda key, x: fn(key, x, probability=0.3), image, 1500)
+    out = many(lambda key, x: tones.sometimes(key, x, fn, probability=0.3), image, 1500)
     changed = (out != image).any((1, 2, 3))
     laws.has_probability(changed, 0.3)
     expected = np.asarray(judge(Image.fromarray(bytes_)), np.float64)
@@ -88,13 +93,13 @@ def test_photometric_comes_with_its_probability(bytes_):
 
 def test_pillow_blur_draws_its_sigma_and_is_pillows(bytes_):
     image = jnp.asarray(bytes_, jnp.float32) / 255
-    fn = jax.jit(lambda key: blur.random_pillow_blur(key, image, probability=0.7))
-    sigma_of = jax.jit(lambda key: blur.random_sigma(key, probability=0.7))
+    step = Blur(kernel="pillow", probability=0.7)
+    fn, sigma_of = jax.jit(step), jax.jit(step.draw)
     seen = set()
     for seed in range(8):
         key = jax.random.key(seed)
         sigma = float(sigma_of(key))
         seen.add(sigma > 0)
         expected = reference.box_gaussian_blur(bytes_, sigma)
-        np.testing.assert_allclose(255 * fn(key), expected, atol=2e-3)
+        np.testing.assert_allclose(255 * fn(key, image), expected, atol=2e-3)
     assert seen == {True, False}

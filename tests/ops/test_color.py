@@ -59,7 +59,7 @@ def test_enhancement_is_the_reference(image, name):
 
 def test_additive_brightness_moves_every_value_alike(image):
     np.testing.assert_allclose(
-        color.brightness_offset(image, -0.3), np.clip(image - 0.3, 0, 1), atol=1e-7
+        color.brightness(image, 1.0, -0.3), np.clip(image - 0.3, 0, 1), atol=1e-7
     )
 
 
