@@ -22,13 +22,11 @@ class ReportInputs:
         results: the content of results.json, {"evaluations": …, "skipped": …}.
         pictures: (title of the section, its grid, or a sentence why there is none), in
             the page's order; neighbours that share a title share the section.
-        features: [N, D] frozen features of the map.
+        features: [N, D] frozen features of the map; None before the first checkpoint.
         labels: [N] int classes of `features`; negative where unlabelled.
         label_names: names by class, for the map.
         environment: command, commit, date, seconds, versions, devices; any of them.
         warnings: sentences for the top of the page, such as a count of corrupt images.
-        absent: why a part is missing, by the names "metrics", "evaluations", "health"
-            and "features"; a general sentence stands in for the others.
     """
 
     title: str
@@ -41,7 +39,6 @@ class ReportInputs:
     label_names: Sequence[str] | None = None
     environment: Mapping[str, Any] = field(default_factory=dict)
     warnings: Sequence[str] = ()
-    absent: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.features is not None and self.labels is not None:
@@ -52,7 +49,3 @@ class ReportInputs:
     def of_kind(self, kind: str) -> list[Record]:
         """The records of one kind, in order."""
         return [record for record in self.metrics if record.get("kind") == kind]
-
-    def why_no(self, part: str, general: str) -> str:
-        """The sentence that stands where a part is missing."""
-        return self.absent.get(part, general)

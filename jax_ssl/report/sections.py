@@ -113,7 +113,7 @@ def _curves(inputs: ReportInputs) -> list[Block]:
     own = {key: (table.words(key), "") for key in keys if key not in {*LINES, *OTHER}}
     folded = _lines(train, own, "metric_")
     if not drawn and not folded:
-        return [inputs.why_no("metrics", "No metrics have been recorded yet.")]
+        return ["No metrics have been recorded yet."]
     blocks: list[Block] = [*drawn]
     if reach := series.radius(len(train)):
         said = f"Pale: each record. Strong: their mean over {2 * reach + 1} neighbours."
@@ -154,8 +154,8 @@ def _metric_curves(inputs: ReportInputs) -> list[Curves]:
 
 
 def _map(inputs: ReportInputs, seed: int) -> Block:
-    if inputs.features is None or not len(inputs.features):
-        return inputs.why_no("features", "No features have been computed.")
+    if inputs.features is None:
+        return "No features have been computed: the run has no checkpoint yet."
     total = len(inputs.features)
     if broken := int((~np.isfinite(inputs.features).all(axis=1)).sum()):
         return f"{broken:,} of {total:,} feature rows are not finite: there is no map."

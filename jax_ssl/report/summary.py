@@ -27,9 +27,10 @@ def top(inputs: ReportInputs) -> list[Block]:
     if figures := [*_judged(inputs), *_trained(inputs)]:
         blocks.append(Cards(figures))
     if not inputs.results.get("evaluations"):
-        why = inputs.why_no("evaluations", "No evaluation has been made yet.")
-        why = " ".join([why, *(f"{s}." for s in table.skipped(inputs.results))])
-        blocks.append(f"{why} {HOW_TO_JUDGE}")
+        why = [f"{line}." for line in table.skipped(inputs.results)]
+        blocks.append(
+            " ".join(["No evaluation has been made yet.", *why, HOW_TO_JUDGE])
+        )
     return blocks
 
 

@@ -64,10 +64,7 @@ def write_page(run: Run, train: TrainState | None) -> pathlib.Path:
     look = Look(run)
     pictures = [*_views(look), *_fields(look)]
     features = labels = None
-    absent = {}
-    if train is None:
-        absent["features"] = "The run has no checkpoint yet."
-    else:
+    if train is not None:
         pictures += _shown(look, train)
         asked = run.test or run.train
         some = _some(asked, MAPPED)
@@ -95,7 +92,6 @@ def write_page(run: Run, train: TrainState | None) -> pathlib.Path:
         label_names=names_of(run.train.feed.fields),
         environment=where,
         warnings=[canvas.sentence] if canvas is not None and canvas.warn else (),
-        absent=absent,
     )
     if jax.process_index() != 0:
         return run.workdir / REPORT

@@ -221,19 +221,11 @@ def test_nothing_yet_is_a_page_of_sentences(tmp_path):
         "No evaluation has been made yet.",
         "No metrics have been recorded yet.",
         "Nobody has looked for collapse (doctor).",
-        "No features have been computed.",
+        "No features have been computed: the run has no checkpoint yet.",
         "No interval of training was timed.",
         "0 settings",
     ):
         assert sentence in page.text
-
-
-def test_given_reasons_stand_in_for_the_general_ones(tmp_path):
-    reasons = {"metrics": "M.", "evaluations": "E.", "health": "H.", "features": "F."}
-    page = written(tmp_path, absent=reasons)
-    for sentence in (*reasons.values(), "To judge the encoder"):
-        assert sentence in page.text
-    assert "yet." not in page.text
 
 
 def test_a_run_without_labels_opens_with_what_is_known(tmp_path):
