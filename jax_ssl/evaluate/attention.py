@@ -5,31 +5,16 @@ head by head, cut off where 60 % of its mass is kept, against the objects of an 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from jax_ssl.core import checks
-from jax_ssl.core.types import Array, Features, Variables
+from jax_ssl.core.fields import VOID
 from jax_ssl.encoders.vit import ViT, keep_mass, upsampled
-from jax_ssl.evaluate.part import Part, gathered
+from jax_ssl.evaluate.part import Part
 from jax_ssl.evaluate.protocol import Metric, Outcome, Protocol
-
-
-@dataclass(frozen=True)
-class Attention:
-    """Reads a ViT's attention maps [B, heads, h, w] as its prediction."""
-
-    encoder: ViT
-
-    def apply(self, variables: Variables, x: Array, *, train: bool) -> Features:
-        """Maps images [B, H, W, C] to their attention; nothing is pooled."""
-        del train
-        maps = self.encoder.attention_maps(variables, x)
-        none = jnp.zeros((len(x), 0))
-        return Features(none, none, prediction=maps)
 
 
 def attention_jaccard(
@@ -51,20 +36,15 @@ def attention_jaccard(
         ValueError: if the encoder is no ViT or the mass is out of range.
     """
     checks.within("(0, 1]", mass=mass)
-    reader = Attention(vit_of(encoder, "attention"))
+    vit = vit_of(encoder, "attention")
 
     def run(train: Part, test: Part) -> Iterator[Outcome]:
         del train
         scores = []
-        for values, numbers in test.values.blocks():
-            here = test.counts[numbers]
-            maps = gathered(values)[here]
-            truth = test.fields[mask][numbers][here]
-            kept = np.asarray(
-                upsampled(keep_mass(jnp.asarray(maps), mass), encoder.patch)
-            )
-            objects = (truth != background) & (truth != 255)
-            scores.append(jaccard(kept, objects[:, None]).max(axis=1))
+        for maps, classes in test.gathered(mask):
+            kept = upsampled(keep_mass(jnp.asarray(maps), mass), vit.patch)
+            objects = (classes != background) & (classes != VOID)
+            scores.append(jaccard(np.asarray(kept), objects[:, None]).max(axis=1))
         yield Outcome(
             title="attention",
             settings={"mass": mass, "background": background},
@@ -78,7 +58,7 @@ def attention_jaccard(
         needs=(mask,),
         metrics=(Metric("jaccard"),),
         run=run,
-        reader=reader,
+        reader=vit.attention_maps,
     )
 
 

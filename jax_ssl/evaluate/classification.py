@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from jax_ssl.evaluate.part import Part, gathered
+from jax_ssl.evaluate.part import Part
 from jax_ssl.evaluate.protocol import Outcome, Protocol
 
 
@@ -27,10 +27,7 @@ def classification(num_classes: int | None, *, label: str = "label") -> Protocol
     def run(train: Part, test: Part) -> Iterator[Outcome]:
         del train
         right = np.zeros(2)
-        for values, numbers in test.values.blocks():
-            scores = gathered(values)
-            here = test.counts[numbers]
-            scores, labels = scores[here], test.fields[label][numbers][here]
+        for scores, labels in test.gathered(label):
             own = np.take_along_axis(scores, labels[:, None], 1)
             larger = (scores > own).sum(axis=1)
             right += (larger < 1).sum(), (larger < 5).sum()

@@ -10,7 +10,7 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import jax
@@ -24,13 +24,13 @@ from jax_ssl.core.method import Method, ViewFn, encoder_input
 from jax_ssl.core.types import Array, Batch, Params, PyTree, State
 from jax_ssl.data.source import Source
 from jax_ssl.evaluate.part import Part, on_host, swept
-from jax_ssl.evaluate.protocol import Outcome, Protocol, Skipped
+from jax_ssl.evaluate.protocol import Outcome, Protocol, Reader, Skipped
 from jax_ssl.parallel.rows import map_examples
 from jax_ssl.train.feeds import Feed
 from jax_ssl.train.sweep import Sweep
 
 Record: TypeAlias = dict[str, Any]
-Read: TypeAlias = tuple[Any, str]  # A protocol's reader, and what it reads.
+Read: TypeAlias = tuple[Reader | None, str]  # A protocol's reader and `reads`.
 
 TRAINED, UNTRAINED = "trained", "untrained"
 RAW: Read = (None, "raw")
@@ -61,10 +61,11 @@ class Data:
         return self.feed.num_examples if self.rows is None else len(self.rows)
 
 
+@dataclass
 class Judge:
     """Evaluates the encoder of one method; use it with the mesh installed.
 
-    Args:
+    Attributes:
         method: of which `encoder`, `exports` and `health` are used.
         view: the evaluation's: one example -> what the encoder reads, un-augmented; or
             a dictionary of it and of fields that follow it, such as a mask.
@@ -74,19 +75,13 @@ class Judge:
         most_bytes: of features that a device may hold.
     """
 
-    def __init__(
-        self,
-        method: Method,
-        view: ViewFn,
-        fresh: Callable[[], tuple[Params, State]],
-        mesh: Mesh,
-        *,
-        at_once: int = 512,
-        most_bytes: float = 2**31,
-    ) -> None:
-        self.method, self.view, self.fresh, self.mesh = method, view, fresh, mesh
-        self.at_once, self.most_bytes = max(1, at_once // mesh.size), most_bytes
-        self._sweeps: dict[Any, Sweep] = {}
+    method: Method
+    view: ViewFn
+    fresh: Callable[[], tuple[Params, State]]
+    mesh: Mesh
+    at_once: int = 512
+    most_bytes: float = 2**31
+    _sweeps: dict[Any, Sweep] = field(default_factory=dict, init=False)
 
     def judge(
         self,
@@ -114,18 +109,16 @@ class Judge:
         Returns:
             {"evaluations": [...], "skipped": [{"protocol", "reason"}]}, plain JSON.
         """
-        skipped = list(_lacking(protocols, train, test))
-        lacking = {entry["protocol"] for entry in skipped}
-        asked = [p for p in protocols if p.name not in lacking]
-        found: dict[str, dict[str, list[Outcome]]] = {p.name: {} for p in asked}
-        details: dict[str, Mapping[str, Any]] = {}
+        lacks = {p.name: lacking(p, train) or lacking(p, test) for p in protocols}
+        skipped = [{"protocol": n, "reason": why} for n, why in lacks.items() if why]
+        asked = [p for p in protocols if not lacks[p.name]]
         fields = tuple(dict.fromkeys(name for p in asked for name in p.needs))
 
-        refused: dict[tuple[str, str], list[str]] = {}
-        for kind in self.kinds(train) if kinds is None else kinds:
+        def answers(kind: str) -> Iterator[tuple[Protocol, Outcome | Skipped, Record]]:
+            """What protocols say of one kind of features, which it alone holds."""
             mine = [p for p in asked if _takes(p, kind)]
             if not mine:
-                continue
+                return
             say(f"{kind}: features of {train.count:,} and {test.count:,} examples")
             whole: PyTree = trained if kind == TRAINED else ()
             whole = self.fresh() if kind == UNTRAINED else whole
@@ -134,28 +127,37 @@ class Judge:
             del whole
             for protocol in mine:
                 own = [part[_read_of(protocol, kind)] for part in parts]
-                details[kind] = own[0].detail
-                outcomes = found[protocol.name][kind] = []
-                if not all(part.finite for part in own):
-                    made: Iterable[Outcome | Skipped] = [NOT_FINITE]
-                else:
+                outcomes: Iterable[Outcome | Skipped] = [NOT_FINITE]
+                if all(part.finite for part in own):
                     say(f"{kind}: {protocol.name}")
-                    made = protocol.run(*own)
-                for outcome in made:
-                    if isinstance(outcome, Skipped):
-                        why = protocol.name, outcome.reason
-                        refused.setdefault(why, []).append(kind)
-                    else:
-                        outcomes.append(outcome)
-        for (name, reason), those in refused.items():
-            some = f"{' and '.join(those)} features: "
-            where = "" if len(those) == len(found[name]) else some
-            skipped.append({"protocol": name, "reason": where + reason})
-        evaluations = [
-            {**record, "split": test.split, "step": step}
-            for protocol in asked
-            for record in _records(protocol, found[protocol.name], details)
-        ]
+                    outcomes = protocol.run(*own)
+                for outcome in outcomes:
+                    yield protocol, outcome, own[0].detail
+
+        kinds = self.kinds(train) if kinds is None else kinds
+        found: dict[tuple[Protocol, str], Record] = {}
+        refused: dict[tuple[Protocol, str], list[str]] = {}
+        for kind in kinds:
+            for protocol, outcome, detail in answers(kind):
+                if isinstance(outcome, Skipped):
+                    refused.setdefault((protocol, outcome.reason), []).append(kind)
+                    continue
+                setting = json.dumps(json_value(outcome.settings))
+                new = _record(protocol, outcome, test.split, step)
+                found.setdefault((protocol, setting), new)["rows"].append(
+                    {
+                        "features": kind,
+                        **outcome.values,
+                        "std": outcome.spread,
+                        "detail": {**detail, **outcome.detail},
+                    }
+                )
+        for (protocol, reason), those in refused.items():
+            taken = [kind for kind in kinds if _takes(protocol, kind)]
+            where = "" if those == taken else f"{' and '.join(those)} features: "
+            skipped.append({"protocol": protocol.name, "reason": where + reason})
+        order = [protocol.name for protocol in asked]
+        evaluations = sorted(found.values(), key=lambda e: order.index(e["protocol"]))
         return json_value({"evaluations": evaluations, "skipped": skipped})
 
     def kinds(self, data: Data) -> tuple[str, str, str]:
@@ -183,19 +185,20 @@ class Judge:
             ValueError: if not one of the examples can be read.
         """
         known = None if data.rows is None else data.rows.tobytes()
-        key = (id(data.feed), known, fields, tuple((id(r), w) for r, w in reads))
+        key = (id(data.feed), known, fields, tuple(reads))
         if key not in self._sweeps:
-            fns = [self._fn_of(*read) for read in reads]
 
             def one(whole: PyTree, batch: Batch) -> PyTree:
                 seen = map_examples(self.view, jax.random.key(0), batch)
                 given = seen if isinstance(seen, Mapping) else {}
                 x = encoder_input(seen)
                 beside = {n: given.get(n, batch[n]) for n in (*fields, "index")}
-                return [fn(whole, x).astype(jnp.float32) for fn in fns], beside
+                features = [self._features(read, whole, x) for read in reads]
+                return [values.astype(jnp.float32) for values in features], beside
 
+            at_once = max(1, self.at_once // self.mesh.size)
             self._sweeps[key] = Sweep(
-                one, whole, data.feed, self.mesh, rows=data.rows, at_once=self.at_once
+                one, whole, data.feed, self.mesh, rows=data.rows, at_once=at_once
             )
         sweep = self._sweeps[key]
         features, beside = swept(sweep, whole, most_bytes=self.most_bytes)
@@ -222,21 +225,19 @@ class Judge:
         spec = spec_of(data.feed.fields)
         return encoder_input(jax.eval_shape(self.view, jax.random.key(0), spec))
 
-    def _fn_of(self, reader: Any, word: str) -> Callable[[PyTree, Array], Array]:
-        method = self.method
-
-        def read(whole: PyTree, x: Array) -> Array:
-            if word == "raw":
-                return flattened(x)
-            params, state = whole
-            if word == "head":
-                assert method.health.project is not None
-                return method.health.project(params, state, x)
-            variables = method.exports["encoder"](params, state)
-            encoder = method.encoder if reader is None else reader
-            return getattr(encoder.apply(variables, x, train=False), word)
-
-        return read
+    def _features(self, read: Read, whole: PyTree, x: Array) -> Array:
+        """What is read [B, ...] of examples x [B, ...]."""
+        reader, word = read
+        if word == "raw":
+            return flattened(x)
+        params, state = whole
+        if word == "head":
+            assert self.method.health.project is not None
+            return self.method.health.project(params, state, x)
+        variables = self.method.exports["encoder"](params, state)
+        if reader is not None:
+            return reader(variables, x)
+        return getattr(self.method.encoder.apply(variables, x, train=False), word)
 
 
 def lacking(protocol: Protocol, data: Data) -> str:
@@ -295,40 +296,15 @@ def _takes(protocol: Protocol, kind: str) -> bool:
     return protocol.controls and (kind == UNTRAINED or protocol.reads == "pooled")
 
 
-def _lacking(
-    protocols: Sequence[Protocol], train: Data, test: Data
-) -> Iterator[Record]:
-    for protocol in protocols:
-        if reason := lacking(protocol, train) or lacking(protocol, test):
-            yield {"protocol": protocol.name, "reason": reason}
-
-
-def _records(
-    protocol: Protocol,
-    found: Mapping[str, Sequence[Outcome]],
-    details: Mapping[str, Mapping[str, Any]],
-) -> Iterator[Record]:
-    """An evaluation for each setting: the outcomes of all kinds side by side."""
-    by_setting: dict[str, dict[str, Outcome]] = {}
-    for kind, outcomes in found.items():
-        for outcome in outcomes:  # Of some settings one kind may have none.
-            setting = json.dumps(json_value(outcome.settings))
-            by_setting.setdefault(setting, {})[kind] = outcome
-    for each in by_setting.values():
-        first = next(iter(each.values()))
-        yield {
-            "protocol": protocol.name,
-            "title": first.title,
-            "settings": first.settings,
-            "metrics": [dataclasses.asdict(metric) for metric in protocol.metrics],
-            "remark": first.remark,
-            "rows": [
-                {
-                    "features": kind,
-                    **outcome.values,
-                    "std": outcome.spread,
-                    "detail": {**details[kind], **outcome.detail},
-                }
-                for kind, outcome in each.items()
-            ],
-        }
+def _record(protocol: Protocol, outcome: Outcome, split: str, step: int) -> Record:
+    """The evaluation of one setting; the outcomes of all kinds are its rows."""
+    return {
+        "protocol": protocol.name,
+        "title": outcome.title,
+        "settings": outcome.settings,
+        "metrics": [dataclasses.asdict(metric) for metric in protocol.metrics],
+        "remark": outcome.remark,
+        "rows": [],
+        "split": split,
+        "step": step,
+    }

@@ -8,7 +8,7 @@ import functools
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -26,22 +26,6 @@ from jax_ssl.train.sweep import Sweep
 BLOCK = 4096
 
 
-class Kept(Protocol):
-    """Where the features are.
-
-    Attributes:
-        shape: (n, ...).
-    """
-
-    shape: tuple[int, ...]
-
-    def take(self, numbers: np.ndarray) -> Array:
-        """Rows of these numbers, [m, ...], on every device."""
-
-    def blocks(self) -> Iterator[tuple[Array, np.ndarray]]:
-        """All rows, (values [m, ...] over the mesh, their numbers [m]) at a time."""
-
-
 @dataclass(frozen=True, eq=False)
 class Part:
     """One kind of features of one part of a data set.
@@ -54,7 +38,7 @@ class Part:
             "corrupt_examples" (how many were left out) and "pooled_by".
     """
 
-    values: Kept
+    values: "Kept"
     fields: Mapping[str, np.ndarray]
     rows: np.ndarray
     detail: Mapping[str, Any] = field(default_factory=dict)
@@ -66,47 +50,62 @@ class Part:
 
     @functools.cached_property
     def finite(self) -> bool:
-        """Whether all features of all examples are finite numbers."""
-        return all(
-            bool(_finite(values, _split(self.counts[numbers])))
-            for values, numbers in self.values.blocks()
-        )
+        """Whether all features are finite numbers."""
+        return all(bool(_finite(values)) for values, _ in self.values.blocks())
+
+    def gathered(self, field: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Features and a field of all examples, block by block, in every process."""
+        for values, numbers in self.values.blocks():
+            here = self.counts[numbers]
+            yield gathered(values)[here], self.fields[field][numbers][here]
 
 
 class OnMesh:
     """Features in pieces over the devices of the ambient mesh."""
 
     def __init__(self, values: Array) -> None:
-        self.values, self.shape = values, values.shape
+        self.values, self.shape, self.dtype = values, values.shape, values.dtype
 
     def take(self, numbers: np.ndarray) -> Array:
         """Rows of these numbers, [m, ...], on every device."""
         return _take(self.values, jnp.asarray(numbers, jnp.int32))
 
     def blocks(self) -> Iterator[tuple[Array, np.ndarray]]:
-        """All rows at once."""
+        """All rows at once, [n, ...] over the mesh, and their numbers [n]."""
         yield self.values, np.arange(len(self.values))
 
 
 class OnHost:
     """Features in files of the hosts, each process having those of its own devices.
 
+    The file of a process is deleted with the last of what reads it.
+
     Args:
-        rows: [devices of this process, n / devices, ...], a memory-mapped array.
+        whole: shape [n, ...], n a multiple of the devices, and dtype of all features.
         mesh: of all devices.
     """
 
-    def __init__(self, rows: np.ndarray, mesh: Mesh) -> None:
-        self._rows, self._mesh = rows, mesh
-        self._each = rows.shape[1]
-        self.shape = (mesh.size * self._each, *rows.shape[2:])
+    def __init__(self, whole: jax.ShapeDtypeStruct, mesh: Mesh) -> None:
+        self.shape, self.dtype, self._mesh = whole.shape, whole.dtype, mesh
+        self._each = whole.shape[0] // mesh.size
         self._first = list(mesh.devices.flat).index(mesh.local_devices[0])
+        local = (len(mesh.local_devices), self._each, *whole.shape[1:])
+        with tempfile.TemporaryFile(prefix="jax_ssl-features-") as storage:
+            self._rows = np.memmap(storage, whole.dtype, "w+", shape=local)
+        self._filled = 0
+
+    def append(self, batch: Array) -> None:
+        """Writes the next rows of every device, [devices x b, ...] over the mesh."""
+        shards = {shard.device: shard.data for shard in batch.addressable_shards}
+        rows = np.stack([shards[device] for device in self._mesh.local_devices])
+        self._rows[:, self._filled : self._filled + rows.shape[1]] = rows
+        self._filled += rows.shape[1]
 
     def take(self, numbers: np.ndarray) -> Array:
         """Rows of these numbers, [m, ...], on every device."""
         device, place = np.divmod(np.asarray(numbers), self._each)
         mine = (device >= self._first) & (device < self._first + len(self._rows))
-        rows = np.zeros((len(numbers), *self.shape[1:]), self._rows.dtype)
+        rows = np.zeros((len(numbers), *self.shape[1:]), self.dtype)
         rows[mine] = self._rows[device[mine] - self._first, place[mine]]
         if jax.process_count() == 1:
             return jax.device_put(rows, replicated(self._mesh))
@@ -117,7 +116,7 @@ class OnHost:
         return _sum(jax.make_array_from_process_local_data(where, given))
 
     def blocks(self) -> Iterator[tuple[Array, np.ndarray]]:
-        """`BLOCK` rows of every device at a time."""
+        """`BLOCK` rows of every device over the mesh, and their numbers, at a time."""
         starts = np.arange(self._mesh.size)[:, None] * self._each
         where = row_sharding(self._mesh)
         for at in range(0, self._each, BLOCK):
@@ -127,47 +126,31 @@ class OnHost:
             yield jax.make_array_from_process_local_data(where, flat), numbers.ravel()
 
 
+Kept: TypeAlias = OnMesh | OnHost
+
+
 def swept(sweep: Sweep, whole: PyTree, *, most_bytes: float) -> PyTree:
     """The results of a sweep as a tree of `Kept`.
 
     Args:
         sweep: of the examples.
         whole: what it reads beside them.
-        most_bytes: that a device may hold of them; what is larger goes to files, which
-            are deleted with the last of the results.
+        most_bytes: that a device may hold of them; what is larger goes to files.
     """
     sizes = [leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(sweep.shapes)]
     if sum(sizes) / sweep.mesh.size <= most_bytes:
         return jax.tree.map(OnMesh, sweep(whole))
-    mesh, devices = sweep.mesh, sweep.mesh.size
-    local = len(mesh.local_devices)
-
-    def file_of(leaf: jax.ShapeDtypeStruct) -> np.ndarray:
-        shape = (local, leaf.shape[0] // devices, *leaf.shape[1:])
-        with tempfile.TemporaryFile(prefix="jax_ssl-features-") as storage:
-            return np.memmap(storage, leaf.dtype, "w+", shape=shape)
-
-    found = jax.tree.map(file_of, sweep.shapes)
-    at = 0
+    kept = jax.tree.map(lambda leaf: OnHost(leaf, sweep.mesh), sweep.shapes)
     for batch in sweep.batches(whole):
-        rows = jax.tree.leaves(batch)[0].shape[0] // devices
-
-        files, arrays = jax.tree.leaves(found), jax.tree.leaves(batch)
-        for file, values in zip(files, arrays, strict=True):
-            shards = {shard.device: shard.data for shard in values.addressable_shards}
-            for place, device in zip(file, mesh.local_devices, strict=True):
-                place[at : at + rows] = np.asarray(shards[device])
-        at += rows
-    return jax.tree.map(lambda file: OnHost(file, mesh), found)
+        jax.tree.map(OnHost.append, kept, batch)
+    return kept
 
 
 def on_host(kept: Kept) -> np.ndarray:
     """All rows [n, ...], in every process; for what is small."""
-    out = np.zeros(kept.shape)
+    out = np.zeros(kept.shape, kept.dtype)
     for values, numbers in kept.blocks():
-        rows = gathered(values)
-        out = out.astype(rows.dtype, copy=False)
-        out[numbers] = rows
+        out[numbers] = gathered(values)
     return out
 
 
@@ -186,23 +169,18 @@ def part_of(features: np.ndarray, **fields: np.ndarray) -> Part:
         **fields: what the protocols need, such as label [N].
     """
     missing = -len(features) % shard_count()
-    rows = np.r_[np.arange(len(features)), np.full(missing, -1)]
-    padded = {
-        name: np.concatenate(
-            [x, np.zeros((missing, *np.shape(x)[1:]), np.asarray(x).dtype)]
-        )
-        for name, x in {**fields, "": np.asarray(features, np.float32)}.items()
-    }
-    values = _split(padded.pop(""))
-    return Part(OnMesh(values), padded, rows, {"dimensions": features.shape[-1]})
+
+    def filled(x: np.ndarray, **settings: Any) -> np.ndarray:
+        return np.pad(x, [(0, missing)] + [(0, 0)] * (np.ndim(x) - 1), **settings)
+
+    values = OnMesh(on_mesh(filled(np.asarray(features, np.float32))))
+    rows = filled(np.arange(len(features)), constant_values=-1)
+    own = {name: filled(x) for name, x in fields.items()}
+    return Part(values, own, rows, {"dimensions": features.shape[-1]})
 
 
 def on_mesh(rows: np.ndarray) -> Array:
     """Rows [n, ...] that every process has, over the devices of the ambient mesh."""
-    return _split(rows)
-
-
-def _split(rows: np.ndarray) -> Array:
     mesh = jax.sharding.get_mesh()
     if mesh.empty:
         return jnp.asarray(rows)
@@ -210,17 +188,6 @@ def _split(rows: np.ndarray) -> Array:
     return jax.make_array_from_callback(rows.shape, where, rows.__getitem__)
 
 
-@together
-def _take(values: Array, numbers: Array) -> Array:
-    return take_rows(values, numbers)
-
-
-@together
-def _finite(values: Array, counts: Array) -> Array:
-    there = counts.reshape(-1, *(1,) * (values.ndim - 1))
-    return jnp.all(jnp.isfinite(values) | ~there)
-
-
-@together
-def _sum(spread: Array) -> Array:
-    return spread.sum(0)
+_take = together(take_rows)
+_finite = together(lambda values: jnp.isfinite(values).all())
+_sum = together(lambda spread: spread.sum(0))

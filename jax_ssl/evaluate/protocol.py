@@ -11,8 +11,11 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from jax_ssl.core.types import Array, Variables
 from jax_ssl.evaluate.part import Part
 
+# The encoder's variables and examples [B, ...] to features [B, ...].
+Reader: TypeAlias = Callable[[Variables, Array], Array]
 Reads: TypeAlias = Literal["pooled", "grid", "pyramid", "prediction", "head"]
 
 
@@ -77,8 +80,8 @@ class Protocol:
         metrics: the first is the headline.
         run: (training part, test part) -> an outcome for each setting that it tries, in
             an order that does not depend on the features.
-        reader: what reads an example in the place of the encoder: an object with
-            `apply(variables, x, train=False)` that returns `Features`.
+        reader: what reads the examples in the place of the encoder; its answer stands
+            for what `reads` names.
         controls: whether untrained features and raw input stand beside the result.
     """
 
@@ -87,7 +90,7 @@ class Protocol:
     needs: tuple[str, ...] = ("label",)
     metrics: tuple[Metric, ...] = ACCURACY
     run: Callable[[Part, Part], Iterable[Outcome | Skipped]]
-    reader: Any = None
+    reader: Reader | None = None
     controls: bool = True
 
 
