@@ -1,16 +1,17 @@
-"""One small case of every method and encoder; the battery runs on each."""
+"""Small cases of all methods and encoders; the battery runs on each.
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+Those of newer methods stand in the method's own test file, as its `CASES`.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Iterable
 
 import pytest
 
+import tests.methods
 from jax_ssl.augment import VIEWS
-from jax_ssl.config.bind import bind, without_name
-from jax_ssl.core.method import Method, ViewFn
-from jax_ssl.encoders import ENCODERS
-from jax_ssl.methods import METHODS
+from tests.case import Case
 from tests.images import (
     BATCH,
     SIZE,
@@ -20,53 +21,7 @@ from tests.images import (
     one_image,
     one_view,
     plain_crops,
-    plain_views,
 )
-
-
-@dataclass(frozen=True)
-class Case:
-    """A method small enough to be compiled often.
-
-    Attributes:
-        method: name in `METHODS`.
-        settings: of the method.
-        views: one example -> its views.
-        encoder: name and settings of the encoder.
-        share: some steps of SGD on 64 fixed images end at a loss below this share of
-            the loss of the same run at learning rate zero.
-        steps: their number.
-        learning_rate: of those steps.
-        least_loss: the lowest that the loss can be, from which both are counted.
-    """
-
-    method: str
-    settings: Mapping[str, Any]
-    views: ViewFn = plain_views
-    encoder: Mapping[str, Any] = field(
-        default_factory=lambda: {"name": "convnet", "widths": (8, 16)}
-    )
-    share: float = 0.8
-    steps: int = 40
-    learning_rate: float = 0.01
-    least_loss: float = 0.0
-
-    def build(self, **encoder: Any) -> Method:
-        """The method; keywords are further settings of the encoder."""
-        settings = {**self.encoder, **encoder}
-        wires = {
-            "num_examples": 64,
-            "batch_size": BATCH,
-            "steps_per_epoch": 4,
-            "total_steps": 100,
-            "views": self.views,
-        }
-        make = lambda section: bind(
-            ENCODERS[section["name"]], wires, without_name(section)
-        )
-        wires.update(encoder=make(settings), make_encoder=make)
-        return bind(METHODS[self.method], wires, self.settings)
-
 
 SMALL = {"hidden_dim": 16, "output_dim": 8}
 DINO_HEAD = {"num_prototypes": 16, "hidden_dim": 32, "bottleneck_dim": 8}
@@ -298,6 +253,9 @@ METHODS_UNDER_TEST = {
         share=0.6,
     ),
 }
+
+for found in pkgutil.iter_modules(tests.methods.__path__, "tests.methods."):
+    METHODS_UNDER_TEST |= getattr(importlib.import_module(found.name), "CASES", {})
 
 
 def one_a_method(names: Iterable[str]) -> list:

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 
 from jax_ssl.core.method import Method
 from jax_ssl.losses.prediction import normalized_mse
-from tests.cases import METHODS_UNDER_TEST, Case
+from tests.case import Case
+from tests.cases import METHODS_UNDER_TEST
 
 
 def byol_alone() -> Method:
