@@ -1,0 +1,431 @@
+"""Faults of one line that have happened to people, and the tests that see them.
+
+Each is applied alone to a copy of the package. Its tests, all of the default run, must
+then fail; `tests/test_mutants.py` does so for every mutant and is slow.
+"""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One fault.
+
+    Attributes:
+        file: of the package, from `jax_ssl/` on.
+        old: text that occurs there once.
+        new: what stands in its place.
+        tests: files and folders of the default run, from `tests/` on, that must see it.
+    """
+
+    file: str
+    old: str
+    new: str
+    tests: str
+
+
+# By a phrase that says what went wrong.
+MUTANTS = {
+    # Gradients that flow where they must not, and the other way round.
+    "BYOL's target is not stopped": Mutant(
+        "methods/byol.py",
+        "jax.lax.stop_gradient(net.each(*state.teacher, views))",
+        "net.each(*state.teacher, views)",
+        "test_contract.py -k byol",
+    ),
+    "SimSiam's target is not stopped": Mutant(
+        "methods/simsiam.py",
+        'jax.lax.stop_gradient(out["projector"])',
+        'out["projector"]',
+        "methods/test_simsiam.py",
+    ),
+    "the codes of SwAV are not stopped": Mutant(
+        "losses/assignments.py",
+        "targets = lax.stop_gradient(targets).astype(jnp.float32)",
+        "targets = targets.astype(jnp.float32)",
+        "losses/test_assignments.py methods/test_swav.py",
+    ),
+    "Sinkhorn's assignments have a gradient": Mutant(
+        "ops/sinkhorn.py",
+        "jax.lax.stop_gradient(scores)",
+        "(scores)",
+        "ops/test_sinkhorn.py",
+    ),
+    "a teacher's average differentiates the student": Mutant(
+        "core/trees.py",
+        "jax.tree.map(leaf, old, jax.lax.stop_gradient(new))",
+        "jax.tree.map(leaf, old, new)",
+        "core/test_trees.py",
+    ),
+    "only one of KoLeo's two rows moves": Mutant(
+        "losses/koleo.py",
+        "nearest = jnp.take_along_axis(unit,",
+        "nearest = jnp.take_along_axis(fixed,",
+        "losses/test_distillation.py",
+    ),
+    # Pairs and masks.
+    "BYOL compares a view with itself": Mutant(
+        "methods/byol.py",
+        'target["projector"][:, ::-1]',
+        'target["projector"]',
+        "methods/test_byol.py",
+    ),
+    "MoCo v3 compares a view with itself": Mutant(
+        "methods/moco_v3.py",
+        "k[:, 1 - v]",
+        "k[:, v]",
+        "methods/test_moco_v3.py",
+    ),
+    "SwAV predicts a crop's own code": Mutant(
+        "losses/assignments.py",
+        "pairs.mean(where=~jnp.eye(T, V, dtype=bool))",
+        "pairs.mean()",
+        "losses/test_assignments.py",
+    ),
+    "DINO compares a crop with itself": Mutant(
+        "losses/distillation.py",
+        "others = 1.0 - jnp.eye(T, V)",
+        "others = jnp.ones((T, V))",
+        "losses/test_distillation.py",
+    ),
+    "NT-Xent's anchor is among its candidates": Mutant(
+        "losses/contrastive.py",
+        "jnp.where(row // 2 == anchor // 2, -jnp.inf, difference)",
+        "jnp.where(row == anchor ^ 1, -jnp.inf, difference)",
+        "losses/test_contrastive.py",
+    ),
+    "NT-Xent by the ring leaves out the wrong rows": Mutant(
+        "losses/contrastive.py",
+        "images = jnp.arange(2 * B) // 2",
+        "images = jnp.arange(2 * B) % B",
+        "losses/test_contrastive.py",
+    ),
+    "the masked autoencoder learns from visible patches": Mutant(
+        "methods/mae.py",
+        "value = masked_mse(prediction, target, mask)",
+        "value = masked_mse(prediction, target, ~mask)",
+        "methods/test_mae.py",
+    ),
+    "masked error is averaged over all patches": Mutant(
+        "losses/masked.py",
+        "/ jnp.sum(mask)",
+        "/ mask.size",
+        "losses/test_masked.py",
+    ),
+    "iBOT divides by all patches": Mutant(
+        "losses/distillation.py",
+        "number = jnp.maximum(mask.sum(1), 1)",
+        "number = mask.shape[1]",
+        "losses/test_distillation.py",
+    ),
+    "a triplet's positive is among its negatives": Mutant(
+        "losses/triplet.py",
+        "negative = row // 2 != anchor // 2",
+        "negative = row != anchor",
+        "losses/test_triplet.py",
+    ),
+    "a row is its own nearest neighbour": Mutant(
+        "losses/koleo.py",
+        "jnp.where(jnp.eye(B // groups, dtype=bool), -jnp.inf, cosines)",
+        "cosines",
+        "losses/test_distillation.py",
+    ),
+    # Factors and signs.
+    "the temperature multiplies": Mutant(
+        "losses/contrastive.py",
+        "(similarity - positive) / temperature",
+        "(similarity - positive) * temperature",
+        "losses/test_contrastive.py",
+    ),
+    "MoCo v3 forgets 2 τ": Mutant(
+        "methods/moco_v3.py",
+        "value = 2 * temperature * losses.sum()",
+        "value = losses.sum()",
+        "methods/test_moco_v3.py",
+    ),
+    "Barlow Twins divides by B - 1": Mutant(
+        "losses/redundancy.py",
+        "standard[:, 1]) / z.shape[0]",
+        "standard[:, 1]) / (z.shape[0] - 1)",
+        "losses/test_redundancy.py",
+    ),
+    "VICReg's covariance is not divided by D": Mutant(
+        "losses/redundancy.py",
+        "jnp.square(_off_diagonal(C)).sum() / D",
+        "jnp.square(_off_diagonal(C)).sum()",
+        "losses/test_redundancy.py",
+    ),
+    "VICReg's variance is biased": Mutant(
+        "losses/redundancy.py",
+        "jnp.square(centred).sum(0) / (B - 1) + epsilon",
+        "jnp.square(centred).sum(0) / B + epsilon",
+        "losses/test_redundancy.py",
+    ),
+    "patches are standardized by the biased variance": Mutant(
+        "ops/normalize.py",
+        "keepdims=True) / (entries - ddof)",
+        "keepdims=True) / entries",
+        "ops/test_normalize.py",
+    ),
+    "DINO adds its centre": Mutant(
+        "losses/distillation.py",
+        "(scores - center) / temperature",
+        "(scores + center) / temperature",
+        "losses/test_distillation.py methods/test_dino.py",
+    ),
+    "NPID's noise is counted once": Mutant(
+        "losses/instance.py",
+        "- jnp.log(slots.shape[1] / num_examples)",
+        "- jnp.log(1 / num_examples)",
+        "losses/test_instance.py",
+    ),
+    # State that moves at the wrong time, or by the wrong amount.
+    "the teacher's momentum weighs the new value": Mutant(
+        "core/trees.py",
+        "a32 + (1 - momentum) * (b32 - a32)",
+        "a32 + momentum * (b32 - a32)",
+        "core/test_trees.py",
+    ),
+    "the teacher's clock is one step late": Mutant(
+        "nn/network.py",
+        'step - 1 if self.clock == "last" else step',
+        'step if self.clock == "last" else step - 1',
+        "nn/test_network.py",
+    ),
+    "MoCo's queue is pushed before the loss": Mutant(
+        "methods/moco.py",
+        "past = jax.lax.stop_gradient(state.queue)",
+        "past = push(jax.lax.stop_gradient(state.queue), k, step)",
+        "methods/test_moco.py",
+    ),
+    "the queue's place is off by one push": Mutant(
+        "ops/queue.py",
+        "start = (step % turns) * rows.shape[0]",
+        "start = ((step + 1) % turns) * rows.shape[0]",
+        "ops/test_queue.py methods/test_moco.py",
+    ),
+    "DINO's centre follows what is already centred": Mutant(
+        "methods/dino.py",
+        "ema(state.center, scores.mean((0, 1)), center_momentum)",
+        "ema(state.center, (scores - state.center).mean((0, 1)), center_momentum)",
+        "methods/test_dino.py",
+    ),
+    "the running variance forgets the means of groups": Mutant(
+        "nn/norm.py",
+        "var = variances.mean(0) + jnp.square(means - mean).mean(0)",
+        "var = variances.mean(0)",
+        "nn/test_norm.py",
+    ),
+    "the step hands on the old optimizer state": Mutant(
+        "train/step.py",
+        "params=params, opt_state=opt_state, state=state)",
+        "params=params, opt_state=train.opt_state, state=state)",
+        "test_contract.py -k simclr",
+    ),
+    # Schedules and optimizers.
+    "the warm-up ends a step late": Mutant(
+        "optim/schedules.py",
+        "optax.linear_schedule(init_value, peak, warmup_steps)",
+        "optax.linear_schedule(init_value, peak, warmup_steps + 1)",
+        "optim/test_schedules.py",
+    ),
+    "the cosine ignores the warm-up": Mutant(
+        "optim/schedules.py",
+        "_half_cosine(peak, end_value, total_steps - warmup_steps)",
+        "_half_cosine(peak, end_value, total_steps)",
+        "optim/test_schedules.py",
+    ),
+    "LARS decays and trusts biases and norms": Mutant(
+        "optim/rules.py",
+        "return leaf.ndim > 1 and not any(re.search(p, name) for p in exclude)",
+        "return True",
+        "optim/test_rules.py",
+    ),
+    "layer decay is off by one block": Mutant(
+        "optim/layer_decay.py",
+        "int(found[1]) + 1 for found in _block(name)), last)",
+        "int(found[1]) + 2 for found in _block(name)), last)",
+        "optim/test_layer_decay.py",
+    ),
+    # Devices.
+    "rows draw the same numbers on every device": Mutant(
+        "parallel/rows.py",
+        "keys = jax.vmap(jax.random.fold_in, (None, 0))(key, rows)",
+        "keys = jax.vmap(jax.random.fold_in, (None, 0))(key, rows - rows[0])",
+        "test_contract.py -k simclr",
+    ),
+    "rows of a batch share one key": Mutant(
+        "parallel/rows.py",
+        "keys = jax.vmap(jax.random.fold_in, (None, 0))(key, rows)",
+        "keys = jax.vmap(jax.random.fold_in, (None, 0))(key, 0 * rows)",
+        "parallel/test_rows.py",
+    ),
+    "every device believes that its rows are the first": Mutant(
+        "parallel/rows.py",
+        "return jax.lax.axis_index(BATCH_AXES) * n",
+        "return jax.lax.axis_index(BATCH_AXES) * 0",
+        "parallel/test_neighbors.py losses/test_triplet.py",
+    ),
+    "the ring stops one hop early": Mutant(
+        "parallel/ring.py",
+        "(_, sums), _ = lax.scan(hop, (y_side, sums), length=shard_count())",
+        "(_, sums), _ = lax.scan(hop, (y_side, sums), length=shard_count() - 1)",
+        "parallel/test_ring.py",
+    ),
+    "the ring's gradient does not come home": Mutant(
+        "parallel/ring.py",
+        "        dy = pass_on(dy)\n",
+        "",
+        "parallel/test_ring.py",
+    ),
+    "a gathered gradient is that of one shard": Mutant(
+        "parallel/ring.py",
+        "return lax.psum(dy, BATCH_AXES)",
+        "return lax.pmean(dy, BATCH_AXES)",
+        "parallel/test_ring.py",
+    ),
+    "chunks draw by their own row numbers": Mutant(
+        "parallel/chunks.py",
+        "    return piece.rows\n",
+        "    return jnp.arange(n, dtype=jnp.int32)\n",
+        "nn/test_network.py parallel/test_chunks.py",
+    ),
+    "a bank drops rows of other pieces at its end": Mutant(
+        "parallel/bank.py",
+        "place = jnp.where(here, index - start, len(piece))",
+        "place = jnp.where(here, index - start, len(piece) - 1)",
+        "losses/test_instance.py",
+    ),
+    # Views.
+    "the hue turns the other way": Mutant(
+        "ops/color.py",
+        "places = 6.0 * shift + jnp.array([5.0, 3.0, 1.0])",
+        "places = -6.0 * shift + jnp.array([5.0, 3.0, 1.0])",
+        "ops/test_color.py",
+    ),
+    "contrast scales about grey": Mutant(
+        "ops/color.py",
+        "return blend(image, factor, 0.0, 1.0 - factor, 0.0)",
+        "return blend(image, factor, 0.0, 0.0, 0.5 * (1.0 - factor))",
+        "ops/test_color.py",
+    ),
+    "a centre crop is off by one pixel": Mutant(
+        "augment/crop.py",
+        "start = jnp.round((resized - size) / 2) * step",
+        "start = (jnp.round((resized - size) / 2) + 1) * step",
+        "augment/test_crop.py",
+    ),
+    "a random crop never reaches the last place": Mutant(
+        "augment/crop.py",
+        "jnp.minimum(jnp.floor(uniform * (free + 1)), free)",
+        "jnp.floor(uniform * free)",
+        "augment/test_crop.py augment/test_laws.py",
+    ),
+    "CutMix forgets its area": Mutant(
+        "augment/mix.py",
+        "share = weight - tall * wide / (height * width)",
+        "share = weight",
+        "augment/test_mix.py",
+    ),
+    "a mirror keeps the flow's sign": Mutant(
+        "augment/geometry.py",
+        "return value * jnp.array([-1.0, 1.0, 1.0])",
+        "return value * jnp.array([1.0, 1.0, 1.0])",
+        "augment/test_geometry.py",
+    ),
+    "a mirror moves the principal point by a pixel": Mutant(
+        "augment/geometry.py",
+        "first = (width - 1) * value[2] - value[0]",
+        "first = width * value[2] - value[0]",
+        "augment/test_geometry.py",
+    ),
+    # Data and judgement.
+    "every epoch has the same order": Mutant(
+        "data/order.py",
+        "key = np.array([seed % 2**64, epoch], np.uint64)",
+        "key = np.array([seed % 2**64, 0], np.uint64)",
+        "data/test_order.py",
+    ),
+    "processes read each other's rows": Mutant(
+        "data/order.py",
+        "(p * batch_size // count for p in (process, process + 1))",
+        "(p * batch_size // count for p in (0, 1))",
+        "data/test_order.py",
+    ),
+    "neighbours vote by similarity and not by its exponential": Mutant(
+        "evaluate/knn.py",
+        "weights = jnp.exp((scores - scores[..., :1]) / temperature)",
+        "weights = scores / temperature",
+        "evaluate/test_knn.py",
+    ),
+    "the linear probe is chosen by its worst head": Mutant(
+        "evaluate/linear.py",
+        '(-scores["accuracy"][i], scores["loss"][i])',
+        '(scores["accuracy"][i], scores["loss"][i])',
+        "evaluate/test_linear.py",
+    ),
+    "what is held out is also fitted": Mutant(
+        "evaluate/linear.py",
+        "return np.setdiff1d(there, validation), validation",
+        "return there, validation",
+        "evaluate/test_linear.py",
+    ),
+}
+
+
+def mutated(mutant: Mutant, root: pathlib.Path = ROOT) -> str:
+    """The file with the fault in it.
+
+    Raises:
+        ValueError: if the text to be replaced is not there exactly once.
+    """
+    text = (root / "jax_ssl" / mutant.file).read_text()
+    if text.count(mutant.old) != 1:
+        raise ValueError(
+            f"{mutant.file} has {mutant.old!r} {text.count(mutant.old)} times, not once"
+        )
+    return text.replace(mutant.old, mutant.new)
+
+
+def convicted(mutant: Mutant, root: pathlib.Path = ROOT) -> str | None:
+    """The first default test that fails with the fault in place; None if all pass.
+
+    Raises:
+        RuntimeError: if pytest neither passed nor failed.
+    """
+    with tempfile.TemporaryDirectory(prefix="jax_ssl-mutant-") as folder:
+        copy = pathlib.Path(folder)
+        for name in ("jax_ssl", "tests", ".pytest.ini", "README.md", "configs"):
+            if (root / name).is_dir():
+                ignored = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(root / name, copy / name, ignore=ignored)
+            else:
+                shutil.copy(root / name, copy / name)
+        (copy / "jax_ssl" / mutant.file).write_text(mutated(mutant, root))
+        files, *chosen = mutant.tests.split(" -k ")
+        command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider"]
+        command += [f"tests/{file}" for file in files.split()]
+        command += ["-k", *chosen] if chosen else []
+        # Else a copy of the package that is installed could be tested in its place.
+        environ = {**os.environ, "PYTHONPATH": str(copy)}
+        ended = subprocess.run(
+            command, cwd=copy, env=environ, capture_output=True, text=True, check=False
+        )
+        if ended.returncode == 0:
+            return None
+        failed = [
+            line.split()[1]
+            for line in ended.stdout.splitlines()
+            if line.startswith("FAILED")
+        ]
+        if ended.returncode != 1 or not failed:
+            raise RuntimeError(ended.stdout[-2000:] + ended.stderr[-2000:])
+        return failed[0]
