@@ -130,8 +130,10 @@ def complaint_about_others(unit, name):
     if package == "flax":
         if inside(name, "flax.struct"):
             return None if unit == "core" else "only core imports flax.struct"
+        if inside(name, "flax.traverse_util"):
+            return None
         if not inside(name, "flax.linen"):
-            return "of flax, only linen and core's struct are used"
+            return "of flax, only linen, traverse_util and core's struct are used"
         return None if 2 <= floor <= 4 else "flax.linen stays on floors 2 to 4"
     if package in ("tensorflow", "tensorflow_datasets"):
         return None if unit == "data" else f"only data imports {package}"

@@ -16,11 +16,13 @@ from typing import Any
 
 import jax
 import numpy as np
+from flax.traverse_util import unflatten_dict
 
 from jax_ssl import __version__
 from jax_ssl.checkpoint.names import by_name, describe_differences, shape_text
 from jax_ssl.checkpoint.run_folder import json_value, replacing
-from jax_ssl.core.types import PyTree, Variables
+from jax_ssl.core.trees import count
+from jax_ssl.core.types import Variables
 
 FORMAT = 1
 CARD = "card"
@@ -55,9 +57,7 @@ def export_encoder(
     added = {
         "format": FORMAT,
         "library": __version__,
-        "parameters": sum(
-            array.size for name, array in arrays.items() if name.startswith("params/")
-        ),
+        "parameters": count(variables.get("params", ())),
         "dtypes": {
             name: array.dtype.name
             for name, array in arrays.items()
@@ -94,7 +94,7 @@ def load_encoder(path: str | os.PathLike[str]) -> tuple[Variables, dict[str, Any
     try:
         with np.load(name, allow_pickle=False) as archive:
             card = json.loads(str(archive[CARD]))
-            stored = {key: archive[key] for key in archive.files if key != CARD}
+            arrays = {key: archive[key] for key in archive.files if key != CARD}
     except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError) as error:
         raise ValueError(
             f"{name} is no exported encoder, or is damaged: {error}. Export it again."
@@ -104,18 +104,15 @@ def load_encoder(path: str | os.PathLike[str]) -> tuple[Variables, dict[str, Any
             f"{name} has format {card.get('format')!r}, and this version reads "
             f"{FORMAT}; read it with jax_ssl {card.get('library')}."
         )
-    dtypes = card["dtypes"]
-    arrays = {
-        key: array.view(jax.numpy.dtype(dtypes[key])) if key in dtypes else array
-        for key, array in stored.items()
-    }
+    for key in arrays.keys() & card["dtypes"].keys():
+        arrays[key] = arrays[key].view(jax.numpy.dtype(card["dtypes"][key]))
     found = digest(arrays)
     if found != card["sha256"]:
         raise ValueError(
             f"the arrays of {name} have the SHA-256 {found}, not {card['sha256']} as "
             "its card says: the file is damaged or was changed. Export it again."
         )
-    return _nested(arrays), card
+    return unflatten_dict(arrays, sep="/"), card
 
 
 def check_structure(abstract: Variables, variables: Variables) -> None:
@@ -130,11 +127,10 @@ def check_structure(abstract: Variables, variables: Variables) -> None:
     """
     lines = describe_differences(by_name(abstract), by_name(variables), shape_text)
     if lines:
+        listed = "\n  ".join(lines)
         raise ValueError(
-            "the variables are not this encoder's:\n  "
-            + "\n  ".join(lines)
-            + "\nBuild "
-            "the encoder with the settings on the card of the file."
+            f"the variables are not this encoder's:\n  {listed}\nBuild the encoder "
+            "with the settings on the card of the file."
         )
 
 
@@ -150,9 +146,7 @@ def digest(arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def _on_host(leaf: Any) -> np.ndarray:
-    if isinstance(leaf, jax.Array) and not (
-        leaf.is_fully_addressable or leaf.is_fully_replicated
-    ):
+    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
         from jax.experimental import multihost_utils
 
         leaf = multihost_utils.process_allgather(leaf, tiled=True)
@@ -165,14 +159,3 @@ def _native(dtype: np.dtype) -> bool:
 
 def _bits(array: np.ndarray) -> np.ndarray:
     return array if _native(array.dtype) else array.view(f"u{array.dtype.itemsize}")
-
-
-def _nested(arrays: Mapping[str, np.ndarray]) -> dict[str, PyTree]:
-    tree: dict[str, PyTree] = {}
-    for name, array in arrays.items():
-        *parents, last = name.split("/")
-        branch = tree
-        for parent in parents:
-            branch = branch.setdefault(parent, {})
-        branch[last] = array
-    return tree

@@ -6,8 +6,9 @@ Inside, every leaf of the TrainState lies under its own "/"-joined name, free of
 classes, beside one JSON document with the host's own facts (epoch, best score, ...).
 """
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -188,12 +189,9 @@ class Checkpoints:
         return step
 
     def _read(self, step: int, item: str, args: ocp.args.CheckpointArgs) -> Any:
-        try:
-            return self.manager.restore(step, args=ocp.args.Composite(**{item: args}))[
-                item
-            ]
-        except Exception as error:
-            raise ValueError(self._unreadable(step, error)) from error
+        with self._reading(step):
+            wanted = ocp.args.Composite(**{item: args})
+            return self.manager.restore(step, args=wanted)[item]
 
     def _document(self, step: int) -> dict[str, Any]:
         document = self._read(step, DOCUMENT, ocp.args.JsonRestore())
@@ -208,10 +206,8 @@ class Checkpoints:
     def _check(
         self, step: int, abstract: TrainState, named: dict, keys: Mapping[str, str]
     ) -> None:
-        try:
+        with self._reading(step):
             metadata = self.manager.item_metadata(step)[LEAVES].tree
-        except Exception as error:
-            raise ValueError(self._unreadable(step, error)) from error
         skipped = tuple(
             f"{field}/" for field, part in vars(abstract).items() if part is None
         )
@@ -231,12 +227,16 @@ class Checkpoints:
                 "that wrote it (config.json of its run), or a new folder."
             )
 
-    def _unreadable(self, step: int, error: Exception) -> str:
-        return (
-            f"the checkpoint of step {step} in {self.folder} cannot be read: "
-            f"{error}\nIf files of it are damaged, delete the folder "
-            f"{os.path.join(self.folder, str(step))} to go on from the one before."
-        )
+    @contextlib.contextmanager
+    def _reading(self, step: int) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            raise ValueError(
+                f"the checkpoint of step {step} in {self.folder} cannot be read: "
+                f"{error}\nIf files of it are damaged, delete the folder "
+                f"{os.path.join(self.folder, str(step))} to go on from the one before."
+            ) from error
 
 
 def open_checkpoints(

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 import jax
 import numpy as np
+from flax.traverse_util import flatten_dict
 
 CONFIG = "config.json"
 ABSENT = "absent"
@@ -75,7 +76,11 @@ def write_json_atomic(path: str | os.PathLike[str], value: Any) -> None:
 
 def config_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Lines "section.key: old → new", one for each value that differs, sorted."""
-    before, after = _flat(json_value(old)), _flat(json_value(new))
+    # An empty section is a value of its own, so that its coming and going shows.
+    before, after = (
+        flatten_dict(json_value(config), keep_empty_nodes=True, sep=".")
+        for config in (old, new)
+    )
     return [
         f"{name}: {_shown(before, name)} → {_shown(after, name)}"
         for name in sorted({*before, *after})
@@ -116,7 +121,9 @@ def check_config(
                 f"{path} is not JSON ({error}); restore it, or start in a new folder."
             ) from error
         lines = config_differences(old, resolved)
-        refused = [line for line in lines if not _under(line.split(":")[0], may_change)]
+        free = tuple(f"{section}." for section in may_change)
+        # A line begins with its dotted name and a colon.
+        refused = [x for x in lines if not x.replace(":", ".", 1).startswith(free)]
         if refused:
             raise ValueError(
                 f"{folder} holds a run with other settings:\n  "
@@ -128,19 +135,6 @@ def check_config(
     return lines
 
 
-def _flat(value: Any, name: str = "") -> dict[str, Any]:
-    # An empty section is a value of its own, so that its coming and going shows.
-    if not isinstance(value, Mapping) or (name and not value):
-        return {name: value}
-    flat: dict[str, Any] = {}
-    for key, item in value.items():
-        flat |= _flat(item, f"{name}.{key}" if name else key)
-    return flat
-
-
 def _shown(flat: Mapping[str, Any], name: str) -> str:
-    return json.dumps(flat[name]) if name in flat else ABSENT
-
-
-def _under(name: str, sections: Sequence[str]) -> bool:
-    return any(name == s or name.startswith(f"{s}.") for s in sections)
+    # `vars` of the marker of an empty section is {}.
+    return json.dumps(flat[name], default=vars) if name in flat else ABSENT

@@ -118,7 +118,7 @@ def test_harmless_changes_are_let_through_and_written(tmp_path):
     check_config(tmp_path, CONFIG)
     new = changed(run={"log_every_steps": 1}, data={"workers": 4})
     lines = check_config(tmp_path, new, may_change=HARMLESS)
-    assert lines == ["feed.workers: 0 → 4", "run.log_every_steps: 50 → 1"]
+    assert lines == ["data.workers: 0 → 4", "run.log_every_steps: 50 → 1"]
     assert check_config(tmp_path, new) == []
 
 
