@@ -29,9 +29,8 @@ def owned(leaf: Array) -> Array:
 
 def placed(leaf: Any) -> jax.ShapeDtypeStruct:
     """The abstract leaf with a sharding, the first local device's for want of one."""
-    sharding = getattr(leaf, "sharding", None)
-    if sharding is None:
-        sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    first = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    sharding = getattr(leaf, "sharding", None) or first
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
 

@@ -10,7 +10,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import orbax.checkpoint as ocp
 
@@ -19,6 +19,7 @@ from jax_ssl.checkpoint.leaves import owned, placed, rebuilt, stored
 from jax_ssl.checkpoint.names import by_name, describe_differences, is_key, key_impl
 from jax_ssl.checkpoint.orbax_manager import TRASH, Manager
 from jax_ssl.checkpoint.run_folder import json_value
+from jax_ssl.core import checks
 from jax_ssl.core.state import TrainState
 
 FORMAT = 1
@@ -26,7 +27,7 @@ LEAVES, DOCUMENT = "train", "host"
 
 
 @dataclass(frozen=True)
-class Checkpoints:
+class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
     """The checkpoints of one run; made by `open_checkpoints`.
 
     Every method must be called by all processes of the run, at the same step.
@@ -77,18 +78,11 @@ class Checkpoints:
             "keys": {n: key_impl(leaf) for n, leaf in named.items() if is_key(leaf)},
             "host": json_value(host or {}),
         }
-        return self.manager.save(
-            step,
-            args=ocp.args.Composite(
-                **{
-                    LEAVES: ocp.args.PyTreeSave(
-                        {name: owned(leaf) for name, leaf in stored(named).items()}
-                    ),
-                    DOCUMENT: ocp.args.JsonSave(document),
-                }
-            ),
-            force=True,  # The loop decides when; orbax's own policies stay out of it.
-        )
+        arrays = {name: owned(leaf) for name, leaf in stored(named).items()}
+        leaves, facts = ocp.args.PyTreeSave(arrays), ocp.args.JsonSave(document)
+        items = ocp.args.Composite(**{LEAVES: leaves, DOCUMENT: facts})
+        # The loop decides when; orbax's own policies stay out of it.
+        return self.manager.save(step, args=items, force=True)
 
     def restore(self, abstract: TrainState, step: int | None = None) -> TrainState:
         """Restores a checkpoint onto the shardings of `abstract`.
@@ -167,9 +161,6 @@ class Checkpoints:
         finally:
             self.manager.close()
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(self, *error: object) -> None:
         self.close()
 
@@ -208,13 +199,9 @@ class Checkpoints:
     ) -> None:
         with self._reading(step):
             metadata = self.manager.item_metadata(step)[LEAVES].tree
-        skipped = tuple(
-            f"{field}/" for field, part in vars(abstract).items() if part is None
-        )
-        lines = describe_differences(
-            wanted=stored(named),
-            found={n: x for n, x in metadata.items() if not n.startswith(skipped)},
-        )
+        skipped = [field for field, part in vars(abstract).items() if part is None]
+        found = {n: x for n, x in metadata.items() if n.split("/")[0] not in skipped}
+        lines = describe_differences(stored(named), found)
         lines += [
             f"different: {name} ({there} key there, {here} here)"
             for name, leaf in named.items()
@@ -261,8 +248,7 @@ def open_checkpoints(
         ValueError: if `keep` is less than 1.
         FileNotFoundError: if the folder is absent and not `writable`.
     """
-    if keep < 1:
-        raise ValueError(f"keep = {keep} checkpoints; at least 1 must stay.")
+    checks.at_least(1, keep=keep)
     name = os.fspath(folder)
     if "://" not in name:
         name = os.path.abspath(name)

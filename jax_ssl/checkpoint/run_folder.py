@@ -125,10 +125,10 @@ def check_config(
         # A line begins with its dotted name and a colon.
         refused = [x for x in lines if not x.replace(":", ".", 1).startswith(free)]
         if refused:
+            listed = "\n  ".join(refused)
             raise ValueError(
-                f"{folder} holds a run with other settings:\n  "
-                + "\n  ".join(refused)
-                + "\nGo back to its settings to resume it, or start in a new folder."
+                f"{folder} holds a run with other settings:\n  {listed}\nGo back to "
+                "its settings to resume it, or start in a new folder."
             )
     if (lines or not path.exists()) and jax.process_index() == 0:
         write_json_atomic(path, resolved)
