@@ -4,7 +4,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from jax_ssl.plan.hlo import Computation, Instruction, Place
+from jax_ssl.plan.hlo import Computation, Instruction
 
 KINDS = (
     "all-reduce",
@@ -17,7 +17,7 @@ KINDS = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Collective:
     """Collectives of one kind among groups of one size, in one step.
 
@@ -34,10 +34,10 @@ class Collective:
 
     kind: str
     group: int
-    count: int
-    looped: int
-    bytes: float
-    wire_bytes: float
+    count: int = 0
+    looped: int = 0
+    bytes: float = 0.0
+    wire_bytes: float = 0.0
     conditional: bool = False
 
 
@@ -48,27 +48,19 @@ def collectives(program: Computation, num_devices: int) -> list[Collective]:
         program: of each device.
         num_devices: that run it.
     """
-    found: dict[tuple[str, int, bool], list[tuple[Place, float]]] = {}
+    found: dict[tuple[str, int, bool], Collective] = {}
     for one, place in program.steps():
         kind = one.opcode.removesuffix("-start")
         group = _group(one, num_devices) if kind in KINDS else 1
         if group > 1:
-            alike = found.setdefault((kind, group, place.maybe), [])
-            alike.append((place, _payload(one, kind, group)))
-    total = [
-        Collective(
-            kind=kind,
-            group=group,
-            count=sum(place.turns for place, _ in alike),
-            looped=sum(place.turns for place, _ in alike if place.looped),
-            bytes=sum(place.turns * each for place, each in alike),
-            wire_bytes=sum(
-                place.turns * wire_bytes(kind, each, group) for place, each in alike
-            ),
-            conditional=maybe,
-        )
-        for (kind, group, maybe), alike in found.items()
-    ]
+            new = Collective(kind=kind, group=group, conditional=place.maybe)
+            alike = found.setdefault((kind, group, place.maybe), new)
+            payload = _payload(one, kind, group)
+            alike.count += place.turns
+            alike.looped += place.turns if place.looped else 0
+            alike.bytes += place.turns * payload
+            alike.wire_bytes += place.turns * wire_bytes(kind, payload, group)
+    total = found.values()
     return sorted(total, key=lambda one: (one.conditional, -one.wire_bytes))
 
 

@@ -23,12 +23,7 @@ from jax_ssl.parallel.mesh import BATCH_AXES, replicated, row_sharding
 from jax_ssl.plan.collectives import Collective, collectives
 from jax_ssl.plan.hlo import Computation, read
 from jax_ssl.plan.roofline import roofline
-from jax_ssl.plan.sizes import (
-    Array,
-    largest_temporaries,
-    program_sizes,
-    refused_sizes,
-)
+from jax_ssl.plan.sizes import Array, largest_temporaries, program_sizes, refused_sizes
 from jax_ssl.plan.source import StandIn, stand_in
 from jax_ssl.plan.topology import Slice
 from jax_ssl.plan.traffic import memory_bytes

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from jax_ssl.core.types import PyTree
-from jax_ssl.plan.hlo import Computation, Instruction, Shape
+from jax_ssl.plan.hlo import Computation, Instruction
 
 # By the path of an argument of `Program.call`; the first prefix that fits.
 ARGUMENTS = {
@@ -21,7 +21,7 @@ ARGUMENTS = {
 KINDS = (*ARGUMENTS.values(), "outputs", "temporaries", "code")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Array:
     """An array in a device's memory.
 
@@ -84,24 +84,17 @@ def largest_temporaries(program: Computation, count: int = 4) -> list[Array]:
 
     They need not be alive together, but where memory is short one of them is why.
     """
-    found: dict[str, list[tuple[Shape, Instruction]]] = {}
-    for one, place in program.steps():
-        if place.fused or not one.is_kernel:
-            continue
-        for shape in one.made:
-            if shape.main_bytes:
-                found.setdefault(str(shape), []).append((shape, one))
-    padded = lambda array: array[0].padded_bytes
-    largest = [max(alike, key=padded) for alike in found.values()]
-    return [
-        Array(
-            shape=str(shape),
-            made_by=_made_by(one),
-            bytes=shape.bytes,
-            padded_bytes=shape.padded_bytes,
-        )
-        for shape, one in sorted(largest, key=padded, reverse=True)[:count]
+    arrays = [
+        Array(str(shape), _made_by(one), shape.bytes, shape.padded_bytes)
+        for one, place in program.steps()
+        if one.is_kernel and not place.fused
+        for shape in one.made
+        if shape.main_bytes
     ]
+    largest: dict[str, Array] = {}
+    for array in sorted(arrays, key=lambda array: array.padded_bytes, reverse=True):
+        largest.setdefault(array.shape, array)
+    return list(largest.values())[:count]
 
 
 def refused_temporaries(message: str) -> float | None:

@@ -61,11 +61,10 @@ def parse(text: str) -> tuple[str, tuple[int, ...]]:
     Raises:
         ValueError: for another kind, another number of extents, or no numbers.
     """
-    found = re.fullmatch(r"(\w+):(\d+(?:x\d+)*)", text)
-    kind = found[1] if found else ""
-    axes = {"cpu": 1, **{name: chip.axes for name, chip in SLICES.items()}}.get(kind)
-    extents = tuple(map(int, found[2].split("x"))) if found else ()
-    if axes is None or len(extents) != axes or min(extents) < 1:
+    axes = {"cpu": 1} | {name: chip.axes for name, chip in SLICES.items()}
+    kind, _, numbers = text.partition(":")
+    extents = tuple(map(int, re.findall(r"[1-9]\d*", numbers)))
+    if axes.get(kind) != len(extents) or numbers != "x".join(map(str, extents)):
         raise ValueError(
             f"--topology={text} is not a slice: kinds are {', '.join(SLICES)} and cpu, "
             f"written like {EXAMPLES}."
