@@ -27,9 +27,6 @@ class Arrays(Source):
 
     arrays: Mapping[str, np.ndarray]  # {field: [N, ...]}, without "index".
 
-    def __len__(self) -> int:
-        return len(next(iter(self.arrays.values())))
-
     def read(self, rows: np.ndarray) -> Rows:  # noqa: D102
         return {k: x[rows] for k, x in self.arrays.items() if k in self.fields}
 
@@ -107,7 +104,7 @@ def by_kind(
         kind = kind_of[field]
         more = details.get(kind, {})
         fields[field] = Field(kind, array.shape[1:], array.dtype, **more)
-    return Arrays(name, {**fields, "index": INDEX}, made)
+    return Arrays(name, {**fields, "index": INDEX}, min(lengths.values()), made)
 
 
 def _checked(array: np.ndarray, kind: Kind, what: str) -> np.ndarray:

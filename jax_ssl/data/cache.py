@@ -24,9 +24,6 @@ class Cached(Source):
     decoded: Rows  # Of all rows, those that are not known still 0.
     known: np.ndarray  # [N] bool
 
-    def __len__(self) -> int:
-        return len(self.source)
-
     def keep(self, names: Iterable[str]) -> Source:
         """The same data with these fields alone, in a memory of their own."""
         return cached(self.source.keep(names), math.inf)
@@ -63,7 +60,7 @@ def cached(source: Source, gib: float) -> Source:
             "them, or choose a smaller data.canvas."
         )
     memory, known = empty(source, len(source)), np.zeros(len(source), bool)
-    return Cached(source.name, source.fields, source, memory, known)
+    return Cached(source.name, source.fields, len(source), source, memory, known)
 
 
 def load(source: Source, *, workers: int = 0, reader: Reader | None = None) -> Rows:
@@ -77,12 +74,11 @@ def load(source: Source, *, workers: int = 0, reader: Reader | None = None) -> R
     Raises:
         TooManyCorrupt: as `sweep` does.
     """
-    out, done = empty(source, len(source)), 0
-    for batch in sweep(source, batch_size=256, workers=workers, reader=reader):
-        size = len(batch["index"])
+    out, size = empty(source, len(source)), 256
+    read = sweep(source, batch_size=size, workers=workers, reader=reader)
+    for start, batch in zip(range(0, len(source), size), read, strict=True):
         for name, values in batch.items():
-            out[name][done : done + size] = values
-        done += size
+            out[name][start : start + size] = values
     return out
 
 

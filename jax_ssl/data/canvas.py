@@ -6,31 +6,21 @@ picture fills the top-left corner of a static frame, its "size" says how much, a
 the usual picture of its set alone.
 """
 
+import contextlib
 import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from jax_ssl.core.fields import FILL, Fields, Window, resampled
 from jax_ssl.data.source import CorruptExamples, Rows
 
 Sides = tuple[int, int]  # (height, width) in pixels.
 
-# The EXIF orientation tag and what undoes each of its values (EXIF 2.3, section 4.6.4).
-_ORIENTATION = 0x0112
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_TURNED = (5, 6, 7, 8)  # Those that exchange the sides.
+_TURNED = (5, 6, 7, 8)  # Orientations of EXIF 2.3 that exchange the sides.
 _BICUBIC = Image.Resampling.BICUBIC
 # Of the images, how many a canvas that is advised should serve: a few panoramas would
 # ask for a multiple of what all others need.
@@ -95,11 +85,9 @@ def decode(
         image.draft(None, (2 * max(w for w, _ in ways), 2 * max(h for _, h in ways)))
     # Reading the EXIF of a PNG would load it too, and swallow what is wrong with it.
     image.load()
-    turn = _orientation(image) if upright else 1
+    turned = upright and _set_upright(image)
     image = _eight_bit(image, "RGB" if channels == 3 else "L")
-    if turn in _UPRIGHT:
-        image = image.transpose(_UPRIGHT[turn])
-    size = full if turn in _TURNED else full[::-1]
+    size = full if turned else full[::-1]
     if canvas is not None and image.size != (new := fitted(size, canvas))[::-1]:
         image = image.resize(new[::-1], _BICUBIC, reducing_gap=3.0)
     pixels = np.asarray(image).reshape(image.height, image.width, channels)
@@ -208,27 +196,21 @@ class CanvasReport:
     """What a canvas does to the images of a data set; made by `canvas_report`.
 
     Attributes:
-        shrunk: share of the images that were shrunk.
-        factor: their mean factor, new / old side; 1 if there are none.
-        shortest: the shortest side that is left, in pixels.
         lacking: share of the images whose shorter side is less than the evaluation's
             view resizes it to, though the file's was not.
         needed: side of a square canvas that would leave the view enough of 95 % of the
             images, in pixels.
-        sentence: all of it, for the log.
+        sentence: these, and how many images were shrunk to what, for the log.
         warn: whether the canvas is too small for the view, in more than 5 % of images.
     """
 
-    shrunk: float
-    factor: float
-    shortest: int
     lacking: float
     needed: int
     sentence: str
     warn: bool
 
 
-def canvas_report(rows: Rows, fields: Fields, resize: int = 0) -> CanvasReport | None:
+def canvas_report(rows: Rows, fields: Fields, resize: int = 0) -> CanvasReport:
     """What the canvas of a data set does to its images.
 
     Args:
@@ -236,12 +218,7 @@ def canvas_report(rows: Rows, fields: Fields, resize: int = 0) -> CanvasReport |
         fields: of the source.
         resize: what the evaluation's view resizes the shorter side to; 0 for a view
             that does not resize.
-
-    Returns:
-        None where the images lie on no canvas.
     """
-    if not {"size", "scale"} <= set(rows):
-        return None
     size = rows["size"].astype(np.float64)
     full = np.round(size / rows["scale"])
     factors = (size / full).mean(axis=1)
@@ -250,14 +227,12 @@ def canvas_report(rows: Rows, fields: Fields, resize: int = 0) -> CanvasReport |
     lacking = float((size.min(axis=1) < wanted).mean())
     long_sides = np.ceil(wanted / full.min(axis=1) * full.max(axis=1))
     needed = int(np.quantile(long_sides, SERVED, method="higher"))
-    shrunk = float(small.mean())
-    factor = float(factors[small].mean()) if small.any() else 1.0
-    shortest = int(size.min())
+    factor = factors[small].mean() if small.any() else 1.0
     height, width = next(f.sides for f in fields.values() if f.sides)
     sentence = (
-        f"data.canvas: on {height} x {width} pixels {shrunk:.0%} of the images are "
-        f"shrunk, to {factor:.0%} of their sides in the mean; the shortest side left "
-        f"has {shortest} pixels."
+        f"data.canvas: on {height} x {width} pixels {small.mean():.0%} of the images "
+        f"are shrunk, to {factor:.0%} of their sides in the mean; the shortest side "
+        f"left has {size.min():.0f} pixels."
     )
     warn = lacking > 1 - SERVED
     if warn:
@@ -266,7 +241,7 @@ def canvas_report(rows: Rows, fields: Fields, resize: int = 0) -> CanvasReport |
             f"than {lacking:.0%} of the images have left though their files have them: "
             f"set data.canvas = {needed}, which is enough for {SERVED:.0%} of them."
         )
-    return CanvasReport(shrunk, factor, shortest, lacking, needed, sentence, warn)
+    return CanvasReport(lacking, needed, sentence, warn)
 
 
 def _opened(data: bytes) -> Image.Image:
@@ -292,11 +267,13 @@ def _antialiased(pixels: np.ndarray, size: Sides) -> np.ndarray:
     return out if out.dtype == np.uint8 else out.clip(0, 1)
 
 
-def _orientation(image: Image.Image) -> int:
-    try:
-        return image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # Broken metadata does not make the pixels broken.
-        return 1
+def _set_upright(image: Image.Image) -> bool:
+    """Obeys the EXIF orientation in place; whether that has exchanged the sides."""
+    turned = False
+    with contextlib.suppress(Exception):  # Broken metadata leave the pixels whole.
+        turned = image.getexif().get(ExifTags.Base.Orientation) in _TURNED
+        ImageOps.exif_transpose(image, in_place=True)
+    return turned
 
 
 def _eight_bit(image: Image.Image, mode: str) -> Image.Image:

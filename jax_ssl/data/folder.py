@@ -28,9 +28,6 @@ class Folder(Source):
     image: Field
     labels: np.ndarray | None = None  # [N] int32
 
-    def __len__(self) -> int:
-        return len(self.files)
-
     def read(self, rows: np.ndarray) -> Rows:  # noqa: D102
         return stack(rows, self._example, self._path, self.fields)
 
@@ -101,7 +98,8 @@ def folder(
         label = numbers.astype(np.int32)
         names = tuple(classes.tolist())
         fields["label"] = Field("label", (), label.dtype, names)
-    return cached(Folder(name, fields, root, files, image, label), cache_gib)
+    source = Folder(name, fields, len(files), root, files, image, label)
+    return cached(source, cache_gib)
 
 
 def _image_files(root: str) -> tuple[str, ...]:

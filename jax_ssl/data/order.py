@@ -15,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
+from jax_ssl.core import checks
 from jax_ssl.data.corrupt import Reader
 from jax_ssl.data.source import Rows, Source
 
@@ -72,8 +73,7 @@ def rows_of_step(
 
 
 def _places(seed: int, step: int, batch_size: int, num_examples: int) -> Places:
-    if step < 0:
-        raise ValueError(f"step = {step} is negative; steps count from 0.")
+    checks.at_least(0, step=step)
     epoch, number = divmod(step, steps_per_epoch(batch_size, num_examples))
     places = number * batch_size + np.arange(batch_size)
     return permutation(seed, epoch, num_examples), places

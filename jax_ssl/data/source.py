@@ -19,19 +19,21 @@ class Source:
     """Random access to a data set in host memory or on disk.
 
     Nothing asks for the type: whatever has these attributes, `len`, `source[rows]` and
-    `keep` is a source. Its kinds here say how long they are and how rows are read.
+    `keep` is a source. Its kinds here say how rows are read.
 
     Attributes:
         name: the data set in words, for messages and reports.
         fields: what an example holds; "index" always. Where pictures lie on a canvas,
             "size" and "scale" say how.
+        num_examples: N, its length.
     """
 
     name: str
     fields: Fields
+    num_examples: int
 
     def __len__(self) -> int:
-        raise NotImplementedError
+        return self.num_examples
 
     def read(self, rows: np.ndarray) -> Rows:
         """The kept fields of rows [n] int64 that are inside; "index" is not asked."""

@@ -54,9 +54,6 @@ class Prepared(Source):
         skip = {key: decode.SkipDecoding() for key in images}
         return partial(parser.deserialize_example_np, decoders=skip)
 
-    def __len__(self) -> int:
-        return len(self.records)
-
     def read(self, rows: np.ndarray) -> Rows:  # noqa: D102
         return stack(rows, self._example, self._where, self.fields)
 
@@ -154,7 +151,8 @@ def tfds(
     if frame is not None and any(field.sides for field in known.values()):
         known |= ON_CANVAS
     known["index"] = INDEX
-    source = Prepared(f"{dataset} {split}", known, records, parts, columns, frame)
+    name, size = f"{dataset} {split}", len(records)
+    source = Prepared(name, known, size, records, parts, columns, frame)
     return cached(source, cache_gib)
 
 

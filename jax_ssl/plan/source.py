@@ -23,11 +23,6 @@ KNOWN: dict[str, tuple[dict[str, int], tuple[int, int, int] | None]] = {
 class StandIn(Source):
     """A source without examples; made by `stand_in`."""
 
-    num_examples: int
-
-    def __len__(self) -> int:
-        return self.num_examples
-
     def read(self, rows: np.ndarray) -> Rows:
         """There are none.
 

@@ -202,9 +202,6 @@ class Torn(Source):
     whole: Source
     broken: tuple[int, ...]
 
-    def __len__(self):
-        return len(self.whole)
-
     def read(self, rows):
         if bad := set(self.broken) & set(rows.tolist()):
             raise CorruptExamples({row: f"{row}.jpg: torn" for row in bad})
@@ -213,7 +210,7 @@ class Torn(Source):
 
 
 def torn(whole, *broken):
-    return Torn(whole.name, whole.fields, whole, broken)
+    return Torn(whole.name, whole.fields, len(whole), whole, broken)
 
 
 def test_corrupt_examples_are_left_out_and_counted():
