@@ -155,7 +155,7 @@ def stepping(args):
     """Table rows: feed, ms a step, ms of them waiting for data."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (2048, 32, 32, 3), np.uint8)
-    source = arrays(images)
+    source = arrays({"image": images})
     mesh = make_mesh()
     method = simclr(convnet(widths=(16, 32)), two_crops(size=32, blur_probability=0.0))
     rows = []

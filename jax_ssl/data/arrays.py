@@ -23,7 +23,7 @@ _REMEDY = {
 
 @dataclass(frozen=True, eq=False)
 class Arrays(Source):
-    """Examples in memory; made by `arrays` and `by_kind`, which check them."""
+    """Examples in memory; made by `arrays`, which checks them."""
 
     arrays: Mapping[str, np.ndarray]  # {field: [N, ...]}, without "index".
 
@@ -32,35 +32,6 @@ class Arrays(Source):
 
 
 def arrays(
-    images: np.ndarray,
-    labels: np.ndarray | None = None,
-    *,
-    label_names: Sequence[str] | None = None,
-    name: str = "arrays",
-) -> Arrays:
-    """A source from images, or short films, in memory.
-
-    Args:
-        images: [N, H, W], [N, H, W, C] or, the frames of films, [N, T, H, W, C], with
-            any number of channels; uint8, or floats in [0, 1].
-        labels: [N] or [N, 1] integers from 0, or None where there are none.
-        label_names: the classes in label order.
-        name: what messages call it.
-
-    Returns:
-        Source with the field "image" or "frames", and "label" if there are labels.
-
-    Raises:
-        ValueError: if shapes, dtypes or values differ from these; the message says how
-            to convert.
-    """
-    given = {"frames" if np.ndim(images) == 5 else "image": images}
-    if labels is not None:
-        given["label"] = labels
-    return by_kind(given, label_names=label_names, name=name)
-
-
-def by_kind(
     given: Mapping[str, np.ndarray],
     kinds: Mapping[str, Kind] | None = None,
     *,
@@ -71,16 +42,20 @@ def by_kind(
     """A source from arrays in memory, of any kinds.
 
     Args:
-        given: {field: [N, ...]}. Integers are brought to the dtype of the kind; images
-            may lack the axis of their one channel.
+        given: {field: [N, ...]}, such as "image" and "label". Integers are brought to
+            the dtype of the kind. Images may lack the axis of their one channel; those
+            with an axis more, [N, T, H, W, C], become the field "frames".
         kinds: what each is, see `core.fields.Field`, where its name does not say it.
         label_names: the classes in label order.
         rate: of waves, samples per second.
         name: what messages call it.
 
     Raises:
-        ValueError: naming the field, what it is, and what it should be.
+        ValueError: naming the field, what it is, and what it should be or how to
+            convert it.
     """
+    if np.ndim(given.get("image", 0)) == 5:
+        given = {{"image": "frames"}.get(key, key): x for key, x in given.items()}
     kind_of: dict[str, Any] = {field: field for field in given} | dict(kinds or {})
     made = {
         field: _checked(np.asarray(values), kind_of[field], f"{name}: {field}")
@@ -162,7 +137,7 @@ def npz(
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if a key is missing, listing those present; or what `by_kind`
+        ValueError: if a key is missing, listing those present; or what `arrays`
             refuses.
     """
     path = os.path.expanduser(path)
@@ -185,10 +160,8 @@ def npz(
                     f"{path} holds no {name} for data.split = {split!r}: looked for "
                     f"{', '.join(keys)}; the keys present are {sorted(archive)}."
                 )
-    if "image" in given and given["image"].ndim == 5:
-        given["frames"] = given.pop("image")
     name = os.path.basename(path) + (f" {split}" if split else "")
-    return by_kind(given, fields or {}, rate=rate, name=name)
+    return arrays(given, fields, rate=rate, name=name)
 
 
 def _keys(word: str, split: str) -> tuple[str, ...]:

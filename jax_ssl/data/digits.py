@@ -45,8 +45,7 @@ def digits(*, split: str) -> Arrays:
     in_test[by_class[::TEST_EVERY]] = True
     keep = {"train": ~in_test, "test": in_test, "all": in_test | True}[split]
     return arrays(
-        images[keep],
-        labels[keep],
+        {"image": images[keep], "label": labels[keep]},
         label_names=tuple("0123456789"),
         name=f"digits {split}",
     )

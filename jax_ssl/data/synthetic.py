@@ -44,8 +44,7 @@ def synthetic(
     rows = zip(labels, uniforms(split, seed, num_examples, _NUMBERS), strict=True)
     images = np.stack([_draw(int(label), u, size, channels) for label, u in rows])
     return arrays(
-        np.rint(images * 255).astype(np.uint8),
-        labels,
+        {"image": np.rint(images * 255).astype(np.uint8), "label": labels},
         label_names=SHAPES[:num_classes],
         name=f"synthetic {split}",
     )
@@ -82,8 +81,7 @@ def _draw(label: int, u: np.ndarray, size: int, channels: int) -> np.ndarray:
     direction = np.pi * u[4]
     wave = x * np.cos(direction) + y * np.sin(direction)
     ripple = 0.1 * np.sin(2 * np.pi * ((2 + 4 * u[5]) * wave + u[6]))
-    ground, colour = 0.15 + 0.7 * u[7:10], 0.15 + 0.7 * u[10:13]
-    ground, colour = ground[:channels], colour[:channels]
+    ground, colour = (0.15 + 0.7 * u[at : at + channels] for at in (7, 10))
     if np.abs(ground - colour).max() < 0.35:  # Otherwise the shape would be invisible.
         colour = (colour + 0.5) % 1.0
     image = ground + (colour - ground) * shape[..., None]

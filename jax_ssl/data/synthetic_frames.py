@@ -6,12 +6,13 @@ face it. Nothing is interpolated: every pixel of every frame is computed from th
 of the plane that it shows. The class is the texture.
 """
 
+import itertools
 from typing import Literal
 
 import numpy as np
 
 from jax_ssl.core import checks
-from jax_ssl.data.arrays import Arrays, by_kind
+from jax_ssl.data.arrays import Arrays, arrays
 from jax_ssl.data.synthetic import labels_in_turn, uniforms
 
 TEXTURES = ("stripes", "checks", "rings", "waves")
@@ -67,12 +68,13 @@ def synthetic_frames(
     drawn = uniforms(split, seed, num_examples, 1 + 2 * _PLANE)
     center = (size - 1) / 2
     camera = np.array([[size, 0, center], [0, size, center], [0, 0, 1]])
+    places = np.arange(num_frames)[:, None] * np.array(translation)
     films = [
-        _film(TEXTURES[label], u, size, num_frames, planes, translation)
+        _film(TEXTURES[label], u, size, planes, places)
         for label, u in zip(labels, drawn, strict=True)
     ]
     frames, depth, flow = (np.stack(each) for each in zip(*films, strict=True))
-    return by_kind(
+    return arrays(
         {
             "frames": np.rint(255 * frames[..., :channels]).astype(np.uint8),
             "intrinsics": np.repeat(camera[None], num_examples, axis=0),
@@ -87,16 +89,11 @@ def synthetic_frames(
 
 
 def _film(
-    texture: str,
-    u: np.ndarray,
-    size: int,
-    num_frames: int,
-    planes: int,
-    translation: tuple[float, float, float],
+    texture: str, u: np.ndarray, size: int, planes: int, places: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Frames [T, S, S, 3] in [0, 1], depth [S, S] and flow [S, S, 3] of one scene.
 
-    S is `size`, and the focal length too.
+    S is `size`, and the focal length too; `places` [T, 3] are the camera's, in metres.
     """
     far = 4 + 4 * u[0]
     depths = np.array([far, far / 2])[:planes]
@@ -105,8 +102,7 @@ def _film(
     center = (size - 1) / 2
     rays = (pixels - center) / size
     frames, seen = [], []
-    for t in range(num_frames):
-        at = t * np.array(translation)
+    for at in places:
         # Of each plane the point behind every pixel, in metres.
         points = rays * (depths - at[2])[:, None, None, None] + at[:2]
         disc = (points[-1] - far / 8 * (paints[-1, :2] - 0.5)) / depths[-1]
@@ -118,15 +114,13 @@ def _film(
         frames.append(np.where(np.expand_dims(front, -1), colours[-1], colours[0]))
         seen.append(np.broadcast_to(np.where(front, planes - 1, 0), (size, size)))
     depth = depths[seen[0]]
-    moved = rays * depth[..., None] - translation[:2]
-    there = size * moved / (depth - translation[2])[..., None] + center
+    moved = rays * depth[..., None] - places[1, :2]
+    there = size * moved / (depth - places[1, 2])[..., None] + center
     there = np.round(there, 6)  # Or a point at rest might fall beside its pixel.
     known = ((there >= 0) & (there <= size - 1)).all(-1)
-    for x in (np.floor, np.ceil):
-        for y in (np.floor, np.ceil):
-            column = np.clip(x(there[..., 0]), 0, size - 1).astype(int)
-            row = np.clip(y(there[..., 1]), 0, size - 1).astype(int)
-            known &= seen[1][row, column] == seen[0]
+    beside = [np.clip(f(there), 0, size - 1).astype(int) for f in (np.floor, np.ceil)]
+    for one, other in itertools.product(beside, repeat=2):
+        known &= seen[1][one[..., 1], other[..., 0]] == seen[0]
     flow = np.concatenate([there - pixels, known[..., None]], -1)
     return np.stack(frames), depth, flow
 

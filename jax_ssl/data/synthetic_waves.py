@@ -7,7 +7,7 @@ quarter of a wave shows it; pitch, loudness, phase and noise say nothing about i
 import numpy as np
 
 from jax_ssl.core import checks
-from jax_ssl.data.arrays import Arrays, by_kind
+from jax_ssl.data.arrays import Arrays, arrays
 from jax_ssl.data.synthetic import labels_in_turn, uniforms
 
 MOTIONS = ("tone", "rising chirp", "falling chirp", "warble", "pulses")
@@ -51,7 +51,7 @@ def synthetic_waves(
     drawn = uniforms(split, seed, num_examples, _NUMBERS + samples)
     waves = np.stack([_sound(int(k), u) for k, u in zip(labels, drawn, strict=True)])
     waves = waves + noise * np.sqrt(12) * (drawn[:, _NUMBERS:] - 0.5)
-    return by_kind(
+    return arrays(
         {"wave": waves, "label": labels},
         label_names=MOTIONS[:num_classes],
         rate=rate,

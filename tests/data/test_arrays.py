@@ -23,7 +23,7 @@ def matches_fields(source):
 
 
 def test_rows_come_in_the_order_asked(images):
-    source = arrays(images, np.array([3, 1, 4, 1, 5, 9]))
+    source = arrays({"image": images, "label": np.array([3, 1, 4, 1, 5, 9])})
     rows = matches_fields(source)
     np.testing.assert_array_equal(rows["image"], images[[2, 0, 2]])
     assert rows["label"].tolist() == [4, 3, 4]
@@ -31,22 +31,22 @@ def test_rows_come_in_the_order_asked(images):
 
 
 def test_rows_are_fresh_arrays(images):
-    source = arrays(images)
+    source = arrays({"image": images})
     source[np.arange(6)]["image"][:] = 0
     assert source.arrays["image"].any()
 
 
 def test_without_labels_there_is_no_label(images):
-    assert set(arrays(images).fields) == {"image", "index"}
-    assert set(matches_fields(arrays(images))) == {"image", "index"}
+    assert set(arrays({"image": images}).fields) == {"image", "index"}
+    assert set(matches_fields(arrays({"image": images}))) == {"image", "index"}
 
 
 def test_grey_images_get_a_channel_axis(images):
-    assert arrays(images[..., 0]).fields["image"].shape == (5, 4, 1)
+    assert arrays({"image": images[..., 0]}).fields["image"].shape == (5, 4, 1)
 
 
 def test_no_rows_are_an_empty_batch(images):
-    assert arrays(images)[np.array([], int)]["image"].shape == (0, 5, 4, 3)
+    assert arrays({"image": images})[np.array([], int)]["image"].shape == (0, 5, 4, 3)
 
 
 @pytest.mark.parametrize("rows", [[6], [-1], [0, 7]])
@@ -54,55 +54,58 @@ def test_rows_outside_are_refused(images, rows):
     with pytest.raises(
         IndexError, match=rf"arrays: row {rows[-1]} is outside 0 \.\.\. 5"
     ):
-        arrays(images)[np.array(rows)]
+        arrays({"image": images})[np.array(rows)]
 
 
 @pytest.mark.parametrize("rows", [np.array([True] * 6), np.array([0.0]), np.array(3)])
 def test_masks_floats_and_scalars_are_not_rows(images, rows):
     with pytest.raises(IndexError, match="one-dimensional array of integers"):
-        arrays(images)[rows]
+        arrays({"image": images})[rows]
 
 
 @pytest.mark.parametrize("channels", [1, 2, 13])
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
 def test_images_may_have_any_channels_in_bytes_or_floats(rng, channels, dtype):
     images = rng.random((4, 6, 5, channels)).astype(dtype)
-    rows = matches_fields(arrays(images))
+    rows = matches_fields(arrays({"image": images}))
     np.testing.assert_allclose(rows["image"], images[[2, 0, 2]], rtol=1e-6)
     assert rows["image"].dtype == (np.uint8 if dtype == np.uint8 else np.float32)
 
 
 def test_five_axes_are_frames(rng):
     films = rng.integers(0, 256, (4, 3, 6, 5, 2), np.uint8)
-    source = arrays(films, np.arange(4))
+    source = arrays({"image": films, "label": np.arange(4)})
     assert source.fields["frames"] == Field("frames", (3, 6, 5, 2), np.uint8)
     np.testing.assert_array_equal(matches_fields(source)["frames"], films[[2, 0, 2]])
 
 
 def test_wrong_images_are_refused_with_the_remedy(images):
     with pytest.raises(ValueError, match=r"in \[1, 200\].* \[0, 1\]; divide by 255"):
-        arrays(np.clip(images, 1, 200).astype(float))
+        arrays({"image": np.clip(images, 1, 200).astype(float)})
     with pytest.raises(ValueError, match=r"image is int32 .*uint8 or float32"):
-        arrays(images.astype(np.int32))
+        arrays({"image": images.astype(np.int32)})
     with pytest.raises(ValueError, match="channels-first"):
-        arrays(np.zeros((6, 3, 9, 9), np.uint8))
+        arrays({"image": np.zeros((6, 3, 9, 9), np.uint8)})
     with pytest.raises(ValueError, match="N >= 1"):
-        arrays(images[:0])
+        arrays({"image": images[:0]})
     broken = images / 255.0
     broken[3, 0, 0, 0] = np.nan
     with pytest.raises(ValueError, match=r"\[nan, nan\]; they must be finite"):
-        arrays(broken)
+        arrays({"image": broken})
 
 
 def test_wrong_labels_are_refused(images):
     with pytest.raises(ValueError, match=r"'image': 6, 'label': 5.* same number"):
-        arrays(images, np.zeros(5, int))
+        arrays({"image": images, "label": np.zeros(5, int)})
     with pytest.raises(ValueError, match=r"label is float64 .* \[N\] of int32"):
-        arrays(images, np.zeros(6))
+        arrays({"image": images, "label": np.zeros(6)})
     with pytest.raises(ValueError, match=r"label holds values in \[-1, 1\].*from 0"):
-        arrays(images, np.array([0, 1, -1, 0, 0, 0]))
+        arrays({"image": images, "label": np.array([0, 1, -1, 0, 0, 0])})
     with pytest.raises(ValueError, match="label 2 has no name"):
-        arrays(images, np.array([0, 1, 2, 0, 0, 0]), label_names=["a", "b"])
+        arrays(
+            {"image": images, "label": np.array([0, 1, 2, 0, 0, 0])},
+            label_names=["a", "b"],
+        )
 
 
 @pytest.mark.parametrize(
@@ -164,7 +167,7 @@ def test_npz_may_hold_waves_and_no_images(tmp_path, rng):
 
 
 def test_only_the_fields_that_are_kept_come(images):
-    source = arrays(images, np.arange(6))
+    source = arrays({"image": images, "label": np.arange(6)})
     assert set(source.keep([]).fields) == {"index"}
     kept = source.keep(["label"])
     assert set(matches_fields(kept)) == {"label", "index"}

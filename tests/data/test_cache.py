@@ -14,7 +14,9 @@ class Counting:
 
     def __init__(self, bad=()):
         images = np.arange(40, dtype=np.uint8).reshape(10, 2, 2, 1)
-        self.inner = arrays(images, np.arange(10) % 2, label_names=("a", "b"))
+        self.inner = arrays(
+            {"image": images, "label": np.arange(10) % 2}, label_names=("a", "b")
+        )
         self.fields, self.bad = self.inner.fields, set(bad)
         self.count = np.zeros(10, int)
 

@@ -20,7 +20,7 @@ N = 53
 @pytest.fixture(scope="module")
 def source():
     images = np.arange(N * 4, dtype=np.uint8).reshape(N, 2, 2, 1)
-    return arrays(images, np.arange(N) % 7)
+    return arrays({"image": images, "label": np.arange(N) % 7})
 
 
 class Failing:

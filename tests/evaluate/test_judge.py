@@ -12,7 +12,7 @@ import pytest
 from jax_ssl.core.fields import Field
 from jax_ssl.core.method import Health, Method
 from jax_ssl.core.types import Features
-from jax_ssl.data.arrays import arrays, by_kind
+from jax_ssl.data.arrays import arrays
 from jax_ssl.data.source import CorruptExamples, Source
 from jax_ssl.evaluate.judge import POOLED, RAW, Data, Judge, flattened, pooling_side
 from jax_ssl.evaluate.knn import knn
@@ -59,7 +59,9 @@ def method(**health):
 
 def source(count, seed):
     rng = np.random.default_rng(seed)
-    return arrays(examples(count, seed)["image"], rng.choice(LABELS, count))
+    return arrays(
+        {"image": examples(count, seed)["image"], "label": rng.choice(LABELS, count)}
+    )
 
 
 def data(source, mesh, **more):
@@ -185,7 +187,7 @@ def test_features_in_files_give_the_same_numbers(plain, devices):
 def test_what_labels_are_called_is_no_matter(plain):
     def renamed(source):
         label = np.searchsorted(np.sort(LABELS), source.arrays["label"])
-        return arrays(source.arrays["image"], label)
+        return arrays({"image": source.arrays["image"], "label": label})
 
     mesh = make_mesh(devices=jax.devices()[:1])
     parts = {
@@ -248,7 +250,7 @@ def test_what_the_data_lack_is_skipped_and_said():
     (skipped,) = record["skipped"]
     assert skipped == {"protocol": "noted", "reason": "arrays has no mask"}
     mesh = make_mesh(devices=jax.devices()[:1])
-    without = data(arrays(examples(TEST, 1)["image"], name="photos"), mesh)
+    without = data(arrays({"image": examples(TEST, 1)["image"]}, name="photos"), mesh)
     (skipped,) = judge([knn(k=1)], test=without)["skipped"]
     assert skipped == {"protocol": "knn", "reason": "photos has no labels"}
 
@@ -318,7 +320,7 @@ def test_fields_that_follow_the_view_are_those_of_the_view():
         return {"depth": half, "image": view(key, example)}
 
     mesh = make_mesh(devices=jax.devices()[:8])
-    whole = data(by_kind(fields, {"depth": "depth"}), mesh)
+    whole = data(arrays(fields, {"depth": "depth"}), mesh)
     one = Judge(method(), halved, fresh, mesh)
     with jax.set_mesh(mesh):
         parts = one.parts([POOLED, RAW], trained(), whole, ("depth",))
@@ -343,9 +345,7 @@ def test_large_inputs_are_averaged_over_squares():
 
 def test_the_last_kind_is_named_after_the_input():
     mesh = make_mesh(devices=jax.devices()[:1])
-    waves = by_kind(
-        {"wave": np.zeros((4, 64), np.float32)}, {"wave": "wave"}, rate=8000
-    )
+    waves = arrays({"wave": np.zeros((4, 64), np.float32)}, {"wave": "wave"}, rate=8000)
     assert isinstance(waves.fields["wave"], Field)
     one = Judge(method(), lambda key, example: example["wave"], fresh, mesh)
     assert one.kinds(data(waves, mesh)) == ("trained", "untrained", "samples")

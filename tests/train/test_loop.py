@@ -92,7 +92,7 @@ class Recorder:
 
 def made_of(method, tx=None, *, feed=HostFeed, devices=1):
     mesh = make_mesh(devices=jax.devices()[:devices])
-    source = arrays(examples(50)["image"])
+    source = arrays({"image": examples(50)["image"]})
     tx = tx or optax.sgd(0.01, momentum=0.9)
     return program(
         method, tx, feed(source, mesh=mesh, seed=SEED, batch_size=BATCH), mesh

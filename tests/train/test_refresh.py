@@ -105,7 +105,7 @@ VIEW = VIEWS["identity"]()
 
 
 def feed_of(mesh, kind=HostFeed, source=None):
-    source = arrays(IMAGES) if source is None else source
+    source = arrays({"image": IMAGES}) if source is None else source
     return kind(source, mesh=mesh, seed=SEED, batch_size=BATCH, workers=1)
 
 
@@ -234,7 +234,7 @@ def test_what_training_left_in_the_state_is_recalled_after_the_first_time():
 def test_a_corrupt_example_gives_way_to_the_next_one():
     class Torn:
         def __init__(self):
-            self.whole = arrays(IMAGES)
+            self.whole = arrays({"image": IMAGES})
             self.name, self.fields = self.whole.name, self.whole.fields
 
         def __len__(self):
