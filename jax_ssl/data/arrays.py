@@ -55,7 +55,8 @@ def arrays(
             convert it.
     """
     if np.ndim(given.get("image", 0)) == 5:
-        given = {{"image": "frames"}.get(key, key): x for key, x in given.items()}
+        others = {field: values for field, values in given.items() if field != "image"}
+        given = {"frames": given["image"], **others}
     kind_of: dict[str, Any] = {field: field for field in given} | dict(kinds or {})
     made = {
         field: _checked(np.asarray(values), kind_of[field], f"{name}: {field}")

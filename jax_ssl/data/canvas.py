@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from jax_ssl.core import checks
 from jax_ssl.core.fields import FILL, Fields, Window, resampled
 from jax_ssl.data.source import CorruptExamples, Rows
 
@@ -34,8 +35,7 @@ def sides_of(canvas: int | Sides) -> Sides:
         ValueError: if a side is not at least 1 pixel.
     """
     height, width = (canvas, canvas) if isinstance(canvas, int) else canvas
-    if min(height, width) < 1:
-        raise ValueError(f"data.canvas = {canvas}; a side must be at least 1 pixel.")
+    checks.at_least(1, **{"data.canvas": canvas})
     return height, width
 
 

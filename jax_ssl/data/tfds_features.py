@@ -174,9 +174,8 @@ def described(
             "example 512"
         )
         raise ValueError(f"{key!r} ({kind}) is stored in any size; set {setting}.")
-    field = Field(
-        kind, tuple(shape), np.dtype(dtypes[0]), tuple(names or ()) or None, rate
-    )
+    names = tuple(names or ()) or None
+    field = Field(kind, tuple(shape), np.dtype(dtypes[0]), names, rate)
     return Column(key, feature, field)
 
 

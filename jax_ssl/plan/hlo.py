@@ -170,9 +170,7 @@ class Instruction:
 
     @property
     def index(self) -> int:
-        """Of a get-tuple-element, which element; of a parameter, which one."""
-        if self.opcode == "parameter":
-            return int(self.arguments)
+        """Of a get-tuple-element, which element."""
         return int(re.findall(r"\bindex=(\d+)", self.attributes)[0])
 
     @property
@@ -244,9 +242,8 @@ class Computation:
 
     def parameter(self, index: int) -> Instruction:
         """The parameter of that number."""
-        ones = self.instructions.values()
-        (found,) = (p for p in ones if p.opcode == "parameter" and p.index == index)
-        return found
+        found = [p for p in self.instructions.values() if p.opcode == "parameter"]
+        return next(one for one in found if int(one.arguments) == index)
 
     def steps(self, place: Place = START) -> Iterator[tuple[Instruction, Place]]:
         """Every instruction that a run meets, and then those that they call."""
