@@ -5,7 +5,7 @@ import json
 import pytest
 
 from jax_ssl.cli import main
-from jax_ssl.config import build, load_page, override, resolved
+from jax_ssl.config import Experiment, load_page, override, resolved
 from jax_ssl.config.sections import Checkup
 from jax_ssl.train import doctor
 from jax_ssl.train.loop import Plan
@@ -38,7 +38,7 @@ def test_it_is_on_unless_it_is_none():
     assert config("doctor.stop=True")["doctor"] == {**on, "stop": True}
     off = config("doctor=None")
     assert off["doctor"] is None
-    assert build(off).checkup is None
+    assert Experiment(off).checkup is None
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
 
-from jax_ssl.config import build, load_page, override, resolved
+from jax_ssl.config import Experiment, load_page, override, resolved
 from jax_ssl.core.fields import INDEX, ON_CANVAS, Field, spec_of
 from jax_ssl.train.feeds import HostFeed
 from jax_ssl.train.program import program
@@ -31,6 +31,10 @@ class Fake:
 
     def __len__(self):
         return self.length
+
+    def keep(self, names):
+        self.fields = {name: self.fields[name] for name in names}
+        return self
 
 
 SHAPES = {
@@ -59,8 +63,8 @@ def lighter(config):
 def test_every_page_builds_abstractly(path):
     config = resolved(load_page(str(path)))
     shape, canvas = SHAPES[config["data"].get("dataset", config["data"]["name"])]
-    build(config, source=Fake(*shape, canvas=canvas))
-    experiment = build(lighter(config), source=Fake(*shape, canvas=canvas))
+    Experiment(config, source=Fake(*shape, canvas=canvas))
+    experiment = Experiment(lighter(config), source=Fake(*shape, canvas=canvas))
     feed = HostFeed(
         experiment.source,
         mesh=experiment.mesh,
@@ -113,7 +117,7 @@ def test_page_takes_an_argument():
 )
 def test_bad_settings_are_refused_before_compilation(assignment, message):
     with pytest.raises(ValueError, match=message):
-        build(resolved(override(page(), [assignment])))
+        Experiment(resolved(override(page(), [assignment])))
 
 
 @pytest.mark.parametrize(
@@ -134,7 +138,7 @@ def test_an_unknown_key_is_answered_with_the_keys_of_its_section_alone(section, 
 
 
 def test_batch_norm_groups_that_do_not_divide_are_refused():
-    experiment = build(resolved(override(page(), ["encoder.groups=7"])))
+    experiment = Experiment(resolved(override(page(), ["encoder.groups=7"])))
     feed = HostFeed(experiment.source, mesh=experiment.mesh, seed=0, batch_size=256)
     with pytest.raises(ValueError, match=r"groups = 7 .* 512 rows"):
         program(experiment.method, experiment.tx, feed, experiment.mesh)
@@ -143,7 +147,7 @@ def test_batch_norm_groups_that_do_not_divide_are_refused():
 def test_a_view_knows_the_fields_of_the_source():
     def built(name):
         view = {"name": "center_crop", "size": 6, "carried": (name,)}
-        return build(resolved(override(page(), [f"evals.view={view}"])))
+        return Experiment(resolved(override(page(), [f"evals.view={view}"])))
 
     experiment = built("label")
     example = spec_of(experiment.source.fields)
@@ -161,7 +165,8 @@ def feed_of(experiment):
 
 
 def test_chunks_that_cut_through_groups_are_refused_before_compilation():
-    experiment = build(resolved(override(page(), ["run.chunks=4", "encoder.groups=8"])))
+    changes = ["run.chunks=4", "encoder.groups=8"]
+    experiment = Experiment(resolved(override(page(), changes)))
     with pytest.raises(ValueError, match=r"groups to a multiple of 32, or run.chunks"):
         experiment.program(feed_of(experiment))
 
@@ -169,7 +174,7 @@ def test_chunks_that_cut_through_groups_are_refused_before_compilation():
 def test_rules_of_the_page_place_arrays():
     wide = ["mesh.fsdp=2", "encoder.widths=(8, 512)", "method.hidden_dim=1024"]
     rules = "mesh.rules=[['projector/dense0/kernel$', [None, ['data', 'fsdp']]]]"
-    experiment = build(resolved(override(page(), [*wide, rules])))
+    experiment = Experiment(resolved(override(page(), [*wide, rules])))
     made = experiment.program(feed_of(experiment))
     projector = made.abstract.params["projector"]
     assert projector["dense0"]["kernel"].sharding.spec == P(None, ("data", "fsdp"))
@@ -185,7 +190,7 @@ def test_rules_of_the_page_place_arrays():
     ],
 )
 def test_rules_that_fit_nothing_are_refused(rule, message):
-    experiment = build(resolved(override(page(), [f"mesh.rules={[rule]!r}"])))
+    experiment = Experiment(resolved(override(page(), [f"mesh.rules={[rule]!r}"])))
     with pytest.raises(ValueError, match=message):
         experiment.program(feed_of(experiment))
 

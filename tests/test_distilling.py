@@ -8,7 +8,7 @@ import pytest
 
 from jax_ssl.checkpoint.export import load_encoder
 from jax_ssl.cli import main
-from jax_ssl.config import build, load_page, override, resolved
+from jax_ssl.config import Experiment, load_page, override, resolved
 from tests.test_config import feed_of
 from tests.test_fine_tuning import MAE, PAGE, VIT, changes, train
 
@@ -38,7 +38,7 @@ def exported(tmp_path_factory):
 def started(*parts):
     """The first state of a run."""
     page = override(load_page(PAGE), changes(*parts))
-    experiment = build(resolved(page), devices=jax.devices()[:1])
+    experiment = Experiment(resolved(page), devices=jax.devices()[:1])
     made = experiment.program(feed_of(experiment))
     with jax.set_mesh(experiment.mesh):
         return made.start(jax.random.key(0))

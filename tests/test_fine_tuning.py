@@ -10,7 +10,7 @@ import pytest
 
 from jax_ssl.checkpoint.export import load_encoder
 from jax_ssl.cli import main
-from jax_ssl.config import build, load_page, override, resolved
+from jax_ssl.config import Experiment, load_page, override, resolved
 from jax_ssl.train.loop import fit
 from tests.test_config import feed_of
 
@@ -68,7 +68,7 @@ def started(path, *parts):
     """The first state of a run that starts from `path`."""
     parts = (*parts, {"run.init_from": repr(path) if type(path) is dict else str(path)})
     page = override(load_page(PAGE), changes(*parts))
-    experiment = build(resolved(page), devices=jax.devices()[:1])
+    experiment = Experiment(resolved(page), devices=jax.devices()[:1])
     made = experiment.program(feed_of(experiment))
     with jax.set_mesh(experiment.mesh):
         return experiment, made.start(jax.random.key(0))

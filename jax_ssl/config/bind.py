@@ -43,13 +43,21 @@ class Schema(NamedTuple):
     settings: dict[str, inspect.Parameter]
 
 
+def unwrapped(
+    factory: Callable[..., Any],
+) -> tuple[Callable[..., Any], int, dict[str, Any]]:
+    """The function in partials, the number of arguments they hold, their keywords."""
+    held = 0
+    keywords: dict[str, Any] = {}
+    while isinstance(factory, functools.partial):
+        held, keywords = held + len(factory.args), {**factory.keywords, **keywords}
+        factory = factory.func
+    return factory, held, keywords
+
+
 def schema(factory: Callable[..., Any]) -> Schema:
     """Reads the signature of a function or class, or of a partial of one."""
-    held = 0
-    defaults: dict[str, Any] = {}
-    while isinstance(factory, functools.partial):
-        held, defaults = held + len(factory.args), {**factory.keywords, **defaults}
-        factory = factory.func
+    factory, held, defaults = unwrapped(factory)
     if dataclasses.is_dataclass(factory):
         for field in dataclasses.fields(factory):
             if field.default_factory is not dataclasses.MISSING:
@@ -121,6 +129,15 @@ def accepted(factory: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(schema(factory).settings)
 
 
+def split(
+    factory: Callable[..., Any], settings: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings that `factory` has, and the others."""
+    known = accepted(factory)
+    own = {key: value for key, value in settings.items() if key in known}
+    return own, {key: value for key, value in settings.items() if key not in known}
+
+
 def pick(
     table: Mapping[str, Callable[..., Any]], section: Mapping[str, Any], title: str
 ) -> Callable[..., Any]:
@@ -151,8 +168,10 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def refuse_unknown(title: str, names: Iterable[str], known: Iterable[str]) -> None:
-    """Refuses a name that is not among the known ones.
+def refuse_unknown(
+    title: str, names: Iterable[str], known: Iterable[str], kind: str = "setting"
+) -> None:
+    """Refuses a name of a setting, or of another kind, that is not a known one.
 
     Raises:
         ValueError: with the nearest known name, or with all of them if none is near.
@@ -162,7 +181,7 @@ def refuse_unknown(title: str, names: Iterable[str], known: Iterable[str]) -> No
         if name not in known:
             has = f"; it has {', '.join(known) or 'none'}."
             raise ValueError(
-                f"{title} has no setting {name!r}{nearest(name, known) or has}"
+                f"{title} has no {kind} {name!r}{nearest(name, known) or has}"
             )
 
 
@@ -231,6 +250,4 @@ def _schedule(value: Any, label: str, wires: Mapping[str, Any] | None) -> Any:
 
 
 def _label(factory: Callable[..., Any]) -> str:
-    while isinstance(factory, functools.partial):
-        factory = factory.func
-    return f"{factory.__name__}()"
+    return f"{unwrapped(factory)[0].__name__}()"

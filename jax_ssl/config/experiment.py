@@ -1,17 +1,14 @@
 """A resolved config to the objects of a run; nothing is compiled."""
 
-import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import optax
-from jax.sharding import Mesh
 
 from jax_ssl.augment import VIEWS
-from jax_ssl.config.bind import accepted, bind, pick, without_name
+from jax_ssl.config.bind import bind, pick, split, without_name
 from jax_ssl.config.sections import Checkup, Devices, Evals, Feeding, Online, Run
 from jax_ssl.core.fields import read_by
 from jax_ssl.core.method import Method, ViewFn
@@ -26,13 +23,18 @@ from jax_ssl.optim import OPTIMIZERS
 from jax_ssl.parallel.mesh import check_batch_size, make_mesh
 from jax_ssl.train.feeds import Feed
 from jax_ssl.train.load import loaded
-from jax_ssl.train.loop import Plan
 from jax_ssl.train.program import Program, program
 
+T = TypeVar("T")
 
-@dataclass(frozen=True, kw_only=True)
+
 class Experiment:
-    """What a config stands for, built.
+    """What a config stands for, built and checked; nothing is compiled.
+
+    Args:
+        config: from `resolved`.
+        source: instead of the one that `data` names.
+        devices: of the mesh; all there are unless given.
 
     Attributes:
         config: the resolved config, every default filled in; plain JSON values.
@@ -54,26 +56,75 @@ class Experiment:
         steps_per_epoch: full batches in a pass over the data.
         mesh: the devices.
         devices: settings of the mesh.
+
+    Raises:
+        ValueError: for values of the wrong type and combinations that cannot work,
+            with the section's name in front.
     """
 
-    config: dict[str, Any]
-    method: Method
-    tx: optax.GradientTransformation
-    learning_rate: optax.Schedule
-    everything: Source
-    source: Source
-    feeding: Feeding
-    view: ViewFn
-    evals: Evals
-    protocols: Sequence[Protocol]
-    online: Online | None
-    watcher: Protocol | None
-    checkup: Checkup | None
-    run: Run
-    plan: Plan
-    steps_per_epoch: int
-    mesh: Mesh
-    devices: Devices
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        source: Source | None = None,
+        *,
+        devices: Sequence[jax.Device] | None = None,
+    ) -> None:
+        self.config = dict(config)
+        evals, protocols = split(Evals, config["evals"])
+        self.evals = _bound("evals", Evals, {}, evals)
+        self.run = _bound("run", Run, {}, config["run"])
+        self.feeding = _bound("feed", Feeding, {}, config["feed"])
+        self.devices = _bound("mesh", Devices, {}, config["mesh"])
+        self.checkup: Checkup | None = config["doctor"] and _bound(
+            "doctor", Checkup, {}, config["doctor"]
+        )
+        self.mesh = make_mesh(fsdp=self.devices.fsdp, devices=devices)
+        check_batch_size(self.feeding.batch_size, self.mesh.size, self.run.chunks)
+        if source is None:
+            source = _made("data", SOURCES, {}, config["data"])
+        self.everything: Source = source
+        self.steps_per_epoch = steps_per_epoch(self.feeding.batch_size, len(source))
+        self.plan = self.run.plan(self.steps_per_epoch)
+
+        wires: dict[str, Any] = {
+            "fields": source.fields,
+            "batch_size": self.feeding.batch_size,
+            "num_examples": len(source),
+            "steps_per_epoch": self.steps_per_epoch,
+            "total_steps": self.plan.num_steps,
+        }
+        make_encoder = functools.partial(_made, "method.teacher", ENCODERS, wires)
+        wires["make_encoder"] = make_encoder
+        self.view: ViewFn = _made("evals.view", VIEWS, wires, self.evals.view)
+        wires["views"] = _made("views", VIEWS, wires, config["views"])
+        wires["encoder"] = _made("encoder", ENCODERS, wires, config["encoder"])
+        self.method: Method = _made("method", METHODS, wires, config["method"])
+        wires |= {
+            "encoder": self.method.encoder,
+            "num_classes": self.method.health.classes,
+        }
+        asked = [
+            _bound(f"evals.{name}", PROTOCOLS[name], wires, chosen)
+            for name, chosen in protocols.items()
+            if chosen is not None
+        ]
+        self.protocols = [protocol for protocol in asked if protocol is not None]
+        self.online: Online | None = None
+        self.watcher: Protocol | None = None
+        if self.evals.online is not None:
+            when, rest = split(Online, self.evals.online)
+            self.online = _bound("evals.online", Online, {}, when)
+            watcher = PROTOCOLS[self.online.protocol]
+            self.watcher = _bound("evals.online", watcher, wires, rest)
+        optimizer = dict(config["optimizer"])
+        rate = {"learning_rate": optimizer.get("learning_rate")}
+        self.learning_rate = _bound("optimizer", rate_of, wires, rate)
+        optimizer["learning_rate"] = self.learning_rate
+        self.tx: optax.GradientTransformation = _made(
+            "optimizer", OPTIMIZERS, wires, optimizer
+        )
+        read = {*read_by(self.method.views, source.fields), *self.judged(source)}
+        self.source = source.keep(read)
 
     def program(self, feed: Feed) -> Program:
         """The run's compiled functions, its batches coming from `feed`."""
@@ -101,7 +152,7 @@ class Experiment:
         """
         section = {**self.config["data"], **changes}
         maker = pick(SOURCES, section, "config.data")
-        kept = {k: v for k, v in without_name(section).items() if k in accepted(maker)}
+        kept, _ = split(maker, without_name(section))
         source = bind(maker, {}, {**kept, **without_name(changes)})
         return source.keep(self.judged(source))
 
@@ -110,90 +161,6 @@ class Experiment:
         asked = (*self.protocols, *filter(None, [self.watcher]))
         needed = {name for protocol in asked for name in protocol.needs}
         return {*read_by(self.view, source.fields), *(needed & set(source.fields))}
-
-
-def build(
-    config: Mapping[str, Any],
-    source: Source | None = None,
-    *,
-    devices: Sequence[jax.Device] | None = None,
-) -> Experiment:
-    """Builds everything that a resolved config stands for; compiles nothing.
-
-    Args:
-        config: from `resolved`.
-        source: instead of the one that `data` names.
-        devices: of the mesh; all there are unless given.
-
-    Raises:
-        ValueError: for values of the wrong type and combinations that cannot work,
-            with the section's name in front.
-    """
-    settings = {**config, "evals": dict(config["evals"])}
-    protocols = {name: settings["evals"].pop(name) for name in PROTOCOLS}
-    evals = _bound("evals", Evals, {}, settings["evals"])
-    run = _bound("run", Run, {}, config["run"])
-    feeding = _bound("feed", Feeding, {}, config["feed"])
-    where = _bound("mesh", Devices, {}, config["mesh"])
-    checkup = config["doctor"] and _bound("doctor", Checkup, {}, config["doctor"])
-    mesh = make_mesh(fsdp=where.fsdp, devices=devices)
-    check_batch_size(feeding.batch_size, mesh.size, run.chunks)
-    if source is None:
-        source = _made("data", SOURCES, {}, config["data"])
-    epoch = steps_per_epoch(feeding.batch_size, len(source))
-    plan = run.plan(epoch)
-
-    wires: dict[str, Any] = {
-        "fields": source.fields,
-        "batch_size": feeding.batch_size,
-        "num_examples": len(source),
-        "steps_per_epoch": epoch,
-        "total_steps": plan.num_steps,
-    }
-    wires["make_encoder"] = functools.partial(_made, "method.teacher", ENCODERS, wires)
-    view = _made("evals.view", VIEWS, wires, evals.view)
-    wires["views"] = _made("views", VIEWS, wires, config["views"])
-    wires["encoder"] = _made("encoder", ENCODERS, wires, config["encoder"])
-    method = _made("method", METHODS, wires, config["method"])
-    wires |= {"encoder": method.encoder, "num_classes": method.health.classes}
-    asked = [
-        _bound(f"evals.{name}", PROTOCOLS[name], wires, chosen)
-        for name, chosen in protocols.items()
-        if chosen is not None
-    ]
-    online = watcher = None
-    if evals.online is not None:
-        own = {key: evals.online[key] for key in accepted(Online)}
-        online = _bound("evals.online", Online, {}, own)
-        rest = {key: value for key, value in evals.online.items() if key not in own}
-        watcher = _bound("evals.online", PROTOCOLS[online.protocol], wires, rest)
-    optimizer = dict(config["optimizer"])
-    rate = _bound(
-        "optimizer", rate_of, wires, {"learning_rate": optimizer.get("learning_rate")}
-    )
-    tx = _made("optimizer", OPTIMIZERS, wires, {**optimizer, "learning_rate": rate})
-    built = Experiment(
-        config=dict(config),
-        method=method,
-        tx=tx,
-        learning_rate=rate,
-        everything=source,
-        source=source,
-        feeding=feeding,
-        view=view,
-        evals=evals,
-        protocols=[protocol for protocol in asked if protocol is not None],
-        online=online,
-        watcher=watcher,
-        checkup=checkup,
-        run=run,
-        plan=plan,
-        steps_per_epoch=epoch,
-        mesh=mesh,
-        devices=where,
-    )
-    read = {*read_by(method.views, source.fields), *built.judged(source)}
-    return dataclasses.replace(built, source=source.keep(read))
 
 
 def rate_of(*, learning_rate: optax.Schedule) -> optax.Schedule:
@@ -213,10 +180,10 @@ def _made(
 
 def _bound(
     title: str,
-    maker: Callable[..., Any],
+    maker: Callable[..., T],
     wires: Mapping[str, Any],
     settings: Mapping[str, Any],
-) -> Any:
+) -> T:
     try:
         return bind(maker, wires, settings)
     except ValueError as error:

@@ -14,20 +14,20 @@ import importlib.util
 import logging
 import pathlib
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from jax_ssl.config.bind import (
     accepted,
-    nearest,
     pick,
     refuse_unknown,
     resolve,
+    split,
     without_name,
 )
-from jax_ssl.config.sections import PLAIN, SECTIONS, TABLES, Online
+from jax_ssl.config.sections import PLAIN, SECTIONS, TABLES, Evals, Online
 from jax_ssl.evaluate import PROTOCOLS
 from jax_ssl.evaluate.knn import knn
 
@@ -77,7 +77,7 @@ def override(config: ConfigDict, assignments: Sequence[str]) -> ConfigDict:
         keys = dotted.split(".")
         if not equals or not all(keys):
             raise ValueError(f"{assignment!r} is not of the form section.key=value.")
-        check_sections(keys[:1])
+        refuse_unknown("config", keys[:1], SECTIONS, "section")
         at = tree
         for key in keys[:-1]:
             at = at.setdefault(key, {})
@@ -93,20 +93,6 @@ def override(config: ConfigDict, assignments: Sequence[str]) -> ConfigDict:
     return ConfigDict(tree)
 
 
-def check_sections(names: Sequence[str]) -> None:
-    """Refuses a section that no config has.
-
-    Raises:
-        ValueError: naming the nearest known one.
-    """
-    for name in names:
-        if name not in SECTIONS:
-            raise ValueError(
-                f"config has no section {name!r}{nearest(name, SECTIONS)}; it has "
-                f"{', '.join(SECTIONS)}."
-            )
-
-
 def resolved(config: ConfigDict) -> dict[str, Any]:
     """The config with every default of every section filled in; plain values.
 
@@ -115,7 +101,7 @@ def resolved(config: ConfigDict) -> dict[str, Any]:
             not of their type.
     """
     tree = config.to_dict()
-    check_sections(list(tree))
+    refuse_unknown("config", tree, SECTIONS, "section")
     full: dict[str, Any] = {}
     for section, table in TABLES.items():
         if section not in tree:
@@ -124,37 +110,28 @@ def resolved(config: ConfigDict) -> dict[str, Any]:
         maker = pick(table, settings, f"config.{section}")
         found = _resolve(section, maker, without_name(settings))
         full[section] = {"name": settings["name"], **found}
+    evals, protocols = split(Evals, _mapping("evals", tree.get("evals", {})))
+    refuse_unknown("config.evals", protocols, (*accepted(Evals), *PROTOCOLS))
+    given = {**tree, "evals": evals}
     for section, maker in PLAIN.items():
-        given = tree.get(section, {})
-        if section == "doctor" and given is None:
-            full[section] = None
-            continue
-        settings = _mapping(section, given)
-        also = PROTOCOLS if section == "evals" else {}
-        protocols = {name: settings.pop(name) for name in also if name in settings}
-        full[section] = _resolve(section, maker, settings, also)
-        for name in also:
-            asked = protocols.get(name, {} if name in BY_DEFAULT else None)
-            full[section][name] = _protocol(f"evals.{name}", PROTOCOLS[name], asked)
+        optional = section == "doctor"
+        full[section] = _resolve(section, maker, given.get(section, {}), optional)
+    for name, maker in PROTOCOLS.items():
+        asked = protocols.get(name, {} if name in BY_DEFAULT else None)
+        full["evals"][name] = _resolve(f"evals.{name}", maker, asked, optional=True)
     full["evals"]["online"] = _online(full["evals"]["online"])
-    return _plain(full)
+    return plain(full)
 
 
 def _online(given: Any) -> dict[str, Any] | None:
     """Settings of `Online` and of the protocol that it names, side by side."""
     if given is None:
         return None
-    settings, own = _mapping("evals.online", given), accepted(Online)
-    when = {key: value for key, value in settings.items() if key in own}
+    when, rest = split(Online, _mapping("evals.online", given))
     maker = PROTOCOLS.get(when.get("protocol", "knn"), knn)
-    rest = {key: value for key, value in settings.items() if key not in own}
-    refuse_unknown("config.evals.online", settings, (*own, *accepted(maker)))
+    refuse_unknown("config.evals.online", rest, (*accepted(Online), *accepted(maker)))
     found = _resolve("evals.online", Online, when)
-    return found | _resolve("evals.online", maker, rest)
-
-
-def _protocol(title: str, maker: Callable[..., Any], given: Any) -> Any:
-    return None if given is None else _resolve(title, maker, _mapping(title, given))
+    return {**found, **_resolve("evals.online", maker, rest)}
 
 
 def _mapping(title: str, value: Any) -> dict[str, Any]:
@@ -166,12 +143,13 @@ def _mapping(title: str, value: Any) -> dict[str, Any]:
 
 
 def _resolve(
-    title: str,
-    maker: Callable[..., Any],
-    settings: Mapping[str, Any],
-    also: Iterable[str] = (),
-) -> dict[str, Any]:
-    refuse_unknown(f"config.{title}", settings, (*accepted(maker), *also))
+    title: str, maker: Callable[..., Any], given: Any, optional: bool = False
+) -> Any:
+    """All settings of a section; None for one that is optional and switched off."""
+    if optional and given is None:
+        return None
+    settings = _mapping(title, given)
+    refuse_unknown(f"config.{title}", settings, accepted(maker))
     try:
         return resolve(maker, settings)
     except ValueError as error:
@@ -180,16 +158,15 @@ def _resolve(
 
 def _renamed(section: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     maker = pick(TABLES[section], settings, f"config.{section}")
-    known = ("name", *accepted(maker))
-    dropped = sorted(set(settings) - set(known))
+    kept, dropped = split(maker, without_name(settings))
     if dropped:
         log.warning(
             "config.%s is now %r; it has no settings %s, so the page's are dropped",
             section,
             settings["name"],
-            ", ".join(dropped),
+            ", ".join(sorted(dropped)),
         )
-    return {key: value for key, value in settings.items() if key in known}
+    return {"name": settings["name"], **kept}
 
 
 def _literal(text: str) -> Any:
@@ -199,9 +176,10 @@ def _literal(text: str) -> Any:
         return {"true": True, "false": False, "null": None}.get(text, text)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Mappings as dictionaries, and tuples as lists, as JSON gives them back."""
     if isinstance(value, Mapping):
-        return {key: _plain(inner) for key, inner in value.items()}
+        return {key: plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
+        return [plain(inner) for inner in value]
     return value

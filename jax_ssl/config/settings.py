@@ -4,14 +4,13 @@ Everything is read from the factories: types and defaults from their signatures,
 from the "Args" or "Attributes" of their docstrings.
 """
 
-import functools
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jax_ssl.config.bind import schema, type_text
+from jax_ssl.config.bind import schema, type_text, unwrapped
 from jax_ssl.config.sections import PLAIN, TABLES, Online
 from jax_ssl.evaluate import PROTOCOLS
 from jax_ssl.optim import SCHEDULES
@@ -46,12 +45,9 @@ def describe(factory: Callable[..., Any]) -> Iterator[Setting]:
 
 def headline(factory: Callable[..., Any]) -> str:
     """First line of the docstring; of a partial, also the defaults that it changes."""
-    changed = ""
-    while isinstance(factory, functools.partial):
-        own = ", ".join(f"{key}={value!r}" for key, value in factory.keywords.items())
-        changed = ", ".join(filter(None, [own, changed]))
-        factory = factory.func
-    first = (inspect.getdoc(factory) or "").partition("\n")[0]
+    function, _, keywords = unwrapped(factory)
+    changed = ", ".join(f"{key}={value!r}" for key, value in keywords.items())
+    first = (inspect.getdoc(function) or "").partition("\n")[0]
     return f"{first} With {changed}." if changed else first
 
 
@@ -83,11 +79,9 @@ def used(config: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 def _texts(factory: Callable[..., Any]) -> dict[str, str]:
     """What the docstring says of each argument or attribute, in one line each."""
-    while isinstance(factory, functools.partial):
-        factory = factory.func
     found = re.search(
         r"^(?:Args|Attributes):\n((?:[ ]{4}.*\n?|\n)+)",
-        inspect.getdoc(factory) or "",
+        inspect.getdoc(unwrapped(factory)[0]) or "",
         re.MULTILINE,
     )
     if found is None:

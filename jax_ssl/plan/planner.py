@@ -15,7 +15,7 @@ import jax
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from jax_ssl.config import Experiment, build
+from jax_ssl.config import Experiment
 from jax_ssl.core.fields import spec_of
 from jax_ssl.core.trees import count
 from jax_ssl.core.types import PyTree
@@ -186,9 +186,9 @@ def _built(
     if num_examples is None:
         # Where the data set is not here, a plan needs only its shapes.
         with contextlib.suppress(FileNotFoundError):
-            return build(config, devices=where.devices)
+            return Experiment(config, devices=where.devices)
     source = stand_in(config["data"], num_examples)
-    return build(config, source, devices=where.devices)
+    return Experiment(config, source, devices=where.devices)
 
 
 def _feed(experiment: Experiment) -> tuple[Feed, PyTree]:

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from jax_ssl.checkpoint.manager import open_checkpoints
 from jax_ssl.checkpoint.run_folder import CONFIG, config_differences, write_json_atomic
-from jax_ssl.config import Experiment, build, override, resolved
+from jax_ssl.config import Experiment, override, resolved
 from jax_ssl.core.state import TrainState
 from jax_ssl.core.types import Params, State
 from jax_ssl.data.canvas import CanvasReport, canvas_report
@@ -72,7 +72,7 @@ class Run:
         page = override(ConfigDict(json.loads(path.read_text())), overrides)
         config = resolved(page)
         check_same(config)
-        return cls(build(config), pathlib.Path(workdir))
+        return cls(Experiment(config), pathlib.Path(workdir))
 
     @functools.cached_property
     def feed(self) -> Feed:

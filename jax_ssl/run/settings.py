@@ -7,6 +7,7 @@ from typing import Any
 
 from jax_ssl.config import load_page, override, resolved
 from jax_ssl.config.bind import NEEDED, nearest
+from jax_ssl.config.pages import plain
 from jax_ssl.config.settings import catalogue, describe, headline, used
 
 WIDTH = 88
@@ -41,7 +42,7 @@ def _section(path: str, values: Mapping[str, Any]) -> str:
     lines = [*_wrapped(f"{path}: ", headline(maker))]
     for setting in describe(maker):
         value = values.get(setting.name, setting.default)
-        mark = " " if _plain(value) == _plain(setting.default) else "*"
+        mark = " " if plain(value) == plain(setting.default) else "*"
         shown = "" if value is NEEDED else f" = {value!r}"
         lines.append(f"{mark} {setting.name}: {setting.type}{shown}")
         lines += _wrapped(" " * 6, setting.text)
@@ -50,8 +51,3 @@ def _section(path: str, values: Mapping[str, Any]) -> str:
 
 def _wrapped(start: str, text: str) -> list[str]:
     return textwrap.wrap(start + text, WIDTH, subsequent_indent=" " * len(start))
-
-
-def _plain(value: Any) -> Any:
-    """Tuples as the lists that a resolved config has in their place."""
-    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value

@@ -11,7 +11,7 @@ import jax
 
 from jax_ssl.checkpoint.manager import open_checkpoints
 from jax_ssl.checkpoint.run_folder import CONFIG, check_config
-from jax_ssl.config import MAY_CHANGE, build, load_page, override, resolved
+from jax_ssl.config import MAY_CHANGE, Experiment, load_page, override, resolved
 from jax_ssl.core.trees import count
 from jax_ssl.parallel.processes import await_file
 from jax_ssl.report.table import format_table
@@ -40,7 +40,7 @@ def train(options: argparse.Namespace) -> int:
     begun = time.perf_counter()
     config = resolved(override(load_page(options.config), options.overrides))
     check_same(config)
-    run = Run(build(config), pathlib.Path(options.workdir), training=True)
+    run = Run(Experiment(config), pathlib.Path(options.workdir), training=True)
     ran = environment()  # Now: a checkout may be another one when a long run ends.
     outcome, skipped = train_run(run)
     if outcome.interrupted is not None:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jax_ssl.config import build, load_page, override, resolved
+from jax_ssl.config import Experiment, load_page, override, resolved
 from jax_ssl.ops.conv import conv_general_dilated
 from jax_ssl.plan import open_slice, plan
 from jax_ssl.plan.planner import Planned
@@ -124,7 +124,7 @@ def test_search_changes_the_batch_or_the_chunks_alone(
     """A megabyte for each row of a chunk, and nothing is compiled."""
 
     def compile_one(given):
-        built = build(given, devices=planned.where.devices)
+        built = Experiment(given, devices=planned.where.devices)
         need = 1e6 * built.feeding.batch_size / built.run.chunks
         return dataclasses.replace(
             planned, experiment=built, sizes={"temporaries": need}, capacity=capacity

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from jax_ssl.config import build, load_page, override, resolved
+from jax_ssl.config import Experiment, load_page, override, resolved
 from jax_ssl.run.report import SHOWN, Look, _shown
 from jax_ssl.run.run import Run
 
@@ -18,7 +18,7 @@ VIEW = "evals.view={'name': 'identity', " + GREY + "}"
 def drawn(tmp_path, *changes):
     """{title: pictures} of a fresh network, and the images that are looked at."""
     page = override(load_page("configs/simclr_digits.py"), changes)
-    experiment = build(resolved(page), devices=jax.devices()[:1])
+    experiment = Experiment(resolved(page), devices=jax.devices()[:1])
     run = Run(experiment, tmp_path)
     with jax.set_mesh(experiment.mesh):
         found = dict(_shown(Look(run), run.program.start(jax.random.key(0))))
