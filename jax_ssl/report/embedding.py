@@ -1,22 +1,13 @@
 """t-SNE of frozen features (van der Maaten and Hinton, JMLR 2008), by scikit-learn."""
 
-from typing import NamedTuple
-
 import numpy as np
 
 COMPONENTS, PERPLEXITY, STEPS = 50, 30.0, 500
 
 
-class FeatureMap(NamedTuple):
-    """Points of the plane and the rows of the features that they stand for."""
-
-    points: np.ndarray  # [M, 2] float32
-    rows: np.ndarray  # [M] int64, ascending
-
-
 def tsne_map(
     features: np.ndarray, *, seed: int = 0, max_points: int = 1000
-) -> FeatureMap:
+) -> tuple[np.ndarray, np.ndarray]:
     """Lays features out in the plane so that near neighbours stay near.
 
     Features are centred, reduced to 50 principal components and moved by 500 steps of
@@ -32,8 +23,9 @@ def tsne_map(
             thousand takes three times as long and shows nothing more.
 
     Returns:
-        The map. Below five rows it is their first two principal components; where all
-        rows are equal every point is the origin.
+        Points of the plane, [M, 2] float32, and the rows of the features that they
+        stand for, [M] int64, ascending. Below five rows the points are their first two
+        principal components; where all rows are equal every point is the origin.
 
     Note:
         The solver runs on one thread: its parallel sums depend on the order in which
@@ -43,7 +35,7 @@ def tsne_map(
     # A column of zeros, for there must be two components.
     points = np.pad(np.asarray(features, np.float32)[rows], ((0, 0), (0, 1)))
     if len(rows) < 2 or not np.ptp(points, axis=0).any():
-        return FeatureMap(np.zeros((len(rows), 2), np.float32), rows)
+        return np.zeros((len(rows), 2), np.float32), rows
 
     # Imported here: they take a second, and most commands never draw a map.
     from sklearn.decomposition import PCA
@@ -54,11 +46,11 @@ def tsne_map(
         components = min(COMPONENTS, *points.shape)
         reduced = PCA(components, random_state=seed).fit_transform(points)
         if len(rows) < 5:
-            return FeatureMap(reduced[:, :2], rows)
+            return reduced[:, :2], rows
         solver = TSNE(
             perplexity=min(PERPLEXITY, (len(rows) - 1) / 3),
             init="pca",
             max_iter=STEPS,
             random_state=seed,
         )
-        return FeatureMap(solver.fit_transform(reduced), rows)
+        return solver.fit_transform(reduced), rows

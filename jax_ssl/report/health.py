@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jax_ssl.report import series
-from jax_ssl.report.blocks import Block, Curve, Curves, Text
+from jax_ssl.report.blocks import Block, Curves, Text
 from jax_ssl.report.inputs import Record, ReportInputs
 from jax_ssl.report.quantities import is_number, plural
+
+Names = Mapping[str, str]
 
 SPACES = ("representation", "embedding")
 # Sign: title, and its value in a collapse.
@@ -43,15 +45,16 @@ def health(inputs: ReportInputs) -> list[Block]:
         return ["Nobody has looked for collapse (doctor)."]
     charts = []
     for sign, (title, collapsed) in SIGNS.items():
-        found = _curves(records, {f"{space}_{sign}": space for space in SPACES})
+        keys = {f"{space}_{sign}": space for space in SPACES}
         look = {"levels": {"collapsed": collapsed}, "caption": GOOD[sign]}
-        charts.append(_chart(sign, title, found, **look))
-    charts.append(_chart("entropy", "Entropies, nats", _curves(records, ENTROPIES)))
+        charts.append(_chart(records, sign, title, keys, **look))
+    charts.append(_chart(records, "entropy", "Entropies, nats", ENTROPIES))
     last = records[-1]
     chance = {"chance": last.get("chance")}
     if is_number(chance["chance"]):
-        loss = _curves(inputs.of_kind("train"), {"loss": "loss"})
-        charts.append(_chart("chance", "Loss beside chance", loss, levels=chance))
+        train, title = inputs.of_kind("train"), "Loss beside chance"
+        loss = _chart(train, "chance", title, {"loss": "loss"}, levels=chance)
+        charts.append(loss)
     dims = [(space, last.get(f"{space}_dim")) for space in SPACES]
     sizes = [f"{space}s of {dim:.0f} numbers" for space, dim in dims if is_number(dim)]
     how = (
@@ -88,10 +91,10 @@ def _verdict(inputs: ReportInputs) -> Text:
     return Text([f"{said}the last at step {looks[-1]['step']:,}."], "good")
 
 
-def _chart(name: str, title: str, curves: Mapping[str, Curve], **more: Any) -> Curves:
+def _chart(
+    records: Sequence[Record], name: str, title: str, keys: Names, **more: Any
+) -> Curves:
+    """A chart of the keys that records have; `keys` gives their curves names."""
+    found = {said: series.curve(records, key) for key, said in keys.items()}
+    curves = {said: curve for said, curve in found.items() if len(curve.x)}
     return Curves(f"health_{name}", title, curves, **more)
-
-
-def _curves(records: Sequence[Record], names: Mapping[str, str]) -> dict[str, Curve]:
-    found = {said: series.curve(records, name) for name, said in names.items()}
-    return {said: curve for said, curve in found.items() if len(curve.x)}

@@ -1,5 +1,6 @@
 """Where and with what a run ran, for its results and its report."""
 
+import contextlib
 import datetime
 import importlib.metadata
 import os
@@ -43,10 +44,8 @@ def versions() -> dict[str, str]:
     """Of the library, Python, and the packages that are installed."""
     found = {"jax_ssl": __version__, "python": platform.python_version()}
     for name in PACKAGES:
-        try:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return found
 
 

@@ -60,10 +60,7 @@ def write_export(
 def _described(run: Run, view: dict[str, Any]) -> dict[str, Any]:
     """What the encoder reads, for someone who has nothing but the file."""
     seen = run.judge.seen(run.train)
-    fields = run.experiment.source.fields
-    found: dict[str, Any] = {"shape": seen.shape, "view": view}
-    if rates := [field.rate for field in fields.values() if field.rate is not None]:
-        found["rate"] = rates[0]
+    found: dict[str, Any] = {"shape": seen.shape, "view": view, **run.rate}
     if len(seen.shape) > 2:
         found |= {
             "size": view.get("size", seen.shape[-3]),

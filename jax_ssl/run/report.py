@@ -1,8 +1,9 @@
 """`jax-ssl report`: what a run is worth, as one page and its pictures."""
 
 import argparse
+import contextlib
 import dataclasses
-import json
+import functools
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -33,7 +34,7 @@ from jax_ssl.report.pictures import (
     views_grid,
 )
 from jax_ssl.run.environment import environment
-from jax_ssl.run.run import CHECKPOINTS, METRICS, REPORT, RESULTS, Run
+from jax_ssl.run.run import CHECKPOINTS, METRICS, REPORT, Run
 from jax_ssl.train.metrics import read_metrics
 
 VIEWED, SHOWN = 8, 6  # Examples in the grid of views, and in those of the method.
@@ -46,10 +47,7 @@ def report(options: argparse.Namespace) -> int:
     run = Run.opened(options.workdir, options.overrides)
     with open_checkpoints(run.workdir / CHECKPOINTS, writable=False) as checkpoints:
         none = checkpoints.latest_step() is None
-    if none:
-        print(write_page(run, None))
-        return 0
-    with run.restored() as train:
+    with contextlib.nullcontext() if none else run.restored() as train:
         print(write_page(run, train))
     return 0
 
@@ -74,8 +72,7 @@ def write_page(run: Run, train: TrainState | None) -> pathlib.Path:
         features = values / np.maximum(np.linalg.norm(values, axis=1), 1e-12)[:, None]
         if "label" in part.fields:
             labels = part.fields["label"][part.counts]
-    canvas, path = run.canvas, run.workdir / RESULTS
-    results = json.loads(path.read_text()) if path.is_file() else {}
+    canvas, results = run.canvas, run.recorded()
     metrics = read_metrics(run.workdir / METRICS)
     where = dict(results.get("environment") or environment())
     seconds = [line["seconds"] for line in metrics if line.get("seconds") is not None]
@@ -110,14 +107,16 @@ class Look:
         self.run = run
         self.rank = len(run.judge.seen(run.train).shape)
         self.kind = {1: "wave", 3: "image", 4: "frames"}[self.rank]
-        fields = run.experiment.source.fields.values()
-        rates = [field.rate for field in fields if field.rate is not None]
-        rate = {"rate": rates[0]} if self.kind == "wave" and rates else {}
+        rate = run.rate if self.kind == "wave" else {}
         self.settings: dict[str, Any] = {"kind": self.kind, **rate}
 
     def seen(self, batch: Mapping[str, np.ndarray]) -> jax.Array:
         """What the encoder reads of some examples, on one device."""
-        return self._view(jax.random.key(0), batch)
+
+        def read(key: jax.Array, example: Mapping[str, jax.Array]) -> jax.Array:
+            return encoder_input(self.run.experiment.view(key, example))
+
+        return jax.jit(jax.vmap(read, (None, 0)))(jax.random.key(0), batch)
 
     def shown(self, batch: Mapping[str, np.ndarray]) -> np.ndarray:
         """The same as values to be shown."""
@@ -130,22 +129,14 @@ class Look:
             out = out * np.asarray(view["std"]) + np.asarray(view["mean"])
         return out if self.kind == "wave" else np.clip(out, 0, 1)
 
-    @property
-    def _view(self) -> Any:
-        def read(key: jax.Array, example: Mapping[str, jax.Array]) -> jax.Array:
-            return encoder_input(self.run.experiment.view(key, example))
-
-        return jax.jit(jax.vmap(read, (None, 0)))
-
 
 def _views(look: Look) -> Iterator[tuple[str, Pictures | str]]:
     """A few examples and what the network is given for them."""
     experiment = look.run.experiment
     batch, key = sample(experiment.source, VIEWED), jax.random.key(experiment.run.seed)
     with jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), ())):
-        made = jax.jit(
-            lambda key, some: map_examples(experiment.method.views, key, some)
-        )(key, batch)
+        draw = functools.partial(map_examples, experiment.method.views)
+        made = jax.jit(draw)(key, batch)
     groups = [
         np.asarray(leaf if leaf.ndim == 2 + look.rank else leaf[:, None], np.float32)
         for leaf in jax.tree.leaves(made)
@@ -154,16 +145,8 @@ def _views(look: Look) -> Iterator[tuple[str, Pictures | str]]:
     ]
     settings = experiment.config["views"]
     title = "Views, as the network sees them"
-    yield (
-        title,
-        views_grid(
-            groups,
-            look.shown(batch),
-            mean=settings.get("mean"),
-            std=settings.get("std"),
-            **look.settings,
-        ),
-    )
+    undone = {"mean": settings.get("mean"), "std": settings.get("std")}
+    yield title, views_grid(groups, look.shown(batch), **undone, **look.settings)
     recipe = experiment.method.views
     if isinstance(recipe, Recipe):
         example = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), batch)
@@ -204,17 +187,15 @@ def _shown(look: Look, train: TrainState) -> Iterator[tuple[str, Pictures | str]
         return [[x for _, x in shown.columns.values()] for shown in traced.values()]
 
     whole = replicated(experiment.mesh)
-    arrays = together(all_shown, out_shardings=whole)(
-        train.params, train.state, examples
-    )
+    show = together(all_shown, out_shardings=whole)
+    arrays = show(train.params, train.state, examples)
     for (title, shown), columns in zip(traced.items(), arrays, strict=True):
         grid = []
-        for (head, (kind, _)), values in zip(
-            shown.columns.items(), columns, strict=True
-        ):
+        for head, values in zip(shown.columns, columns, strict=True):
             group, _, word = head.rpartition(": ")
-            drawn = look.plain(values) if kind == "view" else np.asarray(values)
-            kind = look.kind if kind == "view" else kind
+            kind, drawn = shown.columns[head][0], np.asarray(values)
+            if kind == "view":
+                kind, drawn = look.kind, look.plain(values)
             grid.append(Column(word, drawn, kind, group=group))
         name = title.split(",")[0].lower().replace(" ", "_")
         yield title, Pictures(name, grid, shown.caption)
@@ -237,10 +218,9 @@ def _neighbors(
     (_, *best), *_ = neighbours(bank, few, k)
     scores, found = (gathered(x)[:ASKED] for x in best)
     if same:  # A query is left out of its own answer.
-        own = np.argsort(found == places[:, None], axis=1, kind="stable")[
-            :, : max(k - 1, 1)
-        ]
-        scores, found = (np.take_along_axis(x, own, 1) for x in (scores, found))
+        last = np.argsort(found == places[:, None], axis=1, kind="stable")
+        others = last[:, : max(k - 1, 1)]
+        scores, found = (np.take_along_axis(x, others, 1) for x in (scores, found))
     part = "training" if same else asked.split
     title = f"Nearest neighbours of {part} examples"
     return title, neighbors_grid(

@@ -129,6 +129,18 @@ class Run:
         changes = self.experiment.evals.test
         return None if changes is None else self._part("test", changes)
 
+    @property
+    def rate(self) -> dict[str, float]:
+        """The rate of the first field that has one, in Hz, under "rate"; else empty."""
+        fields = self.experiment.source.fields.values()
+        rates = [field.rate for field in fields if field.rate is not None]
+        return {"rate": rates[0]} if rates else {}
+
+    def recorded(self) -> Record:
+        """The content of results.json, empty before there is any."""
+        path = self.workdir / RESULTS
+        return json.loads(path.read_text()) if path.is_file() else {}
+
     def results(self, train: TrainState) -> Record:
         """All protocols on a state: the content of results.json.
 
@@ -225,8 +237,7 @@ class Run:
         Returns:
             The whole content.
         """
-        path = self.workdir / RESULTS
-        old = json.loads(path.read_text()) if path.is_file() else {}
+        old = self.recorded()
         made = {key: environment[key] for key in ("command", "commit", "date")}
         found = {_identity(each): each for each in old.get("evaluations", ())}
         found |= {_identity(e): {**e, "made": made} for e in results["evaluations"]}
@@ -238,7 +249,7 @@ class Run:
             "environment": old.get("environment", environment),
         }
         if jax.process_index() == 0:
-            write_json_atomic(path, merged)
+            write_json_atomic(self.workdir / RESULTS, merged)
         return merged
 
     def _fresh(self) -> tuple[Params, State]:
