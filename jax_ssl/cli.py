@@ -24,44 +24,36 @@ def folder(path: str) -> str:
     return path
 
 
+def named(metavar: str, text: str, **more: Any) -> dict[str, Any]:
+    """What argparse is told of an argument whose value is called `metavar`."""
+    return {"metavar": metavar, "help": text, **more}
+
+
 # What argparse is told of each argument.
 FLAGS: dict[str, dict[str, Any]] = {
-    "--config": {"required": True, "metavar": "FILE", "help": CONFIG_HELP},
-    "--workdir": {
-        "required": True,
-        "metavar": "DIR",
-        "type": folder,
-        "help": "folder of the run",
-    },
-    "--step": {"type": int, "metavar": "N", "help": "this checkpoint, not the last"},
-    "--topology": {"required": True, "metavar": "KIND:SIZE", "help": "v5e:4x8, cpu:8"},
-    "--chips": {"type": int, "metavar": "N", "help": "only N of the slice"},
-    "--num_examples": {
-        "type": int,
-        "metavar": "N",
-        "help": "of a data set that is not here",
-    },
-    "--memory_gb": {
-        "type": float,
-        "metavar": "GB",
-        "help": "of a device (default: the chip's)",
-    },
+    "--config": named("FILE", CONFIG_HELP, required=True),
+    "--workdir": named("DIR", "folder of the run", type=folder, required=True),
+    "--step": named("N", "this checkpoint, not the last", type=int),
+    "--topology": named("KIND:SIZE", "v5e:4x8, cpu:8", required=True),
+    "--chips": named("N", "only N of the slice", type=int),
+    "--num_examples": named("N", "of a data set that is not here", type=int),
+    "--memory_gb": named("GB", "of a device (default: the chip's)", type=float),
     "--search": {
         "choices": ("batch", "chunks"),
         "help": "find the largest batch or the fewest chunks that fit (slow)",
     },
     "--json": {"action": "store_true", "help": "print JSON, no table"},
-    "--output": {"metavar": "FILE", "help": "write it there"},
-    "--what": {
-        "default": "encoder",
-        "metavar": "NAME",
-        "help": "encoder, or with its heads the teacher to distill from",
-    },
-    "what": {
-        "nargs": "?",
-        "metavar": "WHAT",
-        "help": "a config page, a section, or SECTION.NAME (default: all names)",
-    },
+    "--output": named("FILE", "write it there"),
+    "--what": named(
+        "NAME",
+        "encoder, or with its heads the teacher to distill from",
+        default="encoder",
+    ),
+    "what": named(
+        "WHAT",
+        "a config page, a section, or SECTION.NAME (default: all names)",
+        nargs="?",
+    ),
     "--verbose": {"action": "store_true", "help": "more log lines, and tracebacks"},
 }
 SEVERAL = (
@@ -77,19 +69,18 @@ HOSTS: dict[str, dict[str, Any]] = {
         "default": "auto",
         "help": "off: run alone, whatever the launcher says",
     },
-    "--coordinator_address": {
-        "metavar": "HOST:PORT",
-        "help": "a free port of process 0's host, to which the others connect",
-    },
+    "--coordinator_address": named(
+        "HOST:PORT", "a free port of process 0's host, to which the others connect"
+    ),
     "--num_processes": {"type": int, "metavar": "N"},
-    "--process_id": {"type": int, "metavar": "I", "help": "0 to N - 1"},
-    "--peer_timeout": {
-        "type": float,
-        "default": 100,
-        "metavar": "SECONDS",
-        "help": "a process silent for so long counts as dead, and ends all others "
+    "--process_id": named("I", "0 to N - 1", type=int),
+    "--peer_timeout": named(
+        "SECONDS",
+        "a process silent for so long counts as dead, and ends all others "
         "(default: 100)",
-    },
+        type=float,
+        default=100,
+    ),
 }
 # What each does, and its arguments.
 COMMAND_LINES: dict[str, tuple[str, str]] = {

@@ -37,9 +37,8 @@ def page(title: str, subtitle: str, sections: Sequence[Section], files: Files) -
         autoescape=True,
         trim_blocks=True,
     )
-    environment.filters["prose"] = prose
-    environment.filters["figure"] = functools.partial(_figure, files=files)
-    environment.filters["grid"] = functools.partial(_grid, files=files)
+    figure, grid = (functools.partial(f, files=files) for f in (_figure, _grid))
+    environment.filters.update(prose=prose, figure=figure, grid=grid)
     told = {"title": title, "subtitle": subtitle, "light": LIGHT, "dark": DARK}
     return environment.get_template("page.html").render(told, sections=sections)
 

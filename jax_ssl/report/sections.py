@@ -160,9 +160,9 @@ def _map(inputs: ReportInputs, seed: int) -> Block:
     if broken := int((~np.isfinite(inputs.features).all(axis=1)).sum()):
         return f"{broken:,} of {total:,} feature rows are not finite: there is no map."
     points, rows = tsne_map(inputs.features, seed=seed)
-    labels, coloring = None, "There are no labels to colour them by."
-    if inputs.labels is not None:
-        labels = np.asarray(inputs.labels)[rows]
+    labels, coloring = inputs.labels, "There are no labels to colour them by."
+    if labels is not None:
+        labels = np.asarray(labels)[rows]
         classes = plural(len(np.unique(labels[labels >= 0])), "class")
         coloring = f"Colours and names show at most ten of {classes}."
     said = (
@@ -225,26 +225,21 @@ def _time(inputs: ReportInputs) -> list[Block]:
 
 def _settings(inputs: ReportInputs) -> list[Block]:
     commit = inputs.environment.get("commit") or ""
-    count = plural(len(flatten(inputs.config)), "setting")
+    config = _pairs(inputs.config)
     return [
-        Fold("Configuration", count, [_pairs(inputs.config)]),
+        Fold("Configuration", plural(len(config.rows), "setting"), [config]),
         Fold("Environment", commit, [_pairs(inputs.environment)]),
     ]
 
 
-def _pairs(settings: Mapping[str, Any]) -> Table:
+def _pairs(settings: Mapping[str, Any], prefix: str = "") -> Table:
     """Nested settings as one table with dotted names, as flags spell them."""
-    return Table([[Cell(name), Cell(value)] for name, value in flatten(settings)])
-
-
-def flatten(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """(dotted name, value) of every leaf, in order; lists are leaves, as in JSON."""
-    leaves: list[tuple[str, str]] = []
+    rows: list[Sequence[Cell]] = []
     for key, value in settings.items():
         if isinstance(value, Mapping) and value:
-            leaves += flatten(value, f"{prefix}{key}.")
+            rows += _pairs(value, f"{prefix}{key}.").rows
             continue
         if not isinstance(value, str):
             value = json.dumps(value, ensure_ascii=False, default=str)
-        leaves.append((f"{prefix}{key}", value))
-    return leaves
+        rows.append([Cell(f"{prefix}{key}"), Cell(value)])
+    return Table(rows)

@@ -28,9 +28,8 @@ def top(inputs: ReportInputs) -> list[Block]:
         blocks.append(Cards(figures))
     if not inputs.results.get("evaluations"):
         why = [f"{line}." for line in table.skipped(inputs.results)]
-        blocks.append(
-            " ".join(["No evaluation has been made yet.", *why, HOW_TO_JUDGE])
-        )
+        none = ["No evaluation has been made yet.", *why, HOW_TO_JUDGE]
+        blocks.append(" ".join(none))
     return blocks
 
 
@@ -94,8 +93,7 @@ def _trained(inputs: ReportInputs) -> list[Card]:
             said = f"{100 * np.median(mfu):.1f} % of peak FLOPs"
         cards.append(("Images per second", number(np.median(speed)), said))
     recorded = max(series.numbers(train, "seconds"), default=None)
-    seconds = inputs.environment.get("seconds", recorded)
-    if is_number(seconds):
+    if is_number(seconds := inputs.environment.get("seconds", recorded)):
         cards.append(("Time", duration(seconds), ""))
     if memory := series.numbers(train, "peak_memory_bytes"):
         cards.append(("Peak memory", f"{max(memory) / 2**30:.2f} GiB", ""))

@@ -7,8 +7,8 @@ import jax
 
 from jax_ssl.core.state import TrainState
 from jax_ssl.data.corrupt import sample
+from jax_ssl.evaluate.part import on_mesh
 from jax_ssl.evaluate.vitals import measure_of
-from jax_ssl.parallel.mesh import row_sharding
 from jax_ssl.parallel.processes import meet, of_first
 from jax_ssl.parallel.together import together
 from jax_ssl.run.run import METRICS, Run
@@ -40,17 +40,11 @@ def doctor(run: Run, reporter: Reporter) -> list[Evaluation]:
         signs = jax.device_get(measured(train.params, train.state, probe))
         return {name: float(value) for name, value in signs.items()}
 
-    batch_size, health = experiment.feeding.batch_size, method.health
-    known = Doctor(
-        measure,
-        Facts(
-            batch_size=batch_size,
-            chance=None if health.chance is None else health.chance(batch_size),
-            num_prototypes=health.prototypes,
-        ),
-        stop=settings.stop,
-        history=_past(run, restored),
-    )
+    size, health = experiment.feeding.batch_size, method.health
+    chance = None if health.chance is None else health.chance(size)
+    facts = Facts(batch_size=size, chance=chance, num_prototypes=health.prototypes)
+    past = _past(run, restored)
+    known = Doctor(measure, facts, stop=settings.stop, history=past)
     if not any(record["step"] == 0 for record in known.history):
         with jax.set_mesh(experiment.mesh):
             meet()
@@ -65,13 +59,8 @@ def _probe(run: Run, count: int) -> dict[str, jax.Array]:
     """Training examples, as many as the devices can share, over the mesh."""
     rows, mesh = sample(run.experiment.source, count), run.experiment.mesh
     kept = max(len(rows["index"]) // mesh.size, 1) * mesh.size
-    where = row_sharding(mesh)
-    return {
-        name: jax.make_array_from_callback(
-            (kept, *leaf.shape[1:]), where, leaf[:kept].__getitem__
-        )
-        for name, leaf in rows.items()
-    }
+    with jax.set_mesh(mesh):
+        return {name: on_mesh(leaf[:kept]) for name, leaf in rows.items()}
 
 
 def _past(run: Run, restored_step: int) -> list[dict[str, Any]]:

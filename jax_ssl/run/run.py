@@ -69,8 +69,8 @@ class Run:
                     f"--config.{assignment}: the run in {workdir} is what it is; only "
                     "config.evals, data, feed and mesh can be changed now."
                 )
-        page = override(ConfigDict(json.loads(path.read_text())), overrides)
-        config = resolved(page)
+        written = ConfigDict(json.loads(path.read_text()))
+        config = resolved(override(written, overrides))
         check_same(config)
         return cls(Experiment(config), pathlib.Path(workdir))
 
@@ -118,10 +118,9 @@ class Run:
     @functools.cached_property
     def train(self) -> Data:
         """The training part of evaluations."""
-        changes = self.experiment.evals.train
-        if changes is None:
-            return Data(feed=self.feed, source=self.experiment.source, split="train")
-        return self._part("train", changes)
+        if (changes := self.experiment.evals.train) is not None:
+            return self._part("train", changes)
+        return Data(feed=self.feed, source=self.experiment.source, split="train")
 
     @functools.cached_property
     def test(self) -> Data | None:
@@ -178,8 +177,7 @@ class Run:
 
         @functools.cache
         def controls() -> Record:
-            kinds = self.judge.kinds(bank)[1:]
-            return look(((), ()), kinds=kinds)
+            return look(((), ()), kinds=self.judge.kinds(bank)[1:])
 
         def run(train: TrainState, means: Mapping[str, float]) -> Iterator[Record]:
             del means
