@@ -114,7 +114,9 @@ class Judge:
         asked = [p for p in protocols if not lacks[p.name]]
         fields = tuple(dict.fromkeys(name for p in asked for name in p.needs))
 
-        def answers(kind: str) -> Iterator[tuple[Protocol, Outcome | Skipped, Record]]:
+        def answers(
+            kind: str,
+        ) -> Iterator[tuple[Protocol, Outcome | Skipped, Mapping[str, Any]]]:
             """What protocols say of one kind of features, which it alone holds."""
             mine = [p for p in asked if _takes(p, kind)]
             if not mine:

@@ -125,7 +125,7 @@ def test_the_best_head_of_each_image_counts(rng):
     encoder, variables = made(rng)
     images = rng.normal(size=(3, 16, 16, 3)).astype(np.float32)
     protocol = attention_jaccard(encoder)
-    maps = protocol.reader.apply(variables, images, train=False).prediction
+    maps = protocol.reader(variables, images)
     masks = np.asarray(upsampled(keep_mass(maps, 0.6), 4))
     # Each image's objects are what one of its heads cuts out.
     objects = np.stack([masks[0, 1], masks[1, 0], masks[2, 1]])

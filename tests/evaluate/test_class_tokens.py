@@ -14,11 +14,11 @@ def test_last_token_is_the_pooled_feature(rng):
     encoder, variables = made(rng, registers=2)
     images = rng.normal(size=(3, 16, 16, 3)).astype(np.float32)
     pooled = encoder.apply(variables, images, train=False).pooled
-    found = class_tokens(encoder, blocks=1).apply(variables, images, train=False)
-    np.testing.assert_allclose(found.pooled, pooled, rtol=1e-5, atol=1e-6)
+    found = class_tokens(encoder, blocks=1)(variables, images)
+    np.testing.assert_allclose(found, pooled, rtol=1e-5, atol=1e-6)
     for scan in (False, True):
-        reader = class_tokens(encoder.clone(scan_layers=scan), blocks=2)
-        several = reader.apply(variables, images, train=False).pooled
+        read = class_tokens(encoder.clone(scan_layers=scan), blocks=2)
+        several = read(variables, images)
         assert several.shape == (3, 2 * 16)
         np.testing.assert_allclose(several[:, 16:], pooled, rtol=1e-5, atol=1e-6)
 
@@ -29,20 +29,16 @@ def test_earlier_tokens_are_those_of_a_shallower_network(rng):
     images = rng.normal(size=(2, 16, 16, 3)).astype(np.float32)
     params = {k: v for k, v in variables["params"].items() if k != "block1"}
     wanted = encoder.clone(depth=1).apply({"params": params}, images, train=False)
-    found = class_tokens(encoder, blocks=2).apply(variables, images, train=False)
-    np.testing.assert_allclose(
-        found.pooled[:, :16], wanted.pooled, rtol=1e-5, atol=1e-6
-    )
+    found = class_tokens(encoder, blocks=2)(variables, images)
+    np.testing.assert_allclose(found[:, :16], wanted.pooled, rtol=1e-5, atol=1e-6)
 
 
 def test_mean_patch_is_the_mean_of_the_grid(rng):
     encoder, variables = made(rng)
     images = rng.normal(size=(2, 16, 16, 3)).astype(np.float32)
     features = encoder.apply(variables, images, train=False)
-    reader = class_tokens(encoder, blocks=1, mean_patch=True)
-    found = jax.jit(lambda v, x: reader.apply(v, x, train=False).pooled)(
-        variables, images
-    )
+    read = class_tokens(encoder, blocks=1, mean_patch=True)
+    found = jax.jit(read)(variables, images)
     wanted = jnp.concatenate([features.pooled, features.grid.mean((1, 2))], axis=1)
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
 
