@@ -8,7 +8,8 @@ for flow; pixel j covers [j - 1/2, j + 1/2). Boxes alone are measured from the p
 edge, where pixel j covers [j, j + 1).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import UserDict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal, NamedTuple, get_args
@@ -237,29 +238,21 @@ def read_by(view: Callable[[Array, Any], Any], fields: Fields) -> tuple[str, ...
         view: (key, example) -> views.
         fields: of the examples.
     """
-    example = _Watched(spec_of(fields))
+    read = set[str]()
+
+    class Watched(UserDict):
+        """An example that says which of its fields are looked at."""
+
+        def __getitem__(self, name: str) -> Any:
+            read.add(name)
+            return self.data[name]
+
+        def __contains__(self, name: object) -> bool:
+            read.add(str(name))
+            return name in self.data
 
     def trace(key: Array, arrays: Mapping[str, Array]) -> Any:
-        example.arrays = arrays
-        return view(key, example)
+        return view(key, Watched(arrays))
 
     jax.eval_shape(trace, jax.random.key(0), spec_of(fields))
-    return tuple(name for name in fields if name in example.read)
-
-
-class _Watched(Mapping):
-    """An example that remembers which of its fields have been looked at."""
-
-    def __init__(self, arrays: Mapping[str, Any]) -> None:
-        self.arrays, self.read = arrays, set[str]()
-
-    def __getitem__(self, name: str) -> Any:
-        value = self.arrays[name]
-        self.read.add(name)
-        return value
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.arrays)
-
-    def __len__(self) -> int:
-        return len(self.arrays)
+    return tuple(name for name in fields if name in read)

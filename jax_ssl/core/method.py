@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from jax_ssl.core.types import (
     Array,
@@ -15,17 +15,28 @@ from jax_ssl.core.types import (
     Views,
 )
 
-
-class ViewFn(Protocol):
-    """Makes the views of one example.
-
-    The train step vmaps it inside a `shard_map`, so it can neither see nor wait for
-    other rows, and its pixels do not depend on the number of devices.
-    """
-
-    def __call__(self, key: Array, example: Example) -> Views:
-        """Returns the views of `example`, drawn with `key`."""
-
+# Makes the views of one example, drawn with a key. The train step vmaps it inside a
+# `shard_map`, so it can neither see nor wait for other rows, and its pixels do not
+# depend on the number of devices.
+ViewFn: TypeAlias = Callable[[Array, Example], Views]
+# A method's first params and state, from a key and views of the run's shapes; it must
+# trace under `jax.eval_shape`.
+InitFn: TypeAlias = Callable[[Array, Views], tuple[Params, State]]
+# Picks variables that outlive the run, such as the encoder's, of params and state:
+# linen variables, {"params": ..., "batch_stats": ...}.
+ExportFn: TypeAlias = Callable[[Params, State], Variables]
+# Params and state with another run's variables in the place of some of theirs.
+FillFn: TypeAlias = Callable[[Params, State, Variables], tuple[Params, State]]
+# What a method's head says of the encoder's inputs [B, ...], [B, D], in evaluation
+# mode.
+ProjectFn: TypeAlias = Callable[[Params, State, Array], Array]
+# What the loss is worth to a network that tells nothing apart, such as ln(2 B - 1), at
+# B examples a step.
+ChanceFn: TypeAlias = Callable[[int], float]
+# Pictures by their title of what a method makes of a few examples, from params, state,
+# a batch whose "view" is the evaluation's view of each example, and a key of what is
+# drawn.
+ShowFn: TypeAlias = Callable[[Params, State, Batch, Array], Mapping[str, "Shown"]]
 
 # What the encoder reads, where a view makes several things; the first that is there.
 READ_AS = ("view", "image", "frames", "wave")
@@ -52,13 +63,6 @@ def encoder_input(seen: Views) -> Array:
     )
 
 
-class InitFn(Protocol):
-    """Makes a method's first params and state; must trace under `jax.eval_shape`."""
-
-    def __call__(self, key: Array, views: Views) -> tuple[Params, State]:
-        """Returns params and state for `views` of the run's shapes."""
-
-
 class LossFn(Protocol):
     """The training objective, a scalar mean over the GLOBAL batch."""
 
@@ -75,52 +79,6 @@ class UpdateFn(Protocol):
         self, params: Params, state: State, *, step: Array
     ) -> tuple[Params, State]:
         """Returns params and state, given the NEW params and the completed step."""
-
-
-class ExportFn(Protocol):
-    """Picks variables that outlive the run, such as the encoder's."""
-
-    def __call__(self, params: Params, state: State) -> Variables:
-        """Returns linen variables, {"params": ..., "batch_stats": ...}."""
-
-
-class FillFn(Protocol):
-    """Puts variables of another run in the place of some of a first state's."""
-
-    def __call__(
-        self, params: Params, state: State, variables: Variables
-    ) -> tuple[Params, State]:
-        """Returns params and state that hold `variables`."""
-
-
-class ProjectFn(Protocol):
-    """What a method's head says of examples, in evaluation mode."""
-
-    def __call__(self, params: Params, state: State, x: Array) -> Array:
-        """Returns [B, D] for the encoder's inputs x [B, ...]."""
-
-
-class ChanceFn(Protocol):
-    """What the loss is worth to a network that tells nothing apart."""
-
-    def __call__(self, batch_size: int) -> float:
-        """Returns the loss, such as ln(2 B - 1), at this many examples a step."""
-
-
-class ShowFn(Protocol):
-    """Pictures of what a method makes of a few examples."""
-
-    def __call__(
-        self, params: Params, state: State, examples: Batch, key: Array
-    ) -> "Mapping[str, Shown]":
-        """Returns pictures by their title.
-
-        Args:
-            params: of the method.
-            state: of the method.
-            examples: a batch whose "view" is the evaluation's view of each example.
-            key: of what is drawn.
-        """
 
 
 def unchanged(params: Params, state: State, *, step: Array) -> tuple[Params, State]:

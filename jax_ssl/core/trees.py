@@ -52,12 +52,3 @@ def cast(tree: PyTree, dtype: jax.typing.DTypeLike) -> PyTree:
 def count(tree: PyTree) -> int:
     """Number of scalars in all leaves; works on abstract leaves too."""
     return sum(int(leaf.size) for leaf in jax.tree.leaves(tree))
-
-
-def size_bytes(tree: PyTree) -> int:
-    """Bytes of all leaves; works on abstract leaves too."""
-    return sum(
-        int(leaf.size) * leaf.dtype.itemsize
-        for leaf in jax.tree.leaves(tree)
-        if not jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-    )

@@ -22,30 +22,6 @@ def peak_flops(device: jax.Device) -> float | None:
     return chip.flops if chip else None
 
 
-def step_flops(compiled: Any, num_devices: int) -> float | None:
-    """FLOPs of a compiled function as XLA counts them, over all devices.
-
-    XLA's figure is of one device's program (checked with a matrix product sharded over
-    eight devices); here it is multiplied by their number. XLA counts the body of a
-    loop once, whatever its length, so for a `scan` over train steps this is one step;
-    but a step that itself loops, over chunks of the batch or layers, is undercounted,
-    and custom kernels count nothing. `live_flops` has neither fault.
-
-    Args:
-        compiled: result of `jit(f).lower(...).compile()`.
-        num_devices: over which it runs.
-
-    Returns:
-        FLOPs, or None where the backend does not say.
-    """
-    try:
-        analysis = compiled.cost_analysis() or {}
-    except RuntimeError:  # XLA's errors are such, and so is NotImplementedError.
-        return None
-    flops = analysis.get("flops", 0.0)
-    return float(flops) * num_devices if flops > 0 else None
-
-
 def live_flops(closed: Any) -> float:
     """FLOPs of what a traced function's results depend on.
 
