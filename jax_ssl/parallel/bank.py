@@ -16,7 +16,13 @@ from jax_ssl.core.types import Array, PyTree
 from jax_ssl.parallel import tiles
 from jax_ssl.parallel.mesh import BATCH_AXES
 from jax_ssl.parallel.ring import different
-from jax_ssl.parallel.rows import everyone, on_shards, rows_here
+from jax_ssl.parallel.rows import (
+    everyone,
+    first_row,
+    on_shards,
+    rows_here,
+    shard_count,
+)
 
 # Banks are filled up to a multiple of this, so that any usual mesh can cut them.
 MULTIPLE = 1024
@@ -128,17 +134,17 @@ def write_bank(bank: Array, index: Array, rows: Array) -> Array:
         [N, D] of the dtype and in the pieces of `bank`; no gradient flows into it.
     """
     bank, rows = lax.stop_gradient((bank, rows))
-    pieces = _piece_count(bank)
+    axes = _axes(bank)
 
     def mine(index: Array, rows: Array, piece: Array) -> Array:
         index, rows = everyone((index, rows))
-        start = _start(piece, pieces)
+        start = first_row(len(piece), axes)
         # A negative place would count from the end; one past the end is dropped.
         here = (index >= start) & (index < start + len(piece))
         place = jnp.where(here, index - start, len(piece))
         return piece.at[place].set(rows.astype(piece.dtype), mode="drop")
 
-    batch, split = P(BATCH_AXES), P("fsdp") if pieces > 1 else P()
+    batch, split = P(BATCH_AXES), P(*axes)
     return on_shards(mine, (batch, batch, split), split)(index, rows, bank)
 
 
@@ -153,33 +159,27 @@ def _ask(
     that axis is 1, nothing moves.
     """
     bank = lax.stop_gradient(bank)
-    pieces = _piece_count(bank)
+    axes = _axes(bank)
 
     def sent_back(a: Array) -> Array:  # [F b, ...] -> [b, F, ...]
-        if pieces > 1:
-            a = lax.all_to_all(a, "fsdp", split_axis=0, concat_axis=0, tiled=True)
-        return jnp.moveaxis(a.reshape(pieces, -1, *a.shape[1:]), 0, 1)
+        if axes:
+            a = lax.all_to_all(a, axes, split_axis=0, concat_axis=0, tiled=True)
+        return jnp.moveaxis(a.reshape(shard_count(axes), -1, *a.shape[1:]), 0, 1)
 
     def mine(questions: PyTree, piece: Array) -> PyTree:
-        if pieces > 1:
-            questions = lax.all_gather(questions, "fsdp", axis=0, tiled=True)
-        answers = answer(questions, piece, _start(piece, pieces))
+        start = first_row(len(piece), axes)
+        answers = answer(everyone(questions, axes), piece, start)
         return jax.tree.map(sent_back, answers)
 
-    batch, split = P(BATCH_AXES), P("fsdp") if pieces > 1 else P()
-    return on_shards(mine, (batch, split), batch)(questions, bank)
+    batch = P(BATCH_AXES)
+    return on_shards(mine, (batch, P(*axes)), batch)(questions, bank)
 
 
 def _rows_here(numbers: Array, piece: Array, start: Array) -> Array:
     return rows_here(numbers, piece, start).astype(jnp.float32)
 
 
-def _piece_count(bank: Array) -> int:
-    """Pieces that the ambient mesh cuts the bank into."""
-    count = jax.sharding.get_abstract_mesh().shape.get("fsdp", 1)
-    return count if len(bank) % count == 0 else 1
-
-
-def _start(piece: Array, pieces: int) -> Array:
-    """Number of the first row of a device's piece of the bank."""
-    return lax.axis_index("fsdp") * len(piece) if pieces > 1 else jnp.int32(0)
+def _axes(bank: Array) -> tuple[str, ...]:
+    """Axes of the ambient mesh that cut the bank into pieces; none for one piece."""
+    count = shard_count(("fsdp",))
+    return ("fsdp",) if count > 1 and len(bank) % count == 0 else ()

@@ -12,7 +12,6 @@ of neither.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -22,17 +21,9 @@ from jax_ssl.core.types import Array, PyTree
 from jax_ssl.parallel.mesh import BATCH_AXES
 from jax_ssl.parallel.rows import on_shards, shard_count
 
-
-@dataclass(frozen=True)
-class _Piece:
-    """What is being traced: one of `parts` equal parts of the rows, and which rows."""
-
-    parts: int
-    rows: Array  # [n / parts] int32, numbers in the global batch.
-
-
 _count: ContextVar[int] = ContextVar("chunk_count", default=1)
-_piece: ContextVar[_Piece | None] = ContextVar("chunk_piece", default=None)
+# Numbers in the global batch of the rows of the chunk that is being traced, int32.
+_rows: ContextVar[Array | None] = ContextVar("chunk_rows", default=None)
 
 
 @contextmanager
@@ -61,8 +52,7 @@ def parts_of_rows() -> int:
 
     1 outside `map_chunks`; inside, chunks x devices.
     """
-    piece = _piece.get()
-    return 1 if piece is None else piece.parts
+    return 1 if _rows.get() is None else chunk_count() * shard_count()
 
 
 def row_numbers(n: int) -> Array:
@@ -74,15 +64,15 @@ def row_numbers(n: int) -> Array:
     Raises:
         ValueError: if, inside a chunk, n is not the chunk's number of rows.
     """
-    piece = _piece.get()
-    if piece is None:
+    rows = _rows.get()
+    if rows is None:
         return jnp.arange(n, dtype=jnp.int32)
-    if n != len(piece.rows):
+    if n != len(rows):
         raise ValueError(
             f"a network draws random numbers for {n} rows, but its chunk has "
-            f"{len(piece.rows)}; draw them before the rows are merged or split."
+            f"{len(rows)}; draw them before the rows are merged or split."
         )
-    return piece.rows
+    return rows
 
 
 def map_chunks(
@@ -121,11 +111,11 @@ def map_chunks(
         )
 
     def one(whole: PyTree, number: Array, chunk: PyTree) -> PyTree:
-        token = _piece.set(_Piece(chunks * shards, number))
+        token = _rows.set(number)
         try:
             return fn(whole, chunk)
         finally:
-            _piece.reset(token)
+            _rows.reset(token)
 
     one = jax.checkpoint(one, prevent_cse=False)  # Inside a loop nothing is merged.
 

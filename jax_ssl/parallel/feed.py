@@ -8,7 +8,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Generic, TypeVar
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -52,7 +53,7 @@ def to_global(host_batch: Mapping[str, np.ndarray], mesh: Mesh) -> Batch:
 _END: Any = object()
 
 
-class Prefetch(Generic[U]):
+class Prefetch(AbstractContextManager, Iterator[U]):
     """Runs `put(item)` for the coming items in a thread of its own.
 
     An iterator of what `put` returns, in order. An error of the items or of `put` is
@@ -88,9 +89,6 @@ class Prefetch(Generic[U]):
         item = next(self._items, _END)
         return item if item is _END else self._put(item)
 
-    def __iter__(self) -> Iterator[U]:
-        return self
-
     def __next__(self) -> U:
         if not self._coming:
             raise StopIteration
@@ -113,9 +111,6 @@ class Prefetch(Generic[U]):
         self._pool.shutdown(cancel_futures=True)
         if isinstance(self._items, Generator):
             self._items.close()
-
-    def __enter__(self) -> "Prefetch[U]":
-        return self
 
     def __exit__(self, *error: object) -> None:
         self.close()

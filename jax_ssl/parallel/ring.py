@@ -139,17 +139,22 @@ class _Plan:
         return mapped(x_side, y_side, scale)
 
     @property
-    def travels(self) -> bool:
-        return self.reach == "ring" and shard_count() > 1
+    def hops(self) -> int:
+        """Meetings after which every row of x has met every row of y."""
+        return shard_count() if self.reach == "ring" else 1
+
+    def onward(self, tree: PyTree) -> PyTree:
+        """What belongs to rows of y, where they go after a meeting."""
+        return pass_on(tree) if self.reach == "ring" else tree
 
     def arrived(self, y: Array) -> Array:
-        """All rows, where they do not travel."""
+        """The rows of y that are there before the first meeting."""
         return everyone(y) if self.reach == "gather" else y
 
     def returned(self, dy: Array) -> Array:
-        """The same way back, for the gradient."""
-        if shard_count() == 1:
-            return dy
+        """Their gradient after the last meeting, back where the rows came from."""
+        if self.reach == "ring" or shard_count() == 1:
+            return pass_on(dy)
         if self.reach == "gather":
             return lax.psum_scatter(dy, BATCH_AXES, tiled=True)
         return lax.psum(dy, BATCH_AXES)
@@ -201,23 +206,17 @@ def _forward(
 ) -> tuple[Array, Array]:
     own = plan.own(*x_side)
 
-    def meet(visitors: PyTree, sums: tiles.Sums) -> tiles.Sums:
-        others = plan.others(*visitors)
-        add = functools.partial(tiles.add_exponentials, plan.allowed, scale)
-        return lax.map(lambda row: add(row[0], others, row[1]), (own, sums))
-
     def hop(state: PyTree, _: None) -> tuple[PyTree, None]:
         visitors, sums = state
         # On their way before the work on them, so that the two can overlap.
-        coming = pass_on(visitors)
-        return (coming, meet(visitors, sums)), None
+        coming, others = plan.onward(visitors), plan.others(*visitors)
+        add = functools.partial(tiles.add_exponentials, plan.allowed, scale)
+        sums = lax.map(lambda row: add(row[0], others, row[1]), (own, sums))
+        return (coming, sums), None
 
-    sums = tiles.empty(own)
-    if plan.travels:
-        (_, sums), _ = lax.scan(hop, (y_side, sums), length=shard_count())
-    else:
-        y, y_ids = y_side
-        sums = meet((plan.arrived(y), y_ids), sums)
+    y, y_ids = y_side
+    start = (plan.arrived(y), y_ids), tiles.empty(own)
+    (_, sums), _ = lax.scan(hop, start, length=plan.hops)
     lse, top = tiles.join((sums.log(), sums.top), len(x_side[0]))
     return lse, top
 
@@ -230,26 +229,17 @@ def _backward(
     own = plan.own(x, shift, x_ids)
     lse, g = tiles.cut((lse, g), plan.block)
 
-    def meet(visitors: PyTree, dx: Array) -> tuple[Array, Array]:
-        others = plan.others(*visitors)
-        dx, dy = tiles.add_gradients(plan.allowed, scale, own, others, lse, g, dx)
-        return dx, tiles.join(dy, len(visitors[0]))
-
     def hop(state: PyTree, _: None) -> tuple[PyTree, None]:
         visitors, dy, dx = state
         # The gradient follows its rows one hop behind and takes along what the last
         # meeting gave it, so that no transfer waits for the work of this one.
-        coming, following = pass_on((visitors, dy))
-        dx, more = meet(visitors, dx)
-        return (coming, following + more, dx), None
+        coming, following = plan.onward((visitors, dy))
+        others = plan.others(*visitors)
+        dx, more = tiles.add_gradients(plan.allowed, scale, own, others, lse, g, dx)
+        return (coming, following + tiles.join(more, len(dy)), dx), None
 
     y, y_ids = y_side
-    dx = jnp.zeros_like(own.x)
-    if plan.travels:
-        start = (y_side, jnp.zeros_like(y), dx)
-        (_, dy, dx), _ = lax.scan(hop, start, length=shard_count())
-        dy = pass_on(dy)
-    else:
-        dx, dy = meet((plan.arrived(y), y_ids), dx)
-        dy = plan.returned(dy)
-    return tiles.join(dx, len(x)), dy
+    y = plan.arrived(y)
+    start = (y, y_ids), jnp.zeros_like(y), jnp.zeros_like(own.x)
+    (_, dy, dx), _ = lax.scan(hop, start, length=plan.hops)
+    return tiles.join(dx, len(x)), plan.returned(dy)

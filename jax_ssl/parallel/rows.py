@@ -4,7 +4,7 @@ They work on whatever mesh `jax.set_mesh` has installed, and without any.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -15,10 +15,14 @@ from jax_ssl.core.types import Array, Example, PyTree
 from jax_ssl.parallel.mesh import BATCH_AXES
 
 
-def shard_count() -> int:
-    """Number of shards that the ambient mesh cuts the batch into; 1 without a mesh."""
+def shard_count(axes: Sequence[str] = BATCH_AXES) -> int:
+    """Shards that these axes of the ambient mesh make; 1 without a mesh.
+
+    Args:
+        axes: by default those that cut the batch.
+    """
     mesh = jax.sharding.get_abstract_mesh()
-    return math.prod(mesh.shape.get(axis, 1) for axis in BATCH_AXES)
+    return math.prod(mesh.shape.get(axis, 1) for axis in axes)
 
 
 def on_shards(
@@ -41,18 +45,18 @@ def on_shards(
     )
 
 
-def everyone(rows: PyTree) -> PyTree:
-    """The rows of all shards, inside `on_shards`, from those of each."""
-    if shard_count() == 1:
+def everyone(rows: PyTree, axes: Sequence[str] = BATCH_AXES) -> PyTree:
+    """The rows of all shards along `axes`, inside `on_shards`, from those of each."""
+    if shard_count(axes) == 1:
         return rows
-    return jax.lax.all_gather(rows, BATCH_AXES, axis=0, tiled=True)
+    return jax.lax.all_gather(rows, tuple(axes), axis=0, tiled=True)
 
 
-def first_row(n: int) -> Array:
+def first_row(n: int, axes: Sequence[str] = BATCH_AXES) -> Array:
     """Number of a shard's first row, inside `on_shards`, where each shard has n."""
-    if shard_count() == 1:
+    if shard_count(axes) == 1:
         return jnp.zeros((), jnp.int32)
-    return jax.lax.axis_index(BATCH_AXES) * n
+    return jax.lax.axis_index(tuple(axes)) * n
 
 
 def rows_here(numbers: Array, piece: Array, start: Array) -> Array:

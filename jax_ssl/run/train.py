@@ -46,11 +46,11 @@ def train(options: argparse.Namespace) -> int:
     if outcome.interrupted is not None:
         log.warning(
             "stopped by %s after step %d of %d; saved. The same command continues.",
-            outcome.interrupted,
+            outcome.interrupted.name,
             outcome.step,
             run.experiment.plan.num_steps,
         )
-        return outcome.code
+        return 128 + outcome.interrupted  # The shell's convention.
     log.info("evaluating")
     with jax.set_mesh(run.experiment.mesh):
         results = run.results(outcome.train)

@@ -27,22 +27,20 @@ class Interrupt:
     """Which signal asked the run to stop, if any.
 
     Attributes:
-        name: "SIGTERM", "SIGINT", or None while nobody asked; among several processes
+        signal: SIGTERM, SIGINT, or None while nobody asked; among several processes
             always SIGTERM, and in all of them.
-        code: exit status by the shell's convention, 128 + signal number; 0 before.
     """
 
     def __init__(self, *, shared: bool) -> None:
-        self.name: str | None = None
-        self.code = 0
+        self.signal: signal.Signals | None = None
         self._shared, self._signalled = shared, False
 
     def asked(self) -> bool:
         """Whether to stop now; to be asked after every call, by all processes alike."""
-        ask = self._shared and self.name is None
+        ask = self._shared and self.signal is None
         if ask and multihost_utils.reached_preemption_sync_point(next(_questions)):
-            self._stop(signal.SIGTERM)
-        return self.name is not None
+            self.signal = signal.SIGTERM
+        return self.signal is not None
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         del frame
@@ -52,11 +50,7 @@ class Interrupt:
         if self._shared:
             os.kill(os.getpid(), signal.SIGTERM)  # jax's to catch; it tells the others.
         else:
-            self._stop(number)
-
-    def _stop(self, number: int) -> None:
-        self.name = signal.Signals(number).name
-        self.code = 128 + number
+            self.signal = signal.Signals(number)
 
 
 @contextmanager

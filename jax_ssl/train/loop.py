@@ -1,10 +1,10 @@
 """The one loop: a story from the first state to the last checkpoint."""
 
 import logging
+import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import numpy as np
@@ -17,6 +17,7 @@ from jax_ssl.core.types import Metrics
 from jax_ssl.parallel.processes import meet
 from jax_ssl.train.interrupt import catch_signals
 from jax_ssl.train.program import Program
+from jax_ssl.train.record import Reporter
 from jax_ssl.train.refresh import Refresher
 from jax_ssl.train.step import NONFINITE_LEAF
 
@@ -43,19 +44,6 @@ class NotFiniteError(ArithmeticError):
             "helps; for 'views', look at the images of that batch."
         )
         self.step, self.part = step, part
-
-
-class Recorder(Protocol):
-    """Receives what the loop has to say; `train.record` has the real one."""
-
-    def train(self, step: int, metrics: Mapping[str, float], waited: float) -> None:
-        """Means of the metrics since the last call; seconds waited for data."""
-
-    def note(self, step: int, record: Mapping[str, Any]) -> None:
-        """One result of an evaluation, or what a stage before the next step said."""
-
-    def paused(self) -> AbstractContextManager[None]:
-        """Around what is not training (evaluations, refreshes, checkpoints)."""
 
 
 @dataclass(frozen=True)
@@ -109,14 +97,12 @@ class Outcome:
     Attributes:
         train: the last state.
         step: completed steps.
-        interrupted: name of the signal that ended the run early, or None.
-        code: exit status: 0, or 128 + signal number.
+        interrupted: the signal that ended the run early, or None.
     """
 
     train: TrainState
     step: int
-    interrupted: str | None = None
-    code: int = 0
+    interrupted: signal.Signals | None
 
 
 def fit(
@@ -124,7 +110,7 @@ def fit(
     *,
     seed: int,
     plan: Plan,
-    recorder: Recorder,
+    recorder: Reporter,
     checkpoints: Checkpoints | None = None,
     evaluations: Sequence[Evaluation] = (),
     on_trace: Callable[[Any, int], None] | None = None,
@@ -141,7 +127,7 @@ def fit(
         made: by `program`.
         seed: of parameters, views and the method's own randomness.
         plan: when things happen.
-        recorder: where metrics go.
+        recorder: where metrics and what evaluations find go.
         checkpoints: where states go; None keeps nothing.
         evaluations: of the state, during training.
         on_trace: called with each traced call (`jax.stages.Traced`) and its steps.
@@ -210,8 +196,7 @@ def fit(
                     break
         if checkpoints is not None:
             checkpoints.wait()
-    ended_early = interrupt.name if step < plan.num_steps else None
-    return Outcome(train, step, ended_early, interrupt.code if ended_early else 0)
+    return Outcome(train, step, interrupt.signal if step < plan.num_steps else None)
 
 
 def _first_state(

@@ -167,13 +167,11 @@ def test_a_signal_saves_and_the_next_start_continues(tmp_path, stop, steps_per_c
     with checkpoints() as kept:
         first, _ = run(checkpoints=kept, recorder=Recorder(act), **plan)
         assert kept.latest_step() == first.step
-    assert first.interrupted == "SIGTERM"
-    assert first.code == 128 + signal.SIGTERM
+    assert first.interrupted == signal.SIGTERM
     assert stop <= first.step < 12
     with checkpoints() as kept:
         second, _ = run(checkpoints=kept, **plan)
     assert second.interrupted is None
-    assert second.code == 0
     assert_equal(second.train, whole.train)
 
 
