@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from jax_ssl.config import Experiment, load_page, override, resolved
 from jax_ssl.core.fields import INDEX, ON_CANVAS, Field, spec_of
-from jax_ssl.train.feeds import HostFeed
+from jax_ssl.train.feeds import Feed
 from jax_ssl.train.program import program
 
 CONFIGS = pathlib.Path(__file__).parent.parent / "configs"
@@ -65,7 +65,7 @@ def test_every_page_builds_abstractly(path):
     shape, canvas = SHAPES[config["data"].get("dataset", config["data"]["name"])]
     Experiment(config, source=Fake(*shape, canvas=canvas))
     experiment = Experiment(lighter(config), source=Fake(*shape, canvas=canvas))
-    feed = HostFeed(
+    feed = Feed(
         experiment.source,
         mesh=experiment.mesh,
         seed=0,
@@ -139,7 +139,7 @@ def test_an_unknown_key_is_answered_with_the_keys_of_its_section_alone(section, 
 
 def test_batch_norm_groups_that_do_not_divide_are_refused():
     experiment = Experiment(resolved(override(page(), ["encoder.groups=7"])))
-    feed = HostFeed(experiment.source, mesh=experiment.mesh, seed=0, batch_size=256)
+    feed = Feed(experiment.source, mesh=experiment.mesh, seed=0, batch_size=256)
     with pytest.raises(ValueError, match=r"groups = 7 .* 512 rows"):
         program(experiment.method, experiment.tx, feed, experiment.mesh)
 
@@ -161,7 +161,7 @@ def test_a_view_knows_the_fields_of_the_source():
 def feed_of(experiment):
     size = experiment.feeding.batch_size
     source = experiment.source
-    return HostFeed(source, mesh=experiment.mesh, seed=0, batch_size=size)
+    return Feed(source, mesh=experiment.mesh, seed=0, batch_size=size)
 
 
 def test_chunks_that_cut_through_groups_are_refused_before_compilation():

@@ -31,7 +31,7 @@ from jax_ssl.encoders import convnet
 from jax_ssl.methods import simclr
 from jax_ssl.parallel.feed import to_global
 from jax_ssl.parallel.mesh import make_mesh
-from jax_ssl.train.feeds import HostFeed, ResidentFeed
+from jax_ssl.train.feeds import Feed, ResidentFeed
 from jax_ssl.train.loop import Plan, fit
 from jax_ssl.train.program import program
 
@@ -160,7 +160,7 @@ def stepping(args):
     method = simclr(convnet(widths=(16, 32)), two_crops(size=32, blur_probability=0.0))
     rows = []
     plan = Plan(num_steps=args.steps, log_every=args.steps)
-    for name, maker in (("host", HostFeed), ("resident", ResidentFeed)):
+    for name, maker in (("host", Feed), ("resident", ResidentFeed)):
         best = (float("inf"), 0.0)
         for _ in range(args.rounds):
             watch = Stopwatch()

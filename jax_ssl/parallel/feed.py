@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jax
 import numpy as np
@@ -50,9 +50,6 @@ def to_global(host_batch: Mapping[str, np.ndarray], mesh: Mesh) -> Batch:
     }
 
 
-_END: Any = object()
-
-
 class Prefetch(AbstractContextManager, Iterator[U]):
     """Runs `put(item)` for the coming items in a thread of its own.
 
@@ -86,8 +83,7 @@ class Prefetch(AbstractContextManager, Iterator[U]):
             self._coming.append(self._pool.submit(self._next))
 
     def _next(self) -> U:
-        item = next(self._items, _END)
-        return item if item is _END else self._put(item)
+        return self._put(next(self._items))
 
     def __next__(self) -> U:
         if not self._coming:
@@ -95,13 +91,11 @@ class Prefetch(AbstractContextManager, Iterator[U]):
         begun = time.perf_counter()
         try:
             ready = self._coming.popleft().result()
-        except BaseException:
+        except BaseException:  # Also the StopIteration of the items.
             self.close()
             raise
-        self.waited += time.perf_counter() - begun
-        if ready is _END:
-            self.close()
-            raise StopIteration
+        finally:
+            self.waited += time.perf_counter() - begun
         self._coming.append(self._pool.submit(self._next))
         return ready
 

@@ -27,7 +27,7 @@ from jax_ssl.plan.sizes import Array, largest_temporaries, program_sizes, refuse
 from jax_ssl.plan.source import StandIn, stand_in
 from jax_ssl.plan.topology import Slice
 from jax_ssl.plan.traffic import memory_bytes
-from jax_ssl.train.feeds import Feed, HostFeed, ResidentFeed
+from jax_ssl.train.feeds import Feed, ResidentFeed
 from jax_ssl.train.flops import live_flops
 
 
@@ -194,7 +194,7 @@ def _built(
 def _feed(experiment: Experiment) -> tuple[Feed, PyTree]:
     """The run's feed without its images, and the shapes of one step's payload."""
     size, mesh = experiment.feeding.batch_size, experiment.mesh
-    kind = _ResidentShapes if experiment.feeding.resident else HostFeed
+    kind = _ResidentShapes if experiment.feeding.resident else Feed
     feed = kind(experiment.source, mesh=mesh, seed=experiment.run.seed, batch_size=size)
     if experiment.feeding.resident:
         rows = NamedSharding(mesh, P(None, BATCH_AXES))

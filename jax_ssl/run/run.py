@@ -23,7 +23,7 @@ from jax_ssl.data.corrupt import sample
 from jax_ssl.data.order import permutation
 from jax_ssl.evaluate.judge import TRAINED, Data, Judge, Record, lacking
 from jax_ssl.parallel.processes import meet, of_first
-from jax_ssl.train.feeds import Feed, HostFeed, ResidentFeed
+from jax_ssl.train.feeds import Feed, ResidentFeed
 from jax_ssl.train.loop import Evaluation
 from jax_ssl.train.program import Program
 
@@ -78,7 +78,7 @@ class Run:
     def feed(self) -> Feed:
         """Of the training examples."""
         feeding = self.experiment.feeding
-        kind = ResidentFeed if feeding.resident and self.training else HostFeed
+        kind = ResidentFeed if feeding.resident and self.training else Feed
         return kind(
             self.experiment.source,
             mesh=self.experiment.mesh,
@@ -260,7 +260,7 @@ class Run:
             source = self.experiment.open(changes)
         except (ValueError, OSError) as error:
             raise type(error)(f"config.evals.{name}: {error}") from error
-        feed = HostFeed(
+        feed = Feed(
             source,
             mesh=self.experiment.mesh,
             seed=0,

@@ -1,6 +1,5 @@
 """Where the loop's batches come from: the host, or the device's own memory."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from itertools import islice
@@ -22,8 +21,10 @@ from jax_ssl.parallel.mesh import BATCH_AXES
 Calls = Sequence[tuple[int, int]]  # (first step, number of steps) of every call.
 
 
-class Feed(ABC):
+class Feed:
     """Gives the loop batch s of the run, a pure function of (seed, s).
+
+    It reads, decodes and sends every batch ahead of its step, in the background.
 
     Attributes:
         name: of the data set.
@@ -68,38 +69,15 @@ class Feed(ABC):
         """Milliseconds that one example takes one reading thread, so far."""
         return self.reader.read_ms()
 
-    @abstractmethod
     def pieces(self, calls: Calls) -> Prefetch[PyTree]:
-        """The payload of every call, in order."""
+        """The payload of every call, in order: tuples of global batches, one a step."""
+        return Prefetch(self._groups(calls), self._put)
 
-    @abstractmethod
     def sweep(self, rows: np.ndarray) -> Prefetch[PyTree]:
         """One piece for each of `rows` [batches, B].
 
         A corrupt row gives way to the next good one of the data set.
         """
-
-    @abstractmethod
-    def steps(self, payload: PyTree) -> PyTree:
-        """The payload with the call's steps as axis 0 of every leaf, inside `jit`."""
-
-    @abstractmethod
-    def batch(self, data: PyTree, piece: PyTree) -> Batch:
-        """One step's batch from `data` and one step's piece, inside `jit`."""
-
-    def _loaded(self) -> PyTree:
-        return ()
-
-
-class HostFeed(Feed):
-    """Reads, decodes and sends every batch ahead of its step, in the background."""
-
-    def pieces(self, calls: Calls) -> Prefetch[PyTree]:
-        """Tuples of global batches, one batch per step of the call."""
-        return Prefetch(self._groups(calls), self._put)
-
-    def sweep(self, rows: np.ndarray) -> Prefetch[PyTree]:
-        """The global batch of each of `rows` [batches, B]."""
         mine = np.split(rows, jax.process_count(), axis=1)[jax.process_index()]
         order = np.arange(self.num_examples)
         lists = ((order, places) for places in mine)
@@ -107,13 +85,16 @@ class HostFeed(Feed):
         return Prefetch(host, lambda batch: to_global(batch, self.mesh))
 
     def steps(self, payload: PyTree) -> PyTree:
-        """Stacks the call's batches."""
+        """The payload with the call's steps as axis 0 of every leaf, inside `jit`."""
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), *payload)
 
     def batch(self, data: PyTree, piece: PyTree) -> Batch:
-        """The piece is the batch."""
+        """One step's batch from `data` and one step's piece, inside `jit`."""
         del data
         return piece
+
+    def _loaded(self) -> PyTree:
+        return ()
 
     def _groups(self, calls: Calls) -> Iterator[tuple[Rows, ...]]:
         if not calls:
@@ -140,15 +121,15 @@ class HostFeed(Feed):
 
 
 class ResidentFeed(Feed):
-    """Keeps every example in device memory; a step sends only its row numbers."""
+    """A feed with every example in device memory; a step sends only row numbers."""
 
     def pieces(self, calls: Calls) -> Prefetch[PyTree]:
         """Row numbers [steps, B] int32 of every call."""
-        return Prefetch((self._rows(*call) for call in calls), self._put)
+        return Prefetch((self._rows(*call) for call in calls), self._placed)
 
     def sweep(self, rows: np.ndarray) -> Prefetch[PyTree]:
         """Each of `rows` [batches, B], sharded like a batch."""
-        return Prefetch(rows.astype(np.int32), self._put)
+        return Prefetch(rows.astype(np.int32), self._placed)
 
     def read_ms(self) -> float | None:
         """Nothing is read while the run goes on."""
@@ -172,7 +153,7 @@ class ResidentFeed(Feed):
         rows = [rows_of_step(self.seed, step, *settings) for step in steps]
         return np.stack(rows).astype(np.int32)
 
-    def _put(self, rows: np.ndarray) -> jax.Array:
+    def _placed(self, rows: np.ndarray) -> jax.Array:
         """Row numbers [..., B], the last axis over all devices."""
         where = NamedSharding(self.mesh, P(*(None,) * (rows.ndim - 1), BATCH_AXES))
         return jax.make_array_from_callback(rows.shape, where, rows.__getitem__)

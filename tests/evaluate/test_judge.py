@@ -20,7 +20,7 @@ from jax_ssl.evaluate.linear import linear
 from jax_ssl.evaluate.part import OnHost, on_host
 from jax_ssl.evaluate.protocol import Metric, Outcome, Protocol, Skipped
 from jax_ssl.parallel.mesh import make_mesh
-from jax_ssl.train.feeds import HostFeed
+from jax_ssl.train.feeds import Feed
 from tests.images import examples
 
 TRAIN, TEST = 61, 29
@@ -65,7 +65,7 @@ def source(count, seed):
 
 
 def data(source, mesh, **more):
-    feed = HostFeed(
+    feed = Feed(
         source, mesh=mesh, seed=0, batch_size=mesh.size, workers=1, max_corrupt=1.0
     )
     return Data(feed=feed, source=source, **more)

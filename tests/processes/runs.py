@@ -16,7 +16,7 @@ from jax_ssl.data.synthetic import synthetic
 from jax_ssl.evaluate.part import gathered
 from jax_ssl.parallel.mesh import make_mesh
 from jax_ssl.parallel.rows import map_examples
-from jax_ssl.train.feeds import HostFeed
+from jax_ssl.train.feeds import Feed
 from jax_ssl.train.loop import Plan, fit
 from jax_ssl.train.program import program
 from jax_ssl.train.sweep import Sweep
@@ -60,7 +60,7 @@ def method(name):
 def prepared(name, devices, fsdp):
     """The program, compiled once for both halves."""
     mesh = make_mesh(fsdp=fsdp, devices=jax.devices()[:devices])
-    feed = HostFeed(source(), mesh=mesh, seed=SEED, batch_size=BATCH, workers=1)
+    feed = Feed(source(), mesh=mesh, seed=SEED, batch_size=BATCH, workers=1)
     tx = optax.sgd(0.02, momentum=0.9)
     return program(method(name), tx, feed, mesh, rules=RULES)
 
@@ -89,7 +89,7 @@ def leaves(train):
 def features(name, train, *, devices=8):
     """Features of images that no number of devices divides, by the trained encoder."""
     made, mesh = method(name), make_mesh(devices=jax.devices()[:devices])
-    feed = HostFeed(source(21), mesh=mesh, seed=SEED, batch_size=BATCH, workers=1)
+    feed = Feed(source(21), mesh=mesh, seed=SEED, batch_size=BATCH, workers=1)
     variables = made.exports["encoder"](train.params, train.state)
 
     def embed(variables, batch):

@@ -15,7 +15,7 @@ from jax_ssl.core.method import Method
 from jax_ssl.core.types import Features
 from jax_ssl.data.arrays import arrays
 from jax_ssl.parallel.mesh import make_mesh
-from jax_ssl.train.feeds import HostFeed, ResidentFeed
+from jax_ssl.train.feeds import Feed, ResidentFeed
 from jax_ssl.train.loop import Evaluation, NotFiniteError, Plan, fit
 from jax_ssl.train.program import program
 from tests.images import examples
@@ -90,7 +90,7 @@ class Recorder:
         return contextlib.nullcontext()
 
 
-def made_of(method, tx=None, *, feed=HostFeed, devices=1):
+def made_of(method, tx=None, *, feed=Feed, devices=1):
     mesh = make_mesh(devices=jax.devices()[:devices])
     source = arrays({"image": examples(50)["image"]})
     tx = tx or optax.sgd(0.01, momentum=0.9)
@@ -99,9 +99,7 @@ def made_of(method, tx=None, *, feed=HostFeed, devices=1):
     )
 
 
-def run(
-    method=None, *, feed=HostFeed, checkpoints=None, recorder=None, devices=1, **plan
-):
+def run(method=None, *, feed=Feed, checkpoints=None, recorder=None, devices=1, **plan):
     settings = {"num_steps": 12, "log_every": 4, **plan}
     evaluations = settings.pop("evaluations", ())
     recorder = recorder or Recorder()
@@ -139,7 +137,7 @@ def test_every_line_is_the_mean_of_its_interval(straight):
         assert metrics["loss"] == pytest.approx(expected, rel=1e-6)
 
 
-@pytest.mark.parametrize("feed", [HostFeed, ResidentFeed])
+@pytest.mark.parametrize("feed", [Feed, ResidentFeed])
 @pytest.mark.parametrize("steps_per_call", [1, 8])
 def test_feed_and_dispatch_do_not_change_the_run(straight, feed, steps_per_call):
     outcome, _ = run(feed=feed, steps_per_call=steps_per_call)
@@ -147,7 +145,7 @@ def test_feed_and_dispatch_do_not_change_the_run(straight, feed, steps_per_call)
     assert_equal(outcome.train, straight, rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("feed", [HostFeed, ResidentFeed])
+@pytest.mark.parametrize("feed", [Feed, ResidentFeed])
 def test_eight_devices_give_the_same_run(straight, feed):
     assert_equal(run(feed=feed, devices=8)[0].train, straight, rtol=1e-5, atol=1e-6)
 

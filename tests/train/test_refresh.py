@@ -17,7 +17,7 @@ from jax_ssl.core.types import Features
 from jax_ssl.data.arrays import arrays
 from jax_ssl.data.source import CorruptExamples
 from jax_ssl.parallel.mesh import make_mesh
-from jax_ssl.train.feeds import HostFeed, ResidentFeed
+from jax_ssl.train.feeds import Feed, ResidentFeed
 from jax_ssl.train.loop import Plan, fit
 from jax_ssl.train.program import program
 from jax_ssl.train.refresh import Refresher
@@ -104,12 +104,12 @@ TX = optax.sgd(0.01, momentum=0.9)
 VIEW = VIEWS["identity"]()
 
 
-def feed_of(mesh, kind=HostFeed, source=None):
+def feed_of(mesh, kind=Feed, source=None):
     source = arrays({"image": IMAGES}) if source is None else source
     return kind(source, mesh=mesh, seed=SEED, batch_size=BATCH, workers=1)
 
 
-def run(method=None, *, devices=1, kind=HostFeed, checkpoints=None, act=None, **plan):
+def run(method=None, *, devices=1, kind=Feed, checkpoints=None, act=None, **plan):
     mesh = make_mesh(devices=jax.devices()[:devices])
     recorder = Recorder(act) if act else Recorder()
     outcome = fit(
@@ -129,7 +129,7 @@ def assert_equal(a, b, **tolerance):
     jax.tree.map(lambda x, y: equal(x, y, **tolerance), a, b)
 
 
-def staged(method, *, devices=1, kind=HostFeed, source=None):
+def staged(method, *, devices=1, kind=Feed, source=None):
     """(refresher, first state, mesh)."""
     mesh = make_mesh(devices=jax.devices()[:devices])
     made = program(method, TX, feed_of(mesh, kind, source), mesh)
@@ -163,7 +163,7 @@ def test_it_may_come_less_often():
     assert int(train.state["count"]) == 2
 
 
-@pytest.mark.parametrize("kind", [HostFeed, ResidentFeed])
+@pytest.mark.parametrize("kind", [Feed, ResidentFeed])
 @pytest.mark.parametrize("devices", [1, 8])
 def test_it_sees_the_whole_set_in_its_order(devices, kind):
     refresher, first, mesh = staged(tiny_method(), devices=devices, kind=kind)
@@ -173,7 +173,7 @@ def test_it_sees_the_whole_set_in_its_order(devices, kind):
     np.testing.assert_allclose(after.state["seen"], expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", [HostFeed, ResidentFeed])
+@pytest.mark.parametrize("kind", [Feed, ResidentFeed])
 def test_any_feed_and_device_count_give_the_same_run(straight, kind):
     assert_equal(run(kind=kind, devices=8)[0], straight[0], rtol=1e-5, atol=1e-6)
 
