@@ -4,7 +4,7 @@ Label-efficient classification on frozen features: the low-shot probes of Assran
 (2022, MSN, arXiv:2204.07141), on data sets of any size.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, Literal
 
@@ -93,16 +93,12 @@ def few_label(
                 continue
             rows = draw_rows(known, n, draws=draws, seed=seed)
             x = train.values.take(rows.ravel())
+            x = x.reshape(draws, -1, x.shape[-1])
+            drawn = x, known[rows], jnp.float32(weight_decay)
             right, lost = np.zeros(draws, np.int64), 0
             for values, numbers in test.values.blocks():
                 some, converged = _count_right(
-                    x.reshape(draws, -1, x.shape[-1]),
-                    known[rows],
-                    values,
-                    on_mesh(asked[numbers]),
-                    jnp.float32(weight_decay),
-                    len(classes),
-                    classifier,
+                    drawn, (values, on_mesh(asked[numbers])), len(classes), classifier
                 )
                 right += np.asarray(some)
                 lost = int((~np.asarray(converged)).sum())
@@ -161,32 +157,28 @@ def draw_rows(
     return np.stack(found).astype(np.int32)
 
 
-@partial(together, static_argnums=(5, 6))
+@partial(together, static_argnums=(2, 3))
 def _count_right(
-    x: Array,
-    y: Array,
-    test: Array,
-    labels: Array,
-    weight_decay: Array,
-    num_classes: int,
-    classifier: str,
+    drawn: PyTree, asked: tuple[Array, Array], num_classes: int, classifier: str
 ) -> tuple[Array, Array]:
     """Right answers [draws] int32; whether the fit of every draw converged [draws].
 
     Args:
-        x: [draws, n, D], labelled examples.
-        y: [draws, n] int32.
-        test: [m, D], rows sharded over the mesh.
-        labels: [m] int32, sharded likewise; -1 where there is no example.
-        weight_decay: of "logistic".
+        drawn: labelled examples [draws, n, D], their labels [draws, n] int32, and the
+            weight decay [] of "logistic".
+        asked: test examples [m, D] and their labels [m] int32, -1 where there is no
+            example; rows sharded over the mesh.
         num_classes: C.
         classifier: one of the three.
     """
+    x, y, weight_decay = drawn
     x = l2_normalize(x)
     fit = partial(fit_logistic, weight_decay=weight_decay, num_classes=num_classes)
     if classifier == "nearest_class_mean":
         fit = partial(_class_means, num_classes=num_classes)
-    heads = () if classifier == "nearest_neighbor" else _each(fit, (x, y))
+    heads: PyTree = ()
+    if classifier != "nearest_neighbor":
+        heads = jax.lax.map(lambda draw: fit(*draw), (x, y))
 
     def mine(rows: tuple[Array, Array], drawn: tuple[PyTree, Array, PyTree]) -> Array:
         test, labels = l2_normalize(rows[0]), rows[1]
@@ -203,13 +195,9 @@ def _count_right(
 
         return jax.lax.map(one, drawn).T  # [m, draws]
 
-    right = map_shards(mine, (test, labels), (x, y, heads))
+    right = map_shards(mine, asked, (x, y, heads))
     converged = heads[2] if heads else jnp.ones(len(x), bool)
     return right.sum(axis=0, dtype=jnp.int32), converged
-
-
-def _each(fit: Callable[..., PyTree], draws: tuple[Array, Array]) -> PyTree:
-    return jax.lax.map(lambda draw: fit(*draw), draws)
 
 
 def _class_means(x: Array, y: Array, *, num_classes: int) -> tuple[Array, Array, Array]:

@@ -138,7 +138,10 @@ def _steps(
         x = (x.astype(jnp.float32) - heads.shift) * heads.scale
 
         def objective(weights: Weights) -> tuple[Array, Array]:
-            losses = _losses(weights, x, labels).mean(1)  # [H]
+            logits = _logits(weights, x)  # [H, B, C]
+            targets = jnp.broadcast_to(labels, logits.shape[:2])
+            rows = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+            losses = rows.mean(1)  # [H]
             decay = decays / 2 * jnp.sum(jnp.square(weights[0]), axis=(1, 2))
             return jnp.sum(losses + decay), losses  # No head reads another's weights.
 
@@ -152,13 +155,6 @@ def _steps(
         return _split((weights, slots)), losses
 
     return jax.lax.scan(step, carry, batches)
-
-
-def _losses(weights: Weights, x: Array, labels: Array) -> Array:
-    """Cross-entropies [H, B]."""
-    logits = _logits(weights, x)
-    targets = jnp.broadcast_to(labels, logits.shape[:2])
-    return optax.softmax_cross_entropy_with_integer_labels(logits, targets)
 
 
 def _logits(weights: Weights, x: Array) -> Array:

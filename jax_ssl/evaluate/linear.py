@@ -110,9 +110,8 @@ def linear(
         classes, known, asked = classes_of(train, test, label)
         present, counts = np.unique(known[known >= 0], return_counts=True)
         if len(present) < 2:
-            yield Skipped(
-                f"the training examples are all of class {classes[present[0]]}"
-            )
+            only = classes[present[0]]
+            yield Skipped(f"the training examples are all of class {only}")
             return
         if counts.max() < 2:
             yield Skipped("no class has two training examples, one to be held out")
@@ -130,9 +129,7 @@ def linear(
         )
         heads, _ = fit(fitted, rates, decays)
         scores = score(heads, train, known, validation)
-        best = min(
-            range(len(pairs)), key=lambda i: (-scores["accuracy"][i], scores["loss"][i])
-        )
+        best = np.lexsort((scores["loss"], -scores["accuracy"]))[0]
         if not np.isfinite(scores["loss"][best]):
             yield Skipped(
                 f"all {len(pairs)} heads diverged; lower linear.learning_rates, now "
@@ -159,10 +156,8 @@ def linear(
                 )
             ],
         }
-        if len(learning_rates) > 1 and rate in (
-            min(learning_rates),
-            max(learning_rates),
-        ):
+        edges = min(learning_rates), max(learning_rates)
+        if len(learning_rates) > 1 and rate in edges:
             detail["note"] = f"learning rate {rate:g} is at the edge of the grid."
         top5 = float(final["top5"][0]) if len(classes) > 5 else None
         yield Outcome(

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 
+from jax_ssl.core import checks
 from jax_ssl.core.types import Array, PyTree
 from jax_ssl.parallel.mesh import BATCH_AXES
 from jax_ssl.parallel.rows import on_shards, shard_count
@@ -33,8 +34,7 @@ def in_chunks(count: int) -> Iterator[None]:
     Raises:
         ValueError: if count < 1.
     """
-    if count < 1:
-        raise ValueError(f"run.chunks = {count} must be at least 1.")
+    checks.at_least(1, **{"run.chunks": count})
     token = _count.set(count)
     try:
         yield

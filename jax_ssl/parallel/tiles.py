@@ -137,14 +137,10 @@ def add_gradients(
         `dx` plus what these others give to it; [U, c, D], the gradient in `others.y`.
     """
 
-    def row_of_tiles(
-        carry: tuple[Array, Array], args: tuple[Array, Own, Array, Array]
-    ) -> tuple[tuple[Array, Array], None]:
+    def row_of_tiles(carry: PyTree, args: PyTree) -> tuple[PyTree, None]:
         i, own, lse, g = args
 
-        def tile(
-            carry: tuple[Array, Array], args: tuple[Array, Others]
-        ) -> tuple[tuple[Array, Array], None]:
+        def tile(carry: PyTree, args: PyTree) -> tuple[PyTree, None]:
             dx_i, dy = carry
             j, others = args
             difference = _differences(allowed, scale, own, others)

@@ -17,9 +17,8 @@ from jax_ssl.parallel.chips import CHIPS
 
 def peak_flops(device: jax.Device) -> float | None:
     """Published bfloat16 peak of `device` in FLOP/s; None where it is not known."""
-    fitting = (chip for chip in CHIPS if re.search(chip.kind, device.device_kind))
-    chip = next(fitting, None)
-    return chip.flops if chip else None
+    kind = device.device_kind
+    return next((chip.flops for chip in CHIPS if re.search(chip.kind, kind)), None)
 
 
 def live_flops(closed: Any) -> float:
