@@ -63,29 +63,31 @@ def top_k(
     block = min(max(block, k), num_rows)
     queries = queries.astype(jnp.float32)
 
-    def read(start: Array | int) -> Best:
-        """Scores [Q, block] and numbers [block] of the rows from `start` on."""
-        # The last block begins earlier, and its rows that were read already score -inf.
-        first = jnp.minimum(start, num_rows - block)
-        part = lax.dynamic_slice_in_dim(bank, first, block).astype(jnp.float32)
+    def similarities(start: Array | int, size: int) -> Array:
+        part = lax.dynamic_slice_in_dim(bank, start, size).astype(jnp.float32)
         scores = jnp.matmul(queries, part.T, precision=lax.Precision.HIGHEST)
-        rows = first + jnp.arange(block, dtype=jnp.int32)
-        asked = rows >= start
-        if counts is not None:
-            asked &= lax.dynamic_slice_in_dim(counts, first, block)
-        return jnp.where(asked, scores, -jnp.inf), rows
+        if counts is None:
+            return scores
+        return jnp.where(
+            lax.dynamic_slice_in_dim(counts, start, size), scores, -jnp.inf
+        )
 
-    def merge(best: Best, start: Array) -> tuple[Best, None]:
+    def merge(best: Best, start: Array, size: int) -> Best:
         scores, rows = best
-        new, new_rows = read(start)
+        new = similarities(start, size)  # [Q, size]
+        new_rows = start + jnp.arange(size, dtype=jnp.int32)
         # Earlier rows lie left, and `lax.top_k` prefers the left of two equals.
         scores, places = lax.top_k(jnp.concatenate([scores, new], axis=1), k)
         rows = jnp.concatenate([rows, jnp.broadcast_to(new_rows, new.shape)], axis=1)
-        return (scores, jnp.take_along_axis(rows, places, axis=1)), None
+        return scores, jnp.take_along_axis(rows, places, axis=1)
 
-    starts = jnp.arange(block, num_rows, block, dtype=jnp.int32)
-    scores, rows = lax.top_k(read(0)[0], k)
-    return lax.scan(merge, (scores, rows), starts)[0]
+    full, rest = divmod(num_rows, block)
+    scores, rows = lax.top_k(similarities(0, block), k)
+    starts = jnp.arange(1, full, dtype=jnp.int32) * block
+    best, _ = lax.scan(
+        lambda best, start: (merge(best, start, block), None), (scores, rows), starts
+    )
+    return merge(best, jnp.int32(full * block), rest) if rest else best
 
 
 def nearest(
