@@ -22,7 +22,6 @@ from jax_ssl.checkpoint.run_folder import json_value
 from jax_ssl.core.fields import spec_of
 from jax_ssl.core.method import Method, ViewFn, encoder_input
 from jax_ssl.core.types import Array, Batch, Params, PyTree, State
-from jax_ssl.data.source import Source
 from jax_ssl.evaluate.part import Part, on_host, swept
 from jax_ssl.evaluate.protocol import Outcome, Protocol, Reader, Skipped
 from jax_ssl.parallel.rows import map_examples
@@ -45,13 +44,11 @@ class Data:
 
     Attributes:
         feed: of the data set.
-        source: where its examples can be looked at.
         rows: [n] of them; all unless given.
         split: what they are called in the record.
     """
 
     feed: Feed
-    source: Source
     rows: np.ndarray | None = None
     split: str = "test"
 

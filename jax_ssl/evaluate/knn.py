@@ -6,7 +6,7 @@ arXiv:2104.14294. Nothing is trained, so its answer depends on no optimiser.
 """
 
 from collections.abc import Iterator
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import jax
@@ -59,18 +59,10 @@ def knn(*, k: int = 200, temperature: float = 0.1, label: str = "label") -> Prot
     def run(train: Part, test: Part) -> Iterator[Outcome]:
         classes, known, asked = classes_of(train, test, label)
         used = min(k, int(train.counts.sum()))
-        right = np.zeros(3, np.int64)
+        right, voting = np.zeros(3, np.int64), (known, jnp.float32(temperature))
         for numbers, scores, rows in neighbours(train, test, used):
-            right += np.asarray(
-                _count_right(
-                    scores,
-                    rows,
-                    on_mesh(asked[numbers]),
-                    known,
-                    jnp.float32(temperature),
-                    len(classes),
-                )
-            )
+            found = scores, rows, on_mesh(asked[numbers])
+            right += np.asarray(_count_right(found, voting, len(classes)))
         first, fifth, nearest_alone = (float(n) / test.counts.sum() for n in right)
         remark = f"{used}-NN: cosine, votes exp(s / {temperature:g})"
         detail: dict[str, Any] = {"num_classes": len(classes)}
@@ -105,16 +97,14 @@ def neighbours(
         [m, k] int32 in the training part), the last two sharded over the mesh; where
         there are fewer, the score is -inf and the place is `ABSENT`.
     """
-    whole = np.arange(train.values.shape[0])
-    for queries, asked in test.values.blocks():
-        best = None
+
+    def found(queries: Array) -> Iterator[tuple[Array, Array]]:
         for bank, numbers in train.values.blocks():
-            found = _nearest(queries, bank, on_mesh(train.counts[numbers]), k)
-            if len(numbers) < len(whole):  # Part of the bank, which has rows elsewhere.
-                found = _renumbered(*found, jnp.asarray(numbers, jnp.int32))
-            best = found if best is None else _merged(best, found)
-        assert best is not None
-        yield asked, *best
+            counts = on_mesh(train.counts[numbers])
+            yield _nearest(queries, bank, counts, numbers.astype(np.int32), k)
+
+    for queries, asked in test.values.blocks():
+        yield asked, *reduce(_merged, found(queries))
 
 
 def vote(
@@ -139,33 +129,30 @@ def vote(
     return votes.reshape(*scores.shape[:-1], num_classes)
 
 
-@partial(together, static_argnums=(3,))
-def _nearest(queries: Array, bank: Array, counts: Array, k: int) -> tuple[Array, Array]:
-    """`nearest` by cosine."""
-    return nearest(l2_normalize(queries), l2_normalize(bank), k, counts)
+@partial(together, static_argnums=(4,))
+def _nearest(
+    queries: Array, bank: Array, counts: Array, numbers: Array, k: int
+) -> tuple[Array, Array]:
+    """`nearest` by cosine; the rows of the bank have these numbers [N]."""
+    scores, rows = nearest(l2_normalize(queries), l2_normalize(bank), k, counts)
+    there = rows != ABSENT
+    return scores, jnp.where(there, numbers[jnp.where(there, rows, 0)], ABSENT)
 
 
 _merged = together(merged)
 
 
-@together
-def _renumbered(scores: Array, rows: Array, numbers: Array) -> tuple[Array, Array]:
-    there = rows != ABSENT
-    return scores, jnp.where(there, numbers[jnp.where(there, rows, 0)], ABSENT)
-
-
-@partial(together, static_argnums=(5,))
+@partial(together, static_argnums=(2,))
 def _count_right(
-    scores: Array,
-    places: Array,
-    labels: Array,
-    known: Array,
-    temperature: Array,
-    num_classes: int,
+    found: tuple[Array, Array, Array], voting: tuple[Array, Array], num_classes: int
 ) -> Array:
     """[3] int32: right in the first place, in the first five, by the nearest alone.
 
-    Rows without an example have the label -1, and are never right.
+    Args:
+        found: scores and places [m, k] of the neighbours, and the right labels [m]: -1
+            for rows without an example, which are never right.
+        voting: labels by place, and the temperature [].
+        num_classes: C.
     """
 
     def mine(rows: tuple[Array, Array, Array], whole: tuple[Array, Array]) -> Array:
@@ -187,6 +174,4 @@ def _count_right(
 
         return jax.lax.map(one, rows, batch_size=QUERIES)
 
-    rows = (scores, places, labels)
-    right = map_shards(mine, rows, (known, temperature))
-    return right.sum(axis=0, dtype=jnp.int32)
+    return map_shards(mine, found, voting).sum(axis=0, dtype=jnp.int32)

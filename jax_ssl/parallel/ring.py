@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.sharding import PartitionSpec as P
 
+from jax_ssl.core import checks
 from jax_ssl.core.types import Array, PyTree
 from jax_ssl.parallel import tiles
 from jax_ssl.parallel.mesh import BATCH_AXES
@@ -88,8 +89,7 @@ def logsumexp_over_rows(
         AssertionError: if the shapes do not fit.
         ValueError: if `reach` is unknown, or the devices cannot share the rows equally.
     """
-    if reach not in get_args(Reach):
-        raise ValueError(f"reach = {reach!r} must be one of {get_args(Reach)}.")
+    checks.one_of(get_args(Reach), reach=reach)
     chex.assert_rank([x, y, shift], [2, 2, 1])
     chex.assert_equal_shape_suffix([x, y], 1)
     chex.assert_equal_shape_prefix([x, shift], 1)
@@ -103,7 +103,8 @@ def logsumexp_over_rows(
     x_ids = jnp.arange(len(x)) if x_ids is None else x_ids
     y_ids = jnp.arange(len(y)) if y_ids is None else y_ids
     scale = jnp.asarray(scale, jnp.float32)
-    return _over_rows(_Plan(allowed, reach, block), x, y, shift, scale, x_ids, y_ids)
+    plan = _Plan(allowed, reach, block)
+    return _over_rows(plan, (x, shift, x_ids), (y, y_ids), scale)
 
 
 @dataclass(frozen=True)
@@ -115,15 +116,9 @@ class _Plan:
     block: int
 
     def on_shards(
-        self,
-        fn: Callable[..., tuple[Array, Array]],
-        x_side: PyTree,
-        y_side: PyTree,
-        scale: Array,
-        *,
-        also_y: bool = False,
-    ) -> tuple[Array, Array]:
-        """Calls `fn(self, x_side, y_side, scale)` on every shard.
+        self, fn: Callable[..., tuple[Array, Array]], *, also_y: bool = False
+    ) -> Callable[[PyTree, PyTree, Array], tuple[Array, Array]]:
+        """`fn(self, x_side, y_side, scale)` on every shard, as a function of the rest.
 
         It returns two arrays of x's rows, or, with `also_y`, one of x's and one of y's.
         """
@@ -131,12 +126,9 @@ class _Plan:
         y = P() if self.reach == "whole" else mine
         # Row numbers are made where they are needed, and labels are small.
         y_ids = mine if self.reach == "ring" else P()
-        mapped = on_shards(
-            functools.partial(fn, self),
-            (mine, (y, y_ids), P()),
-            (mine, y if also_y else mine),
-        )
-        return mapped(x_side, y_side, scale)
+        answers = mine, y if also_y else mine
+        own = functools.partial(fn, self)
+        return on_shards(own, (mine, (y, y_ids), P()), answers)
 
     @property
     def hops(self) -> int:
@@ -159,24 +151,16 @@ class _Plan:
             return lax.psum_scatter(dy, BATCH_AXES, tiled=True)
         return lax.psum(dy, BATCH_AXES)
 
-    def own(self, x: Array, shift: Array, ids: PyTree) -> tiles.Own:
-        return tiles.Own(*tiles.cut((x, shift, ids), self.block))
-
     def others(self, y: Array, ids: PyTree) -> tiles.Others:
-        return tiles.Others(*tiles.cut((y, ids, jnp.ones(len(y), bool)), self.block))
+        others = tiles.Others(y, ids, jnp.ones(len(y), bool))
+        return tiles.cut(others, self.block)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _over_rows(
-    plan: _Plan,
-    x: Array,
-    y: Array,
-    shift: Array,
-    scale: Array,
-    x_ids: PyTree,
-    y_ids: PyTree,
+    plan: _Plan, x_side: PyTree, y_side: PyTree, scale: Array
 ) -> tuple[Array, Array]:
-    return plan.on_shards(_forward, (x, shift, x_ids), (y, y_ids), scale)
+    return plan.on_shards(_forward)(x_side, y_side, scale)
 
 
 def _over_rows_fwd(plan: _Plan, *args: Any) -> tuple[tuple[Array, Array], tuple]:
@@ -186,16 +170,17 @@ def _over_rows_fwd(plan: _Plan, *args: Any) -> tuple[tuple[Array, Array], tuple]
 
 def _over_rows_bwd(
     plan: _Plan, saved: tuple, cotangents: tuple[Array, Array]
-) -> tuple[Array | None, ...]:
-    x, y, shift, scale, x_ids, y_ids, lse = saved
+) -> tuple[PyTree, PyTree, Array]:
+    x_side, y_side, scale, lse = saved
+    x, shift, _ = x_side
     # Rows without a pair have nothing to move, and -inf - -inf is not a number.
     g = jnp.where(lse == -jnp.inf, 0, cotangents[0])
     lse = jnp.where(lse == -jnp.inf, 0, lse)
-    x_side = (x, shift, x_ids, lse, g)
-    dx, dy = plan.on_shards(_backward, x_side, (y, y_ids), scale, also_y=True)
+    gradients = plan.on_shards(_backward, also_y=True)
+    dx, dy = gradients((*x_side, lse, g), y_side, scale)
     # The difference first: its terms are close, row by row.
     dscale = jnp.sum(jnp.sum(x * dx, axis=1) - g * shift)
-    return scale * dx, scale * dy, -scale * g, dscale, None, None
+    return (scale * dx, -scale * g, None), (scale * dy, None), dscale
 
 
 _over_rows.defvjp(_over_rows_fwd, _over_rows_bwd)
@@ -204,7 +189,7 @@ _over_rows.defvjp(_over_rows_fwd, _over_rows_bwd)
 def _forward(
     plan: _Plan, x_side: PyTree, y_side: PyTree, scale: Array
 ) -> tuple[Array, Array]:
-    own = plan.own(*x_side)
+    own = tiles.cut(tiles.Own(*x_side), plan.block)
 
     def hop(state: PyTree, _: None) -> tuple[PyTree, None]:
         visitors, sums = state
@@ -226,8 +211,7 @@ def _backward(
 ) -> tuple[Array, Array]:
     """Gradients in x and y, without their factor `scale`."""
     x, shift, x_ids, lse, g = x_side
-    own = plan.own(x, shift, x_ids)
-    lse, g = tiles.cut((lse, g), plan.block)
+    own, lse, g = tiles.cut((tiles.Own(x, shift, x_ids), lse, g), plan.block)
 
     def hop(state: PyTree, _: None) -> tuple[PyTree, None]:
         visitors, dy, dx = state

@@ -240,7 +240,7 @@ def _features(run: Run, train: TrainState, data: Data) -> Part:
 
 def _examples(look: Look, data: Data, rows: np.ndarray) -> Examples:
     """Examples of the data set's rows [...], as values to be shown."""
-    source: Any = data.source
+    source: Any = data.feed.source
     batch = source[rows.ravel()]
     values = look.shown(batch)
     files = getattr(getattr(source, "source", source), "files", None)

@@ -120,7 +120,7 @@ class Run:
         """The training part of evaluations."""
         if (changes := self.experiment.evals.train) is not None:
             return self._part("train", changes)
-        return Data(feed=self.feed, source=self.experiment.source, split="train")
+        return Data(feed=self.feed, split="train")
 
     @functools.cached_property
     def test(self) -> Data | None:
@@ -268,8 +268,7 @@ class Run:
             workers=self.experiment.feeding.workers,
             max_corrupt=1.0,  # They are left out, counted, and said.
         )
-        split = str(changes.get("split", name))
-        return Data(feed=feed, source=source, split=split)
+        return Data(feed=feed, split=str(changes.get("split", name)))
 
 
 def check_same(config: Mapping[str, Any]) -> None:

@@ -220,10 +220,8 @@ def _assignments(record: Record, facts: Facts) -> Iterator[tuple[str, str]]:
             yield f"uniform: {whose}", evidence
         if entropy < ONE_HOT * most and trivial and not many:
             evidence = f"the {whose} is one-hot (entropy {entropy:.2g} of {limit})"
-            yield (
-                f"one-hot: {whose}",
-                f"{evidence} and the loss {loss:.2g} asks nothing more",
-            )
+            evidence += f" and the loss {loss:.2g} asks nothing more"
+            yield f"one-hot: {whose}", evidence
     if used is not None and not many:
         yield "prototypes", f"prototypes: {math.exp(used):.3g} of {count} in use"
 

@@ -149,7 +149,12 @@ def fit(
     with jax.set_mesh(made.mesh), catch_signals() as interrupt:
         with recorder.paused():
             meet()
-            train = _first_state(made, checkpoints, seed)
+            if checkpoints is not None and checkpoints.latest_step() is not None:
+                train = checkpoints.restore(made.abstract)
+                where = checkpoints.folder
+                log.info("resumed at step %d from %s", int(train.step), where)
+            else:
+                train = made.start(jax.random.key(seed))
         step = int(train.step)
         calls = _calls(plan, step, intervals)
         compiled: dict[int, Any] = {}
@@ -197,16 +202,6 @@ def fit(
         if checkpoints is not None:
             checkpoints.wait()
     return Outcome(train, step, interrupt.signal if step < plan.num_steps else None)
-
-
-def _first_state(
-    made: Program, checkpoints: Checkpoints | None, seed: int
-) -> TrainState:
-    if checkpoints is not None and checkpoints.latest_step() is not None:
-        train = checkpoints.restore(made.abstract)
-        log.info("resumed at step %d from %s", int(train.step), checkpoints.folder)
-        return train
-    return made.start(jax.random.key(seed))
 
 
 def _calls(plan: Plan, step: int, intervals: Sequence[int]) -> list[tuple[int, int]]:

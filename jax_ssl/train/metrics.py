@@ -28,14 +28,14 @@ class MetricsFile:
         kept: the records that were there already and stay.
     """
 
-    kept: list[Record]
-
     def __init__(self, path: str | os.PathLike[str], *, restored_step: int = 0) -> None:
         self.path = pathlib.Path(path)
+        # A refresh is part of the step after it: a run restored there refreshes again.
         self.kept = [
             record
             for record in read_metrics(self.path)
-            if not _comes_again(record, restored_step)
+            if record.get("step", 0) + (record.get("kind") == "refresh")
+            <= restored_step
         ]
         with replacing(self.path) as file:
             for record in self.kept:
@@ -67,12 +67,6 @@ def read_metrics(path: str | os.PathLike[str]) -> list[Record]:
         if isinstance(record, dict):
             records.append({name: _spoken(value) for name, value in record.items()})
     return records
-
-
-def _comes_again(record: Record, restored_step: int) -> bool:
-    # A refresh is part of the step after it: a run restored there refreshes again.
-    done = record.get("step", 0) + (record.get("kind") == "refresh")
-    return done > restored_step
 
 
 def _line(record: Mapping[str, Any]) -> bytes:

@@ -1,5 +1,7 @@
 """The one train step: views, loss, gradient, update; and the first state."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -14,6 +16,21 @@ from jax_ssl.parallel.rows import map_examples
 
 # Keys that the step itself puts among a method's metrics.
 NONFINITE_LEAF = "nonfinite_leaf"
+
+
+class _Checked(NamedTuple):
+    """What a step looks at for numbers that are not finite, in this order.
+
+    The params come before the loss: an update that overflowed shows as the params of
+    the next step.
+    """
+
+    views: PyTree
+    params: PyTree
+    state: PyTree
+    optimizer: PyTree
+    loss: PyTree
+    gradient: PyTree
 
 
 def init(
@@ -95,7 +112,7 @@ def train_step(
         jnp.isfinite(loss) & jnp.isfinite(norm),
         lambda *_: jnp.int32(-1),
         _first_not_finite,
-        _checked(views, train, loss, gradients),
+        _Checked(views, train.params, train.state, train.opt_state, loss, gradients),
     )
     metrics = {**metrics, "loss": loss, "grad_norm": norm, NONFINITE_LEAF: nonfinite}
     train = train.replace(step=step, params=params, opt_state=opt_state, state=state)
@@ -114,22 +131,9 @@ def checked_leaves(method: Method, train: TrainState, batch: PyTree) -> list[str
         lambda key, batch: map_examples(method.views, key, batch), train.key, batch
     )
     loss = jax.ShapeDtypeStruct((), jnp.float32)
-    names = leaf_names(_checked(views, train, loss, train.params))
-    return [name.split("/", 1)[1] for name in names]  # Drops the tuple's own index.
-
-
-def _checked(
-    views: PyTree, train: TrainState, loss: PyTree, gradients: PyTree
-) -> tuple[dict[str, PyTree], ...]:
-    # A tuple keeps this order; a dict would sort it. The params come before the loss:
-    # an update that overflowed shows as the params of the next step.
-    return (
-        {"views": views},
-        {"params": train.params},
-        {"state": train.state},
-        {"optimizer": train.opt_state},
-        {"loss": loss},
-        {"gradient": gradients},
+    gradients = train.params
+    return leaf_names(
+        _Checked(views, train.params, train.state, train.opt_state, loss, gradients)
     )
 
 

@@ -64,11 +64,6 @@ class Sweep:
         order = np.arange(steps * size)
         self.rows = np.where(order < len(rows), rows[order % len(rows)], -1)
         b, split = size // mesh.size, P(BATCH_AXES)
-        with jax.set_mesh(mesh):
-            self.shapes = jax.tree.map(
-                lambda leaf: leaf.update(shape=(steps * size, *leaf.shape[1:])),
-                jax.eval_shape(fn, whole, spec_of(feed.fields, size)),
-            )
 
         def put(found: PyTree, new: PyTree, at: Array) -> PyTree:
             def leaf(old: Array, rows: Array) -> Array:
@@ -76,11 +71,15 @@ class Sweep:
 
             return jax.tree.map(leaf, found, new)
 
+        with jax.set_mesh(mesh):
+            keep = on_shards(put, (split, split, P()), split)
+            self.shapes = jax.tree.map(
+                lambda leaf: leaf.update(shape=(steps * size, *leaf.shape[1:])),
+                jax.eval_shape(fn, whole, spec_of(feed.fields, size)),
+            )
+
         def one(whole: PyTree, data: PyTree, piece: PyTree) -> PyTree:
             return fn(whole, feed.batch(data, piece))
-
-        def keep(found: PyTree, new: PyTree, at: Array) -> PyTree:
-            return on_shards(put, (split, split, P()), split)(found, new, at)
 
         def start() -> PyTree:
             return jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), self.shapes)

@@ -68,7 +68,7 @@ def data(source, mesh, **more):
     feed = Feed(
         source, mesh=mesh, seed=0, batch_size=mesh.size, workers=1, max_corrupt=1.0
     )
-    return Data(feed=feed, source=source, **more)
+    return Data(feed=feed, **more)
 
 
 def fresh():

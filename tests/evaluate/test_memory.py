@@ -36,7 +36,8 @@ def test_neighbours_are_found_in_less_than_4_gb(mesh):
         return jax.ShapeDtypeStruct(shape, dtype, sharding=row_sharding(mesh))
 
     bank, queries = rows(N, WIDTH), rows(TEST, WIDTH)
-    found = _nearest.lower(queries, bank, rows(N, dtype=bool), 200)
+    numbers = jax.ShapeDtypeStruct((N,), jnp.int32, sharding=replicated(mesh))
+    found = _nearest.lower(queries, bank, rows(N, dtype=bool), numbers, 200)
     # The bank's own share alone is 1.3 GB: the shapes above are what is compiled.
     assert N * WIDTH * 4 / 8 < needed(found) < MOST
 
