@@ -127,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
     # Imported here: `jax-ssl --help` need not wait for jax.
-    from jax_ssl.parallel.processes import join, leave
+    from jax_ssl.parallel.processes import join
     from jax_ssl.run import COMMANDS
 
     processes = None
@@ -140,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BaseException as error:
         known, text = _explained(error)
         if processes is not None:
-            leave(processes, error, known, text)
+            processes.leave(error, known, text)
         if known is not None:
             print(f"jax-ssl {options.command}: {text}", file=sys.stderr)
         if known is None or (known == 2 and options.verbose):

@@ -76,29 +76,6 @@ def join(options: argparse.Namespace) -> "Processes | None":
     return processes
 
 
-def leave(
-    processes: "Processes", error: BaseException, status: int | None, text: str
-) -> NoReturn:
-    """Ends this process after an error, and tells the others why.
-
-    Args:
-        processes: from `join`.
-        error: what the command raised.
-        status: exit status; None for an unexpected error, which ends with 1 and its
-            traceback.
-        text: the reason given to all; the error itself where `status` is None.
-    """
-    if isinstance(error, jax.errors.JaxRuntimeError):
-        # Another process may have died; word of it, which ends this one, comes later.
-        first = str(error).split("\n")[0]
-        log.error("%s: %s; did another process die?", processes.name, first)
-        time.sleep(processes.peer_timeout + 5)
-    if status is None:
-        traceback.print_exception(error)
-        status, text = 1, f"{type(error).__name__}: {error}"
-    processes.fail(text, status)
-
-
 def of_first(name: str, value: str) -> str:
     """Process 0's `value`, in every process; each `name` serves once."""
     if jax.process_count() == 1:
@@ -164,9 +141,25 @@ class Processes:
         self._watch = threading.Thread(target=self._listen, daemon=True)
         self._watch.start()
 
-    def fail(self, reason: str, status: int) -> NoReturn:
-        """Ends this process with `status`, and the others with 1 and this reason."""
-        self.failing, words = True, f"{self.name} failed: {reason}"
+    def leave(self, error: BaseException, status: int | None, text: str) -> NoReturn:
+        """Ends this process after an error, and the others with 1 and the reason.
+
+        Args:
+            error: what the command raised.
+            status: exit status; None for an unexpected error, which ends with 1 and its
+                traceback.
+            text: the reason given to all; the error itself where `status` is None.
+        """
+        if isinstance(error, jax.errors.JaxRuntimeError):
+            # Another process may have died; word of it, which ends this one, comes
+            # later.
+            first = str(error).split("\n")[0]
+            log.error("%s: %s; did another process die?", self.name, first)
+            time.sleep(self.peer_timeout + 5)
+        if status is None:
+            traceback.print_exception(error)
+            status, text = 1, f"{type(error).__name__}: {error}"
+        self.failing, words = True, f"{self.name} failed: {text}"
         with contextlib.suppress(jax.errors.JaxRuntimeError):  # Another was first.
             self._client.key_value_set(FAILED, words)
         self._go(words, status)
