@@ -9,7 +9,7 @@ import sys
 
 import jax
 
-from jax_ssl.parallel.processes import join, leave, meet, of_first
+from jax_ssl.parallel.processes import join, meet, of_first
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -25,4 +25,4 @@ if __name__ == "__main__":
             raise ValueError("this one gives up")
         processes.finish()
     except ValueError as error:
-        leave(processes, error, 2, str(error))
+        processes.leave(error, 2, str(error))
