@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
-from jax_ssl.augment import affine, color, erase
+from jax_ssl.augment import affine, color
 from jax_ssl.ops import color as colors
 from jax_ssl.ops import filters, levels, resize, stencils
 from jax_ssl.ops.warp import affine_transform
@@ -123,7 +123,7 @@ def boxes(image, sigma):
 
 def erased(image, parameter):
     box = resize.Box(40.0 + parameter, 90.0, 71.0, 55.0)
-    mask = erase.box_mask(box, *image.shape[:2])[..., None]
+    mask = resize.box_mask(box, *image.shape[:2])[..., None]
     return jnp.where(mask, 0.0, image)
 
 

@@ -10,14 +10,7 @@ from jax_ssl.augment.crop import ATTEMPTS, first_that_fits, random_place, random
 from jax_ssl.augment.steps import Step
 from jax_ssl.core.types import Array
 from jax_ssl.ops.platforms import apply_if
-from jax_ssl.ops.resize import Box
-
-
-def box_mask(box: Box, height: int, width: int) -> Array:
-    """Whether a pixel lies in the box, [height, width] bool."""
-    i, j = jnp.arange(height)[:, None], jnp.arange(width)
-    rows = (i >= box.top) & (i < box.top + box.height)
-    return rows & (j >= box.left) & (j < box.left + box.width)
+from jax_ssl.ops.resize import Box, box_mask
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ Size = int | tuple[int, int] | None  # A side of a square, (height, width), or a
 
 def two_frames(
     *,
-    size: int | tuple[int, int] | None = None,
+    size: Size = None,
     gap: int = 1,
     strength: float = 0.0,
     jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.1),
@@ -65,7 +65,7 @@ def two_frames(
 
 def first_frame(
     *,
-    size: int | tuple[int, int] | None = None,
+    size: Size = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> ViewFn:

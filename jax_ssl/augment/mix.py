@@ -10,9 +10,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jax_ssl.augment.erase import box_mask
 from jax_ssl.core.types import Array
-from jax_ssl.ops.resize import Box
+from jax_ssl.ops.resize import Box, box_mask
 
 
 class Mix(NamedTuple):

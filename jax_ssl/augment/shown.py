@@ -1,7 +1,7 @@
 """Each operation of a recipe on one image, for a picture; not for use under `jit`."""
 
-import dataclasses
 from collections.abc import Callable
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax_ssl.augment import crop
 from jax_ssl.augment.pixels import image_of, in_unit
 from jax_ssl.augment.recipe import Recipe, View
-from jax_ssl.augment.steps import Standardize, Step
+from jax_ssl.augment.steps import Standardize
 from jax_ssl.core.types import Array, Example
 
 
@@ -44,7 +44,7 @@ def operations(
     for view in distinct:
         for step in plain(view).steps:
             if step.name not in shown:
-                shown[step.name] = drawn(certain(step), keys, middle)
+                shown[step.name] = drawn(replace(step, probability=1.0), keys, middle)
     for view in distinct:
         title = f"view {views.index(view) + 1}"
         own = jax.random.split(jax.random.fold_in(key, views.index(view)), draws)
@@ -62,8 +62,3 @@ def plain(view: View) -> View:
     return View(
         view.crop, *(step for step in view.steps if not isinstance(step, Standardize))
     )
-
-
-def certain(step: Step) -> Step:
-    """The step with probability 1."""
-    return dataclasses.replace(step, probability=1.0)

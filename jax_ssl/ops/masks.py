@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from jax_ssl.core.types import Array
+from jax_ssl.ops.resize import Box, box_mask
 
 # Of BEiT's blocks: the smallest area that is drawn, if so many patches are left; the
 # smallest aspect, whose inverse is the largest; and how many refused ones in a row end
@@ -29,7 +30,6 @@ def block_mask(key: Array, grid: tuple[int, int], count: Array | int) -> Array:
         [h * w] bool.
     """
     h, w = grid
-    row, column = jnp.arange(h)[:, None], jnp.arange(w)[None]
     limit = jnp.log(MIN_ASPECT)
 
     def unfinished(carry: tuple[Array, Array, Array]) -> Array:
@@ -40,17 +40,16 @@ def block_mask(key: Array, grid: tuple[int, int], count: Array | int) -> Array:
         key, mask, refused = carry
         key, own = jax.random.split(key)
         u = jax.random.uniform(own, (4,))
-        left = count - mask.sum()
-        area = MIN_PATCHES + (left - MIN_PATCHES) * u[0]
+        wanted = count - mask.sum()
+        area = MIN_PATCHES + (wanted - MIN_PATCHES) * u[0]
         aspect = jnp.exp(limit * (1 - 2 * u[1]))
         height = jnp.round(jnp.sqrt(area * aspect)).astype(jnp.int32)
         width = jnp.round(jnp.sqrt(area / aspect)).astype(jnp.int32)
         top = jnp.floor(u[2] * (h - height + 1)).astype(jnp.int32)
-        start = jnp.floor(u[3] * (w - width + 1)).astype(jnp.int32)
-        block = (row >= top) & (row < top + height)
-        block &= (column >= start) & (column < start + width)
+        left = jnp.floor(u[3] * (w - width + 1)).astype(jnp.int32)
+        block = box_mask(Box(top, left, height, width), h, w)
         added = (block & ~mask).sum()
-        taken = (height < h) & (width < w) & (added > 0) & (added <= left)
+        taken = (height < h) & (width < w) & (added > 0) & (added <= wanted)
         return key, mask | (block & taken), jnp.where(taken, 0, refused + 1)
 
     first = (key, jnp.zeros((h, w), bool), jnp.int32(0))

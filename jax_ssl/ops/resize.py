@@ -35,6 +35,13 @@ class Box(NamedTuple):
     width: Scalar
 
 
+def box_mask(box: Box, height: int, width: int) -> Array:
+    """Whether a pixel lies in the box, [height, width] bool."""
+    i, j = jnp.arange(height)[:, None], jnp.arange(width)
+    rows = (i >= box.top) & (i < box.top + box.height)
+    return rows & (j >= box.left) & (j < box.left + box.width)
+
+
 def triangle(x: Array) -> Array:
     """The tent max(0, 1 - |x|); "bilinear"."""
     return jnp.maximum(0.0, 1.0 - jnp.abs(x))

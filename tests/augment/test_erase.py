@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jax_ssl.augment import erase
-from jax_ssl.ops.resize import Box
+from jax_ssl.ops.resize import Box, box_mask
 from tests import laws
 from tests.judges import judge
 from tests.references import pixels as reference
@@ -107,7 +107,7 @@ def test_erasing_comes_with_its_probability_and_stays_in_its_box():
 
 
 def test_mask_of_a_box():
-    mask = np.asarray(erase.box_mask(Box(1.0, 2.0, 2.0, 3.0), 4, 6))
+    mask = np.asarray(box_mask(Box(1.0, 2.0, 2.0, 3.0), 4, 6))
     expected = np.zeros((4, 6), bool)
     expected[1:3, 2:5] = True
     np.testing.assert_array_equal(mask, expected)
