@@ -5,10 +5,8 @@ frames with their flow and the matrix of their camera. `core.fields` says how ea
 is resampled.
 """
 
-import jax
 import jax.numpy as jnp
 
-from jax_ssl.augment.crop import center_window, resized_center_crop
 from jax_ssl.core.fields import Field, Fields, Window, common_sides, resampled
 from jax_ssl.core.types import Array, Example
 from jax_ssl.ops.resize import Box
@@ -101,43 +99,5 @@ def crop(example: Example, fields: Fields, box: Box) -> dict[str, Array]:
     window = Window((box.top, box.left), (1.0, 1.0), sides)
     return {
         name: resampled(value, fields[name], window, jnp)
-        for name, value in example.items()
-    }
-
-
-def center_crop_example(
-    example: Example,
-    fields: Fields,
-    extent: Array,
-    *,
-    size: int,
-    resize: int,
-    method: str = "bicubic",
-) -> dict[str, Array]:
-    """Resizes the shorter side to `resize` and cuts out the middle, for all fields.
-
-    Args:
-        example: some fields of one example.
-        fields: what they are.
-        extent: [2] (height, width) of the pictures; what they fill, on a canvas.
-        size: side of the square that is cut out, at most `resize`.
-        resize: the shorter side before the cut.
-        method: filter of images and frames, "bilinear" or "bicubic", antialiased; other
-            pictures take the nearest pixel.
-
-    Returns:
-        Arrays of the kinds' dtypes; images and frames float32 in their own range, up to
-        the cubic's overshoot.
-    """
-    window = center_window(extent, size, resize)
-
-    def smooth(image: Array) -> Array:
-        return resized_center_crop(image, size, resize, extent=extent, method=method)
-
-    kinds = {"image": smooth, "frames": jax.vmap(smooth)}
-    return {
-        name: kinds[fields[name].kind](value)
-        if fields[name].kind in kinds
-        else resampled(value, fields[name], window, jnp)
         for name, value in example.items()
     }

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jax_ssl.augment import affine, crop, geometry
+from jax_ssl.augment import affine, crop
 from jax_ssl.augment.erase import RandomErasing
 from jax_ssl.augment.pixels import (
     check_moments,
@@ -28,7 +28,7 @@ from jax_ssl.augment.randaugment import RandAugment
 from jax_ssl.augment.recipe import Recipe, View
 from jax_ssl.augment.steps import Blur, ColorJitter, Grayscale, Solarize, Standardize
 from jax_ssl.core import checks
-from jax_ssl.core.fields import Field, Fields
+from jax_ssl.core.fields import Field, Fields, resampled
 from jax_ssl.core.method import ViewFn
 from jax_ssl.core.types import Array, Example, Views
 from jax_ssl.ops.platforms import one_by_one
@@ -268,17 +268,25 @@ def center_crop(
     # Of the image no more than its kind is read.
     known.setdefault("image", Field("image", (size, size, 3), np.dtype("uint8")))
 
-    def shown(x: Array, stored: jnp.dtype) -> Array:
-        return standardize(jnp.clip(in_unit(x, stored), 0.0, 1.0), mean, std)
-
     @one_by_one
     def middles(chosen: Example, extent: Array | None) -> dict[str, Array]:
         filled = jnp.array(chosen["image"].shape[:2]) if extent is None else extent
-        cut = geometry.center_crop_example(
-            chosen, known, filled, size=size, resize=side, method=interpolation
-        )
-        images = [name for name in cut if known[name].kind == "image"]
-        return cut | {name: shown(cut[name], chosen[name].dtype) for name in images}
+        window = crop.center_window(filled, size, side)
+
+        def smooth(image: Array) -> Array:
+            return crop.resized_center_crop(
+                image, size, side, extent=filled, method=interpolation
+            )
+
+        def middle(field: Field, value: Array) -> Array:
+            if field.kind == "image":
+                unit = jnp.clip(in_unit(smooth(value), value.dtype), 0.0, 1.0)
+                return standardize(unit, mean, std)
+            if field.kind == "frames":
+                return jax.vmap(smooth)(value)
+            return resampled(value, field, window, jnp)
+
+        return {name: middle(known[name], value) for name, value in chosen.items()}
 
     def view(key: Array, example: Example) -> Views:
         del key
