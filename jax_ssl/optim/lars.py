@@ -83,13 +83,9 @@ def lars(
 
 
 def _capped_trust_ratio(
-    rate: optax.Schedule | float, trust_coefficient: float
+    rate: optax.Schedule, trust_coefficient: float
 ) -> optax.GradientTransformation:
     """Multiplies the gradient g of each array w by min(η ‖w‖ / (γ ‖g‖), 1)."""
-
-    def init(params: PyTree) -> optax.ScaleByScheduleState:
-        del params
-        return optax.ScaleByScheduleState(jnp.zeros((), jnp.int32))
 
     def update(
         updates: PyTree, state: optax.ScaleByScheduleState, params: PyTree
@@ -107,4 +103,5 @@ def _capped_trust_ratio(
         updates = jax.tree.map(scaled, updates, params)
         return updates, optax.ScaleByScheduleState(state.count + 1)
 
-    return optax.GradientTransformation(init, update)
+    counter = optax.scale_by_schedule(rate)
+    return optax.GradientTransformation(counter.init, update)

@@ -1,5 +1,6 @@
 """Layer-wise decay of the learning rate, for fine-tuning vision transformers."""
 
+import math
 import re
 
 import jax
@@ -34,22 +35,15 @@ def layer_scales(params: Params, decay: float) -> PyTree:
         ValueError: if there are no blocks, or the decay is out of range.
     """
     checks.within("(0, 1]", layer_decay=decay)
-    blocks = {int(found[1]) for name in leaf_names(params) for found in _block(name)}
+    layers = {name: _layer(name) for name in leaf_names(params)}
+    blocks = [layer for layer in layers.values() if 0 < layer < math.inf]
     if not blocks:
         raise ValueError(
             f"layer_decay = {decay} is for vision transformers: no parameter lies in a "
             "'block0'. Leave it out for other encoders."
         )
-    last = max(blocks) + 2
-
-    def scale(name: str, leaf: jax.Array) -> float:
-        del leaf
-        if EMBEDDING.search(name):
-            return decay**last
-        layer = next((int(found[1]) + 1 for found in _block(name)), last)
-        return decay ** (last - layer)
-
-    return map_named(scale, params)
+    last = max(blocks) + 1
+    return map_named(lambda name, _: decay ** (last - min(layers[name], last)), params)
 
 
 def with_layer_decay(
@@ -67,16 +61,18 @@ def with_layer_decay(
         layer_scales(params, decay)
         return optax.EmptyState()
 
-    def update(
-        updates: PyTree, state: optax.EmptyState, params: Params = None
-    ) -> tuple[PyTree, optax.EmptyState]:
+    def update(updates: PyTree, params: Params) -> PyTree:
         del params
         scales = layer_scales(updates, decay)
-        return jax.tree.map(lambda step, scale: scale * step, updates, scales), state
+        return jax.tree.map(lambda step, scale: scale * step, updates, scales)
 
-    return optax.chain(tx, optax.GradientTransformation(init, update))
+    scaled = optax.GradientTransformation(init, optax.stateless(update).update)
+    return optax.chain(tx, scaled)
 
 
-def _block(name: str) -> list[re.Match[str]]:
-    found = BLOCK.search(name)
-    return [found] if found else []
+def _layer(name: str) -> float:
+    """0 for the embeddings, k + 1 for block k, infinity for what follows."""
+    if EMBEDDING.search(name):
+        return 0
+    block = BLOCK.search(name)
+    return int(block[1]) + 1 if block else math.inf

@@ -24,16 +24,19 @@ Rates: TypeAlias = tuple[tuple[str, optax.Schedule | None], ...]
 
 def by_path(
     rules: Sequence[tuple[str, optax.GradientTransformation | None]],
+    title: str = "rules",
 ) -> optax.GradientTransformation:
     """One optimizer per group of parameters.
 
     Args:
         rules: (pattern, optimizer) pairs, searched in order in every parameter's
-            "/"-joined path; the first match wins. None freezes: the update is zero.
+            "/"-joined path; the first match wins. None freezes: no step, no decay, no
+            slots. The pattern "" takes what is left, if anything.
+        title: the setting that the rules come from, for messages.
 
     Returns:
         An optimizer whose `init` raises `ValueError` for a parameter that no rule
-        matches, naming it.
+        matches, and for a pattern that decides over no parameter, naming it.
 
     Note:
         Each optimizer sees its own parameters only; a `clip_norm` among them is of the
@@ -44,69 +47,12 @@ def by_path(
         for i, (_, optimizer) in enumerate(rules)
     }
     labels = [(pattern, i) for i, (pattern, _) in enumerate(rules)]
-    return optax.partition(choices, lambda tree: assign(labels, tree))
-
-
-def with_rates(
-    steps: Callable[[optax.Schedule], optax.GradientTransformation],
-    learning_rate: optax.Schedule,
-    rates: Rates,
-) -> optax.GradientTransformation:
-    """`steps(learning_rate)`, but for parameters that have a rate of their own.
-
-    Args:
-        steps: the optimizer of a learning rate.
-        learning_rate: of all parameters that no pattern matches.
-        rates: (pattern, rate) pairs, searched in order in every parameter's "/"-joined
-            path; the first match wins. None freezes: no step, no decay, no slots.
-
-    Returns:
-        An optimizer whose `init` raises `ValueError` for a pattern that decides over no
-        parameter.
-    """
-    rest = steps(learning_rate)
-    return _by_pairs("rates", rates, steps, rest) if rates else rest
-
-
-def with_factors(
-    tx: optax.GradientTransformation, factors: Rates
-) -> optax.GradientTransformation:
-    """`tx`, but some parameters take so many times its steps, weight decay included.
-
-    Args:
-        tx: an optimizer.
-        factors: (pattern, factor) pairs, searched in order in every parameter's
-            "/"-joined path; the first match wins. A factor of None or 0 holds the
-            parameters where they are, while their slots go on.
-
-    Returns:
-        An optimizer whose `init` raises `ValueError` for a pattern that decides over no
-        parameter.
-    """
-    if not factors:
-        return tx
-
-    def scaled(factor: optax.Schedule) -> optax.GradientTransformation:
-        return optax.scale_by_schedule(functools.partial(at, factor))
-
-    return optax.chain(tx, _by_pairs("factors", factors, scaled, optax.identity()))
-
-
-def _by_pairs(
-    title: str,
-    pairs: Rates,
-    make: Callable[[optax.Schedule], optax.GradientTransformation],
-    rest: optax.GradientTransformation,
-) -> optax.GradientTransformation:
-    """`make(value)` for what each pattern decides over, `rest` for all else."""
-    rules = [(pattern, None if x is None else make(x)) for pattern, x in pairs]
-    labels = [(pattern, i) for i, (pattern, _) in enumerate(pairs)]
-    tx = by_path([*rules, ("", rest)])
+    tx = optax.partition(choices, lambda tree: assign(labels, tree))
 
     def init(params: Params) -> optax.OptState:
-        used = set(jax.tree.leaves(assign([*labels, ("", -1)], params)))
+        used = set(jax.tree.leaves(assign(labels, params)))
         for pattern, i in labels:
-            if i not in used:
+            if pattern and i not in used:
                 raise ValueError(
                     f"optimizer.{title}: {pattern!r} decides over no parameter; the "
                     f"params have {', '.join(_some(leaf_names(params)))}."
@@ -141,29 +87,6 @@ def matrices(
     return lambda tree: map_named(included, tree)
 
 
-def clipped(
-    tx: optax.GradientTransformation,
-    clip_norm: float | None,
-    clip_each: float | None = None,
-) -> optax.GradientTransformation:
-    """`tx` behind ceilings on the norm of the gradient; None for no ceiling.
-
-    Args:
-        tx: an optimizer.
-        clip_norm: largest norm of all arrays together.
-        clip_each: largest norm of each array by itself, seen before `clip_norm`.
-
-    Raises:
-        ValueError: if a ceiling is not positive.
-    """
-    checks.positive(clip_norm=clip_norm, clip_each=clip_each)
-    if clip_norm is not None:
-        tx = optax.chain(optax.clip_by_global_norm(clip_norm), tx)
-    if clip_each is not None:
-        tx = optax.chain(_clip_each(clip_each), tx)
-    return tx
-
-
 def _clip_each(ceiling: float) -> optax.GradientTransformation:
     def leaf(gradient: Array) -> Array:
         norm = jnp.linalg.norm(gradient.astype(jnp.float32).ravel())
@@ -181,9 +104,40 @@ def around(
     clip_norm: float | None,
     clip_each: float | None,
 ) -> optax.GradientTransformation:
-    """What all optimizers share: ceilings, then the steps by path, then factors."""
-    tx = with_factors(with_rates(steps, learning_rate, rates), factors)
-    return clipped(tx, clip_norm, clip_each)
+    """What all optimizers share: ceilings, then the steps by path, then factors.
+
+    Args:
+        steps: the optimizer of a learning rate.
+        learning_rate: of all parameters that no pattern of `rates` matches.
+        rates: (pattern, rate) pairs, see `by_path`; None freezes.
+        factors: (pattern, factor) pairs, likewise, of what steps are multiplied by,
+            weight decay included. A factor of None or 0 holds the parameters where they
+            are, while their slots go on.
+        clip_norm: largest norm of the gradients of all arrays together, or None.
+        clip_each: largest norm of each by itself, seen before `clip_norm`, or None.
+
+    Raises:
+        ValueError: if a ceiling is not positive.
+    """
+    checks.positive(clip_norm=clip_norm, clip_each=clip_each)
+    tx = steps(learning_rate)
+    if rates:
+        own = [(name, None if rate is None else steps(rate)) for name, rate in rates]
+        tx = by_path([*own, ("", tx)], "rates")
+    if factors:
+        scales = [(name, _scaled(factor)) for name, factor in factors]
+        tx = optax.chain(tx, by_path([*scales, ("", optax.identity())], "factors"))
+    if clip_norm is not None:
+        tx = optax.chain(optax.clip_by_global_norm(clip_norm), tx)
+    if clip_each is not None:
+        tx = optax.chain(_clip_each(clip_each), tx)
+    return tx
+
+
+def _scaled(factor: optax.Schedule | None) -> optax.GradientTransformation | None:
+    if factor is None:
+        return None
+    return optax.scale_by_schedule(functools.partial(at, factor))
 
 
 def reset_slots(

@@ -1,8 +1,8 @@
 """Schedules: functions from the step to a scalar, and the table of them.
 
-Every factory takes the same wires, the length of the run, of an epoch and of the batch,
-so that a page can say epochs and base rates. Step s is the number of completed steps:
-the first update uses s = 0 and the last s = total_steps - 1.
+Factories take as wires what they need of the length of the run, of an epoch and of the
+batch, so that a page can say epochs and base rates. Step s is the number of completed
+steps: the first update uses s = 0 and the last s = total_steps - 1.
 """
 
 from collections.abc import Callable, Mapping
@@ -37,15 +37,9 @@ def scaled_rate(value: float, batch_size: int, scaling: Scaling) -> float:
 
 
 def constant(
-    total_steps: int,
-    steps_per_epoch: int,
-    batch_size: int,
-    *,
-    value: float,
-    scaling: Scaling = "none",
+    batch_size: int, *, value: float, scaling: Scaling = "none"
 ) -> optax.Schedule:
     """The same value at every step."""
-    del total_steps, steps_per_epoch
     return optax.constant_schedule(scaled_rate(value, batch_size, scaling))
 
 
@@ -85,7 +79,6 @@ def linear(
 
 def cosine(
     total_steps: int,
-    steps_per_epoch: int,
     batch_size: int,
     *,
     init_value: float,
@@ -98,7 +91,6 @@ def cosine(
 
     Args:
         total_steps: S, length of the run.
-        steps_per_epoch: length of an epoch.
         batch_size: rows of the global batch.
         init_value: at step 0.
         end_value: at step S, which is one after the last update. Not scaled.
@@ -107,7 +99,6 @@ def cosine(
     Raises:
         ValueError: if the run has no steps.
     """
-    del steps_per_epoch
     checks.at_least(1, total_steps=total_steps)
     init_value = scaled_rate(init_value, batch_size, scaling)
     return _half_cosine(init_value, end_value, total_steps)
@@ -196,26 +187,19 @@ def step_decay(
 
 
 def after(
-    total_steps: int,
-    steps_per_epoch: int,
-    batch_size: int,
-    *,
-    epochs: float,
-    value: float = 1.0,
+    total_steps: int, steps_per_epoch: int, *, epochs: float, value: float = 1.0
 ) -> optax.Schedule:
     """0 for the first epochs, then a value: DINO's prototypes stand still for one.
 
     Args:
         total_steps: length of the run.
         steps_per_epoch: length of an epoch.
-        batch_size: rows of the global batch.
         epochs: how long it is 0; not negative.
         value: afterwards.
 
     Raises:
         ValueError: if the epochs are negative, or as long as the run.
     """
-    del batch_size
     start = round(epochs * steps_per_epoch)
     _refuse_beyond(f"epochs = {epochs} ({start} steps)", start, total_steps)
     return lambda step: jnp.where(jnp.asarray(step) < start, 0.0, value)

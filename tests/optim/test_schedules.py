@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jax_ssl.config.bind import bind
 from jax_ssl.optim import SCHEDULES
 from jax_ssl.optim.schedules import (
     after,
@@ -17,7 +18,12 @@ from jax_ssl.optim.schedules import (
 )
 from tests.references import schedules as reference
 
-WIRES = (500, 50, 512)  # Steps, steps per epoch, batch size.
+WIRES = {"total_steps": 500, "steps_per_epoch": 50, "batch_size": 512}
+
+
+def made(factory, **settings):
+    """The schedule of a factory, which gets those of the wires that it takes."""
+    return bind(factory, WIRES, settings)
 
 
 def test_simclr_rules_meet_at_batch_4096():
@@ -35,13 +41,13 @@ def test_scaled_rate_refuses_other_words():
 
 
 def test_a_warmup_may_start_above_zero():
-    schedule = warmup_cosine(*WIRES, peak_value=4.8, warmup_steps=10, init_value=0.3)
+    schedule = made(warmup_cosine, peak_value=4.8, warmup_steps=10, init_value=0.3)
     found = [float(schedule(step)) for step in (0, 5, 10)]
     np.testing.assert_allclose(found, [0.3, (0.3 + 4.8) / 2, 4.8], rtol=1e-6)
 
 
 def test_warmup_cosine_matches_the_closed_form():
-    schedule = warmup_cosine(*WIRES, peak_value=0.3, warmup_epochs=2, end_value=1e-3)
+    schedule = made(warmup_cosine, peak_value=0.3, warmup_epochs=2, end_value=1e-3)
     steps = np.array([0, 1, 50, 99, 100, 101, 300, 498, 499, 500, 900])
     expected = [reference.warmup_cosine(s, 100, 500, 0.3, 1e-3) for s in steps]
     np.testing.assert_allclose(jax.vmap(schedule)(jnp.asarray(steps)), expected, 1e-5)
@@ -52,21 +58,21 @@ def test_warmup_cosine_matches_the_closed_form():
 
 
 def test_warmup_may_be_given_in_steps_or_left_out():
-    by_steps = warmup_cosine(*WIRES, peak_value=1.0, warmup_epochs=9, warmup_steps=7)
+    by_steps = made(warmup_cosine, peak_value=1.0, warmup_epochs=9, warmup_steps=7)
     assert float(by_steps(7)) == 1
     assert float(by_steps(6)) == pytest.approx(6 / 7)
-    without = warmup_cosine(*WIRES, peak_value=1.0, warmup_epochs=0)
+    without = made(warmup_cosine, peak_value=1.0, warmup_epochs=0)
     assert float(without(0)) == 1
     assert float(without(250)) == pytest.approx(0.5)
 
 
 def test_a_fraction_of_an_epoch_is_whole_steps():
-    assert float(warmup_cosine(*WIRES, peak_value=1.0, warmup_epochs=0.5)(25)) == 1
+    assert float(made(warmup_cosine, peak_value=1.0, warmup_epochs=0.5)(25)) == 1
 
 
 def test_the_peak_is_scaled_and_the_end_is_not():
-    schedule = warmup_cosine(
-        *WIRES, peak_value=1.0, warmup_epochs=1, end_value=1e-6, scaling="linear"
+    schedule = made(
+        warmup_cosine, peak_value=1.0, warmup_epochs=1, end_value=1e-6, scaling="linear"
     )
     assert float(schedule(50)) == 2
     assert float(schedule(500)) == pytest.approx(1e-6)
@@ -75,17 +81,17 @@ def test_the_peak_is_scaled_and_the_end_is_not():
 @pytest.mark.parametrize("warmup_steps", [500, 501, -1])
 def test_a_warmup_must_end_before_the_run(warmup_steps):
     with pytest.raises(ValueError, match=rf"warmup_steps = {warmup_steps}.*500 steps"):
-        warmup_cosine(*WIRES, peak_value=1.0, warmup_steps=warmup_steps)
+        made(warmup_cosine, peak_value=1.0, warmup_steps=warmup_steps)
 
 
 def test_a_warmup_in_epochs_is_named_in_both_units():
-    with pytest.raises(ValueError, match=r"warmup_epochs = 12 \(600 steps\)"):
-        warmup_cosine(*WIRES, peak_value=1.0, warmup_epochs=12)
+    with pytest.raises(ValueError, match=r"warmup_epochs = 12.0 \(600 steps\)"):
+        made(warmup_cosine, peak_value=1.0, warmup_epochs=12)
 
 
 @pytest.mark.parametrize(("first", "last"), [(0.3, 0.0), (0.996, 1.0), (0.0, 2.0)])
 def test_cosine_falls_and_rises(first, last):
-    schedule = cosine(*WIRES, init_value=first, end_value=last)
+    schedule = made(cosine, init_value=first, end_value=last)
     steps = np.array([0, 1, 125, 250, 499, 500])
     expected = [reference.half_cosine(s, 500, first, last) for s in steps]
     got = jax.vmap(schedule)(jnp.asarray(steps))
@@ -93,51 +99,56 @@ def test_cosine_falls_and_rises(first, last):
 
 
 def test_linear_stops_where_it_ends():
-    schedule = linear(*WIRES, init_value=0.04, end_value=0.07, epochs=3)
+    schedule = made(linear, init_value=0.04, end_value=0.07, epochs=3)
     np.testing.assert_allclose(
         [float(schedule(s)) for s in (0, 75, 150, 400)], [0.04, 0.055, 0.07, 0.07], 1e-5
     )
-    whole = linear(*WIRES, init_value=1.0, end_value=0.0, scaling="linear")
+    whole = made(linear, init_value=1.0, end_value=0.0, scaling="linear")
     np.testing.assert_allclose([float(whole(s)) for s in (0, 250, 500)], [2, 1, 0])
 
 
 def test_constant_is_constant():
-    schedule = constant(*WIRES, value=0.1, scaling="linear")
+    schedule = made(constant, value=0.1, scaling="linear")
     assert float(schedule(0)) == float(schedule(10_000)) == pytest.approx(0.2)
 
 
 def test_empty_runs_are_refused():
     with pytest.raises(ValueError, match="total_steps = 0 must be at least 1"):
-        cosine(0, 50, 512, init_value=1.0)
+        cosine(0, 512, init_value=1.0)
     with pytest.raises(ValueError, match="steps of the line = 0 must be at least 1"):
-        linear(*WIRES, init_value=1.0, end_value=0.0, epochs=0)
+        made(linear, init_value=1.0, end_value=0.0, epochs=0)
 
 
 def test_step_decay_drops_after_whole_epochs():
-    schedule = step_decay(
-        *WIRES, value=1.0, drops=(3, 5), factor=0.2, warmup_steps=10, scaling="linear"
+    schedule = made(
+        step_decay,
+        value=1.0,
+        drops=(3, 5),
+        factor=0.2,
+        warmup_steps=10,
+        scaling="linear",
     )
     steps = (0, 5, 10, 149, 150, 249, 250, 499)
     wanted = [0, 1, 2, 2, 0.4, 0.4, 0.08, 0.08]
     np.testing.assert_allclose([float(schedule(s)) for s in steps], wanted, rtol=1e-6)
-    assert step_decay(*WIRES, value=3.0, drops=())(0) == 3
+    assert made(step_decay, value=3.0, drops=())(0) == 3
 
 
 def test_step_decay_refuses_what_is_no_staircase():
     for drops in ((5, 3), (0,), (2, 2)):
         with pytest.raises(ValueError, match="must be positive epochs that rise"):
-            step_decay(*WIRES, value=1.0, drops=drops)
+            made(step_decay, value=1.0, drops=drops)
     with pytest.raises(ValueError, match="warmup_steps = 500"):
-        step_decay(*WIRES, value=1.0, drops=(1,), warmup_steps=500)
+        made(step_decay, value=1.0, drops=(1,), warmup_steps=500)
 
 
 def test_after_is_nothing_at_first():
-    schedule = after(*WIRES, epochs=1.5, value=2.0)
+    schedule = made(after, epochs=1.5, value=2.0)
     values = [float(schedule(s)) for s in (0, 74, 75, 499)]
     assert values == [0, 0, 2, 2]
-    assert after(*WIRES, epochs=0)(0) == 1
-    with pytest.raises(ValueError, match=r"epochs = 10 \(500 steps\) must be"):
-        after(*WIRES, epochs=10)
+    assert made(after, epochs=0)(0) == 1
+    with pytest.raises(ValueError, match=r"epochs = 10.0 \(500 steps\) must be"):
+        made(after, epochs=10)
 
 
 def test_schedules_take_a_traced_step():
@@ -145,11 +156,11 @@ def test_schedules_take_a_traced_step():
         "constant": {"value": 1.0},
         "linear": {"init_value": 1.0, "end_value": 0.0},
         "cosine": {"init_value": 1.0},
-        "warmup_cosine": {"peak_value": 1.0},
+        "warmup_cosine": {"peak_value": 1.0, "warmup_epochs": 2},
         "step_decay": {"value": 1.0, "drops": (3, 5)},
         "after": {"epochs": 1},
     }
     assert set(settings) == set(SCHEDULES)
     for name, factory in SCHEDULES.items():
-        schedule = factory(1000, 50, 512, **settings[name])
+        schedule = made(factory, **settings[name])
         assert jax.eval_shape(schedule, jnp.zeros((), jnp.int32)).shape == ()
