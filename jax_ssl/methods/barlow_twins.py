@@ -7,8 +7,6 @@ another.
 Views: [B, 2, H, W, C] float.
 """
 
-from typing import Any, NamedTuple
-
 import flax.linen as nn
 
 from jax_ssl.core import checks
@@ -16,14 +14,8 @@ from jax_ssl.core.method import Method, ViewFn
 from jax_ssl.core.types import Array, Metrics, Params
 from jax_ssl.losses import redundancy
 from jax_ssl.nn.mlp import TORCH_UNIFORM, mlp_after
-from jax_ssl.nn.network import Network
+from jax_ssl.nn.network import Network, StatsState
 from jax_ssl.nn.views import pair
-
-
-class BarlowTwinsState(NamedTuple):
-    """State that Barlow Twins carries beside its params."""
-
-    stats: Any  # Running statistics of encoder and projector.
 
 
 def barlow_twins(
@@ -65,24 +57,19 @@ def barlow_twins(
     )
     net = Network(encoder=encoder, projector=projector)
 
-    def init(key: Array, views: Array) -> tuple[Params, BarlowTwinsState]:
+    def init(key: Array, views: Array) -> tuple[Params, StatsState]:
         params, stats = net.init(key, pair(views)[:, 0])
-        return params, BarlowTwinsState(stats)
+        return params, StatsState(stats)
 
     def loss(
-        params: Params,
-        state: BarlowTwinsState,
-        views: Array,
-        *,
-        key: Array,
-        step: Array,
-    ) -> tuple[Array, tuple[BarlowTwinsState, Metrics]]:
+        params: Params, state: StatsState, views: Array, *, key: Array, step: Array
+    ) -> tuple[Array, tuple[StatsState, Metrics]]:
         del key, step
         out, stats = net.each(params, state.stats, views)  # [B, 2, D]
         value, terms = redundancy.barlow_twins(
             out["projector"], redundancy_weight=redundancy_weight
         )
-        return scale * value, (BarlowTwinsState(stats), terms)
+        return scale * value, (StatsState(stats), terms)
 
     kept = net.evaluated("projector")
     return Method(views=views, init=init, loss=loss, **kept)

@@ -14,6 +14,7 @@ import jax
 import optax
 
 from jax_ssl.core.method import Method, ViewFn
+from jax_ssl.core.schedule import at
 from jax_ssl.core.types import Array, Metrics, Params
 from jax_ssl.losses.prediction import normalized_mse, output_std
 from jax_ssl.nn.mlp import mlp_after
@@ -59,7 +60,7 @@ def byol(
     """
     head = mlp_after(encoder, (hidden_dim, output_dim), use_bias=False)
     net = Network(encoder=encoder, projector=head, predictor=head.clone())
-    follow = Follow(momentum, clock="last")
+    follow = Follow(momentum)
 
     def init(key: Array, views: Array) -> tuple[Params, BYOLState]:
         params, stats = net.init(key, pair(views)[:, 0])
@@ -75,7 +76,7 @@ def byol(
         value = 2 * normalized_mse(online["predictor"], target["projector"][:, ::-1])
         metrics = {
             "output_std": output_std(jax.lax.stop_gradient(online["projector"])),
-            "momentum": follow.logged(step),
+            "momentum": at(momentum, step),
         }
         teacher = state.teacher._replace(stats=teacher_stats)
         return value, (BYOLState(stats, teacher), metrics)

@@ -204,9 +204,7 @@ def deepcluster(
         return jnp.mean(weights * losses), (state._replace(stats=stats), metrics)
 
     kept = net.evaluated(
-        "projector",
-        chance=lambda batch_size: math.log(num_clusters),
-        prototypes=num_clusters,
+        "projector", chance=math.log(num_clusters), prototypes=num_clusters
     )
 
     def embed(params: Params, state: DeepClusterState, batch: Batch) -> Array:

@@ -160,9 +160,7 @@ def deepcluster_v2(
         return jax.vmap(lambda row: cluster_sizes(row, num_prototypes))(labels)
 
     kept = net.evaluated(
-        "projector",
-        chance=lambda batch_size: math.log(num_prototypes),
-        prototypes=num_prototypes,
+        "projector", chance=math.log(num_prototypes), prototypes=num_prototypes
     )
 
     def embed(params: Params, state: DeepClusterV2State, batch: Batch) -> Array:

@@ -101,7 +101,7 @@ def dino(
     )
     net = Network(encoder=encoder, **heads)
     elder = Network(encoder=without_drop_path(encoder), **heads)
-    follow = Follow(momentum, clock="last")
+    follow = Follow(momentum)
 
     def init(key: Array, views: Views) -> tuple[Params, DINOState]:
         params, stats = net.init(key, two_global_crops(views)[0][:, 0])
@@ -130,7 +130,7 @@ def dino(
             "teacher_student_kl": jax.lax.stop_gradient(value) - certainty,
             "center_norm": jnp.linalg.norm(center),
             "teacher_temperature": temperature,
-            "momentum": follow.logged(step),
+            "momentum": at(momentum, step),
         }
         teacher = state.teacher._replace(stats=teacher_stats)
         return value, (DINOState(stats, teacher, center), metrics)
@@ -138,7 +138,7 @@ def dino(
     kept = net.evaluated(
         "projector",
         of="teacher",
-        chance=lambda batch_size: math.log(num_prototypes),
+        chance=math.log(num_prototypes),
         prototypes=num_prototypes,
     )
     return Method(views=views, init=init, loss=loss, update=follow, **kept)

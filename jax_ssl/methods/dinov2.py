@@ -6,7 +6,7 @@ student does not see and the teacher does, and KoLeo, which spreads the images' 
 Views: {"global": [B, 2, H, W, C], "local": [B, L, h, w, C]} float, or [B, 2, H, W, C].
 """
 
-from collections.abc import Callable
+import math
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import flax.linen as nn
@@ -46,20 +46,6 @@ class DINOv2State(NamedTuple):
     patch_center: Array  # [K'], of its scores of the patches that are compared.
 
 
-class Compared(NamedTuple):
-    """Which patches of N global crops on a grid [h, w] count.
-
-    Attributes:
-        hidden: [N, h w] bool, patches that the student does not see; None for none.
-        counted: [N, h w] bool, patches that teacher and student are compared on.
-        most: how many of a crop can count, at most.
-    """
-
-    hidden: Array | None
-    counted: Array
-    most: int
-
-
 class Heads:
     """Heads for images and for patches, of one set of weights or of two.
 
@@ -77,14 +63,15 @@ class Heads:
         **sizes: Any,
     ) -> None:
         checks.at_least(1, num_patch_prototypes=num_patch_prototypes)
-        own = prototype_head(encoder, num_prototypes, norm_last_layer=False, **sizes)
-        self.images = self.patches = Network(**own)
+
+        def head(count: int) -> dict[str, nn.Module]:
+            return prototype_head(encoder, count, norm_last_layer=False, **sizes)
+
+        self.images = self.patches = Network(**head(num_prototypes))
         self.num_patch_prototypes = num_patch_prototypes or num_prototypes
         if num_patch_prototypes is not None:
-            head = prototype_head(
-                encoder, num_patch_prototypes, norm_last_layer=False, **sizes
-            )
-            self.patches = Network(**{f"patch_{name}": m for name, m in head.items()})
+            own = head(num_patch_prototypes)
+            self.patches = Network(**{f"patch_{name}": m for name, m in own.items()})
 
     def first(self, encoder: Any, key: Array, crops: Array) -> Copy:
         """First variables of an encoder and its heads."""
@@ -97,17 +84,11 @@ class Heads:
             params, stats = {**params, **more}, {**stats, **empty}
         return Copy(params, stats)
 
-    def of_images(self, own: Copy, x: Array) -> Array:
-        """Scores [..., K] of tokens [..., D] of images."""
-        return self._scores(self.images, own, x)
 
-    def of_patches(self, own: Copy, x: Array) -> Array:
-        """Scores [..., K'] of tokens [..., D] of patches."""
-        return self._scores(self.patches, own, x)
-
-    def _scores(self, net: Network, own: Copy, x: Array) -> Array:
-        out, _ = net(*own, x.reshape(-1, x.shape[-1]))
-        return out[list(net.parts)[-1]].reshape(*x.shape[:-1], -1)
+def scores(head: Network, own: Copy, x: Array) -> Array:
+    """What a head with the variables `own` says of tokens [..., D], [..., K]."""
+    out, _ = head(*own, x.reshape(-1, x.shape[-1]))
+    return out[list(head.parts)[-1]].reshape(*x.shape[:-1], -1)
 
 
 def dinov2(
@@ -181,13 +162,6 @@ def dinov2(
         bottleneck_dim=bottleneck_dim,
         layers=head_layers,
     )
-    follow = Follow(momentum, clock="last")
-
-    def choose(key: Array, count: int, grid: tuple[int, int]) -> Compared:
-        hidden = block_masks(
-            key, count, grid, probability=mask_probability, ratios=mask_ratios
-        )
-        return Compared(hidden, hidden, most_masked(grid, mask_ratios))
 
     def init(key: Array, views: Views) -> tuple[Params, DINOv2State]:
         own = heads.first(encoder, key, two_global_crops(views)[0][:, 0])
@@ -198,8 +172,9 @@ def dinov2(
         encoder,
         without_drop_path(encoder),
         heads,
-        choose,
-        follow.logged,
+        momentum,
+        mask_probability=mask_probability,
+        mask_ratios=mask_ratios,
         centering=centering,
         student_temperature=student_temperature,
         teacher_temperature=teacher_temperature,
@@ -211,6 +186,7 @@ def dinov2(
     net = Network(encoder=encoder, **heads.images.parts)
     kept = net.evaluated("projector", of="teacher", prototypes=num_prototypes)
     kept["exports"]["teacher"] = everything("teacher")
+    follow = Follow(momentum)
     return Method(views=views, init=init, loss=loss, update=follow, **kept)
 
 
@@ -218,9 +194,10 @@ def self_distillation(
     encoder: Any,
     elder: Any,
     heads: Heads,
-    choose: Callable[[Array, int, tuple[int, int]], Compared],
-    momentum: Callable[[Array], Array],
+    momentum: optax.Schedule | float,
     *,
+    mask_probability: float = 0.0,
+    mask_ratios: tuple[float, float] | None = None,
     centering: Centering,
     student_temperature: float,
     teacher_temperature: optax.Schedule | float,
@@ -235,9 +212,10 @@ def self_distillation(
         encoder: the student's.
         elder: the teacher's, without drop path.
         heads: of both.
-        choose: (key, number of crops, grid) -> which patches count.
-        momentum: step -> what is logged under that name.
-        centering: see `dinov2`, as for the others.
+        momentum: what is logged under that name.
+        mask_probability: see `dinov2`, as for the others.
+        mask_ratios: None if no patch is hidden and all are compared.
+        centering: "center" or "sinkhorn".
         student_temperature: τ_s.
         teacher_temperature: τ_t.
         center_momentum: of both centres.
@@ -259,7 +237,18 @@ def self_distillation(
         wide, *narrow = two_global_crops(views)
         crops = wide.reshape(-1, *wide.shape[2:])  # [N, H, W, C], N = 2 B
         grid = grid_shape(crops.shape[1], crops.shape[2], encoder.patch)
-        hidden, counted, most = choose(mask_key, len(crops), grid)
+        hidden: Array | None = None  # Patches that the student does not see, [N, h w].
+        most = math.prod(grid)  # How many of a crop can count, at most.
+        counted = jnp.ones((len(crops), most), bool)
+        if mask_ratios is not None:
+            hidden = counted = block_masks(
+                mask_key,
+                len(crops),
+                grid,
+                probability=mask_probability,
+                ratios=mask_ratios,
+            )
+            most = most_masked(grid, mask_ratios)
         # Numbers of the patches that count first, as many as there can be.
         chosen = jnp.argsort(~counted, axis=1)[:, :most]
         counts = jnp.take_along_axis(counted, chosen, axis=1)  # [N, M]
@@ -269,8 +258,8 @@ def self_distillation(
 
         old: Copy = state.teacher
         seen, _ = forward(elder, old.params["encoder"], old.stats["encoder"], crops)
-        taught = heads.of_images(old, seen.pooled)  # [N, K]
-        taught_patches = heads.of_patches(old, compared(seen.grid))  # [N, M, K']
+        taught = scores(heads.images, old, seen.pooled)  # [N, K]
+        taught_patches = scores(heads.patches, old, compared(seen.grid))  # [N, M, K']
         temperature = at(teacher_temperature, step)
         targets = teacher_targets(taught, state.center, temperature, centering)
         targets = targets.reshape(-1, 2, targets.shape[-1])
@@ -295,8 +284,8 @@ def self_distillation(
             tokens.append(
                 student.crops(one, state.stats, narrow, rngs=rngs)[0]["encoder"]
             )
-        said = heads.of_images(own, jnp.concatenate(tokens, axis=1))
-        said_of_patches = heads.of_patches(own, compared(features.grid))
+        said = scores(heads.images, own, jnp.concatenate(tokens, axis=1))
+        said_of_patches = scores(heads.patches, own, compared(features.grid))
         terms = {
             "dino": multi_crop_cross_entropy(said / student_temperature, targets),
             "ibot": masked_cross_entropy(
@@ -323,7 +312,7 @@ def self_distillation(
             "center_norm": jnp.linalg.norm(state.center),
             "masked_share": counted.mean(),
             "teacher_temperature": temperature,
-            "momentum": momentum(step),
+            "momentum": at(momentum, step),
         }
         return value, jax.lax.stop_gradient((state, metrics))
 

@@ -16,17 +16,14 @@ import jax.numpy as jnp
 import optax
 
 from jax_ssl.core.method import Load, Method, ViewFn
-from jax_ssl.core.schedule import at
-from jax_ssl.core.trees import ema
 from jax_ssl.core.types import Array, Params, Variables, Views
 from jax_ssl.methods.dinov2 import (
     Centering,
-    Compared,
     Heads,
     everything,
     self_distillation,
 )
-from jax_ssl.nn.network import Copy, Network
+from jax_ssl.nn.network import Copy, Follow, Network
 from jax_ssl.nn.transformer import without_drop_path
 from jax_ssl.nn.views import two_global_crops
 
@@ -112,11 +109,6 @@ def dinov2_distillation(
         layers=head_layers,
     )
 
-    def choose(key: Array, count: int, grid: tuple[int, int]) -> Compared:
-        del key
-        every = jnp.ones((count, grid[0] * grid[1]), bool)
-        return Compared(None, every, every.shape[1])
-
     def init(key: Array, views: Views) -> tuple[Params, DistillationState]:
         crops = two_global_crops(views)[0][:, 0]
         own = heads.first(encoder, key, crops)
@@ -129,8 +121,7 @@ def dinov2_distillation(
         encoder,
         elder,
         heads,
-        choose,
-        lambda step: at(momentum, step),
+        momentum,
         centering=centering,
         student_temperature=student_temperature,
         teacher_temperature=teacher_temperature,
@@ -140,17 +131,6 @@ def dinov2_distillation(
         koleo_groups=koleo_groups,
     )
 
-    def update(
-        params: Params, state: DistillationState, *, step: Array
-    ) -> tuple[Params, DistillationState]:
-        # Schedules count from 0, and `step` is 1 after the first optimizer step.
-        moved = ema(state.average.params, params, at(momentum, step - 1))
-        return params, state._replace(average=state.average._replace(params=moved))
-
-    def export(params: Params, state: DistillationState) -> Variables:
-        del params
-        return {"params": state.average.params["encoder"]}
-
     def fill(
         params: Params, state: DistillationState, variables: Variables
     ) -> tuple[Params, DistillationState]:
@@ -158,7 +138,8 @@ def dinov2_distillation(
         return params, state._replace(teacher=known)
 
     net = Network(encoder=encoder, **heads.images.parts)
-    kept = net.evaluated("projector", prototypes=num_prototypes)
-    kept["exports"] = {"encoder": export, "teacher": everything("average")}
+    kept = net.evaluated("projector", of="average", prototypes=num_prototypes)
+    kept["exports"]["teacher"] = everything("average")
     kept["loads"] = {"teacher": Load(everything("teacher"), fill, required=True)}
-    return Method(views=views, init=init, loss=loss, update=update, **kept)
+    follow = Follow(momentum, name="average")
+    return Method(views=views, init=init, loss=loss, update=follow, **kept)

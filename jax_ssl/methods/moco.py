@@ -16,6 +16,7 @@ import optax
 
 from jax_ssl.core import checks
 from jax_ssl.core.method import Method, ViewFn
+from jax_ssl.core.schedule import at
 from jax_ssl.core.types import Array, Metrics, Params
 from jax_ssl.losses.contrastive import Form, check_form, info_nce
 from jax_ssl.nn.mlp import TORCH_UNIFORM, mlp_after
@@ -122,12 +123,9 @@ def moco(
         value, accuracy = info_nce(q, k, past, temperature=temperature, form=similarity)
         teacher = state.teacher._replace(stats=teacher_stats)
         state = MoCoState(stats, teacher, push(past, k, step))
-        metrics = {"contrastive_accuracy": accuracy, "momentum": follow.logged(step)}
+        metrics = {"contrastive_accuracy": accuracy, "momentum": at(momentum, step)}
         return directions * value, (state, metrics)
 
-    def chance(batch_size: int) -> float:
-        del batch_size
-        return directions * math.log(1 + queue_size)
-
+    chance = directions * math.log(1 + queue_size)
     kept = net.evaluated("projector", chance=chance)
     return Method(views=views, init=init, loss=loss, update=follow, **kept)

@@ -17,6 +17,7 @@ import optax
 
 from jax_ssl.core import checks
 from jax_ssl.core.method import Method, ViewFn
+from jax_ssl.core.schedule import at
 from jax_ssl.core.types import Array, Metrics, Params
 from jax_ssl.losses.contrastive import Form, check_form, info_nce_in_batch
 from jax_ssl.losses.prediction import output_std
@@ -121,7 +122,7 @@ def moco_v3(
         metrics = {
             "contrastive_accuracy": accuracies.mean(),
             "output_std": output_std(k),
-            "momentum": follow.logged(step),
+            "momentum": at(momentum, step),
         }
         moved = state.teacher._replace(stats=teacher_stats)
         return value, (MoCoV3State(stats, moved), metrics)

@@ -112,13 +112,10 @@ def npid(
         bank = remember(state.bank, index, v, momentum=momentum)
         return value, (NPIDState(stats, bank, partition), metrics)
 
-    def chance(batch_size: int) -> float:
-        del batch_size
-        if objective == "softmax":
-            return math.log(num_examples)
-        # The least that one probability for everything can cost, 1 / (1 + m).
-        m = num_negatives
-        return math.log1p(m) + m * math.log1p(1 / m)
-
+    # The least that one probability for everything can cost, 1 / n or 1 / (1 + m).
+    m = num_negatives
+    chance = math.log1p(m) + m * math.log1p(1 / m)
+    if objective == "softmax":
+        chance = math.log(num_examples)
     kept = net.evaluated("projector", chance=chance)
     return Method(views=views, init=init, loss=loss, **kept)

@@ -7,7 +7,6 @@ Views: [B, 2, ...] float.
 """
 
 import math
-from typing import Any, NamedTuple
 
 import flax.linen as nn
 
@@ -16,14 +15,8 @@ from jax_ssl.core.method import Method, ViewFn
 from jax_ssl.core.types import Array, Metrics, Params
 from jax_ssl.losses.contrastive import Form, check_form, nt_xent_with_accuracy
 from jax_ssl.nn.mlp import mlp_after
-from jax_ssl.nn.network import Network
+from jax_ssl.nn.network import Network, StatsState
 from jax_ssl.nn.views import pair
-
-
-class SimCLRState(NamedTuple):
-    """State that SimCLR carries beside its params."""
-
-    stats: Any  # Running statistics of encoder and projector.
 
 
 def simclr(
@@ -66,20 +59,20 @@ def simclr(
     )
     net = Network(encoder=encoder, projector=projector)
 
-    def init(key: Array, views: Array) -> tuple[Params, SimCLRState]:
+    def init(key: Array, views: Array) -> tuple[Params, StatsState]:
         params, stats = net.init(key, pair(views)[:, 0])
-        return params, SimCLRState(stats)
+        return params, StatsState(stats)
 
     def loss(
-        params: Params, state: SimCLRState, views: Array, *, key: Array, step: Array
-    ) -> tuple[Array, tuple[SimCLRState, Metrics]]:
+        params: Params, state: StatsState, views: Array, *, key: Array, step: Array
+    ) -> tuple[Array, tuple[StatsState, Metrics]]:
         del key, step
         # One pass: batch norm sees both views, as in the reference implementation.
         out, stats = net.together(params, state.stats, views)
         value, accuracy = nt_xent_with_accuracy(
             out["projector"], temperature=temperature, form=similarity
         )
-        return value, (SimCLRState(stats), {"contrastive_accuracy": accuracy})
+        return value, (StatsState(stats), {"contrastive_accuracy": accuracy})
 
     def chance(batch_size: int) -> float:
         return math.log(2 * batch_size - 1)

@@ -7,8 +7,6 @@ of zero.
 Views: [B, 2, H, W, C] float.
 """
 
-from typing import Any, NamedTuple
-
 import flax.linen as nn
 import jax
 
@@ -17,14 +15,8 @@ from jax_ssl.core.method import Method, ViewFn
 from jax_ssl.core.types import Array, Metrics, Params
 from jax_ssl.losses.prediction import negative_cosine, output_std
 from jax_ssl.nn.mlp import TORCH_UNIFORM, mlp_after
-from jax_ssl.nn.network import Network
+from jax_ssl.nn.network import Network, StatsState
 from jax_ssl.nn.views import pair
-
-
-class SimSiamState(NamedTuple):
-    """State that SimSiam carries beside its params."""
-
-    stats: Any  # Running statistics of encoder, projector and predictor.
 
 
 def simsiam(
@@ -71,18 +63,18 @@ def simsiam(
     )
     net = Network(encoder=encoder, projector=projector, predictor=predictor)
 
-    def init(key: Array, views: Array) -> tuple[Params, SimSiamState]:
+    def init(key: Array, views: Array) -> tuple[Params, StatsState]:
         params, stats = net.init(key, pair(views)[:, 0])
-        return params, SimSiamState(stats)
+        return params, StatsState(stats)
 
     def loss(
-        params: Params, state: SimSiamState, views: Array, *, key: Array, step: Array
-    ) -> tuple[Array, tuple[SimSiamState, Metrics]]:
+        params: Params, state: StatsState, views: Array, *, key: Array, step: Array
+    ) -> tuple[Array, tuple[StatsState, Metrics]]:
         del key, step
         out, stats = net.each(params, state.stats, views)  # [B, 2, D]
         target = jax.lax.stop_gradient(out["projector"])
         value = negative_cosine(out["predictor"], target[:, ::-1])  # Equation 2.
-        return value, (SimSiamState(stats), {"output_std": output_std(target)})
+        return value, (StatsState(stats), {"output_std": output_std(target)})
 
     kept = net.evaluated("projector")
     return Method(views=views, init=init, loss=loss, **kept)

@@ -158,8 +158,6 @@ def swav(
         return {**params, "prototypes": l2_normalize(params["prototypes"])}, state
 
     kept = net.evaluated(
-        "projector",
-        chance=lambda batch_size: math.log(num_prototypes),
-        prototypes=num_prototypes,
+        "projector", chance=math.log(num_prototypes), prototypes=num_prototypes
     )
     return Method(views=views, init=init, loss=loss, update=update, **kept)

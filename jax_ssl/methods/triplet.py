@@ -7,8 +7,6 @@ here, without labels, they are views of one image.
 Views: [B, 2, H, W, C] float.
 """
 
-from typing import Any, NamedTuple
-
 import flax.linen as nn
 import jax
 
@@ -19,14 +17,8 @@ from jax_ssl.losses.prediction import output_std
 from jax_ssl.losses.triplet import Mining, check_triplet
 from jax_ssl.losses.triplet import triplet as triplet_loss
 from jax_ssl.nn.mlp import mlp_after
-from jax_ssl.nn.network import Network
+from jax_ssl.nn.network import Network, StatsState
 from jax_ssl.nn.views import pair
-
-
-class TripletState(NamedTuple):
-    """State that triplet learning carries beside its params."""
-
-    stats: Any  # Running statistics of encoder and projector.
 
 
 def triplet(
@@ -62,19 +54,19 @@ def triplet(
     widths = (hidden_dim,) * (head_layers - 1) + (output_dim,)
     net = Network(encoder=encoder, projector=mlp_after(encoder, widths))
 
-    def init(key: Array, views: Array) -> tuple[Params, TripletState]:
+    def init(key: Array, views: Array) -> tuple[Params, StatsState]:
         params, stats = net.init(key, pair(views)[:, 0])
-        return params, TripletState(stats)
+        return params, StatsState(stats)
 
     def loss(
-        params: Params, state: TripletState, views: Array, *, key: Array, step: Array
-    ) -> tuple[Array, tuple[TripletState, Metrics]]:
+        params: Params, state: StatsState, views: Array, *, key: Array, step: Array
+    ) -> tuple[Array, tuple[StatsState, Metrics]]:
         del key, step
         out, stats = net.together(params, state.stats, views)
         z = out["projector"]  # [B, 2, D]
         value, metrics = triplet_loss(z, margin=margin, mining=mining)
         spread = output_std(jax.lax.stop_gradient(z))
-        return value, (TripletState(stats), {**metrics, "output_std": spread})
+        return value, (StatsState(stats), {**metrics, "output_std": spread})
 
-    kept = net.evaluated("projector", chance=lambda batch_size: margin)
+    kept = net.evaluated("projector", chance=margin)
     return Method(views=views, init=init, loss=loss, **kept)

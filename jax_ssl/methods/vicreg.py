@@ -6,8 +6,6 @@ feature keeps its spread over the batch (variance) and repeats no other (covaria
 Views: [B, 2, H, W, C] float.
 """
 
-from typing import Any, NamedTuple
-
 import flax.linen as nn
 
 from jax_ssl.core import checks
@@ -15,14 +13,8 @@ from jax_ssl.core.method import Method, ViewFn
 from jax_ssl.core.types import Array, Metrics, Params
 from jax_ssl.losses import redundancy
 from jax_ssl.nn.mlp import TORCH_UNIFORM, mlp_after
-from jax_ssl.nn.network import Network
+from jax_ssl.nn.network import Network, StatsState
 from jax_ssl.nn.views import pair
-
-
-class VICRegState(NamedTuple):
-    """State that VICReg carries beside its params."""
-
-    stats: Any  # Running statistics of encoder and projector.
 
 
 def vicreg(
@@ -70,17 +62,17 @@ def vicreg(
     )
     net = Network(encoder=encoder, projector=projector)
 
-    def init(key: Array, views: Array) -> tuple[Params, VICRegState]:
+    def init(key: Array, views: Array) -> tuple[Params, StatsState]:
         params, stats = net.init(key, pair(views)[:, 0])
-        return params, VICRegState(stats)
+        return params, StatsState(stats)
 
     def loss(
-        params: Params, state: VICRegState, views: Array, *, key: Array, step: Array
-    ) -> tuple[Array, tuple[VICRegState, Metrics]]:
+        params: Params, state: StatsState, views: Array, *, key: Array, step: Array
+    ) -> tuple[Array, tuple[StatsState, Metrics]]:
         del key, step
         out, stats = net.each(params, state.stats, views)  # [B, 2, D]
         value, terms = redundancy.vicreg(out["projector"], **weights)
-        return value, (VICRegState(stats), terms)
+        return value, (StatsState(stats), terms)
 
     kept = net.evaluated("projector")
     return Method(views=views, init=init, loss=loss, **kept)

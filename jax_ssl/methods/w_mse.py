@@ -6,7 +6,7 @@ is to bring the views of an image together, by a plain squared error.
 Views: [B, V, H, W, C] float, V of 2 or more.
 """
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 
 import flax.linen as nn
 import jax
@@ -17,14 +17,8 @@ from jax_ssl.core.types import Array, Metrics, Params
 from jax_ssl.losses import redundancy
 from jax_ssl.losses.prediction import output_std
 from jax_ssl.nn.mlp import TORCH_UNIFORM, mlp_after
-from jax_ssl.nn.network import Network
+from jax_ssl.nn.network import Network, StatsState
 from jax_ssl.nn.views import stack
-
-
-class WMSEState(NamedTuple):
-    """State that W-MSE carries beside its params."""
-
-    stats: Any  # Running statistics of encoder and projector.
 
 
 def w_mse(
@@ -77,18 +71,18 @@ def w_mse(
     )
     net = Network(encoder=encoder, projector=projector)
 
-    def init(key: Array, views: Array) -> tuple[Params, WMSEState]:
+    def init(key: Array, views: Array) -> tuple[Params, StatsState]:
         if stack(views).shape[0] % sub_batch_size:
             raise ValueError(
                 f"a batch of {views.shape[0]} images cannot be cut into sub-batches of "
                 f"{sub_batch_size}; choose method.sub_batch_size to divide it."
             )
         params, stats = net.init(key, views[:, 0])
-        return params, WMSEState(stats)
+        return params, StatsState(stats)
 
     def loss(
-        params: Params, state: WMSEState, views: Array, *, key: Array, step: Array
-    ) -> tuple[Array, tuple[WMSEState, Metrics]]:
+        params: Params, state: StatsState, views: Array, *, key: Array, step: Array
+    ) -> tuple[Array, tuple[StatsState, Metrics]]:
         del step
         one_by_one = [views[:, v, None] for v in range(views.shape[1])]
         out, stats = net.crops(params, state.stats, one_by_one)
@@ -100,7 +94,7 @@ def w_mse(
             z, orders, size=sub_batch_size, distance=distance, shrinkage=shrinkage
         )
         metrics = {"output_std": output_std(jax.lax.stop_gradient(z))}
-        return value, (WMSEState(stats), metrics)
+        return value, (StatsState(stats), metrics)
 
     # The doctor looks before whitening, which would hide a collapse and mix the rows.
     kept = net.evaluated("projector")

@@ -35,6 +35,12 @@ class Copy(NamedTuple):
     stats: PyTree
 
 
+class StatsState(NamedTuple):
+    """State of a method that carries nothing else beside its params."""
+
+    stats: PyTree  # Running statistics of all parts.
+
+
 class Network:
     """Named parts, the first of which reads the input.
 
@@ -193,8 +199,8 @@ class Network:
         self,
         head: str | None = None,
         *,
-        of: Literal["student", "teacher"] = "student",
-        chance: ChanceFn | None = None,
+        of: str | None = None,
+        chance: ChanceFn | float | None = None,
         prototypes: int | None = None,
     ) -> dict[str, Any]:
         """What of this network is judged and kept, as keywords of `Method`.
@@ -204,13 +210,14 @@ class Network:
         Args:
             head: the part whose output the loss compares, for the collapse doctor and
                 for protocols that read the head; None if it compares none.
-            of: whose encoder is evaluated and exported.
-            chance: see `Health`.
+            of: the `Copy` in the state whose encoder is evaluated and exported; None
+                for the encoder that learns.
+            chance: see `Health`; a number where the batch does not matter.
             prototypes: see `Health`.
         """
 
         def export(params: Params, state: State) -> Variables:
-            own = state.teacher if of == "teacher" else Copy(params, state.stats)
+            own = getattr(state, of) if of else Copy(params, state.stats)
             return {"params": own.params[self.first], **own.stats[self.first]}
 
         def load(
@@ -230,6 +237,8 @@ class Network:
             own = self.copy(params, state.stats, until=name)
             return self(*own, x, train=False)[0][name]
 
+        if isinstance(chance, int | float):
+            chance = functools.partial(lambda value, batch_size: value, chance)
         return {
             "encoder": self.parts[self.first],
             "exports": {"encoder": export},
@@ -242,30 +251,29 @@ class Network:
 class Follow:
     """The `update` of a teacher that follows the params, by an exponential average.
 
+    The momentum of step s is that with which step s, counted from 0, is logged.
+
     Attributes:
         momentum: weight of the old teacher; a schedule counts from 0.
         clock: whose momentum moves the teacher at the end of a step, that of the step
             just made ("last"), or of the next one ("next"), for papers in which the
-            teacher moves at the beginning of a step. Either way the momentum of step s
-            is that with which step s, counted from 0, is logged.
+            teacher moves at the beginning of a step.
+        name: of the teacher in the state, a `Copy`.
     """
 
     momentum: optax.Schedule | float
-    clock: Literal["last", "next"]
+    clock: Literal["last", "next"] = "last"
+    name: str = "teacher"
 
     def __call__(
         self, params: Params, state: State, *, step: Array
     ) -> tuple[Params, State]:
-        """Params as they are and state with `state.teacher` moved; see `UpdateFn`."""
-        old = state.teacher
+        """Params as they are and state with the teacher moved; see `UpdateFn`."""
+        old = getattr(state, self.name)
         new = {name: params[name] for name in old.params}
         momentum = at(self.momentum, step - 1 if self.clock == "last" else step)
         moved = old._replace(params=ema(old.params, new, momentum))
-        return params, state._replace(teacher=moved)
-
-    def logged(self, step: Array) -> Array:
-        """The momentum to log beside the loss of a step, [] float32."""
-        return at(self.momentum, step)
+        return params, state._replace(**{self.name: moved})
 
 
 def handed_on(output: Any) -> Array:
