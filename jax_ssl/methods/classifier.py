@@ -17,8 +17,8 @@ from jax_ssl.augment.mix import apply_mix, random_mix
 from jax_ssl.core import checks
 from jax_ssl.core.method import Health, Load, Method, ViewFn
 from jax_ssl.core.types import Array, Metrics, Params, Variables, Views
+from jax_ssl.nn.heads import LinearHead
 from jax_ssl.nn.network import Network
-from jax_ssl.nn.norm import BatchNorm
 from jax_ssl.nn.views import one_and
 
 
@@ -27,29 +27,6 @@ class ClassifierState(NamedTuple):
 
     stats: Any  # Statistics of the encoder, and of the norm before the head.
     frozen: Params  # {"encoder": ...} where its params do not learn; else {}.
-
-
-class Head(nn.Module):
-    """A linear layer, perhaps behind a batch norm without scale and offset.
-
-    Attributes:
-        num_classes: of the output.
-        batch_norm: whether features are normed first, with ε = 1e-6.
-        first_std: of the first weights.
-    """
-
-    num_classes: int
-    batch_norm: bool = False
-    first_std: float = 2e-5
-
-    @nn.compact
-    def __call__(self, x: Array, *, train: bool) -> Array:
-        """Maps features [B, D] to logits [B, K], float32."""
-        if self.batch_norm:
-            norm = BatchNorm(epsilon=1e-6, use_scale=False, use_bias=False, name="norm")
-            x = norm(x, train=train)
-        init = nn.initializers.normal(self.first_std)
-        return nn.Dense(self.num_classes, kernel_init=init, name="dense")(x)
 
 
 def classifier(
@@ -93,7 +70,8 @@ def classifier(
     checks.at_least(2, num_classes=num_classes)
     checks.within("[0, 1)", label_smoothing=label_smoothing)
     checks.at_least(0, mixup=mixup, cutmix=cutmix, first_std=first_std)
-    net = Network(encoder=encoder, head=Head(num_classes, batch_norm, first_std))
+    head = LinearHead(num_classes, first_std, batch_norm=batch_norm)
+    net = Network(encoder=encoder, head=head)
 
     def own(params: Params, state: ClassifierState) -> Params:
         return {"encoder": params.get("encoder", state.frozen.get("encoder"))}

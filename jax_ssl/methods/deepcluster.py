@@ -19,6 +19,8 @@ from jax_ssl.core import checks
 from jax_ssl.core.method import Method, Refresh, ViewFn
 from jax_ssl.core.types import Array, Batch, Features, Metrics, Params, Views
 from jax_ssl.nn.apply import initialize
+from jax_ssl.nn.heads import LinearHead
+from jax_ssl.nn.mlp import mlp_after
 from jax_ssl.nn.network import Network
 from jax_ssl.nn.views import one_and
 from jax_ssl.ops import stencils
@@ -54,54 +56,6 @@ class GradientEncoder(nn.Module):
     def __call__(self, x: Array, *, train: bool) -> Features:
         """Maps images [B, H, W, C] to the features of their `sobel` [B, H, W, 2]."""
         return self.encoder(stencils.sobel(x), train=train)
-
-
-class Hidden(nn.Module):
-    """Dense layers with dropout before each and ReLU between; none: the identity.
-
-    Attributes:
-        widths: of the layers.
-        dropout: share of the inputs of each layer that are zero in training.
-        dtype: compute dtype; parameters are float32 and so is the output.
-    """
-
-    widths: tuple[int, ...]
-    dropout: float
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Array, *, train: bool) -> Array:
-        """Maps x [B, D] to [B, widths[-1]]; no ReLU comes last."""
-        for i, width in enumerate(self.widths):
-            x = nn.relu(x) if i else x
-            x = nn.Dropout(self.dropout, deterministic=not train)(x)
-            x = nn.Dense(width, dtype=self.dtype, name=f"dense{i}")(x)
-        return x.astype(jnp.float32)
-
-
-class Scores(nn.Module):
-    """A linear map to the scores of clusters.
-
-    Attributes:
-        num_clusters: of the output.
-        rectified: whether a ReLU comes before it.
-        dtype: compute dtype; parameters are float32 and so is the output.
-    """
-
-    num_clusters: int
-    rectified: bool
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Array, *, train: bool) -> Array:
-        """Maps x [B, D] to [B, num_clusters]."""
-        del train
-        x = nn.relu(x) if self.rectified else x
-        first = nn.initializers.normal(0.01)
-        dense = nn.Dense(
-            self.num_clusters, kernel_init=first, dtype=self.dtype, name="dense"
-        )
-        return dense(x).astype(jnp.float32)
 
 
 def deepcluster(
@@ -161,16 +115,12 @@ def deepcluster(
         1, components=components, iterations=iterations, every_epochs=every_epochs
     )
     checks.within("[0, 1)", dropout=dropout)
-    if num_clusters > num_examples:
-        raise ValueError(
-            f"num_clusters = {num_clusters} is more than the data set's "
-            f"{num_examples} images."
-        )
+    checks.rising(num_clusters=num_clusters, num_examples=num_examples)
     dtype = getattr(encoder, "dtype", jnp.float32)
     net = Network(
         encoder=GradientEncoder(encoder) if sobel else encoder,
-        projector=Hidden(tuple(hidden_dims), dropout, dtype),
-        classifier=Scores(num_clusters, rectified=bool(hidden_dims), dtype=dtype),
+        projector=mlp_after(encoder, hidden_dims, norm="none", dropout=dropout),
+        classifier=LinearHead(num_clusters, 0.01, relu=bool(hidden_dims), dtype=dtype),
     )
 
     def init(key: Array, views: Views) -> tuple[Params, DeepClusterState]:

@@ -94,11 +94,7 @@ def deepcluster_v2(
     checks.at_least(2, num_prototypes=num_prototypes)
     checks.at_least(1, num_heads=num_heads, iterations=iterations)
     checks.positive(temperature=temperature)
-    if num_prototypes > num_examples:
-        raise ValueError(
-            f"num_prototypes = {num_prototypes} is more than the data set's "
-            f"{num_examples} images."
-        )
+    checks.rising(num_prototypes=num_prototypes, num_examples=num_examples)
     projector = mlp_after(encoder, (hidden_dim, output_dim), kernel_init=TORCH_UNIFORM)
     net = Network(encoder=encoder, projector=projector)
 

@@ -7,19 +7,20 @@ Views: [B, H, W, C] float.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from jax_ssl.core import checks
-from jax_ssl.core.method import Load, Method, Shown, ViewFn
-from jax_ssl.core.types import Array, Batch, Metrics, Params, Variables
+from jax_ssl.core.method import Method, Shown, ViewFn
+from jax_ssl.core.types import Array, Batch, Metrics, Params
 from jax_ssl.encoders.vit import ViT
 from jax_ssl.losses.masked import masked_mse
-from jax_ssl.nn.apply import forward, initialize, part
+from jax_ssl.nn.apply import forward, initialize
 from jax_ssl.nn.decoder import Decoder
+from jax_ssl.nn.network import Network, StatsState
 from jax_ssl.nn.views import image
 from jax_ssl.ops.normalize import standardize
 from jax_ssl.ops.patches import (
@@ -35,26 +36,16 @@ from jax_ssl.ops.patches import (
 SHOWN_RATIOS = (0.75, 0.85, 0.95)
 
 
-class MAEState(NamedTuple):
-    """State that MAE carries beside its params."""
-
-    stats: Any  # Collections of the network other than params; a ViT has none.
-
-
 class Autoencoder(nn.Module):
     """An encoder of the visible patches and a decoder of all of them.
 
     Attributes:
         encoder: evaluation keeps it.
-        decoder_width: see `Decoder`, as for the others.
-        decoder_depth: blocks.
-        decoder_heads: of their attention.
+        decoder: training alone has it.
     """
 
     encoder: ViT
-    decoder_width: int = 512
-    decoder_depth: int = 8
-    decoder_heads: int = 16
+    decoder: Decoder
 
     @nn.compact
     def __call__(
@@ -70,16 +61,9 @@ class Autoencoder(nn.Module):
         """
         height, width, channels = images.shape[1:]
         patch = self.encoder.patch
-        decoder = Decoder(
-            patch * patch * channels,
-            self.decoder_width,
-            self.decoder_depth,
-            self.decoder_heads,
-            self.encoder.dtype,
-            name="decoder",
-        )
+        grid, values = grid_shape(height, width, patch), patch * patch * channels
         tokens = self.encoder.tokens(images, keep, train=train)
-        return decoder(tokens, restore, grid_shape(height, width, patch), train=train)
+        return self.decoder(tokens, restore, grid, values, train=train)
 
 
 def mae(
@@ -124,19 +108,20 @@ def mae(
             f"decoder_heads = {decoder_heads} must divide decoder_width = "
             f"{decoder_width}."
         )
-    network = Autoencoder(encoder, decoder_width, decoder_depth, decoder_heads)
+    decoder = Decoder(decoder_width, decoder_depth, decoder_heads, encoder.dtype)
+    network = Autoencoder(encoder, decoder)
 
-    def init(key: Array, views: Array) -> tuple[Params, MAEState]:
+    def init(key: Array, views: Array) -> tuple[Params, StatsState]:
         patches = draw(key, image(views), encoder.patch, mask_ratio)
-        params, stats = initialize(network, key, views, patches.keep, patches.restore)
-        return params, MAEState(stats)
+        params, _ = initialize(network, key, views, patches.keep, patches.restore)
+        return params, StatsState({"encoder": {}})  # A ViT has none.
 
     def loss(
-        params: Params, state: MAEState, views: Array, *, key: Array, step: Array
-    ) -> tuple[Array, tuple[MAEState, Metrics]]:
+        params: Params, state: StatsState, views: Array, *, key: Array, step: Array
+    ) -> tuple[Array, tuple[StatsState, Metrics]]:
         del step
         keep, restore, mask = draw(key, views, encoder.patch, mask_ratio)
-        prediction, stats = forward(network, params, state.stats, views, keep, restore)
+        prediction, _ = forward(network, params, {}, views, keep, restore)
         target = patchify(views.astype(jnp.float32), encoder.patch)
         target = standardize(target) if norm_pix else target
         value = masked_mse(prediction, target, mask)
@@ -146,18 +131,10 @@ def mae(
             "zero_loss": masked_mse(jnp.zeros_like(target), target, mask),
             "visible_loss": masked_mse(prediction, target, ~mask),
         }
-        return value, (MAEState(stats), jax.lax.stop_gradient(metrics))
-
-    def export(params: Params, state: MAEState) -> Variables:
-        return part(params, state.stats, "encoder")
-
-    def fill(
-        params: Params, state: MAEState, variables: Variables
-    ) -> tuple[Params, MAEState]:
-        return {**params, "encoder": variables["params"]}, state
+        return value, (state, jax.lax.stop_gradient(metrics))
 
     def shows(
-        params: Params, state: MAEState, examples: Batch, key: Array
+        params: Params, state: StatsState, examples: Batch, key: Array
     ) -> Mapping[str, Shown]:
         del state
         images = examples["view"]
@@ -183,15 +160,8 @@ def mae(
             )
         return {"Hidden patches, filled in": Shown(columns, caption)}
 
-    return Method(
-        encoder=encoder,
-        views=views,
-        init=init,
-        loss=loss,
-        exports={"encoder": export},
-        loads={"encoder": Load(export, fill)},
-        shows=shows,
-    )
+    kept = Network(encoder=encoder).evaluated()
+    return Method(views=views, init=init, loss=loss, shows=shows, **kept)
 
 
 def draw(key: Array, images: Array, patch: int, mask_ratio: float) -> Kept:

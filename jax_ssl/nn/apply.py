@@ -78,17 +78,3 @@ def forward(
 def permuted(tree: PyTree, order: Array) -> PyTree:
     """The rows of all arrays in another order; scalars stay."""
     return jax.tree.map(lambda leaf: leaf[order] if leaf.ndim else leaf, tree)
-
-
-def part(params: Params, stats: PyTree, name: str) -> dict[str, PyTree]:
-    """Variables of the sub-module `name` of a module that holds several.
-
-    Collections in which the sub-module has nothing are left out, so that the result
-    has the structure of the sub-module's own `init`.
-    """
-    collections = {"params": params, **stats}
-    return {
-        collection: tree[name]
-        for collection, tree in collections.items()
-        if name in tree
-    }

@@ -22,14 +22,12 @@ class Decoder(nn.Module):
     cosines, are added to all.
 
     Attributes:
-        output_dim: values of a patch.
         width: of the decoder's tokens; a multiple of 4 and of `num_heads`.
         depth: blocks.
         num_heads: of their attention.
         dtype: compute dtype; parameters, the final norm and the output are float32.
     """
 
-    output_dim: int
     width: int = 512
     depth: int = 8
     num_heads: int = 16
@@ -37,14 +35,21 @@ class Decoder(nn.Module):
 
     @nn.compact
     def __call__(
-        self, tokens: Array, restore: Array, grid: tuple[int, int], *, train: bool
+        self,
+        tokens: Array,
+        restore: Array,
+        grid: tuple[int, int],
+        values: int,
+        *,
+        train: bool,
     ) -> Array:
-        """Predictions of all patches, [B, N, output_dim] float32.
+        """Predictions of all patches, [B, N, values] float32.
 
         Args:
             tokens: [B, 1 + K, D], the class token and those of the visible patches.
             restore: [B, N] int32, see `ops.patches.Kept`.
             grid: (h, w) with h w = N.
+            values: of a patch.
             train: for the blocks, which here draw nothing.
         """
 
@@ -62,13 +67,7 @@ class Decoder(nn.Module):
         positions = np.pad(sincos_positions(*grid, self.width), ((1, 0), (0, 0)))
         x = jnp.concatenate([front, patches], axis=1) + positions.astype(x.dtype)
         for i in range(self.depth):
-            block = Block(
-                self.num_heads,
-                kernel_init=XAVIER,
-                qkv_init=XAVIER,
-                dtype=self.dtype,
-                name=f"block{i}",
-            )
+            block = Block(self.num_heads, dtype=self.dtype, name=f"block{i}")
             x = block(x, train=train)
         x = layer_norm(name="norm")(x[:, 1:])
-        return dense(self.output_dim, "pixels")(x).astype(jnp.float32)
+        return dense(values, "pixels")(x).astype(jnp.float32)

@@ -1,4 +1,4 @@
-"""Heads that score prototypes: DINO's (Caron et al., 2021, arXiv:2104.14294)."""
+"""Heads that score: a linear one, and DINO's (Caron et al., 2021, arXiv:2104.14294)."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax_ssl.core import checks
 from jax_ssl.core.types import Array
 from jax_ssl.nn.mlp import TORCH_UNIFORM, mlp_after
+from jax_ssl.nn.norm import BatchNorm
 from jax_ssl.ops.normalize import l2_normalize
 
 NORMAL = nn.initializers.normal(0.02)
@@ -44,6 +45,36 @@ class Prototypes(nn.Module):
             weights.astype(self.dtype),
             preferred_element_type=jnp.float32,
         )
+
+
+class LinearHead(nn.Module):
+    """A linear map to scores of classes or clusters.
+
+    Attributes:
+        count: of the scores.
+        first_std: of the first weights.
+        batch_norm: whether a batch norm comes first, with ε = 1e-6 and without scale
+            and offset.
+        relu: whether a ReLU comes first.
+        dtype: compute dtype; parameters are float32 and so is the output.
+    """
+
+    count: int
+    first_std: float
+    batch_norm: bool = False
+    relu: bool = False
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> Array:
+        """Maps x [B, D] to [B, count]."""
+        if self.batch_norm:
+            norm = BatchNorm(epsilon=1e-6, use_scale=False, use_bias=False, name="norm")
+            x = norm(x, train=train)
+        x = nn.relu(x) if self.relu else x
+        init = nn.initializers.normal(self.first_std)
+        dense = nn.Dense(self.count, kernel_init=init, dtype=self.dtype, name="dense")
+        return dense(x).astype(jnp.float32)
 
 
 def prototype_head(

@@ -36,6 +36,7 @@ class MLP(nn.Module):
         use_bias: dense layers that no norm follows get a bias.
         activation: "relu", or "gelu", the exact (erf) one.
         unit: the output is scaled to unit length.
+        dropout: share of the inputs of each layer that are zero in training.
         dtype: compute dtype; parameters are float32 and so is the output.
     """
 
@@ -47,11 +48,12 @@ class MLP(nn.Module):
     use_bias: bool = True
     activation: str = "relu"
     unit: bool = False
+    dropout: float = 0.0
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> Array:
-        """Maps x [B, D] to [B, widths[-1]] float32.
+        """Maps x [..., D] to [..., widths[-1]] float32; without widths, x to itself.
 
         Raises:
             ValueError: if `norm`, `last_norm` or `activation` is not one of its words,
@@ -67,6 +69,7 @@ class MLP(nn.Module):
         last = len(self.widths) - 1
         for i, width in enumerate(self.widths):
             normed = (i < last or self.last_norm != "none") and self.norm != "none"
+            x = nn.Dropout(self.dropout, deterministic=not train)(x)
             x = dense(
                 width,
                 use_bias=self.use_bias and not normed,

@@ -4,6 +4,7 @@ Also drop path and layer scale. The conventions are timm's: LayerNorm with ε = 
 matrix for query, key and value, with bias, and the exact (erf) GELU.
 """
 
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -13,6 +14,7 @@ from flax.linen.initializers import Initializer
 
 from jax_ssl.core.types import Array
 from jax_ssl.nn.depth import kept_rows, of_kept
+from jax_ssl.nn.mlp import MLP
 from jax_ssl.parallel.chunks import row_numbers
 
 
@@ -106,32 +108,6 @@ class SelfAttention(nn.Module):
         )(x.reshape(B, n, dim))
 
 
-class FeedForward(nn.Module):
-    """Two dense layers with the exact GELU between them.
-
-    Attributes:
-        hidden_dim: width between the layers.
-        kernel_init: of both layers.
-        dtype: compute dtype; parameters are float32.
-    """
-
-    hidden_dim: int
-    kernel_init: Initializer = nn.initializers.xavier_uniform()
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """Maps x [..., D] to [..., D]."""
-        init = self.kernel_init
-        hidden = nn.Dense(
-            self.hidden_dim, kernel_init=init, dtype=self.dtype, name="dense0"
-        )(x)
-        hidden = nn.gelu(hidden, approximate=False)
-        return nn.Dense(x.shape[-1], kernel_init=init, dtype=self.dtype, name="dense1")(
-            hidden
-        )
-
-
 class Branch(nn.Module):
     """What a residual branch passes before it is added: layer scale, then drop path.
 
@@ -194,21 +170,22 @@ class Block(nn.Module):
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
         """Maps x [B, n, D] to [B, n, D]; `train` only drops paths."""
-        layers = (
-            SelfAttention(
-                self.num_heads,
-                self.kernel_init,
-                self.qkv_init,
-                self.dtype,
-                name="attention",
-            ),
-            FeedForward(
-                int(x.shape[-1] * self.mlp_ratio),
-                self.kernel_init,
-                self.dtype,
-                name="feed_forward",
-            ),
+        attend = SelfAttention(
+            self.num_heads,
+            self.kernel_init,
+            self.qkv_init,
+            self.dtype,
+            name="attention",
         )
+        feed_forward = MLP(
+            (int(x.shape[-1] * self.mlp_ratio), x.shape[-1]),
+            norm="none",
+            kernel_init=self.kernel_init,
+            activation="gelu",
+            dtype=self.dtype,
+            name="feed_forward",
+        )
+        layers = (attend, functools.partial(feed_forward, train=train))
         x = x.astype(self.dtype)
         share = float(self.drop_path) if train and self.drop_group else 0.0
         for i, layer in enumerate(layers):
@@ -218,7 +195,7 @@ class Block(nn.Module):
 
             def added(x: Array, parts: Any = (branch, layer, norm)) -> Array:
                 branch, layer, norm = parts
-                y: Array = branch(layer(norm(x)), train=train)
+                y: Array = branch(layer(norm(x)).astype(self.dtype), train=train)
                 return y
 
             if share:

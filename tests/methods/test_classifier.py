@@ -10,7 +10,7 @@ import pytest
 
 from jax_ssl.encoders import ENCODERS
 from jax_ssl.methods import METHODS
-from jax_ssl.methods.classifier import Head
+from jax_ssl.nn.heads import LinearHead
 from jax_ssl.train.step import init, train_step
 from tests.images import batch, labelled_image
 from tests.leaves import assert_equal
@@ -138,7 +138,7 @@ def test_encoder_is_replaced_whole_and_judged_with_its_head(views, settings):
     assert health.classes == K
     pooled = method.encoder.apply(other, views["image"], train=False).pooled
     own = {"params": head, **stats}
-    expected = Head(K, settings.get("batch_norm", False)).apply(
+    expected = LinearHead(K, 2e-5, settings.get("batch_norm", False)).apply(
         own, pooled, train=False
     )
     np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-6)

@@ -220,7 +220,7 @@ def test_what_is_clustered_is_drawn_without_dropout():
     ("settings", "message"),
     [
         ({"num_clusters": 1}, "num_clusters = 1 must be at least 2"),
-        ({"num_clusters": 41}, "num_clusters = 41 is more than .* 40 images"),
+        ({"num_clusters": 41}, "num_clusters = 41 must be at most num_examples = 40"),
         ({"components": 0}, "components = 0"),
         ({"dropout": 1.0}, r"dropout = 1.0 must be in \[0, 1\)"),
         ({"every_epochs": 0}, "every_epochs = 0"),

@@ -151,7 +151,10 @@ def test_the_first_memory_is_of_the_image_itself(made):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"num_prototypes": 21}, "num_prototypes = 21 is more than .* 20 images"),
+        (
+            {"num_prototypes": 21},
+            "num_prototypes = 21 must be at most .* = 20",
+        ),
         ({"num_heads": 0}, "num_heads = 0"),
         ({"temperature": 0.0}, "temperature = 0.0 must be positive"),
     ],

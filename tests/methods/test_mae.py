@@ -13,12 +13,12 @@ from jax_ssl.encoders import ENCODERS
 from jax_ssl.methods import METHODS
 from jax_ssl.methods.mae import (
     Autoencoder,
-    MAEState,
     Reconstruction,
     draw,
     reconstruct,
 )
 from jax_ssl.nn.decoder import Decoder
+from jax_ssl.nn.network import StatsState
 from jax_ssl.ops.normalize import standardize
 from jax_ssl.ops.patches import patchify, unpatchify
 from jax_ssl.train.flops import live_flops
@@ -37,7 +37,7 @@ TINY = {
 }
 DECODER = {"decoder_width": 16, "decoder_depth": 1, "decoder_heads": 2}
 VIT = ENCODERS["vit"](**TINY)
-NETWORK = Autoencoder(VIT, **DECODER)
+NETWORK = Autoencoder(VIT, Decoder(width=16, depth=1, num_heads=2))
 KEY = jax.random.key(3)
 
 
@@ -68,7 +68,7 @@ def repainted(images, mask):
 @pytest.mark.parametrize("norm_pix", [True, False])
 def test_loss_and_metrics_are_the_references(images, params, norm_pix):
     method = METHODS["mae"](VIT, one_image, norm_pix=norm_pix, **DECODER)
-    state = MAEState({})
+    state = StatsState({})
     value, (after, metrics) = method.loss(params, state, images, key=KEY, step=0)
     assert after == state
     keep, restore, mask = draw(KEY, images, PATCH, 0.75)
@@ -116,7 +116,7 @@ def test_all_parts_learn_and_the_mask_token_too(images, params):
     method = METHODS["mae"](VIT, one_image, **DECODER)
 
     def value(params):
-        return method.loss(params, MAEState({}), images, key=KEY, step=0)[0]
+        return method.loss(params, StatsState({}), images, key=KEY, step=0)[0]
 
     gradient = jax.jit(jax.grad(value))(params)
     assert set(gradient) == {"encoder", "decoder"}
@@ -127,9 +127,9 @@ def test_all_parts_learn_and_the_mask_token_too(images, params):
 
 
 def test_first_weights_are_the_published_ones():
-    decoder = Decoder(output_dim=12, width=128, depth=1, num_heads=4)
+    decoder = Decoder(width=128, depth=1, num_heads=4)
     tokens, restore = jnp.zeros((1, 5, 64)), jnp.arange(16)[None]
-    init = functools.partial(decoder.init, grid=(4, 4), train=False)
+    init = functools.partial(decoder.init, grid=(4, 4), values=12, train=False)
     decoder = jax.jit(init)(KEY, tokens, restore)["params"]
     assert decoder["mask_token"].shape == (1, 128)
     np.testing.assert_allclose(decoder["mask_token"].std(), 0.02, rtol=0.2)

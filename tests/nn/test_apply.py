@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from jax_ssl.core.types import Features
-from jax_ssl.nn.apply import forward, initialize, part, permuted
+from jax_ssl.nn.apply import forward, initialize, permuted
 from jax_ssl.nn.mlp import MLP
 from jax_ssl.nn.norm import BatchNorm
 from jax_ssl.nn.transformer import Branch
 from jax_ssl.parallel.chunks import in_chunks
 from jax_ssl.parallel.mesh import make_mesh, row_sharding
-from tests.leaves import assert_close, assert_equal, assert_same_kind
+from tests.leaves import assert_close, assert_equal
 
 
 class Two(nn.Module):
@@ -81,20 +81,6 @@ def test_initialize_is_abstract():
         lambda key, x: initialize(Two(), key, x), jax.random.key(0), shape
     )
     assert params["normed"]["dense0"]["kernel"].shape == (3, 4)
-
-
-def test_part_has_the_structure_of_the_modules_own_init(rng):
-    x = rng.normal(size=(8, 3)).astype(np.float32)
-    params, stats = start(x)
-    for name, module, inputs in (
-        ("normed", MLP((4,), last_norm="affine"), x),
-        ("plain", MLP((2,)), x[:, :2].repeat(2, 1)),
-    ):
-        own = jax.eval_shape(
-            functools.partial(module.init, train=False), jax.random.key(1), inputs
-        )
-        picked = part(params, stats, name)
-        assert_same_kind(picked, own)
 
 
 def test_forward_hands_on_the_random_keys():
