@@ -5,7 +5,7 @@ positive: where the positives are close and the temperature is small, the loss i
 below the rounding error of either term, and their difference would have no digit left.
 """
 
-from collections.abc import Callable
+import functools
 from typing import Literal, TypeAlias, get_args
 
 import chex
@@ -87,7 +87,8 @@ def nt_xent_with_accuracy(
     unit = l2_normalize(z.astype(jnp.float32), epsilon=0)
     B, _, D = unit.shape
     if _chosen(form, 4 * (2 * B) ** 2 // shard_count()) == "gather":
-        return mean_over_rows(_gathered_anchors(temperature), unit)
+        row_loss = functools.partial(_gathered_anchors, temperature=temperature)
+        return mean_over_rows(row_loss, unit)
     # Each row of z by its partner, [B, 2].
     positive = jnp.sum(unit * unit[:, ::-1], axis=-1)
     rows = unit.reshape(2 * B, D)
@@ -101,7 +102,7 @@ def nt_xent_with_accuracy(
         x_ids=images,
         y_ids=images,
     )
-    hits = _is_lead(top * temperature)
+    hits = is_lead(top * temperature)
     return jax.nn.softplus(lse).mean(), hits.mean()
 
 
@@ -163,7 +164,7 @@ def info_nce(
         allowed=every,
         reach="ring" if chosen == "ring" else "whole",
     )
-    return jax.nn.softplus(lse).mean(), _is_lead(top * temperature).mean()
+    return jax.nn.softplus(lse).mean(), is_lead(top * temperature).mean()
 
 
 def info_nce_in_batch(
@@ -207,7 +208,7 @@ def info_nce_in_batch(
         allowed=different,
         reach=_chosen(form, k.nbytes),
     )
-    return jax.nn.softplus(lse).mean(), _is_lead(top * temperature).mean()
+    return jax.nn.softplus(lse).mean(), is_lead(top * temperature).mean()
 
 
 def check_form(form: str, setting: str = "form") -> None:
@@ -226,33 +227,40 @@ def _chosen(form: Form, gathered_bytes: int) -> Literal["gather", "ring"]:
     return form
 
 
+def differences(mine: Array, everyone: Array, start: Array) -> tuple[Array, Array]:
+    """How much more similar each row is to an anchor than the anchor's positive.
+
+    Args:
+        mine: [b, 2, D], pairs whose rows are the anchors, the two of a pair being each
+            other's positive.
+        everyone: [B, 2, D], all pairs.
+        start: [] int32, number of the first of the b pairs.
+
+    Returns:
+        [2b, 2B] differences of inner products, exactly 0 for rows equal to the
+        positive; [2b, 2B] bool, True for the negatives, the rows of other pairs.
+    """
+    # Pairs side by side, so that the similarities are one plain matrix.
+    anchors = mine.reshape(-1, mine.shape[-1])
+    rows = everyone.reshape(-1, mine.shape[-1])
+    similarity = jnp.einsum("nd,md->nm", anchors, rows, precision=lax.Precision.HIGHEST)
+    anchor = (2 * start + jnp.arange(len(anchors)))[:, None]
+    row = jnp.arange(len(rows))
+    # Read off the matrix, so that equal rows differ by exactly zero.
+    is_positive = row == anchor ^ 1
+    positive = jnp.sum(jnp.where(is_positive, similarity, 0), 1, keepdims=True)
+    return similarity - positive, row // 2 != anchor // 2
+
+
 def _gathered_anchors(
-    temperature: float | Array,
-) -> Callable[[Array, Array, Array], tuple[Array, Array]]:
+    mine: Array, everyone: Array, start: Array, *, temperature: float | Array
+) -> tuple[Array, Array]:
     """Loss and hits of every pair of views, a row loss for `mean_over_rows`."""
-
-    def row_loss(mine: Array, everyone: Array, start: Array) -> tuple[Array, Array]:
-        b, _, D = mine.shape
-        # Pairs side by side, so that the similarities are one plain matrix.
-        B = everyone.shape[0]
-        similarity = jnp.einsum(
-            "nd,md->nm",
-            mine.reshape(2 * b, D),
-            everyone.reshape(2 * B, D),
-            precision=lax.Precision.HIGHEST,
-        )
-        anchor = (2 * start + jnp.arange(2 * b))[:, None]  # [2b, 1]
-        row = jnp.arange(2 * B)
-        # Read off the matrix, so that equal rows differ by exactly zero.
-        is_positive = row == anchor ^ 1
-        positive = jnp.sum(jnp.where(is_positive, similarity, 0), 1, keepdims=True)
-        difference = (similarity - positive) / temperature
-        difference = jnp.where(row // 2 == anchor // 2, -jnp.inf, difference)
-        loss = _loss_of_differences(difference)
-        hit = _is_lead(jnp.max(difference, axis=1) * temperature)
-        return loss.reshape(b, 2).mean(1), hit.reshape(b, 2).mean(1)
-
-    return row_loss
+    difference, negative = differences(mine, everyone, start)
+    difference = jnp.where(negative, difference / temperature, -jnp.inf)
+    loss = _loss_of_differences(difference)
+    hit = is_lead(jnp.max(difference, axis=1) * temperature)
+    return loss.reshape(-1, 2).mean(1), hit.reshape(-1, 2).mean(1)
 
 
 def _loss_of_differences(x: Array) -> Array:
@@ -266,6 +274,6 @@ def _loss_of_differences(x: Array) -> Array:
     return top + jnp.log1p(total + jnp.expm1(-top))
 
 
-def _is_lead(largest: Array) -> Array:
+def is_lead(largest: Array) -> Array:
     """1 where the largest difference to the positive is clearly below 0, else 0."""
     return (largest < -LEAD).astype(jnp.float32)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jax_ssl.core.types import Array
-from jax_ssl.losses.contrastive import LEAD
+from jax_ssl.losses.contrastive import is_lead
 from jax_ssl.ops.normalize import l2_normalize
 from jax_ssl.ops.queue import random_queue
 from jax_ssl.parallel.bank import (
@@ -54,7 +54,7 @@ def bank_softmax(
     )
     return jax.nn.softplus(lse).mean(), {
         "positive_similarity": positive.mean(),
-        "contrastive_accuracy": _share_of_leads(top * temperature),
+        "contrastive_accuracy": is_lead(top * temperature).mean(),
     }
 
 
@@ -107,7 +107,7 @@ def bank_nce(
     return value.mean(), {
         "partition": partition,
         "positive_similarity": positive.mean(),
-        "contrastive_accuracy": _share_of_leads(noise.max(1) - positive),
+        "contrastive_accuracy": is_lead(noise.max(1) - positive).mean(),
     }
 
 
@@ -132,8 +132,3 @@ def _positive_scores(v: Array, index: Array, bank: Array) -> Array:
     chex.assert_equal_shape_prefix([v, index], 1)
     chex.assert_equal_shape_suffix([v, bank], 1)
     return jnp.sum(v * bank_rows(index, bank), axis=1)
-
-
-def _share_of_leads(difference: Array) -> Array:
-    """How often the best of the others stays clearly below the own."""
-    return (difference < -LEAD).mean(dtype=jnp.float32)

@@ -104,11 +104,7 @@ def vicreg(
         + variance_weight * variance
         + covariance_weight * covariance
     )
-    terms = {
-        "invariance": invariance,
-        "variance": variance,
-        "covariance": covariance,
-    }
+    terms = {"invariance": invariance, "variance": variance, "covariance": covariance}
     return value, terms
 
 
@@ -161,13 +157,11 @@ def w_mse(
         white = whiten(parts, shrinkage=shrinkage)  # [B / size, V, size, D]
         i, j = jnp.triu_indices(V, k=1)
         a, b = white[:, i], white[:, j]
-        return normalized_mse(a, b) if distance == "cosine" else _mse(a, b)
+        if distance == "cosine":
+            return normalized_mse(a, b)
+        return jnp.square(a - b).mean()
 
     return jax.vmap(of_partition)(orders).mean()
-
-
-def _mse(a: Array, b: Array) -> Array:
-    return jnp.square(a - b).mean()
 
 
 def _products(a: Array, b: Array) -> Array:

@@ -9,7 +9,7 @@ from jax import lax
 
 from jax_ssl.core import checks
 from jax_ssl.core.types import Array
-from jax_ssl.losses.contrastive import LEAD
+from jax_ssl.losses.contrastive import differences, is_lead
 from jax_ssl.ops.normalize import l2_normalize
 from jax_ssl.parallel.rows import mean_over_rows
 
@@ -58,16 +58,8 @@ def triplet(
     unit = l2_normalize(z.astype(jnp.float32), epsilon=0)
 
     def row_loss(mine: Array, everyone: Array, start: Array) -> dict[str, Array]:
-        b, _, D = mine.shape
-        a, x = mine.reshape(2 * b, D), everyone.reshape(-1, D)
-        similarity = jnp.einsum("nd,md->nm", a, x, precision=lax.Precision.HIGHEST)
-        anchor = (2 * start + jnp.arange(2 * b))[:, None]
-        row = jnp.arange(len(x))
-        # Read off the matrix, so that equal rows differ by exactly zero.
-        is_positive = row == anchor ^ 1
-        positive = jnp.sum(jnp.where(is_positive, similarity, 0), 1, keepdims=True)
-        nearer = 2 * (similarity - positive)  # ‖a - p‖² - ‖a - n‖²
-        negative = row // 2 != anchor // 2
+        difference, negative = differences(mine, everyone, start)
+        nearer = 2 * difference  # ‖a - p‖² - ‖a - n‖²
         if mining == "semi-hard":
             farther = jnp.where(negative & (nearer < 0), nearer, -jnp.inf).max(1)
             farthest = jnp.where(negative, nearer, jnp.inf).min(1)
@@ -82,9 +74,9 @@ def triplet(
         of_anchors = {
             "loss": losses.sum(1) / total,
             "active_fraction": (losses > 0).sum(1) / total,
-            "contrastive_accuracy": (hardest < -2 * LEAD).astype(jnp.float32),
+            "contrastive_accuracy": is_lead(hardest / 2),
         }
-        return jax.tree.map(lambda x: x.reshape(b, 2).mean(1), of_anchors)
+        return jax.tree.map(lambda x: x.reshape(-1, 2).mean(1), of_anchors)
 
     terms = mean_over_rows(row_loss, unit)
     return terms.pop("loss"), lax.stop_gradient(terms)
