@@ -59,12 +59,31 @@ def lighter(config):
     return {**config, "encoder": encoder}
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
-def test_every_page_builds_abstractly(path):
-    config = resolved(load_page(str(path)))
+def source_of(config):
     shape, canvas = SHAPES[config["data"].get("dataset", config["data"]["name"])]
-    Experiment(config, source=Fake(*shape, canvas=canvas))
-    experiment = Experiment(lighter(config), source=Fake(*shape, canvas=canvas))
+    return Fake(*shape, canvas=canvas)
+
+
+def kinds():
+    """The first page of every method with every kind of encoder."""
+    first = {}
+    for path in reversed(PAGES):
+        config = load_page(str(path))
+        first[config["method"]["name"], config["encoder"]["name"][:6]] = path
+    return sorted(first.values())
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_every_page_is_built(path):
+    config = resolved(load_page(str(path)))
+    experiment = Experiment(config, source=source_of(config))
+    assert float(experiment.learning_rate(0)) >= 0
+
+
+@pytest.mark.parametrize("path", kinds(), ids=lambda path: path.stem)
+def test_methods_fit_their_encoders_and_views(path):
+    config = resolved(load_page(str(path)))
+    experiment = Experiment(lighter(config), source=source_of(config))
     feed = Feed(
         experiment.source,
         mesh=experiment.mesh,
@@ -73,7 +92,6 @@ def test_every_page_builds_abstractly(path):
     )
     made = program(experiment.method, experiment.tx, feed, experiment.mesh)
     assert made.abstract.step.shape == ()
-    assert float(experiment.learning_rate(0)) >= 0
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
@@ -104,7 +122,7 @@ def test_page_takes_an_argument():
         ("feed.batch_size=100", "cannot be shared by 8 devices.* 96 and 104"),
         ("run.chunks=3", "by 8 devices in run.chunks = 3.* 240 and 264"),
         ("run.view_dtype=half", "view_dtype' = 'half' must be .*bfloat16"),
-        ("data.batchsize=100", "did you mean 'batch_size'"),
+        ("feed.batchsize=100", "did you mean 'batch_size'"),
         ("run.num_steps=5", "exactly one of the two"),
         ("run.epochs=5", "no setting 'epochs'"),
         ("mesh.fsdp=3", "fsdp = 3 does not divide"),
@@ -127,9 +145,9 @@ def test_bad_settings_are_refused_before_compilation(assignment, message):
             "views",
             "border, degrees, max_scale, mean, min_scale, noise, shear, std, translate",
         ),
-        ("data", "batch_size, resident, split, workers"),
+        ("feed", "batch_size, max_corrupt, resident, workers"),
         ("mesh", "fsdp, rules"),
-        ("evals.knn", "k, query_block, temperature"),
+        ("evals.knn", "k, label, temperature"),
     ],
 )
 def test_an_unknown_key_is_answered_with_the_keys_of_its_section_alone(section, own):

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from jax_ssl.commands.opening import read_experiment, restored
+from jax_ssl.run.run import Run
 
 ROOT = pathlib.Path(__file__).parent.parent
 STEPS, EVERY = 12, 5
@@ -74,8 +74,7 @@ def kill_after(workdir, step):
 
 
 def final(workdir):
-    experiment = read_experiment(workdir, [])
-    with restored(workdir, experiment, None) as (train, _):
+    with Run.opened(workdir, []).restored() as train:
         return jax.device_get((train.step, train.params, train.state))
 
 
