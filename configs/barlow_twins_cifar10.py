@@ -20,7 +20,7 @@ def get_config():
     config.views = dict(
         name="barlow_twins",
         size=32,
-        blur_probabilities=(0.0, 0.0),
+        blur_probability=(0.0, 0.0),
         **CIFAR10,
     )
     config.optimizer = solo_learn_lars(0.3, weight_decay=1e-4)

@@ -24,7 +24,7 @@ def get_config():
         name="byol",
         size=32,
         brightness="multiplicative",
-        blur_probabilities=(0.0, 0.0),
+        blur_probability=(0.0, 0.0),
         **CIFAR10,
     )
     config.optimizer = solo_learn_lars(1.0, weight_decay=1e-5)

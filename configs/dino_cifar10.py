@@ -30,7 +30,7 @@ def get_config():
         name="byol",
         size=32,
         brightness="multiplicative",
-        blur_probabilities=(0.0, 0.0),
+        blur_probability=(0.0, 0.0),
         **CIFAR10,
     )
     config.optimizer = dict(

@@ -22,9 +22,7 @@ def get_config():
         head_layers=2,
         predictor_norm="none",
     )
-    config.views = dict(
-        name="moco_v3", size=32, blur_probabilities=(0.0, 0.0), **CIFAR10
-    )
+    config.views = dict(name="moco_v3", size=32, blur_probability=(0.0, 0.0), **CIFAR10)
     config.optimizer = solo_learn_lars(0.3, weight_decay=1e-6)
     config.data, config.feed = cifar10(256)
     config.evals = cifar10_evals(**CIFAR10)

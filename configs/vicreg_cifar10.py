@@ -19,8 +19,8 @@ def get_config():
         name="vicreg",
         size=32,
         min_scale=0.2,
-        blur_probabilities=(0.0, 0.0),
-        solarize_probabilities=(0.1, 0.1),
+        blur_probability=(0.0, 0.0),
+        solarize_probability=(0.1, 0.1),
         **CIFAR10,
     )
     config.optimizer = solo_learn_lars(0.3, weight_decay=1e-4)

@@ -25,7 +25,7 @@ def get_config(num_views="2"):
         size=32,
         num_views=int(num_views),
         min_scale=0.2,
-        amounts=(0.4, 0.4, 0.4, 0.1),
+        jitter=(0.4, 0.4, 0.4, 0.1),
         gray_probability=0.1,
         **CIFAR10,
     )

@@ -1,4 +1,4 @@
-"""The views of papers: settings of `random_crops`, and three shapes made of it.
+"""The views of papers: settings of `random_crops`, and two shapes made of it.
 
 Settings have the same names throughout. `size` is the side of a view, `min_scale` and
 `max_scale` bound the share of the image's area that a crop takes, `strength` multiplies
@@ -8,7 +8,7 @@ and `mean` and `std` standardize each channel at the end (None leaves values in 
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from jax_ssl.augment.pixels import IMAGENET_MEAN, IMAGENET_STD
 from jax_ssl.augment.recipe import Recipe
@@ -23,60 +23,6 @@ PLAIN: dict[str, Any] = {
 }
 BYOL_JITTER = (0.4, 0.4, 0.2, 0.1)
 Pair = tuple[float, float]
-
-
-def asymmetric_pair(
-    *,
-    size: int = 224,
-    min_scale: float = 0.08,
-    max_scale: float = 1.0,
-    interpolation: Literal["bilinear", "bicubic"] = "bicubic",
-    sampling: Literal["torchvision", "clipped"] = "torchvision",
-    strength: float = 1.0,
-    brightness: Literal["multiplicative", "additive"] = "multiplicative",
-    gray_probability: float = 0.2,
-    blur_probabilities: Pair = (1.0, 0.1),
-    blur_kernel: Literal["sampled", "pillow"] = "pillow",
-    solarize_probabilities: Pair = (0.0, 0.2),
-    mean: Sequence[float] | None = IMAGENET_MEAN,
-    std: Sequence[float] | None = IMAGENET_STD,
-) -> Recipe:
-    """Two views of different distributions: BYOL (arXiv 2006.07733), appendix B.
-
-    The first view is always blurred and never solarized, the second seldom blurred and
-    sometimes solarized.
-
-    Args:
-        size: side of the views.
-        min_scale: smallest share of the image's area.
-        max_scale: largest.
-        interpolation: antialiased filter of the resize.
-        sampling: what becomes of crops that do not fit; see `crop.RandomCrop`.
-        strength: multiplies the jitter's amounts.
-        brightness: a factor, or an offset.
-        gray_probability: that a view loses its colours.
-        blur_probabilities: that the first and the second view are blurred.
-        blur_kernel: see `steps.Blur`.
-        solarize_probabilities: that the first and the second view are solarized.
-        mean: subtracted.
-        std: divided by.
-
-    Returns:
-        Views [2, size, size, 3], standardized.
-    """
-    settings = dict(locals())  # Beside the two pairs they are those of `random_crops`.
-    pairs = settings.pop("blur_probabilities"), settings.pop("solarize_probabilities")
-    views = (
-        random_crops(
-            num_views=1,
-            jitter=BYOL_JITTER,
-            blur_probability=blur,
-            solarize_probability=solarize,
-            **settings,
-        ).parts()[""][0]
-        for blur, solarize in zip(*pairs, strict=True)
-    )
-    return Recipe("asymmetric_pair", tuple(views))
 
 
 def swav(
@@ -179,79 +125,46 @@ def dino(
         {"global": [2, global_size, global_size, 3],
         "local": [num_locals, local_size, local_size, 3]}, standardized.
     """
-    both: dict[str, Any] = {
-        "strength": strength,
-        "gray_probability": gray_probability,
-        "blur_kernel": "pillow",
-        "mean": mean,
-        "std": std,
-    }
-    stacks = {
-        "global": asymmetric_pair(
-            size=global_size,
-            min_scale=global_scale[0],
-            max_scale=global_scale[1],
-            blur_probabilities=global_blurs,
-            solarize_probabilities=solarize_probabilities,
-            **both,
-        ).parts()[""]
-    }
+    crops = partial(
+        random_crops,
+        jitter=BYOL_JITTER,
+        strength=strength,
+        gray_probability=gray_probability,
+        blur_kernel="pillow",
+        mean=mean,
+        std=std,
+    )
+    pair = crops(
+        size=global_size,
+        min_scale=global_scale[0],
+        max_scale=global_scale[1],
+        blur_probability=global_blurs,
+        solarize_probability=solarize_probabilities,
+    )
+    stacks = {"global": pair.parts()[""]}
     if num_locals:
-        stacks["local"] = random_crops(
+        small = crops(
             num_views=num_locals,
             size=local_size,
             min_scale=local_scale[0],
             max_scale=local_scale[1],
-            jitter=BYOL_JITTER,
             blur_probability=local_blur,
-            **both,
-        ).parts()[""]
+        )
+        stacks["local"] = small.parts()[""]
     return Recipe("dino", stacks)
-
-
-def w_mse(
-    *,
-    size: int = 224,
-    num_views: int = 2,
-    min_scale: float = 0.08,
-    amounts: tuple[float, float, float, float] = (0.8, 0.8, 0.8, 0.2),
-    strength: float = 1.0,
-    gray_probability: float = 0.2,
-    mean: Sequence[float] | None = IMAGENET_MEAN,
-    std: Sequence[float] | None = IMAGENET_STD,
-) -> Recipe:
-    """W-MSE (arXiv 2007.06346), section 5; no blur.
-
-    The defaults are those for ImageNet-100. CIFAR-10 and 100 have `size=32`,
-    `min_scale=0.2`, `amounts=(0.4, 0.4, 0.4, 0.1)` and `gray_probability=0.1`.
-
-    Args:
-        size: side of the views.
-        num_views: 2 or 4 in the paper.
-        min_scale: smallest share of the image's area.
-        amounts: brightness, contrast, saturation and hue of the jitter.
-        strength: multiplies `amounts`.
-        gray_probability: that a view loses its colours.
-        mean: subtracted.
-        std: divided by.
-
-    Returns:
-        Views [num_views, size, size, 3], standardized.
-
-    Note:
-        The released code jitters the whole image before it cuts, here the cut comes
-        first. They differ in the grey that contrast is about, the image's or the
-        view's, and in the rounding of the resize.
-    """
-    settings = dict(locals())  # Beside the amounts they are those of `random_crops`.
-    jitter = settings.pop("amounts")
-    return random_crops(jitter=jitter, blur_probability=0.0, **settings)
 
 
 # SimCLR (arXiv 2002.05709): on ImageNet appendix A, whose numbers are the defaults; on
 # CIFAR-10 appendix B.9, with half the colours and no blur. Neither standardizes.
 simclr = two_crops
 simclr_cifar = partial(two_crops, size=32, strength=0.5, blur_probability=0.0)
+
+# W-MSE (arXiv 2007.06346), section 5; no blur. The defaults are those for ImageNet-100;
+# CIFAR-10 and 100 have size=32, min_scale=0.2, jitter=(0.4, 0.4, 0.4, 0.1) and
+# gray_probability=0.1; four views are num_views=4. The released code jitters the whole
+# image before it cuts, here the cut comes first. They differ in the grey that contrast
+# is about, the image's or the view's, and in the rounding of the resize.
+w_mse = partial(two_crops, blur_probability=0.0, **STANDARDIZED)
 
 # NPID, instance discrimination (arXiv 1805.01978), as its released code has it: gray
 # comes before the jitter. On CIFAR-10 that code has size=32, flip=0.
@@ -281,19 +194,28 @@ moco_v2 = partial(
 # SimSiam (arXiv 2011.10566), section 3: MoCo v2's numbers; no blur on CIFAR-10.
 simsiam = moco_v2
 
+# Barlow Twins (arXiv 2103.03230), section 2.2: two views of different distributions,
+# BYOL's in torchvision's operations. The first view is always blurred and never
+# solarized, the second seldom blurred and sometimes solarized.
+barlow_twins = partial(
+    two_crops,
+    jitter=BYOL_JITTER,
+    blur_probability=(1.0, 0.1),
+    blur_kernel="pillow",
+    solarize_probability=(0.0, 0.2),
+    **STANDARDIZED,
+)
+# VICReg (arXiv 2105.04906), section 4.2: the views of Barlow Twins.
+vicreg = barlow_twins
 # BYOL (arXiv 2006.07733), appendix B. As in the released code, crops that do not fit
 # are clipped, brightness is an offset and the blur has 23 taps at 224 pixels. That
 # code's saturation scales the one of HSV, and its contrast is about each channel's own
 # mean; here both are Pillow's (see `color.apply_jitter`).
 byol = partial(
-    asymmetric_pair, sampling="clipped", brightness="additive", blur_kernel="sampled"
+    barlow_twins, sampling="clipped", brightness="additive", blur_kernel="sampled"
 )
-# Barlow Twins (arXiv 2103.03230), section 2.2: BYOL's pair in torchvision's operations.
-barlow_twins = asymmetric_pair
-# VICReg (arXiv 2105.04906), section 4.2: the views of Barlow Twins.
-vicreg = barlow_twins
 # MoCo v3 (arXiv 2104.02057), section 4; for ResNets min_scale=0.2.
-moco_v3 = partial(asymmetric_pair, interpolation="bilinear")
+moco_v3 = partial(barlow_twins, interpolation="bilinear")
 
 # MAE (arXiv 2111.06377), appendix A.1: crop and mirror alone, as in its table 1e. Crops
 # that do not fit are clipped, as in the released code.

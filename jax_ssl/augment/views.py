@@ -53,12 +53,12 @@ def random_crops(
     brightness: Literal["multiplicative", "additive"] = "multiplicative",
     gray_probability: float = 0.2,
     gray_first: bool = False,
-    blur_probability: float = 0.5,
+    blur_probability: float | tuple[float, ...] = 0.5,
     blur_kernel: Literal["sampled", "pillow"] = "sampled",
     blur_kernel_share: float = 0.1,
     min_sigma: float = 0.1,
     max_sigma: float = 2.0,
-    solarize_probability: float = 0.0,
+    solarize_probability: float | tuple[float, ...] = 0.0,
     rand_augment_ops: int = 0,
     rand_augment_magnitude: float = 9.0,
     mean: Sequence[float] | None = None,
@@ -91,12 +91,13 @@ def random_crops(
             (SimCLR's first version, BYOL).
         gray_probability: that the view loses its colours.
         gray_first: before the jitter, rather than after it.
-        blur_probability: that it is blurred.
+        blur_probability: that it is blurred; a tuple has a number for each view.
         blur_kernel: see `steps.Blur`.
         blur_kernel_share: taps of the blur as a share of `size`, where sampled.
         min_sigma: smallest standard deviation of the blur, in pixels of the view.
         max_sigma: largest.
-        solarize_probability: that values from 0.5 up are inverted; 0 in SimCLR.
+        solarize_probability: that values from 0.5 up are inverted, also for each view
+            if so wished; 0 in SimCLR.
         rand_augment_ops: operations of RandAugment in a row, 0 for none.
         rand_augment_magnitude: their mean strength, up to 10.
         mean: per channel, subtracted; SimCLR has none.
@@ -122,32 +123,53 @@ def random_crops(
         ),
         Grayscale(probability=gray_probability),
     )
-    view = View(
-        crop.RandomCrop(
-            size=size,
-            min_scale=min_scale,
-            max_scale=max_scale,
-            min_ratio=min_ratio,
-            max_ratio=max_ratio,
-            interpolation=interpolation,
-            sampling=sampling,
-            flip=flip,
-        ),
-        *(reversed(colours) if gray_first else colours),
-        Blur(
-            probability=blur_probability,
-            min_sigma=min_sigma,
-            max_sigma=max_sigma,
-            kernel=blur_kernel,
-            kernel_share=blur_kernel_share,
-        ),
-        Solarize(probability=solarize_probability),
-        RandAugment(num_ops=rand_augment_ops, magnitude=rand_augment_magnitude),
-        Standardize(mean, std),
-        RandomErasing(probability=erase_probability),
+    cut = crop.RandomCrop(
+        size=size,
+        min_scale=min_scale,
+        max_scale=max_scale,
+        min_ratio=min_ratio,
+        max_ratio=max_ratio,
+        interpolation=interpolation,
+        sampling=sampling,
+        flip=flip,
     )
-    views = view if num_views is None else (view,) * num_views
+
+    def view(blur: float, solarize: float) -> View:
+        return View(
+            cut,
+            *(reversed(colours) if gray_first else colours),
+            Blur(
+                probability=blur,
+                min_sigma=min_sigma,
+                max_sigma=max_sigma,
+                kernel=blur_kernel,
+                kernel_share=blur_kernel_share,
+            ),
+            Solarize(probability=solarize),
+            RandAugment(num_ops=rand_augment_ops, magnitude=rand_augment_magnitude),
+            Standardize(mean, std),
+            RandomErasing(probability=erase_probability),
+        )
+
+    count = 1 if num_views is None else num_views
+    blurs = _of_each(count, "blur_probability", blur_probability)
+    solarizes = _of_each(count, "solarize_probability", solarize_probability)
+    made = tuple(map(view, blurs, solarizes))
+    views = made[0] if num_views is None else made
     return Recipe("random_crops", {"image": views} if carried else views, carried)
+
+
+def _of_each(
+    num_views: int, name: str, value: float | Sequence[float]
+) -> Sequence[float]:
+    """A setting of each view, given for all of them alike or one by one."""
+    values = value if isinstance(value, Sequence) else (value,) * num_views
+    if len(values) != num_views:
+        raise ValueError(
+            f"{name} = {value} has {len(values)} numbers for num_views = {num_views}; "
+            "give one number for all views, or one for each."
+        )
+    return values
 
 
 two_crops = partial(random_crops, num_views=2)

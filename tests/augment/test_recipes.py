@@ -273,7 +273,7 @@ def test_both_forms_make_the_same_views(batch, name):
 
 # What a page could set of each recipe before there was `random_crops`.
 PAIR = "size min_scale strength gray_probability mean std"
-BYOL = f"{PAIR} blur_probabilities solarize_probabilities"
+BYOL = f"{PAIR} blur_probability solarize_probability"
 SETTINGS = {
     "simclr": f"{PAIR} brightness blur_probability",
     "simclr_cifar": PAIR,
@@ -290,7 +290,7 @@ SETTINGS = {
     "supervised": "size min_scale interpolation rand_augment_ops "
     "rand_augment_magnitude erase_probability mean std",
     "supervised_test": "size resize interpolation mean std",
-    "w_mse": f"{PAIR} num_views amounts",
+    "w_mse": f"{PAIR} num_views jitter",
 }
 
 

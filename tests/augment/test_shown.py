@@ -10,7 +10,7 @@ from tests.references import views as reference
 
 def test_each_operation_is_shown_alone_and_for_certain(rng):
     image = reference.picture(rng, 16, 16)
-    recipe = VIEWS["byol"](size=8, blur_probabilities=(1e-9, 1e-9))
+    recipe = VIEWS["byol"](size=8, blur_probability=(1e-9, 1e-9))
     shown = operations(recipe, jax.random.key(0), {"image": image}, draws=2)
     steps = ["color jitter", "grayscale", "blur", "solarize"]
     assert list(shown) == ["image", "crop, flip, 8", *steps, "view 1", "view 2"]

@@ -216,6 +216,11 @@ def test_one_channel_passes_where_no_colour_is_touched(rng):
         (two_crops, {"blur_kernel": "box"}, "'box' must be one of 'sampled'"),
         (two_crops, {"blur_probability": -0.1}, "^blur probability = -0.1 must"),
         (two_crops, {"gray_probability": 1.1}, "^grayscale probability = 1.1 "),
+        (
+            two_crops,
+            {"blur_probability": (0.1, 0.2, 0.3)},
+            "has 3 numbers for num_views = 2",
+        ),
         (two_crops, {"strength": -1.0}, "strength = -1.0 must be at least 0"),
         (two_crops, {"strength": 3.0}, r"half a turn.* up to 2.5"),
         (two_crops, {"jitter": (0.8, 0.8, 0.8)}, "jitter = .* four amounts"),
