@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from jax_ssl.core.precise import einsum
 from jax_ssl.core.types import Array
 from jax_ssl.ops.platforms import looped
 
@@ -67,9 +68,8 @@ def blur_by_products(image: Array, sigma: float | Array, kernel_size: int) -> Ar
     height, width = image.shape[-3:-1]
     rows = gaussian_weights(height, kernel_size, sigma)
     columns = rows if width == height else gaussian_weights(width, kernel_size, sigma)
-    highest = jax.lax.Precision.HIGHEST
-    image = jnp.einsum("...hwc,oh->...wco", image, rows, precision=highest)
-    return jnp.einsum("...wco,pw->...opc", image, columns, precision=highest)
+    image = einsum("...hwc,oh->...wco", image, rows)
+    return einsum("...wco,pw->...opc", image, columns)
 
 
 def blur_by_taps(image: Array, sigma: float | Array, kernel_size: int) -> Array:

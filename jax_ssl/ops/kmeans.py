@@ -1,6 +1,5 @@
 """k-means by Lloyd's iterations, over rows that may be sharded over a mesh."""
 
-import functools
 from typing import Literal, TypeAlias
 
 import jax
@@ -8,12 +7,11 @@ import jax.numpy as jnp
 from jax import lax
 
 from jax_ssl.core import checks
+from jax_ssl.core.precise import matmul
 from jax_ssl.core.types import Array
 from jax_ssl.ops.normalize import l2_normalize
 
 Pair: TypeAlias = tuple[Array, Array]
-
-_product = functools.partial(jnp.matmul, precision=lax.Precision.HIGHEST)
 
 # A centre in place of that of an empty cluster is off its donor, along each axis, by up
 # to this share of the rows' root mean square.
@@ -91,10 +89,10 @@ def kmeans(
         def one(sums: Pair, rows: Pair) -> tuple[Pair, Array]:
             x, counts = rows
             # ‖x - c‖² / 2 without ‖x‖² / 2, which is the same for all centres.
-            labels = jnp.argmin(half - _product(x, centers.T), axis=1)
+            labels = jnp.argmin(half - matmul(x, centers.T), axis=1)
             # As a product, for a sum at scattered places has no order on a GPU.
             mine = (labels[:, None] == jnp.arange(num_clusters)) & counts[:, None]
-            total = sums[0] + _product(mine.astype(jnp.float32).T, x)
+            total = sums[0] + matmul(mine.astype(jnp.float32).T, x)
             sizes = sums[1] + mine.sum(0, dtype=jnp.int32)
             return (total, sizes), labels.astype(jnp.int32)
 

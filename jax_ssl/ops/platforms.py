@@ -8,13 +8,14 @@ so that a program for a TPU can be compiled on a machine without one. Both give 
 numbers to rounding.
 """
 
-import contextlib
 import contextvars
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
+from jax_ssl.core.context import holding
 from jax_ssl.core.types import Array, PyTree
 
 _LOOPED = contextvars.ContextVar("looped", default=False)
@@ -28,14 +29,8 @@ def looped() -> bool:
     return _LOOPED.get()
 
 
-@contextlib.contextmanager
-def looping(value: bool) -> Iterator[None]:
-    """Sets what `looped` says within; `one_by_one` and tests need it, no one else."""
-    token = _LOOPED.set(value)
-    try:
-        yield
-    finally:
-        _LOOPED.reset(token)
+# Sets what `looped` says within; `one_by_one` and tests need it, no one else.
+looping = functools.partial(holding, _LOOPED)
 
 
 def apply_if(flag: Array, fn: Callable[[Array], Array], image: Array) -> Array:

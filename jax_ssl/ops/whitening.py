@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jax_ssl.core import checks
+from jax_ssl.core.precise import einsum, matmul
 from jax_ssl.core.types import Array
 
 
@@ -39,8 +40,7 @@ def whiten(
         )
     x = x.astype(jnp.float32)
     centred = x - x.mean(-2, keepdims=True)
-    precise = jax.lax.Precision.HIGHEST
-    covariance = jnp.einsum("...nd,...ne->...de", centred, centred, precision=precise)
+    covariance = einsum("...nd,...ne->...de", centred, centred)
     covariance = (1 - shrinkage) * covariance / (n - 1) + shrinkage * jnp.eye(D)
     if form == "cholesky":
         lower = jnp.linalg.cholesky(covariance)
@@ -50,10 +50,8 @@ def whiten(
         )
     values, vectors = jnp.linalg.eigh(covariance)
     rates = jax.lax.rsqrt(values)
-    root = jnp.einsum(
-        "...di,...i,...ei->...de", vectors, rates, vectors, precision=precise
-    )
-    return jnp.einsum("...nd,...de->...ne", centred, root, precision=precise)
+    root = einsum("...di,...i,...ei->...de", vectors, rates, vectors)
+    return einsum("...nd,...de->...ne", centred, root)
 
 
 def pca_whiten(
@@ -88,10 +86,9 @@ def pca_whiten(
     real = (jnp.arange(len(x)) < count)[:, None]
     centred = x - jnp.sum(jnp.where(real, x, 0.0), axis=0) / count
     known = jnp.where(real, centred, 0.0)
-    precise = jax.lax.Precision.HIGHEST
-    covariance = jnp.einsum("nd,ne->de", known, known, precision=precise) / count
+    covariance = einsum("nd,ne->de", known, known) / count
     values, vectors = jnp.linalg.eigh(covariance)  # Rising.
     values, vectors = values[::-1][:dim], vectors[:, ::-1][:, :dim]
     loud = values > tolerance * values[0]
     scale = jnp.where(loud, jax.lax.rsqrt(jnp.where(loud, values, 1.0)), 0.0)
-    return jnp.matmul(centred, vectors * scale, precision=precise)
+    return matmul(centred, vectors * scale)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.sharding import PartitionSpec as P
 
+from jax_ssl.core.precise import einsum
 from jax_ssl.core.types import Array, PyTree
 from jax_ssl.parallel import tiles
 from jax_ssl.parallel.mesh import BATCH_AXES
@@ -68,7 +69,7 @@ def bank_scores(v: Array, slots: Array, bank: Array) -> Array:
         def of_row(row: PyTree) -> Array:
             v, slots = row
             rows = _rows_here(slots, piece, start)
-            return jnp.einsum("md,d->m", rows, v, precision=lax.Precision.HIGHEST)
+            return einsum("md,d->m", rows, v)
 
         v, slots = questions
         at_once = max(1, min(len(v), GATHERED // (slots.shape[1] * v.shape[1])))

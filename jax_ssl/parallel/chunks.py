@@ -9,8 +9,8 @@ The train step opens `in_chunks`, `nn.apply.forward` calls `map_chunks`; methods
 of neither.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 
 import jax
@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 
 from jax_ssl.core import checks
+from jax_ssl.core.context import holding
 from jax_ssl.core.types import Array, PyTree
 from jax_ssl.parallel.mesh import BATCH_AXES
 from jax_ssl.parallel.rows import on_shards, shard_count
@@ -27,19 +28,14 @@ _count: ContextVar[int] = ContextVar("chunk_count", default=1)
 _rows: ContextVar[Array | None] = ContextVar("chunk_rows", default=None)
 
 
-@contextmanager
-def in_chunks(count: int) -> Iterator[None]:
+def in_chunks(count: int) -> AbstractContextManager[None]:
     """Makes the networks applied inside run over `count` chunks of rows; 1 for none.
 
     Raises:
         ValueError: if count < 1.
     """
     checks.at_least(1, **{"run.chunks": count})
-    token = _count.set(count)
-    try:
-        yield
-    finally:
-        _count.reset(token)
+    return holding(_count, count)
 
 
 def chunk_count() -> int:
@@ -111,11 +107,8 @@ def map_chunks(
         )
 
     def one(whole: PyTree, number: Array, chunk: PyTree) -> PyTree:
-        token = _rows.set(number)
-        try:
+        with holding(_rows, number):
             return fn(whole, chunk)
-        finally:
-            _rows.reset(token)
 
     one = jax.checkpoint(one, prevent_cse=False)  # Inside a loop nothing is merged.
 

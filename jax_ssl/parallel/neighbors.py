@@ -7,6 +7,7 @@ from jax import lax
 from jax.sharding import PartitionSpec as P
 
 from jax_ssl.core import checks
+from jax_ssl.core.precise import matmul
 from jax_ssl.core.types import Array
 from jax_ssl.parallel.mesh import BATCH_AXES
 from jax_ssl.parallel.rows import first_row, on_shards, pass_on, shard_count
@@ -65,12 +66,11 @@ def top_k(
 
     def similarities(start: Array | int, size: int) -> Array:
         part = lax.dynamic_slice_in_dim(bank, start, size).astype(jnp.float32)
-        scores = jnp.matmul(queries, part.T, precision=lax.Precision.HIGHEST)
+        scores = matmul(queries, part.T)
         if counts is None:
             return scores
-        return jnp.where(
-            lax.dynamic_slice_in_dim(counts, start, size), scores, -jnp.inf
-        )
+        real = lax.dynamic_slice_in_dim(counts, start, size)
+        return jnp.where(real, scores, -jnp.inf)
 
     def merge(best: Best, start: Array, size: int) -> Best:
         scores, rows = best

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jax_ssl.core.precise import einsum
 from jax_ssl.core.types import Array, PyTree
 
 # (ids [b, 1, ...], ids [1, c, ...]) -> which pairs count, bool, broadcast to [b, c].
@@ -146,8 +147,8 @@ def add_gradients(
             difference = _differences(allowed, scale, own, others)
             # The scores' gradient: a share of each pair, at most 1, times g.
             w = g[:, None] * jnp.exp(difference - lse[:, None])
-            dx_i += _einsum("bc,cd->bd", w, others.y)
-            return (dx_i, dy.at[j].add(_einsum("bc,bd->cd", w, own.x))), None
+            dx_i += einsum("bc,cd->bd", w, others.y)
+            return (dx_i, dy.at[j].add(einsum("bc,bd->cd", w, own.x))), None
 
         dx, dy = carry
         columns = jnp.arange(others.y.shape[0])
@@ -169,10 +170,5 @@ def _differences(
         jax.tree.map(lambda a: a[None], others.ids),
     )
     # Subtracted before scaling: close scores then differ by what they differ.
-    difference = scale * (_einsum("bd,cd->bc", own.x, others.y) - own.shift[:, None])
+    difference = scale * (einsum("bd,cd->bc", own.x, others.y) - own.shift[:, None])
     return jnp.where(pairs & others.real, difference, -jnp.inf)
-
-
-def _einsum(spec: str, a: Array, b: Array) -> Array:
-    """A product in full float32."""
-    return jnp.einsum(spec, a, b, precision=lax.Precision.HIGHEST)
