@@ -1,13 +1,17 @@
 """Convolution whose weight gradient is fast on CPU; on TPU and GPU it is lax's own."""
 
-from collections.abc import Sequence
-from typing import Any
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jax_ssl.core.types import Array
+
+Pair: TypeAlias = tuple[Array, Array]
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 # Fewer input channels than this make products too thin to pay for cutting out the taps.
@@ -50,18 +54,14 @@ def conv_general_dilated(
         Where the products are used, the function has a custom reverse-mode rule and
         therefore no forward mode (`jax.jvp`), on any platform.
     """
-
-    def plain(x: Array, kernel: Array) -> Array:
-        return lax.conv_general_dilated(
-            x,
-            kernel,
-            window_strides,
-            padding,
-            dimension_numbers=dimension_numbers,
-            precision=precision,
-            **others,
-        )
-
+    plain: Callable[..., Array] = functools.partial(
+        lax.conv_general_dilated,
+        window_strides=window_strides,
+        padding=padding,
+        dimension_numbers=dimension_numbers,
+        precision=precision,
+        **others,
+    )
     numbers = lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
     usual = (
         lhs.ndim == 4
@@ -79,27 +79,35 @@ def conv_general_dilated(
     if isinstance(pads, str):
         pads = lax.padtype_to_pads(lhs.shape[1:3], rhs.shape[:2], window_strides, pads)
 
-    def forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
-        return plain(x, kernel), (x, kernel)
+    def by_taps(x: Array, gradient: Array) -> Array:
+        _, rows, columns, _ = gradient.shape
+        down, right = window_strides
+        # Sums over all pixels of the batch: float32 also for half-precision inputs.
+        wide = jnp.promote_types(x.dtype, jnp.float32)
+        padded = jnp.pad(x.astype(wide), ((0, 0), *pads, (0, 0)))
+        gradient = gradient.astype(wide)
 
-    def backward(
-        residuals: tuple[Array, Array], gradient: Array
-    ) -> tuple[Array, Array]:
-        x, kernel = residuals
+        def tap(i: int, j: int) -> Array:
+            seen = padded[:, i : i + rows * down : down]
+            seen = seen[:, :, j : j + columns * right : right]
+            return jnp.einsum("bhwc,bhwo->co", seen, gradient, precision=precision)
+
+        taps = [tap(i, j) for i, j in np.ndindex(*rhs.shape[:2])]
+        return jnp.stack(taps).reshape(rhs.shape).astype(x.dtype)
+
+    def backward(inputs: Pair, gradient: Array) -> Pair:
+        x, kernel = inputs
+        _, pull_x = jax.vjp(lambda x: plain(x, kernel), x)
 
         def by_lax(x: Array, gradient: Array) -> Array:
             _, pull_kernel = jax.vjp(lambda kernel: plain(x, kernel), kernel)
             return pull_kernel(gradient)[0]
 
-        def by_taps(x: Array, gradient: Array) -> Array:
-            return _by_taps(x, gradient, kernel.shape, window_strides, pads, precision)
-
-        _, pull_x = jax.vjp(lambda x: plain(x, kernel), x)
         to_kernel = lax.platform_dependent(x, gradient, cpu=by_taps, default=by_lax)
         return pull_x(gradient)[0], to_kernel
 
-    conv = jax.custom_vjp(plain)
-    conv.defvjp(forward, backward)
+    conv = jax.custom_vjp(lambda x, kernel: plain(x, kernel))
+    conv.defvjp(lambda x, kernel: (plain(x, kernel), (x, kernel)), backward)
     return conv(lhs, rhs)
 
 
@@ -111,28 +119,3 @@ def _pays(kernel: tuple[int, ...], strides: Sequence[int]) -> bool:
     """
     height, width, channels, _ = kernel
     return channels >= _THIN and (height == width == 1 or max(strides) > 1)
-
-
-def _by_taps(
-    x: Array,
-    gradient: Array,
-    kernel: tuple[int, ...],
-    strides: Sequence[int],
-    pads: Sequence[tuple[int, int]],
-    precision: lax.PrecisionLike,
-) -> Array:
-    """Gradient [h, w, C, O] out of x [B, H, W, C] and gradient [B, H', W', O]."""
-    height, width = kernel[:2]
-    _, rows, columns, _ = gradient.shape
-    down, right = strides
-    # Sums over all pixels of the batch, so float32 also for half-precision inputs.
-    wide = jnp.promote_types(x.dtype, jnp.float32)
-    padded = jnp.pad(x.astype(wide), ((0, 0), *pads, (0, 0)))
-    gradient = gradient.astype(wide)
-
-    def tap(i: int, j: int) -> Array:
-        seen = padded[:, i : i + rows * down : down, j : j + columns * right : right]
-        return jnp.einsum("bhwc,bhwo->co", seen, gradient, precision=precision)
-
-    taps = [tap(i, j) for i in range(height) for j in range(width)]
-    return jnp.stack(taps).reshape(kernel).astype(x.dtype)
