@@ -14,6 +14,7 @@ import numpy as np
 import optax
 
 from jax_ssl.core import checks
+from jax_ssl.core.precise import matmul
 from jax_ssl.core.types import Array, PyTree
 from jax_ssl.evaluate.part import Part, on_mesh
 from jax_ssl.evaluate.protocol import (
@@ -28,7 +29,6 @@ from jax_ssl.parallel.neighbors import top_k
 from jax_ssl.parallel.rows import map_shards
 from jax_ssl.parallel.together import together
 
-HIGHEST = jax.lax.Precision.HIGHEST
 TOLERANCE = 1e-5  # Of the gradient's norm in logistic regression.
 MOST_STEPS = 2000
 
@@ -187,7 +187,7 @@ def _count_right(
             x, y, head = draw
             if head:
                 kernel, bias, _ = head
-                logits = jnp.matmul(test, kernel, precision=HIGHEST) + bias
+                logits = matmul(test, kernel) + bias
                 predicted = jnp.argmax(logits, axis=1)
             else:
                 predicted = y[top_k(test, x, 1, block=1024)[1][:, 0]]
@@ -227,7 +227,7 @@ def fit_logistic(
 
     def objective(weights: tuple[Array, Array]) -> Array:
         kernel, bias = weights
-        logits = jnp.matmul(x, kernel, precision=HIGHEST) + bias
+        logits = matmul(x, kernel) + bias
         value = optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
         return value + weight_decay / 2 * jnp.sum(jnp.square(kernel))
 

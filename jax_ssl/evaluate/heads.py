@@ -9,13 +9,13 @@ import numpy as np
 import optax
 from jax.sharding import PartitionSpec as P
 
+from jax_ssl.core.precise import einsum
 from jax_ssl.core.types import Array, PyTree
 from jax_ssl.evaluate.part import OnMesh, Part, on_mesh
 from jax_ssl.parallel.mesh import BATCH_AXES
 from jax_ssl.parallel.rows import shard_count, take_rows
 from jax_ssl.parallel.together import together
 
-HIGHEST = jax.lax.Precision.HIGHEST
 ROWS_AT_ONCE = 4096
 STEPS_AT_ONCE = 32  # Whose rows come from the host together.
 MOMENTUM = optax.trace(0.9, nesterov=True)
@@ -159,7 +159,7 @@ def _steps(
 
 def _logits(weights: Weights, x: Array) -> Array:
     kernel, bias = weights
-    return jnp.einsum("bd,hdc->hbc", x, kernel, precision=HIGHEST) + bias[:, None]
+    return einsum("bd,hdc->hbc", x, kernel) + bias[:, None]
 
 
 def _split(tree: PyTree) -> PyTree:

@@ -8,6 +8,7 @@ The participation ratio is older than all of them.
 import jax
 import jax.numpy as jnp
 
+from jax_ssl.core.precise import matmul
 from jax_ssl.core.types import Array
 from jax_ssl.ops.normalize import l2_normalize
 
@@ -54,7 +55,7 @@ def uniformity(x: Array, *, t: float = 2.0, block: int = 1024) -> Array:
         rows = start + jnp.arange(block)
         # Past the end the last row is read again, and counts in no pair.
         mine = unit[jnp.minimum(rows, count - 1)]
-        cosine = jnp.matmul(mine, unit.T, precision=jax.lax.Precision.HIGHEST)
+        cosine = matmul(mine, unit.T)
         pairs = rows[:, None] < jnp.arange(count)
         kernel = jnp.exp(-t * jnp.maximum(2 - 2 * cosine, 0))
         return jnp.sum(jnp.where(pairs, kernel, 0))
@@ -100,7 +101,7 @@ def participation_ratio(x: Array) -> Array:
     unit = l2_normalize(_wide(x))
     centred = unit - jnp.mean(unit, axis=0)
     # Σ λ and Σ λ² are the trace and the squared norm of the Gram matrix [N, N].
-    gram = jnp.matmul(centred, centred.T, precision=jax.lax.Precision.HIGHEST)
+    gram = matmul(centred, centred.T)
     gram = gram / jnp.maximum(jnp.trace(gram), jnp.finfo(jnp.float32).tiny)
     squares = jnp.sum(jnp.square(gram))
     return jnp.where(squares > 0, 1 / jnp.where(squares > 0, squares, 1), 1.0)

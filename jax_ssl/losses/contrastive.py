@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jax_ssl.core import checks
+from jax_ssl.core.precise import einsum
 from jax_ssl.core.types import Array
 from jax_ssl.ops.normalize import l2_normalize
 from jax_ssl.parallel.ring import different, every, logsumexp_over_rows
@@ -243,7 +244,7 @@ def differences(mine: Array, everyone: Array, start: Array) -> tuple[Array, Arra
     # Pairs side by side, so that the similarities are one plain matrix.
     anchors = mine.reshape(-1, mine.shape[-1])
     rows = everyone.reshape(-1, mine.shape[-1])
-    similarity = jnp.einsum("nd,md->nm", anchors, rows, precision=lax.Precision.HIGHEST)
+    similarity = einsum("nd,md->nm", anchors, rows)
     anchor = (2 * start + jnp.arange(len(anchors)))[:, None]
     row = jnp.arange(len(rows))
     # Read off the matrix, so that equal rows differ by exactly zero.

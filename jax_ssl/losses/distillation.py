@@ -9,6 +9,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
+from jax_ssl.core.precise import einsum
 from jax_ssl.core.types import Array
 from jax_ssl.ops.sinkhorn import sinkhorn
 
@@ -93,9 +94,7 @@ def multi_crop_cross_entropy(logits: Array, targets: Array) -> Array:
         )
     logits, targets = logits.astype(jnp.float32), jax.lax.stop_gradient(targets)
     # The targets sum to 1, so that only the logits are normalised.
-    said = jnp.einsum(
-        "btk,bvk->btv", targets, logits, precision=jax.lax.Precision.HIGHEST
-    )
+    said = einsum("btk,bvk->btv", targets, logits)
     pairs = jax.nn.logsumexp(logits, axis=-1)[:, None] - said  # [B, T, V]
     others = 1.0 - jnp.eye(T, V)
     return (pairs.mean(0) * others).sum() / others.sum()

@@ -7,6 +7,7 @@ Kozachenko and Leonenko; as DINOv2 uses it (Oquab et al., 2023, arXiv:2304.07193
 import jax
 import jax.numpy as jnp
 
+from jax_ssl.core.precise import einsum
 from jax_ssl.core.types import Array
 from jax_ssl.ops.normalize import l2_normalize
 
@@ -38,9 +39,7 @@ def koleo(x: Array, *, groups: int = 1) -> Array:
         )
     unit = l2_normalize(x.astype(jnp.float32)).reshape(groups, B // groups, D)
     fixed = jax.lax.stop_gradient(unit)
-    cosines = jnp.einsum(
-        "gid,gjd->gij", fixed, fixed, precision=jax.lax.Precision.HIGHEST
-    )
+    cosines = einsum("gid,gjd->gij", fixed, fixed)
     others = jnp.where(jnp.eye(B // groups, dtype=bool), -jnp.inf, cosines)
     nearest = jnp.take_along_axis(unit, jnp.argmax(others, -1)[..., None], axis=1)
     # One ε in each component, so that equal rows have a gradient, and one in the log.

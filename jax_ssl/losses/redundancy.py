@@ -9,9 +9,9 @@ from typing import Literal
 import chex
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from jax_ssl.core import checks
+from jax_ssl.core.precise import einsum
 from jax_ssl.core.types import Array
 from jax_ssl.losses.prediction import normalized_mse
 from jax_ssl.ops.normalize import standardize
@@ -44,7 +44,7 @@ def barlow_twins(
     """
     chex.assert_shape(z, (None, 2, None))
     standard = standardize(_wide(z), axis=0, epsilon=epsilon, ddof=0)
-    C = _products(standard[:, 0], standard[:, 1]) / z.shape[0]  # [D, D]
+    C = einsum("bi,bj->ij", standard[:, 0], standard[:, 1]) / z.shape[0]  # [D, D]
     invariance = jnp.square(1 - jnp.diagonal(C)).sum()
     redundancy = jnp.square(_off_diagonal(C)).sum()
     value = invariance + redundancy_weight * redundancy
@@ -97,7 +97,7 @@ def vicreg(
     variance = jax.nn.relu(1 - std).mean()
     covariance = jnp.zeros(())
     for x in (centred[:, 0], centred[:, 1]):
-        C = _products(x, x) / (B - 1)  # [D, D]
+        C = einsum("bi,bj->ij", x, x) / (B - 1)  # [D, D]
         covariance += jnp.square(_off_diagonal(C)).sum() / D
     value = (
         invariance_weight * invariance
@@ -162,11 +162,6 @@ def w_mse(
         return jnp.square(a - b).mean()
 
     return jax.vmap(of_partition)(orders).mean()
-
-
-def _products(a: Array, b: Array) -> Array:
-    """Σ_b a_bi b_bj, [D, D], in full float32."""
-    return jnp.einsum("bi,bj->ij", a, b, precision=lax.Precision.HIGHEST)
 
 
 def _off_diagonal(square: Array) -> Array:

@@ -19,6 +19,7 @@ from jax import lax
 
 from jax_ssl.core import checks
 from jax_ssl.core.method import Method, Refresh, ViewFn
+from jax_ssl.core.precise import einsum
 from jax_ssl.core.types import Array, Batch, Metrics, Params, Views
 from jax_ssl.losses.instance import new_bank, remember
 from jax_ssl.nn.mlp import TORCH_UNIFORM, mlp_after
@@ -134,9 +135,7 @@ def deepcluster_v2(
         out, stats = net.crops(params, state.stats, stacks)
         z = l2_normalize(out["projector"])  # [B, V, D]
         prototypes = lax.stop_gradient(state.prototypes)
-        scores = jnp.einsum(
-            "bvd,hkd->bvhk", z, prototypes, precision=lax.Precision.HIGHEST
-        )
+        scores = einsum("bvd,hkd->bvhk", z, prototypes)
         labels = state.labels[:, index].T[:, None]  # [B, 1, heads]
         losses = optax.softmax_cross_entropy_with_integer_labels(
             scores / temperature, jnp.broadcast_to(labels, scores.shape[:3])

@@ -19,6 +19,7 @@ from jax import lax
 
 from jax_ssl.core import checks
 from jax_ssl.core.method import Method, ViewFn
+from jax_ssl.core.precise import einsum
 from jax_ssl.core.types import Array, Metrics, Params, Views
 from jax_ssl.losses.assignments import assignment_metrics, swapped_prediction
 from jax_ssl.nn.mlp import TORCH_UNIFORM, mlp_after
@@ -129,8 +130,7 @@ def swav(
         prototypes = jnp.where(frozen, lax.stop_gradient(prototypes), prototypes)
 
         def scores_of(z: Array) -> Array:  # [n, V, D] -> [n, V, K]
-            highest = lax.Precision.HIGHEST
-            return jnp.einsum("nvd,kd->nvk", z, prototypes, precision=highest)
+            return einsum("nvd,kd->nvk", z, prototypes)
 
         out, stats = net.crops(params, state.stats, crop_stacks(views))
         z, queue = l2_normalize(out["projector"]), state.queue
