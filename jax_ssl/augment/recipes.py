@@ -6,13 +6,14 @@ the amounts of the colour jitter, `..._probability` is that of a step (0 leaves 
 and `mean` and `std` standardize each channel at the end (None leaves values in [0, 1]).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from jax_ssl.augment.pixels import IMAGENET_MEAN, IMAGENET_STD
 from jax_ssl.augment.recipe import Recipe
 from jax_ssl.augment.views import center_crop, random_crops, two_crops
+from jax_ssl.core.method import ViewFn
 
 STANDARDIZED: dict[str, Any] = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
 PLAIN: dict[str, Any] = {
@@ -154,18 +155,6 @@ def dino(
     return Recipe("dino", stacks)
 
 
-# SimCLR (arXiv 2002.05709): on ImageNet appendix A, whose numbers are the defaults; on
-# CIFAR-10 appendix B.9, with half the colours and no blur. Neither standardizes.
-simclr = two_crops
-simclr_cifar = partial(two_crops, size=32, strength=0.5, blur_probability=0.0)
-
-# W-MSE (arXiv 2007.06346), section 5; no blur. The defaults are those for ImageNet-100;
-# CIFAR-10 and 100 have size=32, min_scale=0.2, jitter=(0.4, 0.4, 0.4, 0.1) and
-# gray_probability=0.1; four views are num_views=4. The released code jitters the whole
-# image before it cuts, here the cut comes first. They differ in the grey that contrast
-# is about, the image's or the view's, and in the rounding of the resize.
-w_mse = partial(two_crops, blur_probability=0.0, **STANDARDIZED)
-
 # NPID, instance discrimination (arXiv 1805.01978), as its released code has it: gray
 # comes before the jitter. On CIFAR-10 that code has size=32, flip=0.
 npid = partial(
@@ -180,8 +169,6 @@ npid = partial(
     carried=("index",),
     **STANDARDIZED,
 )
-# MoCo (arXiv 1911.05722), section 3.3: two such views, the query and the key.
-moco_v1 = partial(npid, num_views=2, carried=())
 # MoCo v2 (arXiv 2003.04297), section 3, "aug+"; numbers of the released code.
 moco_v2 = partial(
     two_crops,
@@ -191,9 +178,6 @@ moco_v2 = partial(
     blur_kernel="pillow",
     **STANDARDIZED,
 )
-# SimSiam (arXiv 2011.10566), section 3: MoCo v2's numbers; no blur on CIFAR-10.
-simsiam = moco_v2
-
 # Barlow Twins (arXiv 2103.03230), section 2.2: two views of different distributions,
 # BYOL's in torchvision's operations. The first view is always blurred and never
 # solarized, the second seldom blurred and sometimes solarized.
@@ -205,27 +189,6 @@ barlow_twins = partial(
     solarize_probability=(0.0, 0.2),
     **STANDARDIZED,
 )
-# VICReg (arXiv 2105.04906), section 4.2: the views of Barlow Twins.
-vicreg = barlow_twins
-# BYOL (arXiv 2006.07733), appendix B. As in the released code, crops that do not fit
-# are clipped, brightness is an offset and the blur has 23 taps at 224 pixels. That
-# code's saturation scales the one of HSV, and its contrast is about each channel's own
-# mean; here both are Pillow's (see `color.apply_jitter`).
-byol = partial(
-    barlow_twins, sampling="clipped", brightness="additive", blur_kernel="sampled"
-)
-# MoCo v3 (arXiv 2104.02057), section 4; for ResNets min_scale=0.2.
-moco_v3 = partial(barlow_twins, interpolation="bilinear")
-
-# MAE (arXiv 2111.06377), appendix A.1: crop and mirror alone, as in its table 1e. Crops
-# that do not fit are clipped, as in the released code.
-mae = partial(
-    random_crops,
-    num_views=None,
-    min_scale=0.2,
-    sampling="clipped",
-    **PLAIN,
-)
 # DeepCluster (arXiv 1807.05520), section 4: a random crop and a mirror image. The
 # images that are clustered are seen through `supervised_test`.
 deepcluster = partial(
@@ -235,11 +198,51 @@ deepcluster = partial(
     carried=("index",),
     **PLAIN,
 )
-# Training with labels: the crop of Inception (arXiv 1409.4842), section 6, and mirror.
-# The fine-tuning of MAE (arXiv 2111.06377, table 9) has rand_augment_ops=2 and, in its
-# released code, erase_probability=0.25.
-supervised = partial(deepcluster, carried=("label",))
-# The middle of an image whose shorter side was resized; the same for every key.
-supervised_test = partial(
-    center_crop, size=224, resize=256, interpolation="bilinear", **STANDARDIZED
-)
+
+PAPERS: dict[str, Callable[..., ViewFn]] = {
+    "barlow_twins": barlow_twins,
+    # BYOL (arXiv 2006.07733), appendix B. As in the released code, crops that do not
+    # fit are clipped, brightness is an offset and the blur has 23 taps at 224 pixels.
+    # That code's saturation scales the one of HSV, and its contrast is about each
+    # channel's own mean; here both are Pillow's (see `color.apply_jitter`).
+    "byol": partial(
+        barlow_twins, sampling="clipped", brightness="additive", blur_kernel="sampled"
+    ),
+    "deepcluster": deepcluster,
+    "dino": dino,
+    # MAE (arXiv 2111.06377), appendix A.1: crop and mirror alone, as in its table 1e.
+    # Crops that do not fit are clipped, as in the released code.
+    "mae": partial(
+        random_crops, num_views=None, min_scale=0.2, sampling="clipped", **PLAIN
+    ),
+    # MoCo (arXiv 1911.05722), section 3.3: two views, the query and the key.
+    "moco_v1": partial(npid, num_views=2, carried=()),
+    "moco_v2": moco_v2,
+    # MoCo v3 (arXiv 2104.02057), section 4; for ResNets min_scale=0.2.
+    "moco_v3": partial(barlow_twins, interpolation="bilinear"),
+    "npid": npid,
+    # SimCLR (arXiv 2002.05709): on ImageNet appendix A, whose numbers are the defaults;
+    # on CIFAR-10 appendix B.9, with half the colours and no blur. Neither standardizes.
+    "simclr": two_crops,
+    "simclr_cifar": partial(two_crops, size=32, strength=0.5, blur_probability=0.0),
+    # SimSiam (arXiv 2011.10566), section 3: MoCo v2's numbers; no blur on CIFAR-10.
+    "simsiam": moco_v2,
+    # Training with labels: the crop of Inception (arXiv 1409.4842), section 6, and
+    # mirror. The fine-tuning of MAE (arXiv 2111.06377, table 9) has rand_augment_ops=2
+    # and, in its released code, erase_probability=0.25.
+    "supervised": partial(deepcluster, carried=("label",)),
+    # The middle of an image whose shorter side was resized; the same for every key.
+    "supervised_test": partial(
+        center_crop, size=224, resize=256, interpolation="bilinear", **STANDARDIZED
+    ),
+    "swav": swav,
+    # VICReg (arXiv 2105.04906), section 4.2: the views of Barlow Twins.
+    "vicreg": barlow_twins,
+    # W-MSE (arXiv 2007.06346), section 5; no blur. The defaults are those for
+    # ImageNet-100; CIFAR-10 and 100 have size=32, min_scale=0.2,
+    # jitter=(0.4, 0.4, 0.4, 0.1) and gray_probability=0.1; four views are num_views=4.
+    # The released code jitters the whole image before it cuts, here the cut comes
+    # first. They differ in the grey that contrast is about, the image's or the view's,
+    # and in the rounding of the resize.
+    "w_mse": partial(two_crops, blur_probability=0.0, **STANDARDIZED),
+}
