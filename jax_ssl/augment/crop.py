@@ -63,10 +63,8 @@ class RandomCrop:
         """
         height = jnp.asarray(height, jnp.float32)
         width = jnp.asarray(width, jnp.float32)
-        scale, ratio = (
-            (self.min_scale, self.max_scale),
-            (self.min_ratio, self.max_ratio),
-        )
+        scale = self.min_scale, self.max_scale
+        ratio = self.min_ratio, self.max_ratio
         attempts = ATTEMPTS if self.sampling == "torchvision" else 1
         # All draws come from one call: a PRNG call costs more than its numbers.
         uniform = jax.random.uniform(key, (2 * attempts + 2,))
@@ -142,7 +140,7 @@ def first_that_fits(fits: Array, side: Array) -> Array:
     return jnp.sum(jnp.where(fits & (jnp.cumsum(fits) == 1), side, 0.0))
 
 
-def random_place(uniform: Array, free: Array) -> Array:
+def random_place(uniform: Array, free: int | Array) -> Array:
     """A whole number that is uniform from 0 to `free`."""
     return jnp.minimum(jnp.floor(uniform * (free + 1)), free)
 

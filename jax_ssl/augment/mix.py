@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jax_ssl.augment.crop import random_place
 from jax_ssl.core.types import Array
 from jax_ssl.ops.resize import Box, box_mask
 
@@ -80,7 +81,7 @@ def random_mix(
 
     def interval(length: int, u: Array) -> tuple[Array, Array]:
         cut = jnp.floor(length * side)
-        middle = jnp.minimum(jnp.floor(u * length), length - 1)
+        middle = random_place(u, length - 1)
         first = jnp.clip(middle - cut // 2, 0, length)
         last = jnp.clip(middle + (cut + 1) // 2, 0, length)
         return first, last - first

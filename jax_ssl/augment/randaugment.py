@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jax_ssl.augment.crop import random_place
 from jax_ssl.augment.operations import NAMES, Operation, apply_operation
 from jax_ssl.augment.steps import Step
 from jax_ssl.core import checks
@@ -85,8 +86,7 @@ def _chosen(
     amounts: Mapping[str, Array | float],
     applied: Array,
 ) -> Operation:
-    index = jnp.minimum(jnp.floor(which * len(names)), len(names) - 1)
-    picked = jnp.arange(len(names)) == index
+    picked = jnp.arange(len(names)) == random_place(which, len(names) - 1)
     # Sums over tables rather than gathers.
     places = np.array([NAMES.index(name) for name in names])
     number = jnp.where(applied, jnp.sum(jnp.where(picked, places, 0)), 0)

@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jax_ssl.augment.color import HUE, ORDERS, Jitter, apply_jitter
+from jax_ssl.augment.color import ORDERS, Jitter, apply_jitter
+from jax_ssl.augment.crop import random_place
 from jax_ssl.augment.pixels import check_moments, standardize
 from jax_ssl.augment.tones import sometimes
 from jax_ssl.core import checks
@@ -100,22 +101,18 @@ class ColorJitter(Step):
         the order is one of all 24. With 1 - `probability` all four are those of the
         identity.
         """
-        amounts = [self.strength * amount for amount in self.amounts]
-        low = np.array([*(max(0.0, 1.0 - a) for a in amounts[:3]), -amounts[HUE]])
-        high = np.array([*(1.0 + a for a in amounts[:3]), amounts[HUE]])
-        neutral = np.array([1.0, 1.0, 1.0, 0.0], np.float32)
         additive = self.brightness == "additive"
-        if additive:
-            neutral[0], low[0], high[0] = 0.0, -amounts[0], amounts[0]
+        neutral = np.array([0.0 if additive else 1.0, 1.0, 1.0, 0.0])
+        amounts = self.strength * np.array(self.amounts)
+        low, high = neutral - amounts, neutral + amounts
+        low = np.where(neutral == 1.0, np.maximum(low, 0.0), low)
         uniform = jax.random.uniform(key, (6,))
         drawn = jnp.float32(low) + jnp.float32(high - low) * uniform[:4]
-        drawn = jnp.where(uniform[4] < self.probability, drawn, neutral)
-        order = jnp.floor(uniform[5] * len(ORDERS)).astype(jnp.int32)
-        order = jnp.minimum(order, len(ORDERS) - 1)
-        jitter = Jitter(drawn[0], drawn[1], drawn[2], drawn[3], order)
-        if additive:
-            return jitter._replace(brightness=jnp.ones(()), offset=drawn[0])
-        return jitter
+        drawn = jnp.where(uniform[4] < self.probability, drawn, jnp.float32(neutral))
+        order = random_place(uniform[5], len(ORDERS) - 1).astype(jnp.int32)
+        first, contrast, saturation, hue = drawn
+        brightness, offset = (jnp.ones(()), first) if additive else (first, 0.0)
+        return Jitter(brightness, contrast, saturation, hue, order, offset)
 
     def __call__(self, key: Array, image: Array) -> Array:
         """[..., h, w, 3] in [0, 1] -> the same."""

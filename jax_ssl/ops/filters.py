@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from jax_ssl.core.precise import einsum
 from jax_ssl.core.types import Array
 from jax_ssl.ops.platforms import looped
+from jax_ssl.ops.resize import apply_weights
 
 
 def gaussian_weights(length: int, kernel_size: int, sigma: float | Array) -> Array:
@@ -68,8 +68,7 @@ def blur_by_products(image: Array, sigma: float | Array, kernel_size: int) -> Ar
     height, width = image.shape[-3:-1]
     rows = gaussian_weights(height, kernel_size, sigma)
     columns = rows if width == height else gaussian_weights(width, kernel_size, sigma)
-    image = einsum("...hwc,oh->...wco", image, rows)
-    return einsum("...wco,pw->...opc", image, columns)
+    return apply_weights(image, rows, columns)
 
 
 def blur_by_taps(image: Array, sigma: float | Array, kernel_size: int) -> Array:

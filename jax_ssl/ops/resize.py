@@ -157,12 +157,12 @@ def apply_weights(image: Array, rows: Array, columns: Array) -> Array:
     """Resamples both axes of an image: `rows` X `columns`ᵀ for every channel.
 
     Args:
-        image: [H, W, C] uint8 or float.
+        image: [..., H, W, C] uint8 or float.
         rows: [h, H].
         columns: [w, W].
 
     Returns:
-        [h, w, C] float32 in the image's own range.
+        [..., h, w, C] float32 in the image's own range.
 
     Note:
         The products are taken in full float32. One bfloat16 pass, the default
@@ -170,11 +170,10 @@ def apply_weights(image: Array, rows: Array, columns: Array) -> Array:
         level per pass that depends on the device. The cost is about 1 % of a training
         step of ResNet-50 at 224 px.
     """
-    image = image.astype(jnp.float32)
     # Channels stay off the minor axis between the products: both are plain matrix
     # products of width W * C and h * C.
-    image = einsum("hwc,oh->wco", image, rows)
-    return einsum("wco,pw->opc", image, columns)
+    image = einsum("...hwc,oh->...wco", image.astype(jnp.float32), rows)
+    return einsum("...wco,pw->...opc", image, columns)
 
 
 def window_length(num_in: int, method: str, max_scale: float) -> int:
