@@ -242,8 +242,7 @@ class ViT(nn.Module, kw_only=True):
         tokens = jnp.concatenate([prefix, tokens], axis=1)
         tokens = self._through_blocks(tokens, train)
         if self.registers:
-            rest = tokens[:, 1 + self.registers :]
-            tokens = jnp.concatenate([tokens[:, :1], rest], axis=1)
+            tokens = jnp.delete(tokens, slice(1, 1 + self.registers), axis=1)
         return tokens
 
     def _rates(self) -> list[float]:

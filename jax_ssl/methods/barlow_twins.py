@@ -15,7 +15,6 @@ from jax_ssl.core.types import Array, Metrics, Params
 from jax_ssl.losses import redundancy
 from jax_ssl.nn.mlp import TORCH_UNIFORM, mlp_after
 from jax_ssl.nn.network import Network, StatsState
-from jax_ssl.nn.views import pair
 
 
 def barlow_twins(
@@ -57,10 +56,6 @@ def barlow_twins(
     )
     net = Network(encoder=encoder, projector=projector)
 
-    def init(key: Array, views: Array) -> tuple[Params, StatsState]:
-        params, stats = net.init(key, pair(views)[:, 0])
-        return params, StatsState(stats)
-
     def loss(
         params: Params, state: StatsState, views: Array, *, key: Array, step: Array
     ) -> tuple[Array, tuple[StatsState, Metrics]]:
@@ -72,4 +67,4 @@ def barlow_twins(
         return scale * value, (StatsState(stats), terms)
 
     kept = net.evaluated("projector")
-    return Method(views=views, init=init, loss=loss, **kept)
+    return Method(views=views, init=net.init_pair, loss=loss, **kept)

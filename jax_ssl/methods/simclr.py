@@ -16,7 +16,6 @@ from jax_ssl.core.types import Array, Metrics, Params
 from jax_ssl.losses.contrastive import Form, check_form, nt_xent_with_accuracy
 from jax_ssl.nn.mlp import mlp_after
 from jax_ssl.nn.network import Network, StatsState
-from jax_ssl.nn.views import pair
 
 
 def simclr(
@@ -59,10 +58,6 @@ def simclr(
     )
     net = Network(encoder=encoder, projector=projector)
 
-    def init(key: Array, views: Array) -> tuple[Params, StatsState]:
-        params, stats = net.init(key, pair(views)[:, 0])
-        return params, StatsState(stats)
-
     def loss(
         params: Params, state: StatsState, views: Array, *, key: Array, step: Array
     ) -> tuple[Array, tuple[StatsState, Metrics]]:
@@ -78,4 +73,4 @@ def simclr(
         return math.log(2 * batch_size - 1)
 
     kept = net.evaluated("projector", chance=chance)
-    return Method(views=views, init=init, loss=loss, **kept)
+    return Method(views=views, init=net.init_pair, loss=loss, **kept)

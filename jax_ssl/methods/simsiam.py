@@ -16,7 +16,6 @@ from jax_ssl.core.types import Array, Metrics, Params
 from jax_ssl.losses.prediction import negative_cosine, output_std
 from jax_ssl.nn.mlp import TORCH_UNIFORM, mlp_after
 from jax_ssl.nn.network import Network, StatsState
-from jax_ssl.nn.views import pair
 
 
 def simsiam(
@@ -63,10 +62,6 @@ def simsiam(
     )
     net = Network(encoder=encoder, projector=projector, predictor=predictor)
 
-    def init(key: Array, views: Array) -> tuple[Params, StatsState]:
-        params, stats = net.init(key, pair(views)[:, 0])
-        return params, StatsState(stats)
-
     def loss(
         params: Params, state: StatsState, views: Array, *, key: Array, step: Array
     ) -> tuple[Array, tuple[StatsState, Metrics]]:
@@ -77,4 +72,4 @@ def simsiam(
         return value, (StatsState(stats), {"output_std": output_std(target)})
 
     kept = net.evaluated("projector")
-    return Method(views=views, init=init, loss=loss, **kept)
+    return Method(views=views, init=net.init_pair, loss=loss, **kept)

@@ -18,7 +18,6 @@ from jax_ssl.losses.triplet import Mining, check_triplet
 from jax_ssl.losses.triplet import triplet as triplet_loss
 from jax_ssl.nn.mlp import mlp_after
 from jax_ssl.nn.network import Network, StatsState
-from jax_ssl.nn.views import pair
 
 
 def triplet(
@@ -54,10 +53,6 @@ def triplet(
     widths = (hidden_dim,) * (head_layers - 1) + (output_dim,)
     net = Network(encoder=encoder, projector=mlp_after(encoder, widths))
 
-    def init(key: Array, views: Array) -> tuple[Params, StatsState]:
-        params, stats = net.init(key, pair(views)[:, 0])
-        return params, StatsState(stats)
-
     def loss(
         params: Params, state: StatsState, views: Array, *, key: Array, step: Array
     ) -> tuple[Array, tuple[StatsState, Metrics]]:
@@ -69,4 +64,4 @@ def triplet(
         return value, (StatsState(stats), {**metrics, "output_std": spread})
 
     kept = net.evaluated("projector", chance=margin)
-    return Method(views=views, init=init, loss=loss, **kept)
+    return Method(views=views, init=net.init_pair, loss=loss, **kept)

@@ -17,8 +17,9 @@ import optax
 from jax_ssl.core.method import ChanceFn, Health, Load
 from jax_ssl.core.schedule import at
 from jax_ssl.core.trees import ema
-from jax_ssl.core.types import Array, Features, Params, PyTree, State, Variables
+from jax_ssl.core.types import Array, Features, Params, PyTree, State, Variables, Views
 from jax_ssl.nn.apply import forward, initialize, permuted
+from jax_ssl.nn.views import pair
 
 Outputs: TypeAlias = dict[str, Any]  # By part: `Features` of an encoder, else an array.
 
@@ -70,6 +71,11 @@ class Network:
             following = handed_on(output)
             x = jnp.zeros((1, *following.shape[1:]), following.dtype)
         return params, stats
+
+    def init_pair(self, key: Array, views: Views) -> tuple[Params, StatsState]:
+        """The `init` of a method of views [B, 2, ...] that carries stats alone."""
+        params, stats = self.init(key, pair(views)[:, 0])
+        return params, StatsState(stats)
 
     def copy(self, params: Params, stats: PyTree, *, until: str) -> Copy:
         """The parts up to `until`, as they are now: a teacher of the same values."""
