@@ -11,13 +11,13 @@ from jax import lax
 
 from jax_ssl.core import checks
 from jax_ssl.core.types import Array
-from jax_ssl.nn.norm import BatchNorm
+from jax_ssl.nn.norm import BatchNorm, Scaled
 
 Norm: TypeAlias = Literal["batch", "group_ws"]
 NORMS = get_args(Norm)
 
 
-class GroupNorm(nn.Module):
+class GroupNorm(Scaled):
     """Group normalisation (Wu & He, 2018, arXiv:1803.08494, section 3.1).
 
     The channels of every row are cut into consecutive groups, each normalised by its
@@ -25,19 +25,9 @@ class GroupNorm(nn.Module):
 
     Attributes:
         num_groups: divides the channels.
-        epsilon: added to the variance.
-        use_scale: multiply by a learned scale (γ).
-        use_bias: add a learned offset (β).
-        scale_init: first value of the scale; zeros for a residual block's last norm.
-        dtype: of the output. Statistics and the normalisation are float32.
     """
 
     num_groups: int = 16
-    epsilon: float = 1e-5
-    use_scale: bool = True
-    use_bias: bool = True
-    scale_init: nn.initializers.Initializer = nn.initializers.ones
-    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> Array:
@@ -60,11 +50,7 @@ class GroupNorm(nn.Module):
         # Two passes: E[x^2] - E[x]^2 loses all digits when |mean| >> std.
         variance = jnp.square(centred).mean((1, 3), keepdims=True)
         y = (centred * lax.rsqrt(variance + self.epsilon)).reshape(x.shape)
-        if self.use_scale:
-            y = y * self.param("scale", self.scale_init, (width,))
-        if self.use_bias:
-            y = y + self.param("bias", nn.initializers.zeros, (width,))
-        return y.astype(self.dtype)
+        return self.scaled(y)
 
 
 def standardize_kernel(kernel: Array, epsilon: float = 1e-10) -> Array:

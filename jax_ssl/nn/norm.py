@@ -13,7 +13,33 @@ from jax_ssl.parallel.chunks import chunk_count, parts_of_rows
 MOMENTS = "moments"
 
 
-class BatchNorm(nn.Module):
+class Scaled(nn.Module, kw_only=True):
+    """What batch norm and group norm do alike, once the rows are normalised.
+
+    Attributes:
+        epsilon: added to the variance.
+        use_scale: multiply by a learned scale (γ).
+        use_bias: add a learned offset (β).
+        scale_init: first value of the scale; zeros for a residual block's last norm.
+        dtype: of the output. Statistics and the normalisation are float32.
+    """
+
+    epsilon: float = 1e-5
+    use_scale: bool = True
+    use_bias: bool = True
+    scale_init: nn.initializers.Initializer = nn.initializers.ones
+    dtype: Any = jnp.float32
+
+    def scaled(self, y: Array) -> Array:
+        """The normalised y [..., C], scaled and moved, in the output's dtype."""
+        if self.use_scale:
+            y = y * self.param("scale", self.scale_init, y.shape[-1:])
+        if self.use_bias:
+            y = y + self.param("bias", nn.initializers.zeros, y.shape[-1:])
+        return y.astype(self.dtype)
+
+
+class BatchNorm(Scaled):
     """Batch normalisation (Ioffe & Szegedy, 2015, arXiv:1502.03167, algorithm 1).
 
     The GLOBAL batch is cut into `groups` runs of consecutive rows, each normalised by
@@ -25,11 +51,6 @@ class BatchNorm(nn.Module):
     Attributes:
         groups: runs of consecutive rows; divides the rows of the input.
         momentum: weight of the OLD running value (torch's `momentum` is 1 - this).
-        epsilon: added to the variance.
-        use_scale: multiply by a learned scale (γ).
-        use_bias: add a learned offset (β).
-        scale_init: first value of the scale; zeros for a residual block's last norm.
-        dtype: of the output. Statistics and the normalisation are float32.
 
     Note:
         Running statistics are those of the whole batch, whatever the groups: the mean
@@ -40,11 +61,6 @@ class BatchNorm(nn.Module):
 
     groups: int = 1
     momentum: float = 0.9
-    epsilon: float = 1e-5
-    use_scale: bool = True
-    use_bias: bool = True
-    scale_init: nn.initializers.Initializer = nn.initializers.ones
-    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> Array:
@@ -80,11 +96,7 @@ class BatchNorm(nn.Module):
                 stats = {"mean": mean_stat.value, "var": var_stat.value}
                 moved = _moved(stats, moments)
                 mean_stat.value, var_stat.value = moved["mean"], moved["var"]
-        if self.use_scale:
-            y = y * self.param("scale", self.scale_init, (width,))
-        if self.use_bias:
-            y = y + self.param("bias", nn.initializers.zeros, (width,))
-        return y.astype(self.dtype)
+        return self.scaled(y)
 
     def _groups(self, rows: int) -> int:
         """Groups among the rows at hand, which are all or one of several parts.
