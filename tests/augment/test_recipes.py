@@ -21,7 +21,10 @@ KEY = jax.random.key(3)
 SMALL_DINO = {"global_size": 24, "local_size": 12, "num_locals": 3}
 
 
-GENERAL = {"random_crops", "two_crops", "two_affine", "center_crop", "identity"}
+GENERAL = {
+    *("random_crops", "two_crops", "two_affine", "center_crop", "identity"),
+    *("first_frame", "two_frames", "two_windows", "wave_window"),
+}
 PAPERS = sorted(set(VIEWS) - GENERAL)
 
 
