@@ -98,8 +98,8 @@ MUTANTS = {
     ),
     "NT-Xent's anchor is among its candidates": Mutant(
         "losses/contrastive.py",
-        "jnp.where(row // 2 == anchor // 2, -jnp.inf, difference)",
-        "jnp.where(row == anchor ^ 1, -jnp.inf, difference)",
+        "return similarity - positive, row // 2 != anchor // 2",
+        "return similarity - positive, row != anchor ^ 1",
         "losses/test_contrastive.py",
     ),
     "NT-Xent by the ring leaves out the wrong rows": Mutant(
@@ -127,9 +127,9 @@ MUTANTS = {
         "losses/test_distillation.py",
     ),
     "a triplet's positive is among its negatives": Mutant(
-        "losses/triplet.py",
-        "negative = row // 2 != anchor // 2",
-        "negative = row != anchor",
+        "losses/contrastive.py",
+        "return similarity - positive, row // 2 != anchor // 2",
+        "return similarity - positive, row != anchor",
         "losses/test_triplet.py",
     ),
     "a row is its own nearest neighbour": Mutant(
@@ -141,8 +141,8 @@ MUTANTS = {
     # Factors and signs.
     "the temperature multiplies": Mutant(
         "losses/contrastive.py",
-        "(similarity - positive) / temperature",
-        "(similarity - positive) * temperature",
+        "jnp.where(negative, difference / temperature, -jnp.inf)",
+        "jnp.where(negative, difference * temperature, -jnp.inf)",
         "losses/test_contrastive.py",
     ),
     "MoCo v3 forgets 2 τ": Mutant(
@@ -251,8 +251,8 @@ MUTANTS = {
     ),
     "layer decay is off by one block": Mutant(
         "optim/layer_decay.py",
-        "int(found[1]) + 1 for found in _block(name)), last)",
-        "int(found[1]) + 2 for found in _block(name)), last)",
+        "return int(block[1]) + 1 if block else math.inf",
+        "return int(block[1]) + 2 if block else math.inf",
         "optim/test_layer_decay.py",
     ),
     # Devices.
@@ -270,20 +270,20 @@ MUTANTS = {
     ),
     "every device believes that its rows are the first": Mutant(
         "parallel/rows.py",
-        "return jax.lax.axis_index(BATCH_AXES) * n",
-        "return jax.lax.axis_index(BATCH_AXES) * 0",
+        "return jax.lax.axis_index(tuple(axes)) * n",
+        "return jax.lax.axis_index(tuple(axes)) * 0",
         "parallel/test_neighbors.py losses/test_triplet.py",
     ),
     "the ring stops one hop early": Mutant(
         "parallel/ring.py",
-        "(_, sums), _ = lax.scan(hop, (y_side, sums), length=shard_count())",
-        "(_, sums), _ = lax.scan(hop, (y_side, sums), length=shard_count() - 1)",
+        "(_, sums), _ = lax.scan(hop, start, length=plan.hops)",
+        "(_, sums), _ = lax.scan(hop, start, length=plan.hops - 1)",
         "parallel/test_ring.py",
     ),
     "the ring's gradient does not come home": Mutant(
         "parallel/ring.py",
-        "        dy = pass_on(dy)\n",
-        "",
+        "            return pass_on(dy)\n",
+        "            return dy\n",
         "parallel/test_ring.py",
     ),
     "a gathered gradient is that of one shard": Mutant(
@@ -294,8 +294,8 @@ MUTANTS = {
     ),
     "chunks draw by their own row numbers": Mutant(
         "parallel/chunks.py",
-        "    return piece.rows\n",
-        "    return jnp.arange(n, dtype=jnp.int32)\n",
+        "    return rows\n\n\ndef map_chunks(",
+        "    return jnp.arange(n, dtype=jnp.int32)\n\n\ndef map_chunks(",
         "nn/test_network.py parallel/test_chunks.py",
     ),
     "a bank drops rows of other pieces at its end": Mutant(
@@ -368,8 +368,8 @@ MUTANTS = {
     ),
     "the linear probe is chosen by its worst head": Mutant(
         "evaluate/linear.py",
-        '(-scores["accuracy"][i], scores["loss"][i])',
-        '(scores["accuracy"][i], scores["loss"][i])',
+        'np.lexsort((scores["loss"], -scores["accuracy"]))[0]',
+        'np.lexsort((scores["loss"], scores["accuracy"]))[0]',
         "evaluate/test_linear.py",
     ),
     "what is held out is also fitted": Mutant(
