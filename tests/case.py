@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from jax_ssl.config.bind import bind, without_name
+from jax_ssl.config.bind import bind, pick
 from jax_ssl.core.method import Method, ViewFn
 from jax_ssl.encoders import ENCODERS
 from jax_ssl.methods import METHODS
@@ -48,8 +48,10 @@ class Case:
             "total_steps": 100,
             "views": self.views,
         }
-        make = lambda section: bind(
-            ENCODERS[section["name"]], wires, without_name(section)
-        )
+
+        def make(section: Mapping[str, Any]) -> Any:
+            maker, chosen = pick(ENCODERS, section, "encoder")
+            return bind(maker, wires, chosen)
+
         wires.update(encoder=make(settings), make_encoder=make)
         return bind(METHODS[self.method], wires, self.settings)

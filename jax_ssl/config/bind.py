@@ -21,6 +21,9 @@ import optax
 from jax_ssl.optim import SCHEDULES
 from jax_ssl.optim.rules import Rates
 
+Factory = Callable[..., Any]
+Settings = Mapping[str, Any]
+
 NEEDED = inspect.Parameter.empty  # The default of a setting that has none.
 UNIONS = (typing.Union, types.UnionType)
 MODULE_FIELDS = ("parent", "name")  # Flax gives them to every module.
@@ -43,9 +46,7 @@ class Schema(NamedTuple):
     settings: dict[str, inspect.Parameter]
 
 
-def unwrapped(
-    factory: Callable[..., Any],
-) -> tuple[Callable[..., Any], int, dict[str, Any]]:
+def unwrapped(factory: Factory) -> tuple[Factory, int, dict[str, Any]]:
     """The function in partials, the number of arguments they hold, their keywords."""
     held = 0
     keywords: dict[str, Any] = {}
@@ -55,7 +56,7 @@ def unwrapped(
     return factory, held, keywords
 
 
-def schema(factory: Callable[..., Any]) -> Schema:
+def schema(factory: Factory) -> Schema:
     """Reads the signature of a function or class, or of a partial of one."""
     factory, held, defaults = unwrapped(factory)
     if dataclasses.is_dataclass(factory):
@@ -74,9 +75,7 @@ def schema(factory: Callable[..., Any]) -> Schema:
     return found
 
 
-def bind(
-    factory: Callable[..., Any], wires: Mapping[str, Any], settings: Mapping[str, Any]
-) -> Any:
+def bind(factory: Factory, wires: Settings, settings: Settings) -> Any:
     """Calls `factory` with its wires by name and its settings checked.
 
     A setting annotated `optax.Schedule` may be a number (constant) or a mapping with a
@@ -97,9 +96,7 @@ def bind(
 
 
 def resolve(
-    factory: Callable[..., Any],
-    settings: Mapping[str, Any],
-    wires: Mapping[str, Any] | None = None,
+    factory: Factory, settings: Settings, wires: Settings | None = None
 ) -> dict[str, Any]:
     """All settings of `factory`, checked, every default filled in; lists as tuples.
 
@@ -124,13 +121,13 @@ def resolve(
     return values
 
 
-def accepted(factory: Callable[..., Any]) -> tuple[str, ...]:
+def accepted(factory: Factory) -> tuple[str, ...]:
     """Names of the settings of `factory`."""
     return tuple(schema(factory).settings)
 
 
 def split(
-    factory: Callable[..., Any], settings: Mapping[str, Any]
+    factory: Factory, settings: Settings
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The settings that `factory` has, and the others."""
     known = accepted(factory)
@@ -139,27 +136,25 @@ def split(
 
 
 def pick(
-    table: Mapping[str, Callable[..., Any]], section: Mapping[str, Any], title: str
-) -> Callable[..., Any]:
-    """The factory that `section["name"]` stands for; `title` names the section.
+    table: Mapping[str, Factory], section: Settings, title: str
+) -> tuple[Factory, dict[str, Any]]:
+    """The factory that `section["name"]` stands for, and the section's other settings.
+
+    `title` names the section in messages.
 
     Raises:
         ValueError: if there is no name, or none such in the table.
     """
-    if "name" not in section:
+    settings = dict(section)
+    if "name" not in settings:
         raise ValueError(f"{title} needs a 'name': one of {sorted(table)}.")
-    name = section["name"]
+    name = settings.pop("name")
     if name not in table:
         raise ValueError(
             f"{title}.name = {name!r} is not one of {sorted(table)}"
             f"{nearest(str(name), table)}."
         )
-    return table[name]
-
-
-def without_name(section: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a section."""
-    return {key: value for key, value in section.items() if key != "name"}
+    return table[name], settings
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -198,7 +193,7 @@ def type_text(hint: Any) -> str:
     return name.removeprefix("typing.").removeprefix("collections.abc.")
 
 
-def _fit(value: Any, hint: Any, label: str, wires: Mapping[str, Any] | None) -> Any:
+def _fit(value: Any, hint: Any, label: str, wires: Settings | None) -> Any:
     """The value in the annotated type; refuses what is not of it."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     options = args if origin in UNIONS else (hint,)
@@ -232,10 +227,10 @@ def _is_a(value: Any, hint: Any) -> bool:
     return hint is Any or isinstance(value, typing.get_origin(hint) or hint)
 
 
-def _schedule(value: Any, label: str, wires: Mapping[str, Any] | None) -> Any:
+def _schedule(value: Any, label: str, wires: Settings | None) -> Any:
     """A schedule: made where there are wires, else as it is written, defaults added."""
     if isinstance(value, Mapping):
-        maker, settings = pick(SCHEDULES, value, label), without_name(value)
+        maker, settings = pick(SCHEDULES, value, label)
         if wires is None:
             return {"name": value["name"], **resolve(maker, settings)}
         return bind(maker, wires, settings)
@@ -249,5 +244,5 @@ def _schedule(value: Any, label: str, wires: Mapping[str, Any] | None) -> Any:
     )
 
 
-def _label(factory: Callable[..., Any]) -> str:
+def _label(factory: Factory) -> str:
     return f"{unwrapped(factory)[0].__name__}()"

@@ -1,14 +1,14 @@
 """A resolved config to the objects of a run; nothing is compiled."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import optax
 
 from jax_ssl.augment import VIEWS
-from jax_ssl.config.bind import bind, pick, split, without_name
+from jax_ssl.config.bind import Factory, Settings, accepted, bind, pick, split
 from jax_ssl.config.sections import Checkup, Devices, Evals, Feeding, Online, Run
 from jax_ssl.core.fields import read_by
 from jax_ssl.core.method import Method, ViewFn
@@ -24,8 +24,6 @@ from jax_ssl.parallel.mesh import check_batch_size, make_mesh
 from jax_ssl.train.feeds import Feed
 from jax_ssl.train.load import loaded
 from jax_ssl.train.program import Program, program
-
-T = TypeVar("T")
 
 
 class Experiment:
@@ -70,41 +68,40 @@ class Experiment:
         devices: Sequence[jax.Device] | None = None,
     ) -> None:
         self.config = dict(config)
+        wires: dict[str, Any] = {}
+        made = functools.partial(_made, wires)
+        bound = functools.partial(_bound, wires)
         evals, protocols = split(Evals, config["evals"])
-        self.evals = _bound("evals", Evals, {}, evals)
-        self.run = _bound("run", Run, {}, config["run"])
-        self.feeding = _bound("feed", Feeding, {}, config["feed"])
-        self.devices = _bound("mesh", Devices, {}, config["mesh"])
-        self.checkup: Checkup | None = config["doctor"] and _bound(
-            "doctor", Checkup, {}, config["doctor"]
-        )
+        self.evals: Evals = bound("evals", Evals, evals)
+        self.run: Run = bound("run", Run, config["run"])
+        self.feeding: Feeding = bound("feed", Feeding, config["feed"])
+        self.devices: Devices = bound("mesh", Devices, config["mesh"])
+        doctor = config["doctor"]
+        self.checkup: Checkup | None = doctor and bound("doctor", Checkup, doctor)
         self.mesh = make_mesh(fsdp=self.devices.fsdp, devices=devices)
         check_batch_size(self.feeding.batch_size, self.mesh.size, self.run.chunks)
         if source is None:
-            source = _made("data", SOURCES, {}, config["data"])
+            source = made("data", SOURCES, config["data"])
         self.everything: Source = source
         self.steps_per_epoch = steps_per_epoch(self.feeding.batch_size, len(source))
         self.plan = self.run.plan(self.steps_per_epoch)
 
-        wires: dict[str, Any] = {
+        wires |= {
             "fields": source.fields,
             "batch_size": self.feeding.batch_size,
             "num_examples": len(source),
             "steps_per_epoch": self.steps_per_epoch,
             "total_steps": self.plan.num_steps,
+            "make_encoder": functools.partial(made, "method.teacher", ENCODERS),
         }
-        make_encoder = functools.partial(_made, "method.teacher", ENCODERS, wires)
-        wires["make_encoder"] = make_encoder
-        self.view: ViewFn = _made("evals.view", VIEWS, wires, self.evals.view)
-        wires["views"] = _made("views", VIEWS, wires, config["views"])
-        wires["encoder"] = _made("encoder", ENCODERS, wires, config["encoder"])
-        self.method: Method = _made("method", METHODS, wires, config["method"])
-        wires |= {
-            "encoder": self.method.encoder,
-            "num_classes": self.method.health.classes,
-        }
+        self.view: ViewFn = made("evals.view", VIEWS, self.evals.view)
+        wires["views"] = made("views", VIEWS, config["views"])
+        wires["encoder"] = made("encoder", ENCODERS, config["encoder"])
+        self.method: Method = made("method", METHODS, config["method"])
+        wires["encoder"] = self.method.encoder
+        wires["num_classes"] = self.method.health.classes
         asked = [
-            _bound(f"evals.{name}", PROTOCOLS[name], wires, chosen)
+            bound(f"evals.{name}", PROTOCOLS[name], chosen)
             for name, chosen in protocols.items()
             if chosen is not None
         ]
@@ -113,16 +110,14 @@ class Experiment:
         self.watcher: Protocol | None = None
         if self.evals.online is not None:
             when, rest = split(Online, self.evals.online)
-            self.online = _bound("evals.online", Online, {}, when)
-            watcher = PROTOCOLS[self.online.protocol]
-            self.watcher = _bound("evals.online", watcher, wires, rest)
+            self.online = bound("evals.online", Online, when)
+            watcher = PROTOCOLS[when["protocol"]]
+            self.watcher = bound("evals.online", watcher, rest)
         optimizer = dict(config["optimizer"])
         rate = {"learning_rate": optimizer.get("learning_rate")}
-        self.learning_rate = _bound("optimizer", rate_of, wires, rate)
+        self.learning_rate: optax.Schedule = bound("optimizer", rate_of, rate)
         optimizer["learning_rate"] = self.learning_rate
-        self.tx: optax.GradientTransformation = _made(
-            "optimizer", OPTIMIZERS, wires, optimizer
-        )
+        self.tx: optax.GradientTransformation = made("optimizer", OPTIMIZERS, optimizer)
         read = {*read_by(self.method.views, source.fields), *self.judged(source)}
         self.source = source.keep(read)
 
@@ -151,9 +146,11 @@ class Experiment:
             changes: keys of `data`, such as its split; with a "name", another source.
         """
         section = {**self.config["data"], **changes}
-        maker = pick(SOURCES, section, "config.data")
-        kept, _ = split(maker, without_name(section))
-        source = bind(maker, {}, {**kept, **without_name(changes)})
+        maker, settings = pick(SOURCES, section, "config.data")
+        # A key of the old part that the new source has not is left out.
+        known = {*accepted(maker), *changes}
+        kept = {key: value for key, value in settings.items() if key in known}
+        source = bind(maker, {}, kept)
         return source.keep(self.judged(source))
 
     def judged(self, source: Source) -> set[str]:
@@ -169,21 +166,14 @@ def rate_of(*, learning_rate: optax.Schedule) -> optax.Schedule:
 
 
 def _made(
-    title: str,
-    table: Mapping[str, Callable[..., Any]],
-    wires: Mapping[str, Any],
-    section: Mapping[str, Any],
+    wires: Settings, title: str, table: Mapping[str, Factory], section: Settings
 ) -> Any:
-    maker = pick(table, section, f"config.{title}")
-    return _bound(title, maker, wires, without_name(section))
+    """What a section names in a table; errors begin with the section's title."""
+    maker, settings = pick(table, section, f"config.{title}")
+    return _bound(wires, title, maker, settings)
 
 
-def _bound(
-    title: str,
-    maker: Callable[..., T],
-    wires: Mapping[str, Any],
-    settings: Mapping[str, Any],
-) -> T:
+def _bound(wires: Settings, title: str, maker: Factory, settings: Settings) -> Any:
     try:
         return bind(maker, wires, settings)
     except ValueError as error:

@@ -14,18 +14,19 @@ import importlib.util
 import logging
 import pathlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from jax_ssl.config.bind import (
+    Factory,
+    Settings,
     accepted,
     pick,
     refuse_unknown,
     resolve,
     split,
-    without_name,
 )
 from jax_ssl.config.sections import PLAIN, SECTIONS, TABLES, Evals, Online
 from jax_ssl.evaluate import PROTOCOLS
@@ -106,16 +107,15 @@ def resolved(config: ConfigDict) -> dict[str, Any]:
     for section, table in TABLES.items():
         if section not in tree:
             raise ValueError(f"config has no section {section!r}.")
-        settings = _mapping(section, tree[section])
-        maker = pick(table, settings, f"config.{section}")
-        found = _resolve(section, maker, without_name(settings))
-        full[section] = {"name": settings["name"], **found}
+        given = _mapping(section, tree[section])
+        maker, settings = pick(table, given, f"config.{section}")
+        full[section] = {"name": given["name"], **_resolve(section, maker, settings)}
     evals, protocols = split(Evals, _mapping("evals", tree.get("evals", {})))
     refuse_unknown("config.evals", protocols, (*accepted(Evals), *PROTOCOLS))
-    given = {**tree, "evals": evals}
+    tree["evals"] = evals
     for section, maker in PLAIN.items():
         optional = section == "doctor"
-        full[section] = _resolve(section, maker, given.get(section, {}), optional)
+        full[section] = _resolve(section, maker, tree.get(section, {}), optional)
     for name, maker in PROTOCOLS.items():
         asked = protocols.get(name, {} if name in BY_DEFAULT else None)
         full["evals"][name] = _resolve(f"evals.{name}", maker, asked, optional=True)
@@ -142,9 +142,7 @@ def _mapping(title: str, value: Any) -> dict[str, Any]:
     return dict(value)
 
 
-def _resolve(
-    title: str, maker: Callable[..., Any], given: Any, optional: bool = False
-) -> Any:
+def _resolve(title: str, maker: Factory, given: Any, optional: bool = False) -> Any:
     """All settings of a section; None for one that is optional and switched off."""
     if optional and given is None:
         return None
@@ -156,17 +154,17 @@ def _resolve(
         raise ValueError(f"config.{title}: {error}") from error
 
 
-def _renamed(section: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    maker = pick(TABLES[section], settings, f"config.{section}")
-    kept, dropped = split(maker, without_name(settings))
+def _renamed(section: str, given: Settings) -> dict[str, Any]:
+    maker, settings = pick(TABLES[section], given, f"config.{section}")
+    kept, dropped = split(maker, settings)
     if dropped:
         log.warning(
             "config.%s is now %r; it has no settings %s, so the page's are dropped",
             section,
-            settings["name"],
+            given["name"],
             ", ".join(sorted(dropped)),
         )
-    return {"name": settings["name"], **kept}
+    return {"name": given["name"], **kept}
 
 
 def _literal(text: str) -> Any:

@@ -6,11 +6,10 @@ from the "Args" or "Attributes" of their docstrings.
 
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
-from jax_ssl.config.bind import schema, type_text, unwrapped
+from jax_ssl.config.bind import Factory, schema, type_text, unwrapped
 from jax_ssl.config.sections import PLAIN, TABLES, Online
 from jax_ssl.evaluate import PROTOCOLS
 from jax_ssl.optim import SCHEDULES
@@ -18,8 +17,7 @@ from jax_ssl.optim import SCHEDULES
 ENTRY = re.compile(r"^(\w+): ", re.MULTILINE)
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(NamedTuple):
     """One setting of a factory.
 
     Attributes:
@@ -35,7 +33,7 @@ class Setting:
     text: str
 
 
-def describe(factory: Callable[..., Any]) -> Iterator[Setting]:
+def describe(factory: Factory) -> Iterator[Setting]:
     """The settings of a function, a dataclass, a module, or a partial of one."""
     texts = _texts(factory)
     for name, parameter in schema(factory).settings.items():
@@ -43,7 +41,7 @@ def describe(factory: Callable[..., Any]) -> Iterator[Setting]:
         yield Setting(name, kind, parameter.default, texts.get(name, ""))
 
 
-def headline(factory: Callable[..., Any]) -> str:
+def headline(factory: Factory) -> str:
     """First line of the docstring; of a partial, also the defaults that it changes."""
     function, _, keywords = unwrapped(factory)
     changed = ", ".join(f"{key}={value!r}" for key, value in keywords.items())
@@ -51,13 +49,13 @@ def headline(factory: Callable[..., Any]) -> str:
     return f"{first} With {changed}." if changed else first
 
 
-def catalogue() -> dict[str, Callable[..., Any]]:
+def catalogue() -> dict[str, Factory]:
     """All that a config can name and all sections without a name, by dotted path.
 
     A path is "section.name", as "method.simclr"; a plain section or a part of one, as
     "run" and "evals.knn"; or "schedule.name".
     """
-    found: dict[str, Callable[..., Any]] = {}
+    found: dict[str, Factory] = {}
     for section, table in {**TABLES, "schedule": SCHEDULES}.items():
         found |= {f"{section}.{name}": maker for name, maker in table.items()}
     found |= {**PLAIN, "evals.online": Online}
@@ -77,7 +75,7 @@ def used(config: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
             yield path, values
 
 
-def _texts(factory: Callable[..., Any]) -> dict[str, str]:
+def _texts(factory: Factory) -> dict[str, str]:
     """What the docstring says of each argument or attribute, in one line each."""
     found = re.search(
         r"^(?:Args|Attributes):\n((?:[ ]{4}.*\n?|\n)+)",
