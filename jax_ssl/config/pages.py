@@ -10,9 +10,9 @@ every setting that has a default should be reachable.
 """
 
 import ast
-import importlib.util
 import logging
 import pathlib
+import runpy
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -47,18 +47,16 @@ def load_page(reference: str) -> ConfigDict:
     file = pathlib.Path(path)
     if not file.is_file():
         raise ValueError(f"there is no config page {path!r}; see the folder configs/.")
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    if spec is None or spec.loader is None:
+    if file.suffix != ".py":
         raise ValueError(f"config page {path!r} is not a Python file.")
-    module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(file.parent.resolve()))  # So that pages can share a file.
     try:
-        spec.loader.exec_module(module)
+        page = runpy.run_path(str(file.absolute()))
     finally:
         sys.path.pop(0)
-    if not hasattr(module, "get_config"):
+    if "get_config" not in page:
         raise ValueError(f"config page {path!r} has no function get_config().")
-    return ConfigDict(module.get_config(*([argument] if argument else [])))
+    return ConfigDict(page["get_config"](*([argument] if argument else [])))
 
 
 def override(config: ConfigDict, assignments: Sequence[str]) -> ConfigDict:

@@ -55,7 +55,9 @@ def collectives(program: Computation, num_devices: int) -> list[Collective]:
         if group > 1:
             new = Collective(kind=kind, group=group, conditional=place.maybe)
             alike = found.setdefault((kind, group, place.maybe), new)
-            payload = _payload(one, kind, group)
+            read = [shape for operand in one.operands for shape in operand.shapes]
+            payload = sum(shape.bytes for shape in read)
+            payload *= group if kind == "all-gather" else 1
             alike.count += place.turns
             alike.looped += place.turns if place.looped else 0
             alike.bytes += place.turns * payload
@@ -74,11 +76,6 @@ def wire_bytes(kind: str, payload: float, group: int) -> float:
         return payload
     share = (group - 1) / group
     return payload * share * (2 if kind == "all-reduce" else 1)
-
-
-def _payload(one: Instruction, kind: str, group: int) -> float:
-    shapes = [shape for operand in one.operands for shape in operand.shapes]
-    return sum(shape.bytes for shape in shapes) * (group if kind == "all-gather" else 1)
 
 
 def _group(one: Instruction, devices: int) -> int:

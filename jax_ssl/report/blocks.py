@@ -182,21 +182,19 @@ class Pictures:
 
 
 @dataclass(frozen=True)
-class Fold:
-    """Blocks that open on a click; `aside` says in small print what is in there."""
-
-    title: str
-    aside: str
-    blocks: "Sequence[Block]"
-
-
-@dataclass(frozen=True)
 class Section:
-    """A heading, "" for none, and what stands under it."""
+    """A heading and what stands under it; among other blocks, it opens on a click.
+
+    Attributes:
+        title: the heading, "" for none.
+        blocks: what stands under it.
+        aside: says in small print, for one that is closed, what is in there.
+    """
 
     title: str
     blocks: "Sequence[Block]"
+    aside: str = ""
 
 
 # A bare sentence says why what would be in its place is absent.
-Block = str | Text | Cards | Table | Curves | Map | Pictures | Fold
+Block = str | Text | Cards | Table | Curves | Map | Pictures | Section

@@ -35,7 +35,7 @@ GAP, FRAME, LINE, LETTER_PIXELS = 10, 5, 28, 12  # of a sheet
 def chart(found: Curves, theme: Theme) -> bytes:
     """Curves over steps or epochs; a legend says the last value of each."""
     scale = 100 if found.unit == "%" else 1
-    ends: dict[Any, tuple[float, str]] = {}  # Line: its last value and its words.
+    ends: list[tuple[float, Any, str]] = []  # Last value, line, and its words.
     with _style(theme):
         fig = Figure()
         ax = fig.add_subplot()
@@ -48,10 +48,10 @@ def chart(found: Curves, theme: Theme) -> bytes:
             if reach:
                 ax.plot(x, scale * y, color=line.get_color(), alpha=0.4, linewidth=0.8)
             last = next(iter(mean[np.isfinite(mean)][::-1]), np.nan)
-            ends[line] = last, f"{name} {quantity(last, found.unit)}"
+            ends.append((last, line, f"{name} {quantity(last, found.unit)}".strip()))
         for name, level in (found.levels or {}).items():
             line = ax.axhline(scale * level, color=theme["muted"], linestyle="--")
-            ends[line] = level, f"{name} {quantity(level, found.unit)}"
+            ends.append((level, line, f"{name} {quantity(level, found.unit)}".strip()))
         title = f"{found.title}, {found.unit}" if found.unit else found.title
         ax.set(title=title, xlabel=found.over)
         for axis, whole in ((ax.xaxis, True), (ax.yaxis, False)):
@@ -59,8 +59,8 @@ def chart(found: Curves, theme: Theme) -> bytes:
             axis.set_major_formatter("{x:,.6g}")
         ax.autoscale_view()
         # The legend beside the axes is in the order of the ends of what it names.
-        lines = sorted(ends, key=lambda line: -ends[line][0])
-        words = [ends[line][1].strip() for line in lines]
+        ends.sort(key=lambda end: -end[0])
+        _, lines, words = zip(*ends, strict=True)
         ax.legend(lines, words, loc="upper left", bbox_to_anchor=(1, 1.05))
         fig.subplots_adjust(right=0.93 - LETTER * max(map(len, words)))
         return _png(fig)

@@ -50,11 +50,10 @@ def health(inputs: ReportInputs) -> list[Block]:
         charts.append(_chart(records, sign, title, keys, **look))
     charts.append(_chart(records, "entropy", "Entropies, nats", ENTROPIES))
     last = records[-1]
-    chance = {"chance": last.get("chance")}
-    if is_number(chance["chance"]):
-        train, title = inputs.of_kind("train"), "Loss beside chance"
-        loss = _chart(train, "chance", title, {"loss": "loss"}, levels=chance)
-        charts.append(loss)
+    if is_number(last.get("chance")):
+        train, look = inputs.of_kind("train"), {"levels": {"chance": last["chance"]}}
+        chance = _chart(train, "chance", "Loss beside chance", {"loss": "loss"}, **look)
+        charts.append(chance)
     dims = [(space, last.get(f"{space}_dim")) for space in SPACES]
     sizes = [f"{space}s of {dim:.0f} numbers" for space, dim in dims if is_number(dim)]
     how = (

@@ -106,8 +106,7 @@ def neighbors_grid(
         unknown = (asked < 0) | (found.labels < 0)
         same = np.where(unknown, np.array(None), asked == found.labels)
     for i, cosines in enumerate(similarities.T):
-        labels, files = (None if x is None else x[:, i] for x in found[1:])
-        nearest = Examples(found.values[:, i], labels, files)
+        nearest = Examples._make(None if x is None else x[:, i] for x in found)
         below = _words(nearest, label_names, [f"{cosine:.2f}" for cosine in cosines])
         agrees = () if same is None else same[:, i].tolist()
         head = "nearest" if i == 0 else f"{i + 1}"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jax_ssl.report import series, table
-from jax_ssl.report.blocks import Block, Cell, Curves, Fold, Map, Section, Table, Text
+from jax_ssl.report.blocks import Block, Cell, Curves, Map, Section, Table, Text
 from jax_ssl.report.embedding import tsne_map
 from jax_ssl.report.health import health
 from jax_ssl.report.inputs import Record, ReportInputs
@@ -91,17 +91,14 @@ def _evaluations(results: Mapping[str, Any]) -> list[Block]:
     if not evaluations:
         return []
     details: dict[str, Any] = {}
-    for evaluation in evaluations:
-        said = {
-            r["features"]: r["detail"] for r in evaluation["rows"] if r.get("detail")
-        }
-        settings = evaluation.get("settings") or {}
-        details[table.title_of(evaluation)] = {**settings, **said}
+    for each in evaluations:
+        said = {r["features"]: r["detail"] for r in each["rows"] if r.get("detail")}
+        details[table.title_of(each)] = {**(each.get("settings") or {}), **said}
     return [
         table.evaluation_table(evaluations),
         Text([VALUES]),
         *(f"{line}." for line in table.skipped(results)),
-        Fold("Settings and details", "of the evaluations", [_pairs(details)]),
+        Section("Settings and details", [_pairs(details)], "of the evaluations"),
     ]
 
 
@@ -120,7 +117,7 @@ def _curves(inputs: ReportInputs) -> list[Block]:
         blocks.append(Text([said]))
     if folded:
         count = plural(len(folded), "curve")
-        blocks.append(Fold("The method's own metrics", count, folded[:MAX_OWN]))
+        blocks.append(Section("The method's own metrics", folded[:MAX_OWN], count))
     return blocks
 
 
@@ -227,8 +224,8 @@ def _settings(inputs: ReportInputs) -> list[Block]:
     commit = inputs.environment.get("commit") or ""
     config = _pairs(inputs.config)
     return [
-        Fold("Configuration", plural(len(config.rows), "setting"), [config]),
-        Fold("Environment", commit, [_pairs(inputs.environment)]),
+        Section("Configuration", [config], plural(len(config.rows), "setting")),
+        Section("Environment", [_pairs(inputs.environment)], commit),
     ]
 
 

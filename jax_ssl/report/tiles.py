@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.colors import hsv_to_rgb
+from matplotlib.colors import Normalize, hsv_to_rgb
 from PIL import Image
 
 from jax_ssl.report.blocks import Column
@@ -60,9 +60,7 @@ def mask(values: np.ndarray) -> np.ndarray:
 def heat(values: np.ndarray, name: str = "inferno") -> np.ndarray:
     """[...]: dark for the least value, light for the largest, grey for NaN."""
     known = np.isfinite(values)
-    inside = values[known].astype(float)
-    low, high = (inside.min(), inside.max()) if inside.size else (0.0, 1.0)
-    place = (np.where(known, values, low) - low) / (high - low or 1.0)
+    place = Normalize()(np.ma.masked_array(values.astype(float), ~known))
     return np.where(known[..., None], colors(name, place), UNKNOWN)
 
 

@@ -8,10 +8,6 @@ from jax_ssl.run.settings import settings
 from jax_ssl.run.train import train
 
 COMMANDS = {
-    "train": train,
-    "evaluate": evaluate,
-    "plan": plan,
-    "report": report,
-    "export": export,
-    "settings": settings,
+    command.__name__: command
+    for command in (train, evaluate, plan, report, export, settings)
 }

@@ -55,18 +55,10 @@ def _commit() -> str:
     A run always names one of the two.
     """
     root = pathlib.Path(__file__).resolve().parents[2]
-    version = f"version {__version__}"
-    if not (root / ".git").exists():
-        return version
-    try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+", "--abbrev=12"],
-            cwd=root,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return version
-    return described.stdout.strip()
+    # Named, so that no repository around an installed package is taken for its own.
+    here = [f"--git-dir={root / '.git'}", f"--work-tree={root}"]
+    describe = ["git", *here, "describe", "--always", "--dirty=+", "--abbrev=12"]
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        said = subprocess.run(describe, capture_output=True, timeout=10, check=True)
+        return said.stdout.decode().strip()
+    return f"version {__version__}"

@@ -34,6 +34,7 @@ RESULTS = "results.json"
 CHECKPOINTS = "checkpoints"
 REPORT = "report"
 HELD_OUT = 0.1  # Share of train that the online protocol asks about.
+HELD_OUT_SPLIT = "held-out train"
 
 
 class Run:
@@ -167,12 +168,9 @@ class Run:
         feed = self.train.feed
         order = permutation(online.order_seed, 0, feed.num_examples)
         asked = min(online.max_queries, max(1, round(HELD_OUT * len(order))))
-        split = "held-out train"
-        rows = order[:asked], order[asked : asked + online.max_bank]
-        queries, bank = (
-            dataclasses.replace(self.train, rows=np.sort(some), split=split)
-            for some in rows
-        )
+        part = functools.partial(dataclasses.replace, self.train, split=HELD_OUT_SPLIT)
+        queries = part(rows=np.sort(order[:asked]))
+        bank = part(rows=np.sort(order[asked : asked + online.max_bank]))
         look = functools.partial(self.judge.judge, [protocol], train=bank, test=queries)
 
         @functools.cache
@@ -195,7 +193,7 @@ class Run:
                     "protocol": protocol.name,
                     "metric": metric.name,
                     "unit": metric.unit,
-                    "split": split,
+                    "split": HELD_OUT_SPLIT,
                     metric.name: evaluation["rows"][0][metric.name],
                     **beside,
                     **evaluation["settings"],
