@@ -13,7 +13,7 @@ Goal = Literal["batch", "chunks"]
 
 def search(
     planned: Planned, goal: Goal, compile_one: Callable[[Mapping[str, Any]], Planned]
-) -> tuple[Planned | None, list[str]]:
+) -> tuple[Planned, list[str]]:
     """Plans a config again and again, changing only its batch or only its chunks.
 
     Args:
@@ -23,7 +23,8 @@ def search(
         compile_one: config -> plan.
 
     Returns:
-        The best plan that fits, or None; and a line for each plan that was made.
+        The best plan that fits, or the one given if none does; and a line for each plan
+        that was made.
     """
     experiment = planned.experiment
     config, devices = experiment.config, experiment.mesh.size
@@ -49,11 +50,10 @@ def search(
         verdict = "fits" if one.fits else "does not fit"
         lines.append(f"{goal} {n:,}: {total} GB, {verdict} ({one.seconds:.0f} s)")
         log.info("tried %s", lines[-1])
-        honest = one.fits or one.total > one.capacity
-        return one.total if honest else math.inf
+        return one.total if one.fits or one.total > one.capacity else math.inf
 
     best = last_fitting(candidates, needs, planned.capacity, measure, start)
-    return (None if best is None else tried[best]), lines
+    return tried[now if best is None else best], lines
 
 
 def last_fitting(

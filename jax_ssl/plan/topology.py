@@ -114,20 +114,18 @@ def _tpus(kind: str, extents: tuple[int, ...]) -> list[jax.Device]:
             f"--topology={kind}:... needs XLA's TPU compiler, not a TPU: pip install "
             "'jax_ssl[tpu]'; or plan for the CPU with --topology=cpu:8."
         )
-    for name, value in {
+    for variable, value in {
         "TPU_SKIP_MDS_QUERY": "1",  # Else it asks Google Cloud where it is, and waits.
         "TPU_ACCELERATOR_TYPE": "v5litepod-1",  # Else it complains; nothing reads it.
         "TPU_WORKER_HOSTNAMES": "localhost",
         "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # Compiling takes no TPU from others.
     }.items():
-        os.environ.setdefault(name, value)
+        os.environ.setdefault(variable, value)
     # A host has up to 2 x 2 chips of a slice; of v4, JAX sees two cores as one device.
     bounds = [2 if n % 2 == 0 else 1 for n in extents[:2]] + [1]
     megacore = {"chip_config_name": "megacore"} if kind == "v4" else {}
+    name = f"{kind}:{'x'.join(map(str, extents))}"
     described = topologies.get_topology_desc(
-        platform="tpu",
-        topology_name=f"{kind}:{'x'.join(map(str, extents))}",
-        chips_per_host_bounds=tuple(bounds),
-        **megacore,
+        name, "tpu", chips_per_host_bounds=tuple(bounds), **megacore
     )
     return list(described.devices)

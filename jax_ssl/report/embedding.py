@@ -47,10 +47,8 @@ def tsne_map(
         reduced = PCA(components, random_state=seed).fit_transform(points)
         if len(rows) < 5:
             return reduced[:, :2], rows
+        perplexity = min(PERPLEXITY, (len(rows) - 1) / 3)
         solver = TSNE(
-            perplexity=min(PERPLEXITY, (len(rows) - 1) / 3),
-            init="pca",
-            max_iter=STEPS,
-            random_state=seed,
+            perplexity=perplexity, init="pca", max_iter=STEPS, random_state=seed
         )
         return solver.fit_transform(reduced), rows

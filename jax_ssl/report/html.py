@@ -31,8 +31,9 @@ def page(title: str, subtitle: str, sections: Sequence[Section], files: Files) -
     Raises:
         ValueError: if two figures have one name.
     """
+    loader = jinja2.FileSystemLoader(pathlib.Path(__file__).parent)
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
+        loader=loader,
         undefined=jinja2.StrictUndefined,
         autoescape=True,
         trim_blocks=True,

@@ -62,11 +62,9 @@ def write_report(
     files: dict[str, bytes] = {}
     document = page(inputs.title, subtitle, sections(inputs, seed), files)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, png in files.items():
-        (folder / name).write_bytes(png)
-    path = folder / "index.html"
-    path.write_text(document, encoding="utf-8")
-    return path
+    for name, content in {**files, "index.html": document.encode()}.items():
+        (folder / name).write_bytes(content)
+    return folder / "index.html"
 
 
 def sections(inputs: ReportInputs, seed: int) -> list[Section]:

@@ -9,9 +9,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from jax_ssl.report.blocks import Cell, Table
+from jax_ssl.report.inputs import Record
 from jax_ssl.report.quantities import DASH, is_number, quantity
-
-Record = Mapping[str, Any]
 
 # Of evaluations that name no metrics.
 METRICS: tuple[Record, ...] = ({"name": "accuracy", "unit": "%", "better": "higher"},)

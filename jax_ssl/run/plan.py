@@ -25,17 +25,14 @@ def plan(options: argparse.Namespace) -> int:
     jax.config.update("jax_platforms", "cpu")  # Leaves alone a TPU that is here.
     config = resolved(override(load_page(options.config), options.overrides))
     where = open_slice(options.topology, options.chips)
+    capacity = None if options.memory_gb is None else options.memory_gb * 1e9
     compile_one = partial(
-        plan_step,
-        where=where,
-        num_examples=options.num_examples,
-        capacity=None if options.memory_gb is None else options.memory_gb * 1e9,
+        plan_step, where=where, num_examples=options.num_examples, capacity=capacity
     )
     planned = compile_one(config)
     tried: list[str] = []
     if options.search:
-        found, tried = search(planned, options.search, compile_one)
-        planned = found or planned
+        planned, tried = search(planned, options.search, compile_one)
     text = "\n\n".join(filter(None, [format_table(planned), "\n".join(tried)]))
     values = {"command": command(), **planned.as_dict(), "versions": versions()}
     print(json.dumps(values, indent=2) if options.json else text)

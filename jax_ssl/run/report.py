@@ -107,8 +107,7 @@ class Look:
         self.run = run
         self.rank = len(run.judge.seen(run.train).shape)
         self.kind = {1: "wave", 3: "image", 4: "frames"}[self.rank]
-        rate = run.rate if self.kind == "wave" else {}
-        self.settings: dict[str, Any] = {"kind": self.kind, **rate}
+        self.settings: dict[str, Any] = {"kind": self.kind, **run.rate}
 
     def seen(self, batch: Mapping[str, np.ndarray]) -> jax.Array:
         """What the encoder reads of some examples, on one device."""

@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from jax_ssl.checkpoint.manager import open_checkpoints
 from jax_ssl.checkpoint.run_folder import CONFIG, config_differences, write_json_atomic
 from jax_ssl.config import Experiment, override, resolved
+from jax_ssl.core.fields import ON_CANVAS
 from jax_ssl.core.state import TrainState
 from jax_ssl.core.types import Params, State
 from jax_ssl.data.canvas import CanvasReport, canvas_report
@@ -110,11 +111,10 @@ class Run:
     def canvas(self) -> CanvasReport | None:
         """What the canvas does to the images, by some of them; None for no canvas."""
         source, view = self.experiment.everything, self.experiment.evals.view
-        asked = {"size", "scale"}
-        if not asked <= set(source.fields):
+        if not set(ON_CANVAS) <= set(source.fields):
             return None
         resize = view.get("resize") or view.get("size", 0)
-        return canvas_report(sample(source.keep(asked), 128), source.fields, resize)
+        return canvas_report(sample(source.keep(ON_CANVAS), 128), source.fields, resize)
 
     @functools.cached_property
     def train(self) -> Data:
@@ -151,13 +151,10 @@ class Run:
             reason = "there is no test part; name one in config.evals.test"
             skipped = [{"protocol": p.name, "reason": reason} for p in protocols]
             return {"evaluations": [], "skipped": skipped}
+        whole = train.params, train.state
+        say = functools.partial(log.info, "evaluating · %s")
         return self.judge.judge(
-            protocols,
-            (train.params, train.state),
-            self.train,
-            test,
-            step=int(train.step),
-            say=lambda text: log.info("evaluating · %s", text),
+            protocols, whole, self.train, test, step=int(train.step), say=say
         )
 
     def watch(self) -> tuple[list[Evaluation], list[Record]]:
@@ -185,10 +182,8 @@ class Run:
             metric = protocol.metrics[0]
             # Of several settings the last: of k-NN that of k neighbours.
             for evaluation in found["evaluations"][-1:]:
-                beside = {
-                    row["features"]: row[metric.name]
-                    for row in controls()["evaluations"][-1]["rows"]
-                }
+                rows = controls()["evaluations"][-1]["rows"]
+                beside = {row["features"]: row[metric.name] for row in rows}
                 yield {
                     "protocol": protocol.name,
                     "metric": metric.name,
@@ -213,10 +208,8 @@ class Run:
             FileNotFoundError: if there is no such checkpoint.
         """
         abstract = self.program.abstract.replace(opt_state=None)
-        with (
-            jax.set_mesh(self.experiment.mesh),
-            open_checkpoints(self.workdir / CHECKPOINTS, writable=False) as checkpoints,
-        ):
+        opened = open_checkpoints(self.workdir / CHECKPOINTS, writable=False)
+        with jax.set_mesh(self.experiment.mesh), opened as checkpoints:
             meet()
             yield checkpoints.restore(abstract, step)
 

@@ -94,9 +94,8 @@ def train_run(run: Run) -> tuple[Outcome, list[dict[str, Any]]]:
     )
     if canvas := run.canvas:
         log.log(logging.WARNING if canvas.warn else logging.INFO, canvas.sentence)
-    with open_checkpoints(
-        run.workdir / CHECKPOINTS, keep=experiment.run.keep_checkpoints
-    ) as checkpoints:
+    folder, settings = run.workdir / CHECKPOINTS, experiment.run
+    with open_checkpoints(folder, keep=settings.keep_checkpoints) as checkpoints:
         facts = RunFacts(
             num_steps=plan.num_steps,
             steps_per_epoch=experiment.steps_per_epoch,
@@ -105,17 +104,15 @@ def train_run(run: Run) -> tuple[Outcome, list[dict[str, Any]]]:
             restored_step=checkpoints.latest_step() or 0,
             extra=lambda step: _extra(run, step),
         )
-        tensorboard = experiment.run.tensorboard
-        with contextlib.closing(
-            open_reporter(run.workdir, facts, tensorboard=tensorboard)
-        ) as reporter:
+        opened = open_reporter(run.workdir, facts, tensorboard=settings.tensorboard)
+        with contextlib.closing(opened) as reporter:
 
             def on_trace(traced: Any, steps: int) -> None:
                 reporter.flops = live_flops(traced.jaxpr) / steps
 
             outcome = fit(
                 program,
-                seed=experiment.run.seed,
+                seed=settings.seed,
                 plan=plan,
                 recorder=reporter,
                 checkpoints=checkpoints,
