@@ -133,7 +133,9 @@ class Experiment:
             view_dtype=self.run.view_dtype,
         )
         described = {**self.config["method"], "encoder": self.config["encoder"]}
-        return loaded(made, self.run.loads(), described)
+        files = self.run.init_from or {}
+        files = {"encoder": files} if isinstance(files, str) else files
+        return loaded(made, files, described)
 
     def every(self, epochs: float) -> int:
         """Steps in so many epochs, at least one."""

@@ -139,11 +139,6 @@ class Run:
             steps_per_call=self.steps_per_call,
         )
 
-    def loads(self) -> Mapping[str, str]:
-        """Files by what they fill."""
-        given = self.init_from or {}
-        return {"encoder": given} if isinstance(given, str) else given
-
 
 @dataclass(frozen=True, kw_only=True)
 class Checkup:

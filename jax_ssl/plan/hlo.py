@@ -80,8 +80,7 @@ class Shape:
 
     @property
     def _item(self) -> float:
-        bits = re.match(r"[a-z]+(\d+)", self.dtype)
-        if bits:
+        if bits := re.match(r"[a-z]+(\d+)", self.dtype):
             return int(bits[1]) / 8
         return 1.0 if self.dtype == "pred" else 0.0  # A token has no bytes.
 
@@ -183,8 +182,7 @@ class Instruction:
         """
         if self.opcode != "while":
             return 1
-        noted = re.search(r"known_trip_count\W+n\W+(\d+)", self.attributes)
-        if noted:
+        if noted := re.search(r"known_trip_count\W+n\W+(\d+)", self.attributes):
             return int(noted[1])
         condition, _ = self.called
         test = condition.root

@@ -51,15 +51,15 @@ def stand_in(data: Mapping[str, Any], num_examples: int | None = None) -> Source
         shape = (*sides_of(canvas), data.get("channels", 3))
     if num_examples is None:
         num_examples = counts.get(split)
+    absent = f"the data set ({dataset} {split}) is not here, and"
     if num_examples is None:
         raise ValueError(
-            f"the data set ({dataset} {split}) is not here, and how many images it has "
-            "is not known; say --num_examples=N."
+            f"{absent} how many images it has is not known; say --num_examples=N."
         )
     if shape is None:
         raise ValueError(
-            f"the data set ({dataset} {split}) is not here, and its images' shape is "
-            "not known; set --config.data.canvas=S, the side of a square in pixels."
+            f"{absent} its images' shape is not known; set --config.data.canvas=S, the "
+            "side of a square in pixels."
         )
     fields = {"image": Field("image", shape, np.dtype("uint8")), "index": INDEX}
     if counts:

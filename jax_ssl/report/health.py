@@ -49,7 +49,13 @@ def health(inputs: ReportInputs) -> list[Block]:
         look = {"levels": {"collapsed": collapsed}, "caption": GOOD[sign]}
         charts.append(_chart(records, sign, title, keys, **look))
     charts.append(_chart(records, "entropy", "Entropies, nats", ENTROPIES))
-    last = records[-1]
+    found, last = diagnoses(inputs), records[-1]
+    verdict = Text(found, "warning", plural(len(found), "diagnosis"))
+    if not found:
+        said = (
+            f"No sign of collapse in {plural(len(records), 'look')}, the last at step "
+        )
+        verdict = Text([f"{said}{last['step']:,}."], "good")
     if is_number(last.get("chance")):
         train, look = inputs.of_kind("train"), {"levels": {"chance": last["chance"]}}
         chance = _chart(train, "chance", "Loss beside chance", {"loss": "loss"}, **look)
@@ -61,7 +67,7 @@ def health(inputs: ReportInputs) -> list[Block]:
         "look. Step 0 is the untrained network, whose batch norm has no statistics "
         "yet. Low rank of an embedding alone is no harm."
     )
-    return [_verdict(inputs), *(c for c in charts if c.curves), Text([how])]
+    return [verdict, *(c for c in charts if c.curves), Text([how])]
 
 
 def diagnoses(inputs: ReportInputs) -> list[str]:
@@ -80,14 +86,6 @@ def diagnoses(inputs: ReportInputs) -> list[str]:
         what = f"{each['evidence']}: {each['cause']}. {each['remedy']}."
         said.append(f"From step {first:,} to {until}: {what}")
     return said
-
-
-def _verdict(inputs: ReportInputs) -> Text:
-    looks = inputs.of_kind("doctor")
-    if found := diagnoses(inputs):
-        return Text(found, "warning", plural(len(found), "diagnosis"))
-    said = f"No sign of collapse in {plural(len(looks), 'look')}, "
-    return Text([f"{said}the last at step {looks[-1]['step']:,}."], "good")
 
 
 def _chart(

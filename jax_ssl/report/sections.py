@@ -197,8 +197,7 @@ def spending(metrics: Sequence[Record]) -> dict[str, float]:
 
 def _time(inputs: ReportInputs) -> list[Block]:
     """Where the time went, and what the threads that read could do, one on a core."""
-    parts = spending(inputs.metrics)
-    if not parts:
+    if not (parts := spending(inputs.metrics)):
         return ["No interval of training was timed."]
     whole = sum(parts.values())
     said = {k: f"{duration(s)}, {quantity(s / whole, '%')}" for k, s in parts.items()}
