@@ -45,21 +45,20 @@ def write_export(
             f"--what={what}: {experiment.config['method']['name']} exports "
             f"{', '.join(exports)}."
         )
-    view = dict(experiment.evals.view)
     card: dict[str, Any] = {
         "encoder": experiment.config["encoder"],
         "method": experiment.config["method"],
         "step": int(train.step),
-        "input": _described(run, view),
+        "input": _described(run),
     }
     path = pathlib.Path(output or run.workdir / "export" / f"{what}.npz")
     variables = exports[what](train.params, train.state)
     return {**export_encoder(path, variables, card), "file": str(path)}
 
 
-def _described(run: Run, view: dict[str, Any]) -> dict[str, Any]:
+def _described(run: Run) -> dict[str, Any]:
     """What the encoder reads, for someone who has nothing but the file."""
-    seen = run.judge.seen(run.train)
+    seen, view = run.judge.seen(run.train), run.experiment.evals.view
     found: dict[str, Any] = {"shape": seen.shape, "view": view, **run.rate}
     if len(seen.shape) > 2:
         found |= {

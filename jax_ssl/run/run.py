@@ -213,7 +213,7 @@ class Run:
             meet()
             yield checkpoints.restore(abstract, step)
 
-    def merge(self, results: Record, environment: Record) -> Record:
+    def merge(self, results: Record, environment: Record) -> None:
         """Adds evaluations to results.json, which keeps all that were ever made.
 
         An evaluation takes the place of one with the same protocol, settings, split and
@@ -222,9 +222,6 @@ class Run:
         Args:
             results: from `results`.
             environment: where they were made.
-
-        Returns:
-            The whole content.
         """
         old = self.recorded()
         made = {key: environment[key] for key in ("command", "commit", "date")}
@@ -239,7 +236,6 @@ class Run:
         }
         if jax.process_index() == 0:
             write_json_atomic(self.workdir / RESULTS, merged)
-        return merged
 
     def _fresh(self) -> tuple[Params, State]:
         """The untrained network, as drawn, whatever the run started from."""
