@@ -1,7 +1,5 @@
 """Whitening: rows whose covariance is the identity."""
 
-from typing import Literal
-
 import jax
 import jax.numpy as jnp
 
@@ -10,28 +8,24 @@ from jax_ssl.core.precise import einsum, matmul
 from jax_ssl.core.types import Array
 
 
-def whiten(
-    x: Array, *, form: Literal["cholesky", "zca"] = "cholesky", shrinkage: float = 0.0
-) -> Array:
+def whiten(x: Array, *, shrinkage: float = 0.0) -> Array:
     """Centres rows and makes their covariance the identity.
 
     W-MSE (Ermolov et al., 2021, arXiv:2007.06346), equation 4: W (x - μ) with Wᵀ W the
-    inverse of the covariance Σ (divisor n - 1).
+    inverse of the covariance Σ (divisor n - 1). W is the inverse of Σ's lower Cholesky
+    factor (appendix A), which is lower triangular.
 
     Args:
         x: [..., n, D], each [n, D] whitened by itself; n must be well above D.
-        form: "cholesky" for the inverse of Σ's lower Cholesky factor, as the paper has
-            it (appendix A), which is lower triangular; "zca" for the symmetric Σ^-1/2.
         shrinkage: share ε of the identity in (1 - ε) Σ + ε I, in [0, 1).
 
     Returns:
         [..., n, D] float32.
 
     Raises:
-        ValueError: if n ≤ D without shrinkage, for another form or shrinkage.
+        ValueError: if n ≤ D without shrinkage, or for another shrinkage.
     """
     n, D = x.shape[-2:]
-    checks.one_of(("cholesky", "zca"), form=form)
     checks.within("[0, 1)", shrinkage=shrinkage)
     if n <= D and shrinkage == 0:
         raise ValueError(
@@ -42,16 +36,11 @@ def whiten(
     centred = x - x.mean(-2, keepdims=True)
     covariance = einsum("...nd,...ne->...de", centred, centred)
     covariance = (1 - shrinkage) * covariance / (n - 1) + shrinkage * jnp.eye(D)
-    if form == "cholesky":
-        lower = jnp.linalg.cholesky(covariance)
-        # Solves lower · wᵀ = centredᵀ; the inverse itself is never needed.
-        return jax.lax.linalg.triangular_solve(
-            lower, centred, left_side=False, lower=True, transpose_a=True
-        )
-    values, vectors = jnp.linalg.eigh(covariance)
-    rates = jax.lax.rsqrt(values)
-    root = einsum("...di,...i,...ei->...de", vectors, rates, vectors)
-    return einsum("...nd,...de->...ne", centred, root)
+    lower = jnp.linalg.cholesky(covariance)
+    # Solves lower · wᵀ = centredᵀ; the inverse itself is never needed.
+    return jax.lax.linalg.triangular_solve(
+        lower, centred, left_side=False, lower=True, transpose_a=True
+    )
 
 
 def pca_whiten(
