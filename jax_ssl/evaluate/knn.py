@@ -110,23 +110,19 @@ def neighbours(
 def vote(
     scores: Array, labels: Array, *, temperature: float | Array, num_classes: int
 ) -> Array:
-    """Votes of the neighbours for each class.
+    """Votes of the neighbours of one example for each class.
 
     Args:
-        scores: [..., k] cosines, the largest first.
-        labels: [..., k] int32 of the neighbours, in [0, num_classes).
+        scores: [k] cosines, the largest first.
+        labels: [k] int32 of the neighbours, in [0, num_classes).
         temperature: positive.
         num_classes: C.
 
     Returns:
-        [..., C] float32, sums of exp((s - largest s) / temperature).
+        [C] float32, sums of exp((s - largest s) / temperature).
     """
-    weights = jnp.exp((scores - scores[..., :1]) / temperature)
-    flat = weights.reshape(-1, weights.shape[-1])
-    queries = jnp.arange(flat.shape[0])[:, None]
-    votes = jnp.zeros((flat.shape[0], num_classes), jnp.float32)
-    votes = votes.at[queries, labels.reshape(flat.shape)].add(flat)
-    return votes.reshape(*scores.shape[:-1], num_classes)
+    weights = jnp.exp((scores - scores[0]) / temperature)
+    return jnp.zeros(num_classes, jnp.float32).at[labels].add(weights)
 
 
 @partial(together, static_argnums=(4,))

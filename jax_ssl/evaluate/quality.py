@@ -1,8 +1,7 @@
-"""What features are like, without labels: alignment, uniformity, RankMe, spread.
+"""What features are like, without labels: alignment, uniformity, RankMe, directions.
 
 Wang and Isola, 2020, arXiv:2005.10242 (alignment, uniformity); Garrido et al., 2023,
-arXiv:2210.02885 (RankMe); Chen and He, 2021, arXiv:2011.10566, section 4.1 (spread).
-The participation ratio is older than all of them.
+arXiv:2210.02885 (RankMe). The participation ratio is older than both.
 """
 
 import jax
@@ -105,18 +104,6 @@ def participation_ratio(x: Array) -> Array:
     gram = gram / jnp.maximum(jnp.trace(gram), jnp.finfo(jnp.float32).tiny)
     squares = jnp.sum(jnp.square(gram))
     return jnp.where(squares > 0, 1 / jnp.where(squares > 0, squares, 1), 1.0)
-
-
-def feature_std(x: Array) -> Array:
-    """Mean over features of the standard deviation over rows of unit vectors.
-
-    Args:
-        x: [N, D], scaled to unit length here.
-
-    Returns:
-        [] float32: 0 if all rows point one way, 1/√D if directions are uniform.
-    """
-    return jnp.mean(jnp.std(l2_normalize(_wide(x)), axis=0))
 
 
 def _wide(x: Array) -> Array:

@@ -13,6 +13,7 @@ from jax.sharding import PartitionSpec as P
 from jax_ssl.core.method import Method
 from jax_ssl.core.types import Array, Batch, Params, State, Views
 from jax_ssl.evaluate import quality
+from jax_ssl.losses.prediction import output_std
 from jax_ssl.parallel.rows import map_examples, shard_count
 
 Measure = Callable[[Params, State, Batch], dict[str, Array]]
@@ -106,7 +107,7 @@ def signs(x: Array, y: Array) -> dict[str, Array]:
     dim = x.shape[1]
     x, y = (z.astype(jnp.float32) for z in (x, y))
     return {
-        "std": quality.feature_std(x) * dim**0.5,
+        "std": output_std(x) * dim**0.5,
         "rank": quality.rankme(x),
         "directions": quality.participation_ratio(x),
         "alignment": quality.alignment(x, y),

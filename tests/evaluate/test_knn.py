@@ -1,5 +1,7 @@
 """The weighted vote against a loop in float64, scikit-learn, and laws."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -69,9 +71,8 @@ def test_agrees_with_scikit_learn_on_digits(k, temperature):
 def test_votes_are_sums_of_weights(rng):
     scores = -np.sort(-rng.uniform(-1, 1, (4, 6)).astype(np.float32))
     labels = rng.integers(0, 3, (4, 6)).astype(np.int32)
-    found = vote(
-        jnp.asarray(scores), jnp.asarray(labels), temperature=0.2, num_classes=3
-    )
+    one = functools.partial(vote, temperature=0.2, num_classes=3)
+    found = jax.vmap(one)(scores, labels)
     wide = scores.astype(np.float64)
     weights = np.exp((wide - wide[:, :1]) / 0.2)
     expected = np.stack([(weights * (labels == c)).sum(1) for c in range(3)], 1)
@@ -109,13 +110,10 @@ def test_duplicate_examples_double_the_vote(clouds):
     train, test = clouds
     double = labelled(np.repeat(train.features, 2, 0), np.repeat(train.labels, 2))
     assert score(knn(k=40), double, test) == score(knn(k=20), train, test)
-    scores, labels = jnp.array([[0.9, 0.5, 0.1]]), jnp.array([[0, 1, 1]])
+    scores, labels = jnp.array([0.9, 0.5, 0.1]), jnp.array([0, 1, 1])
     once = vote(scores, labels, temperature=0.1, num_classes=2)
     twice = vote(
-        jnp.repeat(scores, 2, 1),
-        jnp.repeat(labels, 2, 1),
-        temperature=0.1,
-        num_classes=2,
+        jnp.repeat(scores, 2), jnp.repeat(labels, 2), temperature=0.1, num_classes=2
     )
     np.testing.assert_allclose(twice, 2 * once, rtol=1e-6)
 

@@ -6,11 +6,11 @@ import pytest
 
 from jax_ssl.evaluate.quality import (
     alignment,
-    feature_std,
     participation_ratio,
     rankme,
     uniformity,
 )
+from jax_ssl.losses.prediction import output_std
 
 
 def unit(x):
@@ -76,11 +76,11 @@ def test_rankme_is_the_entropy_of_singular_values_and_ignores_scale(rng):
 
 
 def test_spread_of_collapse_and_of_random_directions(rng):
-    assert feature_std(jnp.ones((20, 8))) < 1e-6
+    assert output_std(jnp.ones((20, 8))) < 1e-6
     x = rng.normal(size=(3000, 64))
-    np.testing.assert_allclose(feature_std(jnp.asarray(x)), 1 / 8, rtol=0.01)
+    np.testing.assert_allclose(output_std(jnp.asarray(x)), 1 / 8, rtol=0.01)
     np.testing.assert_allclose(
-        feature_std(jnp.asarray(x)), unit(x).std(0).mean(), rtol=1e-5
+        output_std(jnp.asarray(x)), unit(x).std(0).mean(), rtol=1e-5
     )
 
 
