@@ -188,12 +188,7 @@ class ViT(nn.Module, kw_only=True):
         return Features(pooled, normed[:, 1:].reshape(x.shape[0], h, w, self.dim))
 
     def tokens(
-        self,
-        x: Array,
-        keep: Array | None = None,
-        mask: Array | None = None,
-        *,
-        train: bool = False,
+        self, x: Array, keep: Array | None = None, *, train: bool = False
     ) -> Array:
         """Normed tokens of the images, the class token first.
 
@@ -201,22 +196,23 @@ class ViT(nn.Module, kw_only=True):
             x: [B, H, W, C].
             keep: [B, K] int32, numbers of the patches that enter the network, each with
                 the position of its place in the image; all patches if None.
-            mask: [B, H / patch * W / patch] bool, patches replaced by the mask token.
             train: only drops paths.
 
         Returns:
             [B, 1 + K, D] float32, patches in the order of `keep`.
 
         Raises:
-            ValueError: if the patch does not divide H and W, or if there is a mask but
-                no mask token.
+            ValueError: if the patch does not divide H and W.
         """
-        return self.norm(self._encode(x, keep, mask, train))
+        return self.norm(self._encode(x, keep, None, train))
 
     def _encode(
         self, x: Array, keep: Array | None, mask: Array | None, train: bool
     ) -> Array:
-        """Tokens before the final norm, [B, 1 + K, D], without the registers."""
+        """Tokens before the final norm, [B, 1 + K, D], without the registers.
+
+        Patches are either left out, by `keep`, or replaced, by `mask`.
+        """
         side = self.image_size // self.patch
         grid = grid_shape(x.shape[1], x.shape[2], self.patch)
         at_patches = resample_positions(self.position_embed[1:], (side, side), grid)
@@ -225,7 +221,6 @@ class ViT(nn.Module, kw_only=True):
             # Before the projection: what is dropped then costs nothing.
             patches = gather_tokens(patches, keep)
             at_patches = at_patches[keep]
-            mask = None if mask is None else jnp.take_along_axis(mask, keep, axis=1)
         tokens = self.patch_embed(patches)
         if mask is not None:
             if not self.mask_token:
