@@ -14,7 +14,6 @@ from jax_ssl.core.types import Array
 from jax_ssl.nn.norm import BatchNorm, Scaled
 
 Norm: TypeAlias = Literal["batch", "group_ws"]
-NORMS = get_args(Norm)
 
 
 class GroupNorm(Scaled):
@@ -71,8 +70,8 @@ def standardize_kernel(kernel: Array, epsilon: float = 1e-10) -> Array:
     return centred * lax.rsqrt(variance + epsilon)
 
 
-class StandardizedConv(nn.Conv):
-    """Convolution by the standardised kernel; the parameter is the kernel itself."""
+class _Standardized(nn.Module):
+    """A layer that applies its kernel standardised; the parameter is as it is."""
 
     def param(self, name: str, *args: Any, **settings: Any) -> Any:
         """The parameter as the layer applies it."""
@@ -80,13 +79,12 @@ class StandardizedConv(nn.Conv):
         return standardize_kernel(value) if name == "kernel" else value
 
 
-class StandardizedDense(nn.Dense):
-    """Dense map by the standardised kernel; the parameter is the kernel itself."""
+class StandardizedConv(_Standardized, nn.Conv):
+    """Convolution by the standardised kernel."""
 
-    def param(self, name: str, *args: Any, **settings: Any) -> Any:
-        """The parameter as the layer applies it."""
-        value = super().param(name, *args, **settings)
-        return standardize_kernel(value) if name == "kernel" else value
+
+class StandardizedDense(_Standardized, nn.Dense):
+    """Dense map by the standardised kernel."""
 
 
 def norm_layer(norm: str, *, groups: int, **settings: Any) -> nn.Module:
@@ -100,16 +98,7 @@ def norm_layer(norm: str, *, groups: int, **settings: Any) -> nn.Module:
     Raises:
         ValueError: for another word.
     """
-    check_norm(norm)
+    checks.one_of(get_args(Norm), norm=norm)
     if norm == "batch":
         return BatchNorm(groups=groups, **settings)
     return GroupNorm(**settings)
-
-
-def check_norm(norm: str) -> None:
-    """Refuses a word that is not in `NORMS`.
-
-    Raises:
-        ValueError: naming the value and the choices.
-    """
-    checks.one_of(NORMS, norm=norm)
