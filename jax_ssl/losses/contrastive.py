@@ -6,7 +6,7 @@ below the rounding error of either term, and their difference would have no digi
 """
 
 import functools
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import chex
 import jax
@@ -17,7 +17,7 @@ from jax_ssl.core import checks
 from jax_ssl.core.precise import einsum
 from jax_ssl.core.types import Array
 from jax_ssl.ops.normalize import l2_normalize
-from jax_ssl.parallel.ring import different, every, logsumexp_over_rows
+from jax_ssl.parallel.ring import every, logsumexp_over_rows
 from jax_ssl.parallel.rows import mean_over_rows, shard_count
 
 # How rows meet those of other devices: all are gathered, or they travel around a ring.
@@ -90,21 +90,9 @@ def nt_xent_with_accuracy(
     if _chosen(form, 4 * (2 * B) ** 2 // shard_count()) == "gather":
         row_loss = functools.partial(_gathered_anchors, temperature=temperature)
         return mean_over_rows(row_loss, unit)
-    # Each row of z by its partner, [B, 2].
-    positive = jnp.sum(unit * unit[:, ::-1], axis=-1)
-    rows = unit.reshape(2 * B, D)
+    rows, partners = (x.reshape(2 * B, D) for x in (unit, unit[:, ::-1]))
     images = jnp.arange(2 * B) // 2
-    lse, top = logsumexp_over_rows(
-        rows,
-        rows,
-        positive.reshape(2 * B),
-        scale=1 / temperature,
-        allowed=different,
-        x_ids=images,
-        y_ids=images,
-    )
-    hits = is_lead(top * temperature)
-    return jax.nn.softplus(lse).mean(), hits.mean()
+    return _against(rows, partners, rows, temperature, x_ids=images, y_ids=images)
 
 
 def info_nce(
@@ -157,15 +145,8 @@ def info_nce(
                 f"multiple of {shards}, or use the form 'gather'."
             )
         chosen = "gather"
-    lse, top = logsumexp_over_rows(
-        q,
-        negatives,
-        jnp.sum(q * k, axis=1),
-        scale=1 / temperature,
-        allowed=every,
-        reach="ring" if chosen == "ring" else "whole",
-    )
-    return jax.nn.softplus(lse).mean(), is_lead(top * temperature).mean()
+    reach = "ring" if chosen == "ring" else "whole"
+    return _against(q, k, negatives, temperature, allowed=every, reach=reach)
 
 
 def info_nce_in_batch(
@@ -201,14 +182,15 @@ def info_nce_in_batch(
     chex.assert_equal_shape([q, k])
     checks.positive(temperature=temperature)
     q, k = (x.astype(jnp.float32) for x in (q, k))
-    lse, top = logsumexp_over_rows(
-        q,
-        k,
-        jnp.sum(q * k, axis=1),
-        scale=1 / temperature,
-        allowed=different,
-        reach=_chosen(form, k.nbytes),
-    )
+    return _against(q, k, k, temperature, reach=_chosen(form, k.nbytes))
+
+
+def _against(
+    q: Array, k: Array, rows: Array, temperature: float | Array, **how: Any
+) -> tuple[Array, Array]:
+    """Loss and accuracy of q [B, D] with the positives k among the scores of `rows`."""
+    positive = jnp.sum(q * k, axis=1)
+    lse, top = logsumexp_over_rows(q, rows, positive, scale=1 / temperature, **how)
     return jax.nn.softplus(lse).mean(), is_lead(top * temperature).mean()
 
 
@@ -259,20 +241,13 @@ def _gathered_anchors(
     """Loss and hits of every pair of views, a row loss for `mean_over_rows`."""
     difference, negative = differences(mine, everyone, start)
     difference = jnp.where(negative, difference / temperature, -jnp.inf)
-    loss = _loss_of_differences(difference)
-    hit = is_lead(jnp.max(difference, axis=1) * temperature)
+    # log(1 + Σ exp(difference)) of every row, to full relative precision.
+    largest = jnp.max(difference, axis=1)
+    top = lax.stop_gradient(jnp.maximum(largest, 0))
+    total = jnp.sum(jnp.exp(difference - top[:, None]), axis=1)
+    loss = top + jnp.log1p(total + jnp.expm1(-top))
+    hit = is_lead(largest * temperature)
     return loss.reshape(-1, 2).mean(1), hit.reshape(-1, 2).mean(1)
-
-
-def _loss_of_differences(x: Array) -> Array:
-    """log(1 + Σ exp(x)) of every row, to full relative precision.
-
-    Args:
-        x: [n, m], below infinity.
-    """
-    top = lax.stop_gradient(jnp.maximum(jnp.max(x, axis=1), 0))
-    total = jnp.sum(jnp.exp(x - top[:, None]), axis=1)
-    return top + jnp.log1p(total + jnp.expm1(-top))
 
 
 def is_lead(largest: Array) -> Array:
