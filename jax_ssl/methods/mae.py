@@ -7,7 +7,6 @@ Views: [B, H, W, C] float.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -144,10 +143,8 @@ def mae(
             found = reconstruct(
                 network, params, images, key, mask_ratio=ratio, norm_pix=norm_pix
             )
-            share = f"{ratio:.0%} hidden"
-            columns[f"{share}: visible"] = "view", found.masked
-            columns[f"{share}: predicted"] = "view", found.prediction
-            columns[f"{share}: pasted"] = "view", found.pasted
+            for what, pictures in found.items():
+                columns[f"{ratio:.0%} hidden: {what}"] = "view", pictures
         caption = (
             f"Trained with {mask_ratio:.0%} of the patches hidden. Pasted: the visible "
             "patches as they are, the prediction elsewhere."
@@ -170,22 +167,6 @@ def draw(key: Array, images: Array, patch: int, mask_ratio: float) -> Kept:
     return random_keep(key, images.shape[0], h * w, kept_count(h * w, mask_ratio))
 
 
-class Reconstruction(NamedTuple):
-    """What a masked autoencoder makes of images, each [B, H, W, C] but `mask`.
-
-    Attributes:
-        mask: [B, H, W, 1] bool, True where the pixels were hidden from the encoder.
-        masked: the images, 0 where hidden.
-        prediction: of all pixels, also of the visible ones.
-        pasted: the images, the prediction where hidden.
-    """
-
-    mask: Array
-    masked: Array
-    prediction: Array
-    pasted: Array
-
-
 def reconstruct(
     network: Autoencoder,
     params: Params,
@@ -194,7 +175,7 @@ def reconstruct(
     *,
     mask_ratio: float = 0.75,
     norm_pix: bool = True,
-) -> Reconstruction:
+) -> dict[str, Array]:
     """Hides patches and fills them in, for pictures; in evaluation mode.
 
     Args:
@@ -204,6 +185,11 @@ def reconstruct(
         key: [] of the choice of patches.
         mask_ratio: share of hidden patches; need not be that of training.
         norm_pix: as in training.
+
+    Returns:
+        [B, H, W, C] each: "visible", the images, 0 where hidden; "predicted", of all
+        pixels, also of the visible ones; "pasted", the images, the prediction where
+        hidden.
 
     Note:
         With `norm_pix` the decoder does not say how bright and how rich in contrast a
@@ -221,15 +207,9 @@ def reconstruct(
         prediction = prediction * jnp.sqrt(variance + 1e-6) + mean
     hidden = mask[..., None]
     grid = grid_shape(images.shape[1], images.shape[2], patch)
-    ones = jnp.ones((*mask.shape, patch * patch), bool)
-    return Reconstruction(
-        *(
-            unpatchify(values, patch, grid)
-            for values in (
-                hidden & ones,
-                jnp.where(hidden, 0, patches),
-                prediction,
-                jnp.where(hidden, prediction, patches),
-            )
-        )
-    )
+    found = {
+        "visible": jnp.where(hidden, 0, patches),
+        "predicted": prediction,
+        "pasted": jnp.where(hidden, prediction, patches),
+    }
+    return {what: unpatchify(values, patch, grid) for what, values in found.items()}

@@ -13,7 +13,6 @@ from jax_ssl.encoders import ENCODERS
 from jax_ssl.methods import METHODS
 from jax_ssl.methods.mae import (
     Autoencoder,
-    Reconstruction,
     draw,
     reconstruct,
 )
@@ -175,13 +174,13 @@ def test_what_is_visible_is_pasted_exactly(images, params, norm_pix, ratio):
     found = reconstruct(
         NETWORK, params, images, KEY, mask_ratio=ratio, norm_pix=norm_pix
     )
-    mask = np.broadcast_to(found.mask, images.shape)
-    np.testing.assert_array_equal(found.pasted[~mask], images[~mask])
-    np.testing.assert_array_equal(found.masked[~mask], images[~mask])
-    np.testing.assert_array_equal(found.pasted[mask], found.prediction[mask])
-    assert not found.masked[mask].any()
-    visible = {0.75: 4, 0.9: 1}[ratio]
-    assert ((~found.mask).sum((1, 2, 3)) == visible * PATCH * PATCH).all()
+    # No pixel of the images is 0, so that zeros are what was hidden.
+    mask = np.asarray(found["visible"]) == 0
+    np.testing.assert_array_equal(found["pasted"][~mask], images[~mask])
+    np.testing.assert_array_equal(found["visible"][~mask], images[~mask])
+    np.testing.assert_array_equal(found["pasted"][mask], found["predicted"][mask])
+    visible = {0.75: 4, 0.9: 1}[ratio] * PATCH * PATCH * images.shape[-1]
+    assert ((~mask).sum((1, 2, 3)) == visible).all()
 
 
 def test_perfect_predictions_are_the_images(images, params, monkeypatch):
@@ -190,8 +189,7 @@ def test_perfect_predictions_are_the_images(images, params, monkeypatch):
     module = sys.modules["jax_ssl.methods.mae"]  # Not the function of that name.
     monkeypatch.setattr(module, "forward", lambda *_, **__: (targets, {}))
     found = reconstruct(NETWORK, params, images, KEY)
-    assert isinstance(found, Reconstruction)
-    np.testing.assert_allclose(found.prediction, images, atol=1e-5)
+    np.testing.assert_allclose(found["predicted"], images, atol=1e-5)
 
 
 def test_encoder_works_a_quarter_as_much():
