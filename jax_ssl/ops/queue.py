@@ -1,7 +1,6 @@
 """A first-in, first-out queue of rows, as MoCo and SwAV keep it."""
 
 import jax
-import jax.numpy as jnp
 
 from jax_ssl.core.types import Array
 from jax_ssl.ops.normalize import l2_normalize
@@ -35,18 +34,6 @@ def push(queue: Array, rows: Array, step: Array) -> Array:
     start = (step % turns) * rows.shape[0]
     rows = jax.lax.stop_gradient(rows).astype(queue.dtype)
     return jax.lax.dynamic_update_slice_in_dim(queue, rows, start, axis=0)
-
-
-def oldest_first(queue: Array, batch_size: int, step: Array) -> Array:
-    """The queue's rows in the order in which they were pushed; [K, D].
-
-    Args:
-        queue: [K, D].
-        batch_size: rows of a push.
-        step: [] int, completed pushes.
-    """
-    turns = queue.shape[0] // batch_size
-    return jnp.roll(queue, -(step % turns) * batch_size, axis=0)
 
 
 def check_queue_size(size: int, batch_size: int) -> None:
