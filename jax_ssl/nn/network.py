@@ -161,7 +161,6 @@ class Network:
         stacks: Sequence[Array],
         *,
         rngs: Mapping[str, Array] | None = None,
-        train: bool = True,
     ) -> tuple[Outputs, PyTree]:
         """The encoder on each stack of crops by itself, the heads on all together.
 
@@ -173,7 +172,6 @@ class Network:
             stats: by part.
             stacks: arrays [B, V, h, w, C], one for each size; see `crop_stacks`.
             rngs: keys of what the encoder draws, folded with the number of the stack.
-            train: as in a call.
 
         Returns:
             (outputs by part: of the encoder the pooled features of all crops [B, V, D]
@@ -189,7 +187,7 @@ class Network:
             own = {
                 name: jax.random.fold_in(key, i) for name, key in (rngs or {}).items()
             }
-            seen, stats = self.together(encoder, stats, stack, rngs=own, train=train)
+            seen, stats = self.together(encoder, stats, stack, rngs=own)
             pooled.append(handed_on(seen[self.first]))
         if len({x.shape[-1] for x in pooled}) > 1:
             raise ValueError(
@@ -198,7 +196,7 @@ class Network:
                 "read; choose an encoder that takes their mean."
             )
         features = jnp.concatenate(pooled, axis=1)
-        outputs, stats = self.together(heads, stats, features, train=train)
+        outputs, stats = self.together(heads, stats, features)
         return {self.first: features, **outputs}, stats
 
     def evaluated(

@@ -83,16 +83,8 @@ class SelfAttention(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """Maps x [B, n, D] to [B, n, D].
-
-        Raises:
-            ValueError: if the heads do not divide D.
-        """
+        """Maps x [B, n, D] to [B, n, D]."""
         B, n, dim = x.shape
-        if dim % self.num_heads:
-            raise ValueError(
-                f"num_heads = {self.num_heads} does not divide the width {dim}."
-            )
         qkv = nn.Dense(3 * dim, kernel_init=self.qkv_init, dtype=self.dtype, name="qkv")
         heads = qkv(x).reshape(B, n, 3, self.num_heads, dim // self.num_heads)
         q, k, v = heads[:, :, 0], heads[:, :, 1], heads[:, :, 2]
@@ -103,9 +95,8 @@ class SelfAttention(nn.Module):
             x = mixed(weights, v)
         else:
             x = attention(q, k, v)
-        return nn.Dense(
-            dim, kernel_init=self.kernel_init, dtype=self.dtype, name="out"
-        )(x.reshape(B, n, dim))
+        out = nn.Dense(dim, kernel_init=self.kernel_init, dtype=self.dtype, name="out")
+        return out(x.reshape(B, n, dim))
 
 
 class Branch(nn.Module):

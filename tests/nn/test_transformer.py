@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jax_ssl.core.paths import leaf_names
-from jax_ssl.nn.transformer import Block, Branch, SelfAttention, attention, layer_norm
+from jax_ssl.nn.transformer import Block, Branch, attention, layer_norm
 from tests.references import nn_layers as reference
 
 
@@ -87,11 +87,6 @@ def test_layer_norm_keeps_digits_under_a_large_mean(rng):
     )
     want = reference.layer_norm(x.astype(np.float64), 1, 0)
     np.testing.assert_allclose(found, want, atol=2e-4)
-
-
-def test_heads_that_do_not_divide_the_width_are_named():
-    with pytest.raises(ValueError, match="num_heads = 3 does not divide the width 8"):
-        SelfAttention(3).init(jax.random.key(0), jnp.ones((1, 2, 8)))
 
 
 def test_drop_path_drops_whole_rows_and_keeps_the_mean():
