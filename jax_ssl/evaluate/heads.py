@@ -103,10 +103,7 @@ def fit_heads(
 
 @partial(together, static_argnums=(0, 1, 2))
 def _start(count: int, width: int, num_classes: int) -> PyTree:
-    zeros = (
-        jnp.zeros((count, width, num_classes), jnp.float32),
-        jnp.zeros((count, num_classes), jnp.float32),
-    )
+    zeros = jnp.zeros((count, width, num_classes)), jnp.zeros((count, num_classes))
     return _split((zeros, MOMENTUM.init(zeros)))
 
 

@@ -142,7 +142,17 @@ class Judge:
                     refused.setdefault((protocol, outcome.reason), []).append(kind)
                     continue
                 setting = json.dumps(json_value(outcome.settings))
-                new = _record(protocol, outcome, test.split, step)
+                # The outcomes of all kinds are the rows of one evaluation.
+                new: Record = {
+                    "protocol": protocol.name,
+                    "title": outcome.title,
+                    "settings": outcome.settings,
+                    "metrics": [dataclasses.asdict(each) for each in protocol.metrics],
+                    "remark": outcome.remark,
+                    "rows": [],
+                    "split": test.split,
+                    "step": step,
+                }
                 found.setdefault((protocol, setting), new)["rows"].append(
                     {
                         "features": kind,
@@ -293,17 +303,3 @@ def _takes(protocol: Protocol, kind: str) -> bool:
     if kind == TRAINED:
         return True
     return protocol.controls and (kind == UNTRAINED or protocol.reads == "pooled")
-
-
-def _record(protocol: Protocol, outcome: Outcome, split: str, step: int) -> Record:
-    """The evaluation of one setting; the outcomes of all kinds are its rows."""
-    return {
-        "protocol": protocol.name,
-        "title": outcome.title,
-        "settings": outcome.settings,
-        "metrics": [dataclasses.asdict(metric) for metric in protocol.metrics],
-        "remark": outcome.remark,
-        "rows": [],
-        "split": split,
-        "step": step,
-    }

@@ -8,6 +8,7 @@ Views: [B, 2, H, W, C] float.
 """
 
 import math
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
@@ -97,6 +98,7 @@ def moco_v3(
         kernel_init=TORCH_UNIFORM,
     )
     net = Network(encoder=encoder, projector=projector, predictor=predictor)
+    nce = partial(info_nce_in_batch, temperature=temperature, form=similarity)
     # The teacher that makes the keys of a step has moved with that step's momentum.
     follow = Follow(momentum, clock="next")
 
@@ -111,12 +113,7 @@ def moco_v3(
         student, stats = net.each(params, state.stats, views)  # [B, 2, D]
         teacher, teacher_stats = jax.lax.stop_gradient(net.each(*state.teacher, views))
         q, k = l2_normalize(student["predictor"]), l2_normalize(teacher["projector"])
-        terms = [
-            info_nce_in_batch(
-                q[:, v], k[:, 1 - v], temperature=temperature, form=similarity
-            )
-            for v in range(2)
-        ]
+        terms = [nce(q[:, v], k[:, 1 - v]) for v in range(2)]
         losses, accuracies = (jnp.stack(both) for both in zip(*terms, strict=True))
         value = 2 * temperature * losses.sum()  # Algorithm 1.
         metrics = {
