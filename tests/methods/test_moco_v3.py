@@ -92,7 +92,7 @@ def test_only_queries_have_a_gradient(views):
 
 
 def test_momentum_rises_and_is_that_of_the_next_keys(views):
-    schedule = cosine(100, 10, B, init_value=0.9, end_value=1.0)
+    schedule = cosine(100, B, init_value=0.9, end_value=1.0)
     method, params, state = made("moco_v3", views, momentum=schedule, **SETTINGS)
     zero = jax.tree.map(jnp.zeros_like, state.teacher)
     for step in (1, 50, 100):
