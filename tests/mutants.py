@@ -362,7 +362,7 @@ MUTANTS = {
     ),
     "neighbours vote by similarity and not by its exponential": Mutant(
         "evaluate/knn.py",
-        "weights = jnp.exp((scores - scores[..., :1]) / temperature)",
+        "weights = jnp.exp((scores - scores[0]) / temperature)",
         "weights = scores / temperature",
         "evaluate/test_knn.py",
     ),
