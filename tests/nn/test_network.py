@@ -169,13 +169,11 @@ def stacks_of(rng, *shapes):
     return [rng.uniform(size=(4, *shape, 3)).astype("f4") for shape in shapes]
 
 
-@pytest.mark.parametrize("train", [True, False])
-def test_crops_go_size_by_size_through_the_encoder_and_as_one_through_heads(rng, train):
+def test_crops_go_size_by_size_through_the_encoder_and_as_one_through_heads(rng):
     stacks = stacks_of(rng, (2, 8, 8), (3, 6, 6), (1, 4, 4))
     params, stats = jax.jit(CROPPED.init)(jax.random.key(0), stacks[0][:, 0])
-    run = jax.jit(functools.partial(CROPPED.crops, train=train))
-    outputs, moved = run(params, stats, stacks)
-    apply = jax.jit(functools.partial(by_hand, CROPPED.parts["encoder"], train=train))
+    outputs, moved = jax.jit(CROPPED.crops)(params, stats, stacks)
+    apply = jax.jit(functools.partial(by_hand, CROPPED.parts["encoder"]))
     own, pooled = stats["encoder"], []
     for stack in stacks:
         flat = stack.reshape(-1, *stack.shape[2:])
@@ -183,7 +181,7 @@ def test_crops_go_size_by_size_through_the_encoder_and_as_one_through_heads(rng,
         pooled.append(np.asarray(features.pooled).reshape(4, -1, 5))
     wanted = np.concatenate(pooled, axis=1)
     z, its = by_hand(
-        HEAD, params["projector"], stats["projector"], wanted.reshape(-1, 5), train
+        HEAD, params["projector"], stats["projector"], wanted.reshape(-1, 5)
     )
     wanted = {"encoder": wanted, "projector": np.asarray(z).reshape(4, 6, 3)}
     assert_close(outputs, wanted, rtol=1e-4, atol=1e-5)
