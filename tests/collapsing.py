@@ -84,6 +84,6 @@ COLLAPSING = {
     "dino, no centring": Broken(dino_uncentred, "one-hot: teacher", 0.05, 16),
     "dino, no sharpening": Broken(dino_unsharpened, "uniform: teacher", 0.05, 16),
     "vicreg, no variance term": Broken(
-        vicreg_without_variance, "vanished: embedding", 0.2
+        vicreg_without_variance, "vanished: embedding", 0.06
     ),
 }

@@ -1,6 +1,7 @@
 """Eight CPU devices, full matmul precision, one cache; set before jax is imported."""
 
 import atexit
+import gc
 import importlib.metadata
 import os
 import pathlib
@@ -35,6 +36,10 @@ for flag, value in FLAGS.items():
 import jax  # noqa: E402 - the environment above must come first
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+
+# A traced program is thousands of objects that live on: looking through them again and
+# again for garbage takes a fifth of the time.
+gc.set_threshold(100_000, 50, 1000)
 
 jax.config.update("jax_default_matmul_precision", "highest")
 jax.config.update("jax_threefry_partitionable", True)

@@ -12,6 +12,8 @@ from jax_ssl.config import Experiment, load_page, override, resolved
 from tests.test_config import feed_of
 from tests.test_fine_tuning import MAE, PAGE, VIT, changes, train
 
+pytestmark = pytest.mark.slow  # Two networks, trained and judged.
+
 HEAD = "'num_prototypes': 12, 'hidden_dim': 16, 'bottleneck_dim': 8"
 TEACHER = {
     "encoder": VIT + ", 'mask_token': True}",

@@ -87,7 +87,13 @@ def whole(tmp_path_factory):
 
 
 @pytest.mark.multiprocess
-@pytest.mark.parametrize("steps", [(3,), (8, 11)], ids=["before", "after-and-again"])
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param((3,), marks=pytest.mark.slow, id="before"),
+        pytest.param((8, 11), id="after-and-again"),
+    ],
+)
 def test_killed_runs_end_bit_equal(whole, tmp_path, steps):
     for step in steps:
         kill_after(tmp_path, step)
@@ -102,6 +108,7 @@ def test_killed_runs_end_bit_equal(whole, tmp_path, steps):
     jax.tree.map(np.testing.assert_array_equal, found, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.multiprocess
 def test_metrics_of_a_killed_run_have_every_step_once(whole, tmp_path):
     kill_after(tmp_path, 8)

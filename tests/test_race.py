@@ -57,6 +57,7 @@ def start(data, workdir, *arguments):
     )
 
 
+@pytest.mark.slow
 def test_a_killed_race_goes_on_and_counts_its_time(data, tmp_path):
     race = start(data, tmp_path, "--epochs=16", "--target=2")
     while race.poll() is None and not list(tmp_path.glob("checkpoints/[0-9]*")):
@@ -77,6 +78,7 @@ def test_a_killed_race_goes_on_and_counts_its_time(data, tmp_path):
     assert 0.5 < said["test_knn"] <= 1
 
 
+@pytest.mark.slow
 def test_the_race_ends_at_its_target(data, tmp_path):
     race = start(data, tmp_path, "--epochs=2000", "--target=0.1")
     output, _ = race.communicate(timeout=300)

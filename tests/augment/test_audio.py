@@ -74,5 +74,5 @@ def test_waves_that_are_not_there_or_too_short_are_refused(name):
 
 @pytest.mark.parametrize("settings", [{"gain": -1.0}, {"noise": -0.1}])
 def test_wrong_settings_are_refused(settings):
-    with pytest.raises(ValueError, match=f"two_windows: {next(iter(settings))} = -"):
+    with pytest.raises(ValueError, match=f"{next(iter(settings))} = -"):
         VIEWS["two_windows"](samples=4, **settings)

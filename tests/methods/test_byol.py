@@ -98,7 +98,7 @@ def test_a_still_network_draws_its_teacher_in_geometrically(views):
 
 
 def test_momentum_rises_from_its_base_to_one(views):
-    schedule = cosine(100, 10, 16, init_value=0.9, end_value=1.0)
+    schedule = cosine(100, 16, init_value=0.9, end_value=1.0)
     assert float(schedule(0)) == pytest.approx(0.9)
     assert float(schedule(100)) == pytest.approx(1.0)
     method, params, state = made("byol", views, momentum=schedule, **SETTINGS)

@@ -144,8 +144,8 @@ def test_teacher_follows_the_params_and_is_exported(views):
 def test_schedules_reach_their_ends(views):
     wires = (1000, 10, 16)
     temperature = linear(*wires, init_value=0.04, end_value=0.07, epochs=30)
-    momentum = cosine(*wires, init_value=0.996, end_value=1.0)
-    decay = cosine(*wires, init_value=0.04, end_value=0.4)
+    momentum = cosine(1000, 16, init_value=0.996, end_value=1.0)
+    decay = cosine(1000, 16, init_value=0.04, end_value=0.4)
     ends = [(float(f(0)), float(f(1000))) for f in (temperature, momentum, decay)]
     np.testing.assert_allclose(ends, [(0.04, 0.07), (0.996, 1), (0.04, 0.4)], rtol=1e-6)
     np.testing.assert_allclose([temperature(299), temperature(300)], 0.07, rtol=2e-3)

@@ -91,7 +91,7 @@ def test_batch_norm_goes_between_the_layers():
     head = prototype_head(encoder, 7, norm="batch")
     assert set(head) == {"projector", "prototypes"}
     assert head["projector"].groups == 2
-    assert head["projector"].dtype == head["prototypes"].dtype == jnp.bfloat16
+    assert head["projector"].dtype == head["prototypes"].dtype == "bfloat16"
     params, stats = jax.eval_shape(
         Network(**head).init, jax.random.key(0), jnp.zeros((2, 6))
     )

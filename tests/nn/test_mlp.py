@@ -96,9 +96,9 @@ def test_unit_rows_are_the_output_at_length_one(rng):
 def test_an_mlp_after_an_encoder_is_like_it_unless_told_otherwise():
     encoder = ENCODERS["convnet"](widths=(16,), groups=4, dtype="bfloat16")
     found = mlp_after(encoder, [7, 3], use_bias=False)
-    assert found == MLP((7, 3), groups=4, dtype=jnp.bfloat16, use_bias=False)
+    assert found == MLP((7, 3), groups=4, dtype="bfloat16", use_bias=False)
     assert mlp_after(encoder, (3,), norm="none", groups=1) == MLP(
-        (3,), norm="none", dtype=jnp.bfloat16
+        (3,), norm="none", dtype="bfloat16"
     )
     standardized = ENCODERS["convnet"](widths=(16,), norm="group_ws")
     assert mlp_after(standardized, (3,)).norm == "group_ws"

@@ -167,8 +167,10 @@ def the_run_is_the_undisturbed_one(workdir, whole):
 # One test: its starts are too dear to be repeated by several test workers.
 @pytest.mark.parametrize(
     "settings",
-    [{}, pytest.param(EVERYTHING, marks=pytest.mark.slow)],
-    ids=["training", "everything"],
+    [
+        pytest.param({}, marks=pytest.mark.slow, id="training"),
+        pytest.param(EVERYTHING, marks=pytest.mark.slow, id="everything"),
+    ],
 )
 def test_a_run_that_was_bereaved_and_stopped_ends_as_an_undisturbed_one(
     tmp_path, settings
