@@ -8,11 +8,13 @@ from jax_ssl.evaluate.few_label import few_label
 from jax_ssl.evaluate.knn import knn
 from jax_ssl.evaluate.linear import linear
 from jax_ssl.evaluate.protocol import Protocol
+from jax_ssl.evaluate.retrieval import retrieval
 
 PROTOCOLS: Mapping[str, Callable[..., Protocol | None]] = {
     "classification": classification,
     "few_label": few_label,
     "knn": knn,
     "linear": linear,
+    "retrieval": retrieval,
     "attention_jaccard": attention_jaccard,
 }
