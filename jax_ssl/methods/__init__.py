@@ -15,6 +15,7 @@ from jax_ssl.methods.mae import mae
 from jax_ssl.methods.moco import moco
 from jax_ssl.methods.moco_v3 import moco_v3
 from jax_ssl.methods.npid import npid
+from jax_ssl.methods.rotation import rotation
 from jax_ssl.methods.simclr import simclr
 from jax_ssl.methods.simsiam import simsiam
 from jax_ssl.methods.swav import swav
@@ -36,6 +37,7 @@ METHODS: Mapping[str, Callable[..., Method]] = {
     "deepcluster_v2": deepcluster_v2,
     "npid": npid,
     "triplet": triplet,
+    "rotation": rotation,
     "mae": mae,
     "classifier": classifier,
     "dino": dino,
