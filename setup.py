@@ -16,6 +16,7 @@ setup(
     long_description=(HERE / "README.md").read_text(),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
+    license_files=["LICENSE"],
     packages=find_packages(include=["jax_ssl", "jax_ssl.*"]),
     package_data={"jax_ssl.report": ["*.html", "*.mplstyle"]},
     python_requires=">=3.11",

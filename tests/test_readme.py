@@ -1,6 +1,7 @@
 """The README says what is there."""
 
 import ast
+import hashlib
 import importlib
 import importlib.util
 import pathlib
@@ -83,3 +84,11 @@ def test_experiments_import_what_there_is():
                     assert hasattr(found, name) or importlib.util.find_spec(
                         f"{module}.{name}"
                     ), where
+
+
+def test_the_licence_is_there_and_goes_into_the_wheel():
+    text = (ROOT / "LICENSE").read_text()
+    # The text of apache.org, word for word.
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    assert digest.startswith("cfc7749b96f63bd3")
+    assert 'license_files=["LICENSE"]' in (ROOT / "setup.py").read_text()
