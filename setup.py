@@ -45,5 +45,5 @@ setup(
         "tpu": ["jax[tpu]>=0.10.2"],
         "tensorflow": ["tensorflow>=2.16"],  # Only to prepare some data sets.
     },
-    entry_points={"console_scripts": ["jax-ssl = jax_ssl.cli:main"]},
+    entry_points={"console_scripts": ["jax-ssl = jax_ssl.__main__:main"]},
 )

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from jax_ssl.core.signals import departure
+
 DESCRIPTION = "Self-supervised learning in JAX: train, evaluate, report, export."
 CONFIG_HELP = (
     "config page, FILE.py or FILE.py:ARG; any setting follows as "
@@ -111,9 +113,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         Exit status: 0; 2 for input that cannot be used, said in one message; 128 + n
-        after signal n, with the run saved; 1 if the run itself, or another of its
-        processes, failed.
+        after signal n, with one line and nothing lost; 1 if the run itself, or another
+        of its processes, failed.
     """
+    if arguments is None:  # The program, and not a function of another one.
+        departure.watch("jax-ssl")
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
     options.overrides = _overrides(parser, rest)
@@ -123,6 +127,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.getLogger(name).setLevel(logging.ERROR)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+    departure.command = f"jax-ssl {options.command}"
+    departure.after = "continues" if options.command == "train" else "starts again"
+
     # Imported here: `jax-ssl --help` need not wait for jax.
     from jax_ssl.parallel.processes import join
     from jax_ssl.run import COMMANDS
@@ -130,6 +137,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     processes = None
     try:
         processes = join(options)
+        if processes is not None:
+            departure.leave = processes.part
+            if options.command != "train" and arguments is None:
+                # Only the loop asks jax, which has taken SIGTERM for itself.
+                departure.watch(departure.command)
         status = COMMANDS[options.command](options)
         if processes is not None:
             processes.finish()

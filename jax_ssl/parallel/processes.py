@@ -159,7 +159,14 @@ class Processes:
         if status is None:
             traceback.print_exception(error)
             status, text = 1, f"{type(error).__name__}: {error}"
-        self.failing, words = True, f"{self.name} failed: {text}"
+        self.part(f"{self.name} failed: {text}", status)
+
+    def part(self, words: str, status: int) -> NoReturn:
+        """Ends this process with `status` and `words`, which become the others' reason.
+
+        May be called by any thread.
+        """
+        self.failing = True
         with contextlib.suppress(jax.errors.JaxRuntimeError):  # Another was first.
             self._client.key_value_set(FAILED, words)
         self._go(words, status)

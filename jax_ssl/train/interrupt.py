@@ -3,6 +3,8 @@
 On several processes the answer must come at the same step in all of them, whichever was
 signalled. jax's coordination service sees to that: its own handler of SIGTERM tells the
 others, and they agree on the first question that none of them has asked yet.
+
+Where there are no steps to be saved, a program ends at once (`core.signals`).
 """
 
 import itertools
@@ -15,6 +17,8 @@ from types import FrameType
 
 import jax
 from jax.experimental import multihost_utils
+
+from jax_ssl.core.signals import departure
 
 # Questions asked of jax by this process; every process asks the same ones in the same
 # order. jax sets the common stop one after the highest number it was asked, and knows
@@ -35,6 +39,10 @@ class Interrupt:
         self.signal: signal.Signals | None = None
         self._shared, self._signalled = shared, False
 
+    def hold(self) -> None:
+        """From now on there are steps to be saved; a program does not end before."""
+        departure.kept_for = "saving when what is running has ended"
+
     def asked(self) -> bool:
         """Whether to stop now; to be asked after every call, by all processes alike."""
         ask = self._shared and self.signal is None
@@ -43,8 +51,8 @@ class Interrupt:
         return self.signal is not None
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        del frame
-        if self._signalled and number == signal.SIGINT:
+        departure.await_end(number, frame)
+        if self._signalled and number == signal.SIGINT and not departure.watching:
             raise KeyboardInterrupt  # Asked twice by hand: leave at once.
         self._signalled = True
         if self._shared:
@@ -58,7 +66,7 @@ def catch_signals() -> Iterator[Interrupt]:
     """Catches SIGTERM and SIGINT inside the block, and puts the old handlers back.
 
     Among several processes SIGTERM is jax's to catch, from the start; after the block
-    it ends the process again.
+    it is the caller's.
 
     Python delivers signals to the main thread only; called from another one, nothing
     is caught and nothing ever asks.
@@ -71,9 +79,12 @@ def catch_signals() -> Iterator[Interrupt]:
     caught = (signal.SIGINT,) if shared else (signal.SIGTERM, signal.SIGINT)
     old = {number: signal.signal(number, interrupt._ask) for number in caught}
     if shared:
-        old[signal.SIGTERM] = signal.SIG_DFL
+        old[signal.SIGTERM] = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
+        interrupt.hold()  # One process alone must not leave.
     try:
         yield interrupt
     finally:
+        if interrupt.signal is None:  # Else the caller is about to end, and says so.
+            departure.kept_for = ""
         for number, handler in old.items():
             signal.signal(number, handler)

@@ -97,7 +97,7 @@ class Outcome:
     Attributes:
         train: the last state.
         step: completed steps.
-        interrupted: the signal that ended the run early, or None.
+        interrupted: the signal that asked the run to end, or None.
     """
 
     train: TrainState
@@ -135,7 +135,7 @@ def fit(
             methods with a `refresh` need it.
 
     Returns:
-        The last state, and whether a signal ended the run early.
+        The last state, and whether a signal asked the run to end.
 
     Raises:
         NotFiniteError: if loss or gradient is not; checked before anything is saved.
@@ -176,6 +176,7 @@ def fit(
                             on_trace(traced, k)
                         compiled[k] = traced.lower().compile()
                         meet()
+                interrupt.hold()
                 train, metrics = compiled[k](train, made.feed.data, payload)
                 step += k
                 pending.append(metrics)
@@ -201,7 +202,7 @@ def fit(
                     break
         if checkpoints is not None:
             checkpoints.wait()
-    return Outcome(train, step, interrupt.signal if step < plan.num_steps else None)
+    return Outcome(train, step, interrupt.signal)
 
 
 def _calls(plan: Plan, step: int, intervals: Sequence[int]) -> list[tuple[int, int]]:
