@@ -7,7 +7,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from jax_ssl import __version__
 from jax_ssl.core.signals import departure
+from jax_ssl.core.telling import Lines
 
 DESCRIPTION = "Self-supervised learning in JAX: train, evaluate, report, export."
 CONFIG_HELP = (
@@ -84,6 +86,8 @@ HOSTS: dict[str, dict[str, Any]] = {
         default=100,
     ),
 }
+# Variables that hold the number of a process among several.
+NUMBERED = ("JAX_PROCESS_ID", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
 # What each does, and its arguments.
 COMMAND_LINES: dict[str, tuple[str, str]] = {
     "train": (
@@ -122,11 +126,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, rest = parser.parse_known_args(arguments)
     options.overrides = _overrides(parser, rest)
     level = logging.DEBUG if options.verbose else logging.INFO
-    logging.basicConfig(level=level, format="%(message)s")
+    handlers = [Lines(sys.stderr)]
+    logging.basicConfig(level=level, format="%(message)s", handlers=handlers)
     for name in ("absl", "orbax", "jax._src", "matplotlib", "PIL"):
         logging.getLogger(name).setLevel(logging.ERROR)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+    if options.command != "settings" and _speaks(options):
+        logging.info("jax-ssl %s: loading jax…", __version__)
     departure.command = f"jax-ssl {options.command}"
     departure.after = "continues" if options.command == "train" else "starts again"
 
@@ -155,6 +162,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if known is None or (known == 2 and options.verbose):
             raise
         return known
+
+
+def _speaks(options: argparse.Namespace) -> bool:
+    """Whether this is the process that speaks, as far as one can tell without jax."""
+    numbers = [os.environ.get(name, "0") for name in NUMBERED]
+    given = getattr(options, "process_id", None)
+    return {str(given or 0), *numbers} == {"0"}
 
 
 def _explained(error: BaseException) -> tuple[int | None, str]:

@@ -10,6 +10,7 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -29,6 +30,8 @@ from jax_ssl.train.feeds import Feed
 from jax_ssl.train.sweep import Sweep
 
 Record: TypeAlias = dict[str, Any]
+# (what is done, its parts) -> a block, which gets what is told of the parts.
+Tell: TypeAlias = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 Read: TypeAlias = tuple[Reader | None, str]  # A protocol's reader and `reads`.
 
 TRAINED, UNTRAINED = "trained", "untrained"
@@ -36,6 +39,12 @@ RAW: Read = (None, "raw")
 POOLED: Read = (None, "pooled")
 NOT_FINITE = Skipped("there are numbers that are not finite")
 RAW_DIMENSIONS = 3072  # Of the input as features, at most: 32 x 32 x 3.
+
+
+def untold(text: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+    """Tells nothing."""
+    del text, total
+    return nullcontext(lambda rows: None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +98,7 @@ class Judge:
         *,
         kinds: Sequence[str] | None = None,
         step: int = 0,
-        say: Callable[[str], None] = lambda text: None,
+        tell: Tell = untold,
     ) -> Record:
         """Runs protocols on every kind of features.
 
@@ -101,7 +110,7 @@ class Judge:
             kinds: of features: "trained", "untrained" and the raw input's name; all
                 unless given.
             step: of training, for the record.
-            say: called with a line for everything that takes time.
+            tell: opens what tells of everything that takes time.
 
         Returns:
             {"evaluations": [...], "skipped": [{"protocol", "reason"}]}, plain JSON.
@@ -118,18 +127,22 @@ class Judge:
             mine = [p for p in asked if _takes(p, kind)]
             if not mine:
                 return
-            say(f"{kind}: features of {train.count:,} and {test.count:,} examples")
             whole: PyTree = trained if kind == TRAINED else ()
             whole = self.fresh() if kind == UNTRAINED else whole
             reads = list(dict.fromkeys(_read_of(p, kind) for p in mine))
-            parts = [self.parts(reads, whole, data, fields) for data in (train, test)]
+            total = train.count + test.count
+            with tell(f"{kind}: features of {total:,} examples", total) as advance:
+                parts = [
+                    self.parts(reads, whole, data, fields, advance)
+                    for data in (train, test)
+                ]
             del whole
             for protocol in mine:
                 own = [part[_read_of(protocol, kind)] for part in parts]
                 outcomes: Iterable[Outcome | Skipped] = [NOT_FINITE]
                 if all(part.finite for part in own):
-                    say(f"{kind}: {protocol.name}")
-                    outcomes = protocol.run(*own)
+                    with tell(f"{kind}: {protocol.name}", 0):
+                        outcomes = list(protocol.run(*own))
                 for outcome in outcomes:
                     yield protocol, outcome, own[0].detail
 
@@ -180,6 +193,7 @@ class Judge:
         whole: PyTree,
         data: Data,
         fields: tuple[str, ...] = (),
+        advance: Callable[[int], None] = lambda rows: None,
     ) -> dict[Read, Part]:
         """Features of some examples, from one sweep.
 
@@ -189,6 +203,7 @@ class Judge:
             whole: params and state, or () for the input itself.
             data: the examples.
             fields: of the examples that are kept too.
+            advance: told the rows of every batch.
 
         Raises:
             ValueError: if not one of the examples can be read.
@@ -210,7 +225,9 @@ class Judge:
                 one, whole, data.feed, self.mesh, rows=data.rows, at_once=at_once
             )
         sweep = self._sweeps[key]
-        features, beside = swept(sweep, whole, most_bytes=self.most_bytes)
+        features, beside = swept(
+            sweep, whole, most_bytes=self.most_bytes, advance=advance
+        )
         small = {name: on_host(values) for name, values in beside.items()}
         # A corrupt example gave way to another one, which has its own place.
         rows = np.where(small.pop("index") == sweep.rows, sweep.rows, -1)

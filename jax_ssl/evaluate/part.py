@@ -6,7 +6,7 @@ file of its host, a run of consecutive examples.
 
 import functools
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -129,19 +129,26 @@ class OnHost:
 Kept: TypeAlias = OnMesh | OnHost
 
 
-def swept(sweep: Sweep, whole: PyTree, *, most_bytes: float) -> PyTree:
+def swept(
+    sweep: Sweep,
+    whole: PyTree,
+    *,
+    most_bytes: float,
+    advance: Callable[[int], None] = lambda rows: None,
+) -> PyTree:
     """The results of a sweep as a tree of `Kept`.
 
     Args:
         sweep: of the examples.
         whole: what it reads beside them.
         most_bytes: that a device may hold of them; what is larger goes to files.
+        advance: told the rows of every batch.
     """
     sizes = [leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(sweep.shapes)]
     if sum(sizes) / sweep.mesh.size <= most_bytes:
-        return jax.tree.map(OnMesh, sweep(whole))
+        return jax.tree.map(OnMesh, sweep(whole, advance))
     kept = jax.tree.map(lambda leaf: OnHost(leaf, sweep.mesh), sweep.shapes)
-    for batch in sweep.batches(whole):
+    for batch in sweep.batches(whole, advance):
         jax.tree.map(OnHost.append, kept, batch)
     return kept
 

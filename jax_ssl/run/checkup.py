@@ -6,6 +6,7 @@ from typing import Any
 import jax
 
 from jax_ssl.core.state import TrainState
+from jax_ssl.core.telling import telling
 from jax_ssl.data.corrupt import sample
 from jax_ssl.evaluate.part import on_mesh
 from jax_ssl.evaluate.vitals import measure_of
@@ -46,7 +47,8 @@ def doctor(run: Run, reporter: Reporter) -> list[Evaluation]:
     past = _past(run, restored)
     known = Doctor(measure, facts, stop=settings.stop, history=past)
     if not any(record["step"] == 0 for record in known.history):
-        with jax.set_mesh(experiment.mesh):
+        looking = "compiling, and looking at the untrained network"
+        with jax.set_mesh(experiment.mesh), telling(looking):
             meet()
             for record in known.run(run.program.start(jax.random.key(seed)), {}):
                 if restored == 0:

@@ -18,6 +18,7 @@ from jax_ssl.checkpoint.run_folder import CONFIG, config_differences, write_json
 from jax_ssl.config import Experiment, override, resolved
 from jax_ssl.core.fields import ON_CANVAS
 from jax_ssl.core.state import TrainState
+from jax_ssl.core.telling import telling
 from jax_ssl.core.types import Params, State
 from jax_ssl.data.canvas import CanvasReport, canvas_report
 from jax_ssl.data.corrupt import sample
@@ -152,9 +153,13 @@ class Run:
             skipped = [{"protocol": p.name, "reason": reason} for p in protocols]
             return {"evaluations": [], "skipped": skipped}
         whole = train.params, train.state
-        say = functools.partial(log.info, "evaluating · %s")
         return self.judge.judge(
-            protocols, whole, self.train, test, step=int(train.step), say=say
+            protocols,
+            whole,
+            self.train,
+            test,
+            step=int(train.step),
+            tell=lambda text, total: telling(f"evaluating · {text}", total),
         )
 
     def watch(self) -> tuple[list[Evaluation], list[Record]]:
@@ -176,7 +181,9 @@ class Run:
 
         def run(train: TrainState, means: Mapping[str, float]) -> Iterator[Record]:
             del means
-            found = look((train.params, train.state), kinds=[TRAINED])
+            with telling(f"evaluating · {protocol.name}", only_if_long=True):
+                found = look((train.params, train.state), kinds=[TRAINED])
+                controls()
             for entry in found["skipped"]:
                 log.warning("online %(protocol)s: %(reason)s", entry)
             metric = protocol.metrics[0]

@@ -12,6 +12,7 @@ import jax
 from jax_ssl.checkpoint.manager import open_checkpoints
 from jax_ssl.checkpoint.run_folder import CONFIG, check_config
 from jax_ssl.config import MAY_CHANGE, Experiment, load_page, override, resolved
+from jax_ssl.core.signals import departure
 from jax_ssl.core.trees import count
 from jax_ssl.parallel.processes import await_file
 from jax_ssl.report.table import format_table
@@ -51,16 +52,17 @@ def train(options: argparse.Namespace) -> int:
             run.experiment.plan.num_steps,
         )
         return 128 + outcome.interrupted  # The shell's convention.
-    log.info("evaluating")
+    departure.doing = "evaluating"
     with jax.set_mesh(run.experiment.mesh):
         results = run.results(outcome.train)
         results["skipped"] = [*skipped, *results["skipped"]]
         run.merge(results, ran)
         if jax.process_index() == 0:
-            print(format_table(results, method=config["method"]["name"]))
+            print(format_table(results, method=config["method"]["name"]), flush=True)
         write_export(run, outcome.train)
         if run.experiment.run.report:
             log.info("report: %s", write_page(run, outcome.train))
+    departure.doing = "ending"
     log.info("done in %.0f s", time.perf_counter() - begun)
     return 0
 
@@ -119,6 +121,7 @@ def train_run(run: Run) -> tuple[Outcome, list[dict[str, Any]]]:
                 evaluations=[*evaluations, *doctor(run, reporter)],
                 on_trace=on_trace,
                 view=experiment.view,
+                glance=reporter.glance,
             )
     return outcome, skipped
 

@@ -42,6 +42,7 @@ class Interrupt:
     def hold(self) -> None:
         """From now on there are steps to be saved; a program does not end before."""
         departure.kept_for = "saving when what is running has ended"
+        departure.doing = "training"
 
     def asked(self) -> bool:
         """Whether to stop now; to be asked after every call, by all processes alike."""

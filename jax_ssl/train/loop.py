@@ -13,6 +13,7 @@ from jax_ssl.checkpoint.manager import Checkpoints
 from jax_ssl.core import checks
 from jax_ssl.core.method import ViewFn
 from jax_ssl.core.state import TrainState
+from jax_ssl.core.telling import telling
 from jax_ssl.core.types import Metrics
 from jax_ssl.parallel.processes import meet
 from jax_ssl.train.interrupt import catch_signals
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 # Steps are dispatched ahead of the device, but no further than this many calls, or the
 # batches waiting in device memory would grow without bound.
 CALLS_IN_FLIGHT = 4
+COMPILING = "compiling (this takes about a minute on a laptop)"
 
 
 class NotFiniteError(ArithmeticError):
@@ -115,6 +117,7 @@ def fit(
     evaluations: Sequence[Evaluation] = (),
     on_trace: Callable[[Any, int], None] | None = None,
     view: ViewFn | None = None,
+    glance: Callable[[int, Metrics], None] = lambda step, metrics: None,
 ) -> Outcome:
     """Trains from the last checkpoint, or from the start, to `plan.num_steps`.
 
@@ -133,6 +136,8 @@ def fit(
         on_trace: called with each traced call (`jax.stages.Traced`) and its steps.
         view: the evaluation's: one example -> one un-augmented image [h, w, C]. Only
             methods with a `refresh` need it.
+        glance: called after every call that no log line follows, with the steps
+            dispatched so far and its metrics.
 
     Returns:
         The last state, and whether a signal asked the run to end.
@@ -170,7 +175,7 @@ def fit(
                         recorder.note(step, {"kind": "refresh", **numbers})
                 if k not in compiled:
                     jax.block_until_ready(train)  # Or running steps would go untimed.
-                    with recorder.paused():
+                    with recorder.paused(), telling(COMPILING):
                         traced = made.call.trace(train, made.feed.data, payload)
                         if on_trace is not None:
                             on_trace(traced, k)
@@ -198,6 +203,8 @@ def fit(
                                 recorder.note(step, record)
                         if save and checkpoints is not None:
                             checkpoints.save(train, {"step": step, "seed": seed})
+                else:
+                    glance(step, metrics)
                 if last:
                     break
         if checkpoints is not None:

@@ -1,13 +1,15 @@
 """What a run shows while it trains: a bar on a terminal, log lines elsewhere."""
 
 import logging
-import time
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 from tqdm import tqdm
+
+from jax_ssl.core.telling import CLEAR
 
 log = logging.getLogger(__name__)
 
@@ -17,6 +19,11 @@ Clock = Callable[[], float]
 CONTROLS = ("untrained", "pixels")
 # What the record of a refresh has beside its own numbers.
 REFRESHED_WHERE = ("kind", "step", "epoch", "seconds")
+# What stands beside a bar, the most important first, and the columns left to the bar.
+ON_BAR = ("loss", "left", "images_per_second", "epoch", "learning_rate")
+LEAST_BAR = 10
+# After so many steps it is said how long the run will take, sooner if they are slow.
+FIRST_STEPS, SLOW_MS = 3, 3000.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,43 +52,117 @@ class Progress:
     """A bar on a terminal, and elsewhere one log line an interval."""
 
     def __init__(
-        self, run: RunFacts, *, stream: Any = None, clock: Clock = time.perf_counter
+        self, run: RunFacts, *, stream: Any = None, columns: int | None = None
     ) -> None:
-        self.run, self.clock, self.start = run, clock, clock()
+        self.run, self.columns = run, columns
+        self.promised = False  # Whether it is said how long the run will take.
         self.bar = tqdm(
             total=run.num_steps,
             initial=run.restored_step,
             file=stream,
-            unit="step",
             dynamic_ncols=True,
+            ncols=columns,
+            delay=1e-9,  # Before the first step there is nothing to see.
             disable=None,  # Where there is no terminal.
         )
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Shows a record."""
-        step, text = record["step"], describe(record)
-        training = record["kind"] == "train"
+        step, words = record["step"], words_of(record)
+        training, per_step = record["kind"] == "train", record.get("ms_per_step")
+        if training and per_step:
+            seconds = per_step / 1000 * (self.run.num_steps - step)
+            words["left"] = f"{tqdm.format_interval(seconds)} left"
         if training and not self.bar.disable:
-            self.bar.set_postfix_str(text, refresh=False)
-            self.bar.update(step - self.bar.n)
-            return
-        text = f"step {step}/{self.run.num_steps} · {text}"
-        if not self.bar.disable:
-            self.bar.write(text, file=self.bar.fp)
-            return
-        done = step - self.run.restored_step
-        if training and done > 0:
-            seconds = (self.clock() - self.start) / done * (self.run.num_steps - step)
-            text += f" · {tqdm.format_interval(seconds)} left"
-        log.info(text)
+            self._draw(step, words)
+        else:
+            text = " · ".join([f"step {step}/{self.run.num_steps}", *words.values()])
+            if self.bar.disable:
+                log.info(text)
+            else:
+                self.bar.fp.write(f"{CLEAR}{text}\n")
+                if not self.bar.delay:  # It was there.
+                    self.bar.refresh()
+        steps = step - self.run.restored_step
+        if training and per_step and not self.promised:
+            self.promised = steps * max(1.0, per_step / SLOW_MS) >= FIRST_STEPS
+            if self.promised:
+                self._promise(per_step / 1000)
 
     def close(self) -> None:
         """Leaves the bar as it stands."""
         self.bar.close()
 
+    def _draw(self, step: int, words: Mapping[str, str]) -> None:
+        """The bar, with as many words as leave it its least width."""
+        columns = self.columns or shutil.get_terminal_size().columns
+        self.bar.ncols = columns - 1
+        number = f"{step}/{self.run.num_steps} |"
+        room = columns - 1 - len(number) - LEAST_BAR - len("|")
+        text = ""
+        for name in (*ON_BAR, *(words.keys() - ON_BAR)):
+            longer = f"{text} · {words.get(name)}" if text else f" {words.get(name)}"
+            if name in words and len(longer) <= room:
+                text = longer
+        self.bar.bar_format = f"{number}{{bar}}|{text}"
+        self.bar.n, self.bar.delay = step, 0
+        self.bar.refresh()
+
+    def _promise(self, seconds_per_step: float) -> None:
+        steps = self.run.num_steps - self.run.restored_step
+        seconds = steps * seconds_per_step
+        text = f"this run needs about {duration(seconds)} here, evaluations apart"
+        if seconds > 3600:
+            text += "; config.run.num_epochs says for how long it trains"
+        log.info(text)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit that fits, in two digits."""
+    for name, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= 1.5 * size:
+            return f"{digits(seconds / size)} {name}s"
+    whole = max(round(seconds), 1)
+    return f"{whole} second{'s' * (whole > 1)}"
+
+
+def digits(value: float) -> str:
+    """A number with two digits where it is small, and all of its whole ones."""
+    return f"{value:,.0f}" if value >= 9.95 else f"{value:.2g}"
+
 
 def describe(record: Mapping[str, Any]) -> str:
     """A record of metrics.jsonl in a few words; what is not known is left out."""
+    return " · ".join(words_of(record).values())
+
+
+def words_of(record: Mapping[str, Any]) -> dict[str, str]:
+    """The words of `describe`, by the name of what they tell."""
+    if record["kind"] != "train":
+        return {"text": _described(record)}
+    forms: dict[str, Callable[[Any], str]] = {
+        "epoch": "epoch {:.2f}".format,
+        "loss": "loss {:.4g}".format,
+        "learning_rate": "lr {:.3g}".format,
+        "images_per_second": lambda rate: f"{digits(rate)} images/s",
+        "ms_per_step": _per_step,
+        "data_wait": "{:.0%} waiting for data".format,
+        "mfu": "{:.1%} of peak".format,
+        "peak_memory_bytes": lambda size: f"{size / 2**30:.2f} GiB",
+    }
+    return {
+        name: form(record[name])
+        for name, form in forms.items()
+        if isinstance(record.get(name), int | float)
+    }
+
+
+def _per_step(ms: float) -> str:
+    return f"{ms:.4g} ms/step" if ms < 10_000 else f"{digits(ms / 1000)} s/step"
+
+
+def _described(record: Mapping[str, Any]) -> str:
+    """An evaluation, a look of the doctor or a refresh in words."""
     if record["kind"] == "doctor":
         spaces = [s for s in ("representation", "embedding") if f"{s}_std" in record]
         return "health: " + " · ".join(
@@ -99,24 +180,6 @@ def describe(record: Mapping[str, Any]) -> str:
         text = f"{record['protocol']} {values.pop(record['metric'], '–')}"
         beside = ", ".join(f"{name} {value}" for name, value in values.items())
         return f"{text} ({beside})" if beside else text
-    if record["kind"] == "refresh":
-        said = {k: v for k, v in record.items() if k not in REFRESHED_WHERE}
-        words = [f"{name} {value:.4g}" for name, value in said.items()]
-        return " · ".join(["refresh", *words])
-    forms = {
-        "epoch": "epoch {:.2f}",
-        "loss": "loss {:.4g}",
-        "learning_rate": "lr {:.3g}",
-        "images_per_second": "{:,.0f} images/s",
-        "ms_per_step": "{:,.4g} ms/step",
-        "data_wait": "{:.0%} waiting for data",
-        "mfu": "{:.1%} of peak",
-    }
-    words = [
-        form.format(record[name])
-        for name, form in forms.items()
-        if isinstance(record.get(name), int | float)
-    ]
-    if record.get("peak_memory_bytes"):
-        words.append(f"{record['peak_memory_bytes'] / 2**30:.2f} GiB")
-    return " · ".join(words)
+    said = {k: v for k, v in record.items() if k not in REFRESHED_WHERE}
+    words = [f"{name} {value:.4g}" for name, value in said.items()]
+    return " · ".join(["refresh", *words])

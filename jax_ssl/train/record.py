@@ -4,14 +4,17 @@ import contextlib
 import math
 import pathlib
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import jax
+import numpy as np
 
 from jax_ssl.train.flops import mfu
 from jax_ssl.train.metrics import MetricsFile
 from jax_ssl.train.progress import Clock, Progress, RunFacts
+
+FIRST_LINE = 10.0  # Seconds without a line after which the first one comes.
 
 
 class Writer(Protocol):
@@ -39,6 +42,8 @@ class Reporter:
 
     Attributes:
         flops: of one step over all devices; None where they are not known.
+        show: what shows a record without keeping it, for `glance`.
+        patience: seconds without a line after which `glance` shows one.
     """
 
     def __init__(
@@ -48,9 +53,14 @@ class Reporter:
         *,
         past_seconds: float = 0.0,
         clock: Clock = time.perf_counter,
+        show: Callable[[Mapping[str, Any]], None] | None = None,
+        patience: float = 60.0,
     ) -> None:
         self.run, self.writers, self.clock = run, tuple(writers), clock
-        self.began = clock() - past_seconds
+        self.began = self.shown = clock()
+        self.began -= past_seconds
+        self.show, self.patience = show, min(patience, FIRST_LINE)
+        self._later = patience
         self.last = run.restored_step
         self.flops: float | None = None
         # Seconds of training since the last train record, up to the time `since`;
@@ -69,6 +79,36 @@ class Reporter:
         self._count()
         seconds, self.trained = self.trained, 0.0
         steps, self.last = step - self.last, step
+        speed = self._speed(steps, seconds, waited)
+        memory = {"peak_memory_bytes": peak_memory(self.run.devices)}
+        extra = self.run.extra(step)
+        self.note(step, {"kind": "train", **speed, **memory, **metrics, **extra})
+        self.shown, self.patience = self.clock(), self._later
+
+    def glance(self, step: int, metrics: Mapping[str, jax.Array]) -> None:
+        """Shows where the run is if nothing was shown for long; records nothing.
+
+        Args:
+            step: steps dispatched so far.
+            metrics: of the last of them, on the device.
+        """
+        if self.show is None or self.clock() - self.shown < self.patience:
+            return
+        loss = float(np.mean(jax.device_get(metrics["loss"])))
+        seconds = self.trained + self.clock() - (self.since or self.clock())
+        speed = self._speed(step - self.last, seconds, 0.0)
+        del speed["data_wait"]
+        where = {
+            "kind": "train",
+            "step": step,
+            "epoch": step / self.run.steps_per_epoch,
+        }
+        self.show({**where, **speed, "loss": loss})
+        self.shown, self.patience = self.clock(), self._later
+
+    def _speed(
+        self, steps: int, seconds: float, waited: float
+    ) -> dict[str, float | None]:
         names = ("images_per_second", "ms_per_step", "data_wait", "mfu")
         speed: dict[str, float | None] = dict.fromkeys(names)
         if seconds > 0 and steps > 0:
@@ -78,9 +118,7 @@ class Reporter:
                 "data_wait": min(waited / seconds, 1.0),
                 "mfu": mfu(self.flops, seconds / steps, self.run.devices),
             }
-        memory = {"peak_memory_bytes": peak_memory(self.run.devices)}
-        extra = self.run.extra(step)
-        self.note(step, {"kind": "train", **speed, **memory, **metrics, **extra})
+        return speed
 
     def note(self, step: int, record: Mapping[str, Any]) -> None:
         """Records anything that was found at a step; "kind" is "eval" unless given."""
@@ -136,8 +174,15 @@ def open_reporter(
     board = [TensorBoard(folder / "tensorboard", run)] if tensorboard else []
     file = MetricsFile(folder / "metrics.jsonl", restored_step=run.restored_step)
     past = max((record.get("seconds") or 0.0 for record in file.kept), default=0.0)
-    progress = Progress(run, clock=clock)
-    return Reporter(run, (file, *board, progress), past_seconds=past, clock=clock)
+    progress = Progress(run)
+    return Reporter(
+        run,
+        (file, *board, progress),
+        past_seconds=past,
+        clock=clock,
+        show=progress.write,
+        patience=60.0 if progress.bar.disable else 5.0,
+    )
 
 
 class TensorBoard:

@@ -89,18 +89,26 @@ class Sweep:
         self._keep = together(keep, donate_argnums=0, out_shardings=rows_over)
         self._one = together(one, out_shardings=rows_over)
 
-    def __call__(self, whole: PyTree) -> PyTree:
+    def __call__(
+        self, whole: PyTree, advance: Callable[[int], None] = lambda rows: None
+    ) -> PyTree:
         """The results [n', ...], rows sharded over the mesh.
+
+        Args:
+            whole: what the function reads beside the batch.
+            advance: told the rows of every batch.
 
         Raises:
             TooManyCorrupt: if too few of the examples can be read.
         """
         found = self._start()
-        for at, batch in enumerate(self.batches(whole)):
+        for at, batch in enumerate(self.batches(whole, advance)):
             found = self._keep(found, batch, np.int32(at))
         return found
 
-    def batches(self, whole: PyTree) -> Iterator[PyTree]:
+    def batches(
+        self, whole: PyTree, advance: Callable[[int], None] = lambda rows: None
+    ) -> Iterator[PyTree]:
         """The results batch by batch, [devices x b, ...], as they are ready.
 
         Batch s holds of the n' / devices places of every device those from s b on.
@@ -112,6 +120,7 @@ class Sweep:
         with self.feed.sweep(self._places) as pieces:
             for piece in pieces:
                 waiting.append(self._one(whole, self.feed.data, piece))
+                advance(self._places.shape[1])
                 if len(waiting) > IN_FLIGHT:
                     yield jax.block_until_ready(waiting.popleft())
         yield from waiting

@@ -1,14 +1,16 @@
 import io
 import logging
 import math
+import re
 import sys
 from types import SimpleNamespace
 
 import jax
+import numpy as np
 import pytest
 
 from jax_ssl.train.metrics import read_metrics
-from jax_ssl.train.progress import Progress, RunFacts, describe
+from jax_ssl.train.progress import Progress, RunFacts, describe, duration
 from jax_ssl.train.record import Reporter, TensorBoard, open_reporter, peak_memory
 
 
@@ -245,28 +247,83 @@ def test_an_evaluation_is_shown_by_its_own_metric_and_unit(unit, said):
     assert describe({**record, "error": None}) == "depth –"
 
 
+def test_small_rates_have_two_digits_and_long_steps_are_in_seconds():
+    for rate, ms, said in [
+        (0.34211, 187_200, "0.34 images/s · 187 s/step"),
+        (3.456, 18_520, "3.5 images/s · 19 s/step"),
+        (9.96, 1872.3, "10 images/s · 1872 ms/step"),
+        (12.3, 0.5123, "12 images/s · 0.5123 ms/step"),
+    ]:
+        record = {"kind": "train", "images_per_second": rate, "ms_per_step": ms}
+        assert describe(record) == said
+
+
 def test_without_a_terminal_there_is_one_line_an_interval_with_the_time_left(caplog):
-    clock, stream = Clock(), io.StringIO()
+    stream = io.StringIO()
     caplog.set_level(logging.INFO, logger="jax_ssl.train.progress")
-    progress = Progress(facts(restored_step=5), stream=stream, clock=clock)
-    clock.wait(40)  # Twenty steps in forty seconds; seventy-five are left.
-    progress.write(RECORD)
+    progress = Progress(facts(restored_step=5), stream=stream)
+    slow = {**RECORD, "ms_per_step": 2000.0}  # Seventy-five steps are left.
+    progress.write(slow)
     progress.write(EVALUATION)
     progress.close()
-    first, second = caplog.messages
-    assert first == f"step 25/100 · {describe(RECORD)} · 02:30 left"
+    first, need, second = caplog.messages
+    assert first == f"step 25/100 · {describe(slow)} · 02:30 left"
+    # Ninety-five steps of this start, of two seconds.
+    assert need == "this run needs about 3.2 minutes here, evaluations apart"
     assert second == "step 25/100 · knn 50.0%"
     assert stream.getvalue() == ""
 
 
-def test_on_a_terminal_there_is_a_bar(caplog):
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.2, "1 second"),
+        (89, "89 seconds"),
+        (600, "10 minutes"),
+        (5400, "1.5 hours"),
+        (86400 * 12.6, "13 days"),
+    ],
+)
+def test_durations_are_spoken_in_the_unit_that_fits(seconds, said):
+    assert duration(seconds) == said
+
+
+@pytest.mark.parametrize("columns", [40, 80, 110])
+def test_on_a_terminal_there_is_a_bar_that_fits(caplog, columns):
     caplog.set_level(logging.INFO, logger="jax_ssl.train.progress")
     stream = Terminal()
-    progress = Progress(facts(restored_step=5), stream=stream)
+    progress = Progress(facts(restored_step=5), stream=stream, columns=columns)
+    assert stream.getvalue() == ""  # Nothing to see before the first step.
     progress.write(RECORD)
     progress.write(EVALUATION)
     progress.close()
     text = stream.getvalue()
-    assert "25/100" in text
     assert "step 25/100 · knn 50.0%" in text
-    assert caplog.messages == []
+    bars = [line for line in re.split("[\r\n]", text) if "25/100 |" in line]
+    assert bars
+    for bar in bars:
+        assert len(bar) < columns
+        assert len(re.search(r"\|(.*)\|", bar)[1]) >= 10
+        assert " loss 1.235" in bar
+        assert ("00:03 left" in bar) == (columns >= 80)
+
+
+def test_a_glance_shows_where_a_slow_run_is_and_keeps_nothing():
+    clock, kept, shown = Clock(), Kept(), []
+    reporter = Reporter(facts(), [kept], clock=clock, show=shown.append)
+    with reporter.paused():
+        clock.wait(4)
+    for step in range(1, 60):  # A step takes two seconds.
+        clock.wait(2)
+        reporter.glance(step, {"loss": np.full(1, 4.0 / step)})
+    # The first after ten seconds without a line, the others a minute apart.
+    assert [record["step"] for record in shown] == [3, 33]
+    assert [record["ms_per_step"] for record in shown] == [2000.0, 2000.0]
+    assert shown[0]["loss"] == pytest.approx(4 / 3)
+    assert kept.records == []
+    clock.wait(2)
+    reporter.train(60, {"loss": 1.0}, 0.0)
+    assert kept.records[0]["ms_per_step"] == 2000.0
+    clock.wait(59)
+    reporter.glance(61, {"loss": np.ones(1)})
+    assert len(shown) == 2
