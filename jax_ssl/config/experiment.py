@@ -121,14 +121,20 @@ class Experiment:
         read = {*read_by(self.method.views, source.fields), *self.judged(source)}
         self.source = source.keep(read)
 
-    def program(self, feed: Feed) -> Program:
-        """The run's compiled functions, its batches coming from `feed`."""
+    def program(self, feed: Feed, *, trains: bool = True) -> Program:
+        """The run's compiled functions, its batches coming from `feed`.
+
+        Args:
+            feed: of the training examples.
+            trains: whether steps will be made.
+        """
         made = program(
             self.method,
             self.tx,
             feed,
             self.mesh,
             rules=self.devices.specs(),
+            trains=trains,
             chunks=self.run.chunks,
             view_dtype=self.run.view_dtype,
         )

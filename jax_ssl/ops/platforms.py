@@ -68,3 +68,10 @@ def one_by_one(fn: Callable[..., PyTree]) -> Callable[..., PyTree]:
     loop = jax.custom_batching.sequential_vmap(looping(True)(fn))
     wide = looping(False)(fn)
     return lambda *args: jax.lax.platform_dependent(*args, cpu=loop, default=wide)
+
+
+def once(fn: Callable[..., PyTree]) -> Callable[..., PyTree]:
+    """`jax.jit(fn)` for what runs once on little data: on a CPU compiled in a hurry."""
+    hurry = jax.default_backend() == "cpu"
+    options = {"xla_backend_optimization_level": 0} if hurry else None
+    return jax.jit(fn, compiler_options=options)

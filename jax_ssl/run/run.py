@@ -93,7 +93,7 @@ class Run:
     @functools.cached_property
     def program(self) -> Program:
         """The compiled functions."""
-        return self.experiment.program(self.feed)
+        return self.experiment.program(self.feed, trains=self.training)
 
     @functools.cached_property
     def judge(self) -> Judge:

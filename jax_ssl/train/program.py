@@ -34,7 +34,8 @@ class Program:
         start: key -> first TrainState.
         fresh: the same, jitted, all of it drawn: `start` may hold another run's arrays.
         call: (train, data, payload) -> (train, metrics [k]), jitted; donates `train`.
-        checked_leaves: names that the metric "nonfinite_leaf" counts.
+        checked_leaves: names that the metric "nonfinite_leaf" counts; () if no steps
+            are made.
     """
 
     method: Method
@@ -55,6 +56,7 @@ def program(
     mesh: Mesh,
     *,
     rules: Sequence[tuple[str, P]] = (),
+    trains: bool = True,
     **step: Any,
 ) -> Program:
     """Builds the run's two compiled functions; nothing is compiled yet.
@@ -66,6 +68,7 @@ def program(
         mesh: the devices.
         rules: of `parallel.rules.shardings`: where leaves of the train state live that
             the shape rule should not place.
+        trains: whether steps will be made, and are traced now to find what is wrong.
         **step: keywords of `train_step`, such as chunks.
 
     Raises:
@@ -103,10 +106,12 @@ def program(
         key = jax.eval_shape(lambda: jax.random.key(0))
         shapes = jax.eval_shape(start, key)
         placed = shardings(shapes, mesh, rules)
-        names = checked_leaves(method, shapes, batch)
-        # What cannot work is found here, before minutes of compilation.
-        after, _ = jax.eval_shape(one_step, shapes, batch)
-        check_closed(shapes, after)
+        names: Sequence[str] = ()
+        if trains:
+            names = checked_leaves(method, shapes, batch)
+            # What cannot work is found here, before minutes of compilation.
+            after, _ = jax.eval_shape(one_step, shapes, batch)
+            check_closed(shapes, after)
     fresh = jax.jit(start, out_shardings=placed)
     return Program(
         *(method, tx, feed, mesh),
