@@ -42,6 +42,7 @@ SHAPES = {
     "cifar10": ((50_000, (32, 32, 3)), False),
     "imagenet2012": ((1_281_167, (512, 512, 3)), True),
     "imagenette/160px-v2": ((9469, (256, 256, 3)), True),
+    "folder": ((400, (128, 128, 3)), True),
 }
 
 
@@ -82,6 +83,18 @@ def test_every_page_is_built(path):
     config = resolved(load_page(str(path)))
     experiment = Experiment(config, source=source_of(config))
     assert float(experiment.learning_rate(0)) >= 0
+
+
+@pytest.mark.parametrize("size", ["small", "medium", "large"])
+def test_the_folder_page_grows_by_one_argument(size):
+    config = resolved(load_page(f"{CONFIGS / 'folder.py'}:{size}"))
+    shape = (*(config["data"]["canvas"],) * 2, 3)
+    experiment = Experiment(config, source=Fake(5000, shape, canvas=True))
+    # Of a laptop's size, whatever the number of images.
+    if size == "small":
+        assert experiment.plan.num_steps == 400
+    with pytest.raises(ValueError, match="no size 'huge'; choose small, medium"):
+        load_page(f"{CONFIGS / 'folder.py'}:huge")
 
 
 @pytest.mark.parametrize("path", kinds())
