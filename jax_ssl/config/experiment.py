@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -13,6 +14,7 @@ from jax_ssl.config.sections import Checkup, Devices, Evals, Feeding, Online, Ru
 from jax_ssl.core.fields import read_by
 from jax_ssl.core.method import Method, ViewFn
 from jax_ssl.data import SOURCES
+from jax_ssl.data.classes import check_labels
 from jax_ssl.data.order import steps_per_epoch
 from jax_ssl.data.source import Source
 from jax_ssl.encoders import ENCODERS
@@ -31,7 +33,7 @@ class Experiment:
 
     Args:
         config: from `resolved`.
-        source: instead of the one that `data` names.
+        source: instead of the one that `data` names; its labels are not looked at.
         devices: of the mesh; all there are unless given.
 
     Attributes:
@@ -80,6 +82,7 @@ class Experiment:
         self.checkup: Checkup | None = doctor and bound("doctor", Checkup, doctor)
         self.mesh = make_mesh(fsdp=self.devices.fsdp, devices=devices)
         check_batch_size(self.feeding.batch_size, self.mesh.size, self.run.chunks)
+        here = source is None
         if source is None:
             source = made("data", SOURCES, config["data"])
         self.everything: Source = source
@@ -98,6 +101,8 @@ class Experiment:
         wires["views"] = made("views", VIEWS, config["views"])
         wires["encoder"] = made("encoder", ENCODERS, config["encoder"])
         self.method: Method = made("method", METHODS, config["method"])
+        if here and (num_classes := self.method.health.classes) is not None:
+            source = self.everything = self._classified(source, num_classes)
         wires["encoder"] = self.method.encoder
         wires["num_classes"] = self.method.health.classes
         asked = [
@@ -120,6 +125,23 @@ class Experiment:
         self.tx: optax.GradientTransformation = made("optimizer", OPTIMIZERS, optimizer)
         read = {*read_by(self.method.views, source.fields), *self.judged(source)}
         self.source = source.keep(read)
+
+    def _classified(self, source: Source, num_classes: int) -> Source:
+        """The source; classes without names are called by their numbers from now on.
+
+        Raises:
+            ValueError: if the method reads labels that it has no output for.
+        """
+        fields = dict(source.fields)
+        for name in read_by(self.method.views, source.fields):
+            if (field := fields[name]).kind == "label":
+                try:
+                    check_labels(source, name, num_classes)
+                except ValueError as error:
+                    raise ValueError(f"config.method: {error}") from error
+                names = field.names or tuple(map(str, range(num_classes)))
+                fields[name] = replace(field, names=names)
+        return replace(source, fields=fields)
 
     def program(self, feed: Feed, *, trains: bool = True) -> Program:
         """The run's compiled functions, its batches coming from `feed`.

@@ -9,6 +9,7 @@ from jax.sharding import PartitionSpec as P
 from jax_ssl.augment import VIEWS
 from jax_ssl.core import checks
 from jax_ssl.data import SOURCES
+from jax_ssl.data.classes import Unknown
 from jax_ssl.encoders import ENCODERS
 from jax_ssl.evaluate import PROTOCOLS
 from jax_ssl.methods import METHODS
@@ -176,6 +177,9 @@ class Evals:
         view: the un-augmented view, dict(name=..., ...).
         train: keys of `data` that differ for the labelled training part.
         test: keys of `data` that differ for the test part; None: there is none.
+        unknown_classes: what becomes of a class, by its name, that `train` lacks:
+            "refuse" the part; "drop": its examples are left out; "keep": they count as
+            wrong.
         online: a protocol that watches the training, the settings of `Online` and of
             the protocol together.
         batch_size: examples of a forward pass, over all devices.
@@ -185,6 +189,7 @@ class Evals:
     view: dict
     train: dict | None = None
     test: dict | None = None
+    unknown_classes: Unknown = "refuse"
     online: dict | None = None
     batch_size: int = 512
     device_gib: float = 2.0

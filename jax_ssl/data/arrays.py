@@ -13,6 +13,7 @@ from jax_ssl.data.source import Rows, Source
 _LARGEST = float(np.finfo(np.float32).max)
 # Of the kinds whose floats are bounded, the lowest and highest value.
 _RANGES = {"image": (0, 1), "frames": (0, 1), "wave": (-1, 1)}
+NAMES = ("label_names", "class_names", "classes")  # Keys of an .npz file.
 _REMEDY = {
     "image": "; divide by 255, or store the bytes as uint8",
     "frames": "; divide by 255, or store the bytes as uint8",
@@ -43,10 +44,12 @@ def arrays(
 
     Args:
         given: {field: [N, ...]}, such as "image" and "label". Integers are brought to
-            the dtype of the kind. Images may lack the axis of their one channel; those
-            with an axis more, [N, T, H, W, C], become the field "frames".
+            the dtype of the kind. Labels may be the names of classes. Images may lack
+            the axis of their one channel; those with an axis more, [N, T, H, W, C],
+            become the field "frames".
         kinds: what each is, see `core.fields.Field`, where its name does not say it.
-        label_names: the classes in label order.
+        label_names: the classes in label order; where labels are names, those that
+            occur in alphabetical order unless given.
         rate: of waves, samples per second.
         name: what messages call it.
 
@@ -58,29 +61,51 @@ def arrays(
         others = {field: values for field, values in given.items() if field != "image"}
         given = {"frames": given["image"], **others}
     kind_of: dict[str, Any] = {field: field for field in given} | dict(kinds or {})
-    made = {
-        field: _checked(np.asarray(values), kind_of[field], f"{name}: {field}")
-        for field, values in given.items()
-    }
+    names = None if label_names is None else tuple(map(str, label_names))
+    details: dict[str, Any] = {"label": {"names": names}, "wave": {"rate": rate}}
+    made, more = {}, {}
+    for field, values in given.items():
+        kind, array, what = kind_of[field], np.asarray(values), f"{name}: {field}"
+        more[field] = details.get(kind, {})
+        if kind == "label" and array.dtype.kind in "US":
+            array, own = _numbered(array, names if field == "label" else None, what)
+            more[field] = {"names": own}
+        made[field] = _checked(array, kind, what)
     lengths = {k: len(x) for k, x in made.items()}
     if len(set(lengths.values())) != 1 or not min(lengths.values()):
         raise ValueError(
             f"{name}: the fields hold {lengths} examples; all must have the same "
             "number, N >= 1."
         )
-    names = None if label_names is None else tuple(map(str, label_names))
     if names is not None and "label" in made and made["label"].max() >= len(names):
         raise ValueError(
             f"{name}: label {made['label'].max()} has no name among the {len(names)} "
             "label_names."
         )
-    details: dict[str, Any] = {"label": {"names": names}, "wave": {"rate": rate}}
-    fields = {}
-    for field, array in made.items():
-        kind = kind_of[field]
-        more = details.get(kind, {})
-        fields[field] = Field(kind, array.shape[1:], array.dtype, **more)
+    fields = {
+        field: Field(kind_of[field], array.shape[1:], array.dtype, **more[field])
+        for field, array in made.items()
+    }
     return Arrays(name, {**fields, "index": INDEX}, min(lengths.values()), made)
+
+
+def _numbered(
+    words: np.ndarray, names: tuple[str, ...] | None, what: str
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Labels that are names of classes as numbers, and the names."""
+    occurring, numbers = np.unique(_text(words), return_inverse=True)
+    found = tuple(occurring.tolist())
+    names = found if names is None else names
+    if strange := sorted(set(found) - set(names)):
+        raise ValueError(
+            f"{what}: {strange[0]!r} is not among the label_names {names}."
+        )
+    order = np.array([names.index(word) for word in found], np.int32)
+    return order[numbers.reshape(words.shape)], names
+
+
+def _text(words: np.ndarray) -> np.ndarray:
+    return np.char.decode(words, "utf-8") if words.dtype.kind == "S" else words
 
 
 def _checked(array: np.ndarray, kind: Kind, what: str) -> np.ndarray:
@@ -130,7 +155,8 @@ def npz(
     as x_train and as train_x, and so are the names in `fields`.
 
     Args:
-        path: the file.
+        path: the file. Labels are names of classes, or numbers from 0; the names of
+            these, in order, are the key label_names, class_names or classes.
         split: the part of the file, "" for a file that holds one.
         fields: further arrays and their kinds, such as {"depth": "depth", "intrinsics":
             "matrix"}. With these there need not be images.
@@ -149,7 +175,7 @@ def npz(
         "label": ("label", "labels", "y", "Y"),
         **{name: (name,) for name in fields or {}},
     }
-    given = {}
+    given, names = {}, None
     with np.load(path, allow_pickle=False) as archive:
         for name, each in words.items():
             keys = [key for word in each for key in _keys(word, split)]
@@ -161,8 +187,11 @@ def npz(
                     f"{path} holds no {name} for data.split = {split!r}: looked for "
                     f"{', '.join(keys)}; the keys present are {sorted(archive)}."
                 )
+        for key in (key for word in NAMES for key in (*_keys(word, split), word)):
+            if names is None and key in archive and archive[key].dtype.kind in "US":
+                names = _text(archive[key]).tolist()
     name = os.path.basename(path) + (f" {split}" if split else "")
-    return arrays(given, fields, rate=rate, name=name)
+    return arrays(given, fields, label_names=names, rate=rate, name=name)
 
 
 def _keys(word: str, split: str) -> tuple[str, ...]:

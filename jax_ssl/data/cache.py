@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,7 +26,9 @@ class Cached(Source):
 
     def keep(self, names: Iterable[str]) -> Source:
         """The same data with these fields alone, in a memory of their own."""
-        return cached(self.source.keep(names), math.inf)
+        kept = cached(self.source.keep(names), math.inf)
+        own = {name: self.fields[name] for name in kept.fields}
+        return replace(kept, fields=own, numbers=self.numbers)
 
     def read(self, rows: np.ndarray) -> Rows:  # noqa: D102
         missing = np.unique(rows[~self.known[rows]])

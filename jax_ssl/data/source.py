@@ -5,7 +5,7 @@ pure function of its seed and step (`jax_ssl.data.order`) and resuming costs not
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -26,11 +26,16 @@ class Source:
         fields: what an example holds; "index" always. Where pictures lie on a canvas,
             "size" and "scale" say how.
         num_examples: N, its length.
+        numbers: by field of kind label (the numbers that are read, rising; the int32
+            numbers that they become), see `data.classes.renumbered`.
     """
 
     name: str
     fields: Fields
     num_examples: int
+    numbers: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(
+        default_factory=dict, kw_only=True
+    )
 
     def __len__(self) -> int:
         return self.num_examples
@@ -59,7 +64,11 @@ class Source:
             raise IndexError(
                 f"{self.name}: row {outside[0]} is outside 0 ... {len(self) - 1}."
             )
-        return {**self.read(rows), "index": rows.astype(np.int32)}
+        found = {**self.read(rows), "index": rows.astype(np.int32)}
+        for name in self.numbers.keys() & found.keys():
+            old, new = self.numbers[name]
+            found[name] = new[np.searchsorted(old, found[name])]
+        return found
 
     def keep(self, names: Iterable[str]) -> "Source":
         """The same data with these fields alone, and "index".

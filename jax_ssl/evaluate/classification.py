@@ -28,6 +28,8 @@ def classification(num_classes: int | None, *, label: str = "label") -> Protocol
         del train
         right = np.zeros(2)
         for scores, labels in test.gathered(label):
+            known = labels < num_classes  # Others are of no class that the head has.
+            scores, labels = scores[known], labels[known]
             own = np.take_along_axis(scores, labels[:, None], 1)
             larger = (scores > own).sum(axis=1)
             right += (larger < 1).sum(), (larger < 5).sum()

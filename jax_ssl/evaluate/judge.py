@@ -38,6 +38,7 @@ TRAINED, UNTRAINED = "trained", "untrained"
 RAW: Read = (None, "raw")
 POOLED: Read = (None, "pooled")
 NOT_FINITE = Skipped("there are numbers that are not finite")
+NO_LABELS = Skipped("no example of one of the parts has a label")
 RAW_DIMENSIONS = 3072  # Of the input as features, at most: 32 x 32 x 3.
 
 
@@ -119,6 +120,7 @@ class Judge:
         skipped = [{"protocol": n, "reason": why} for n, why in lacks.items() if why]
         asked = [p for p in protocols if not lacks[p.name]]
         fields = tuple(dict.fromkeys(name for p in asked for name in p.needs))
+        known = train.feed.fields
 
         def answers(
             kind: str,
@@ -138,13 +140,20 @@ class Judge:
                 ]
             del whole
             for protocol in mine:
-                own = [part[_read_of(protocol, kind)] for part in parts]
+                labels = [n for n in protocol.needs if known[n].kind == "label"]
+                given = [part[_read_of(protocol, kind)] for part in parts]
+                own = [part.labelled(labels) for part in given]
+                without = _without(given, own, labels)
                 outcomes: Iterable[Outcome | Skipped] = [NOT_FINITE]
-                if all(part.finite for part in own):
-                    with tell(f"{kind}: {protocol.name}", 0):
+                if not all(part.counts.any() for part in own):
+                    outcomes = [NO_LABELS]
+                elif all(part.finite for part in own):
+                    said = [f"{kind}: {protocol.name}"]
+                    said += [f"{n} {words}" for words, n in without.items()]
+                    with tell(", ".join(said).replace("_", " "), 0):
                         outcomes = list(protocol.run(*own))
                 for outcome in outcomes:
-                    yield protocol, outcome, own[0].detail
+                    yield protocol, outcome, {**own[0].detail, **without}
 
         kinds = self.kinds(train) if kinds is None else kinds
         found: dict[tuple[Protocol, str], Record] = {}
@@ -264,6 +273,27 @@ class Judge:
         if reader is not None:
             return reader(variables, x)
         return getattr(self.method.encoder.apply(variables, x, train=False), word)
+
+
+def _without(
+    given: Sequence[Part], own: Sequence[Part], labels: Sequence[str]
+) -> dict[str, int]:
+    """How many examples have no label, and how many of test a class unknown to train.
+
+    Args:
+        given: the two parts.
+        own: the same without what has no label.
+        labels: fields that hold labels.
+    """
+    left_out = sum(int(part.counts.sum()) for part in given)
+    left_out -= sum(int(part.counts.sum()) for part in own)
+    train, test = ([part.fields[n][part.counts] for n in labels] for part in own)
+    unseen = sum(
+        int((~np.isin(asked, there)).sum())
+        for there, asked in zip(train, test, strict=True)
+    )
+    found = {"unlabelled_examples": left_out, "examples_of_unseen_classes": unseen}
+    return {words: count for words, count in found.items() if count}
 
 
 def lacking(protocol: Protocol, data: Data) -> str:

@@ -6,8 +6,8 @@ file of its host, a run of consecutive examples.
 
 import functools
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import jax
@@ -52,6 +52,13 @@ class Part:
     def finite(self) -> bool:
         """Whether all features are finite numbers."""
         return all(bool(_finite(values)) for values, _ in self.values.blocks())
+
+    def labelled(self, names: Iterable[str]) -> "Part":
+        """The part without the examples whose label in such a field is below 0."""
+        rows = self.rows
+        for name in names:
+            rows = np.where(self.fields[name] < 0, -1, rows)
+        return replace(self, rows=rows)
 
     def gathered(self, field: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Features and a field of all examples, block by block, in every process."""

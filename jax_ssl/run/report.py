@@ -90,7 +90,7 @@ def write_page(run: Run, train: TrainState | None) -> pathlib.Path:
         pictures=pictures,
         features=features,
         labels=labels,
-        label_names=names_of(run.train.feed.fields),
+        label_names=_class_names(run),
         environment=where,
         warnings=[canvas.sentence] if canvas is not None and canvas.warn else (),
     )
@@ -98,6 +98,12 @@ def write_page(run: Run, train: TrainState | None) -> pathlib.Path:
         return run.workdir / REPORT
     with telling("report · map and page"):
         return write_report(run.workdir / REPORT, inputs)
+
+
+def _class_names(run: Run) -> tuple[str, ...] | None:
+    """Of the test part, which may know more classes; else of the training part."""
+    parts = [part for part in (run.test, run.train) if part is not None]
+    return next(filter(None, (names_of(part.feed.fields) for part in parts)), None)
 
 
 class Look:
@@ -238,7 +244,7 @@ def _neighbors(
         _examples(look, asked, features.rows[places]),
         _examples(look, run.train, bank.rows[found]),
         scores,
-        label_names=names_of(run.train.feed.fields),
+        label_names=_class_names(run),
         **look.settings,
     )
 

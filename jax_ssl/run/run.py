@@ -16,11 +16,12 @@ from ml_collections import ConfigDict
 from jax_ssl.checkpoint.manager import open_checkpoints
 from jax_ssl.checkpoint.run_folder import CONFIG, config_differences, write_json_atomic
 from jax_ssl.config import Experiment, override, resolved
-from jax_ssl.core.fields import ON_CANVAS
+from jax_ssl.core.fields import ON_CANVAS, Fields
 from jax_ssl.core.state import TrainState
 from jax_ssl.core.telling import telling
 from jax_ssl.core.types import Params, State
 from jax_ssl.data.canvas import CanvasReport, canvas_report
+from jax_ssl.data.classes import renumbered
 from jax_ssl.data.corrupt import sample
 from jax_ssl.data.order import permutation
 from jax_ssl.evaluate.judge import TRAINED, Data, Judge, Record, lacking
@@ -121,14 +122,18 @@ class Run:
     def train(self) -> Data:
         """The training part of evaluations."""
         if (changes := self.experiment.evals.train) is not None:
-            return self._part("train", changes)
+            # Only a classifier ties the classes of its data to those of another part.
+            tied = self.experiment.method.health.classes is not None
+            return self._part("train", changes, self.feed.fields if tied else {})
         return Data(feed=self.feed, split="train")
 
     @functools.cached_property
     def test(self) -> Data | None:
         """The test part of evaluations, or None."""
         changes = self.experiment.evals.test
-        return None if changes is None else self._part("test", changes)
+        if changes is None:
+            return None
+        return self._part("test", changes, self.train.feed.fields)
 
     @property
     def rate(self) -> dict[str, float]:
@@ -249,11 +254,15 @@ class Run:
         state = self.program.fresh(jax.random.key(self.experiment.run.seed))
         return state.params, state.state
 
-    def _part(self, name: str, changes: Mapping[str, Any]) -> Data:
+    def _part(self, name: str, changes: Mapping[str, Any], ruling: Fields) -> Data:
+        unknown = self.experiment.evals.unknown_classes
         try:
             source = self.experiment.open(changes)
+            source, said = renumbered(source, ruling, unknown=unknown)
         except (ValueError, OSError) as error:
             raise type(error)(f"config.evals.{name}: {error}") from error
+        for sentence in said:
+            log.warning("config.evals.%s: %s", name, sentence)
         feed = Feed(
             source,
             mesh=self.experiment.mesh,

@@ -1,7 +1,7 @@
 """The order of an evaluation, on a few images whose features can be written down."""
 
-import dataclasses
 import math
+from dataclasses import dataclass, replace
 
 import flax.linen as nn
 import jax
@@ -197,7 +197,49 @@ def test_what_labels_are_called_is_no_matter(plain):
     assert_alike(judge(PROTOCOLS, **parts), plain)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+def test_examples_without_a_label_are_left_out_and_unseen_classes_said():
+    mesh = make_mesh(devices=jax.devices()[:8])
+    whole, said = source(TEST, 1), []
+    dropped = whole.arrays["label"] == LABELS[0]
+    none = replace(whole, numbers={"label": (np.sort(LABELS), np.array([-1, 1, 2]))})
+    named = replace(
+        source(TRAIN, 0), numbers={"label": (np.sort(LABELS), np.array([1, 1, 5]))}
+    )
+    record = judge(
+        [knn(k=5)],
+        devices=8,
+        train=data(named, mesh),
+        test=data(none, mesh),
+        say=said.append,
+    )
+    unseen = whole.arrays["label"] == LABELS.max()
+    for evaluation in record["evaluations"]:
+        for row in evaluation["rows"]:
+            assert row["detail"]["unlabelled_examples"] == dropped.sum() > 0
+            assert row["detail"]["examples_of_unseen_classes"] == unseen.sum() > 0
+            assert (row["accuracy"] * (~dropped).sum()).is_integer()
+    line = f"{dropped.sum()} unlabelled examples, {unseen.sum()} examples of unseen"
+    assert any(line in text for text in said)
+    # The same numbers as of the rest alone.
+    rest = data(none, mesh, rows=np.flatnonzero(~dropped))
+    alone = judge([knn(k=5)], devices=8, train=data(named, mesh), test=rest)
+    for one, two in zip(record["evaluations"], alone["evaluations"], strict=True):
+        pairs = zip(one["rows"], two["rows"], strict=True)
+        assert all(a["accuracy"] == b["accuracy"] for a, b in pairs)
+
+
+def test_a_part_without_one_label_is_skipped():
+    mesh = make_mesh(devices=jax.devices()[:1])
+    none = {"label": (np.sort(LABELS), np.array([-1, -1, -1]))}
+    test = data(replace(source(TEST, 1), numbers=none), mesh)
+    record = judge(PROTOCOLS, test=test)
+    assert record["evaluations"] == []
+    assert {skipped["reason"] for skipped in record["skipped"]} == {
+        "no example of one of the parts has a label"
+    }
+
+
+@dataclass(frozen=True, eq=False)
 class Torn(Source):
     """A source some of whose files are broken."""
 
