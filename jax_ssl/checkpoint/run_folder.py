@@ -13,6 +13,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 CONFIG = "config.json"
+DATA = "data.json"
 ABSENT = "absent"
 
 
@@ -113,13 +114,7 @@ def check_config(
     """
     path = pathlib.Path(folder) / CONFIG
     lines: list[str] = []
-    if path.exists():
-        try:
-            old = json.loads(path.read_text())
-        except ValueError as error:
-            raise ValueError(
-                f"{path} is not JSON ({error}); restore it, or start in a new folder."
-            ) from error
+    if (old := _read(path)) is not None:
         lines = config_differences(old, resolved)
         free = tuple(f"{section}." for section in may_change)
         # A line begins with its dotted name and a colon.
@@ -133,6 +128,83 @@ def check_config(
     if (lines or not path.exists()) and jax.process_index() == 0:
         write_json_atomic(path, resolved)
     return lines
+
+
+def data_of(folder: str | os.PathLike[str], checkpoints: str) -> dict[str, Any]:
+    """What data.json says of the examples that a run with checkpoints began with.
+
+    Args:
+        folder: the run's.
+        checkpoints: name of the folder in it that holds those.
+
+    Returns:
+        As `data.identity` makes it; empty if there is none, or nothing to go on from.
+
+    Raises:
+        ValueError: if data.json is damaged.
+    """
+    folder = pathlib.Path(folder)
+    steps = (path.name for path in (folder / checkpoints).glob("*"))
+    return (any(map(str.isdigit, steps)) and _read(folder / DATA)) or {}
+
+
+def check_data(
+    folder: str | os.PathLike[str],
+    began: Mapping[str, Any],
+    found: Mapping[str, Any],
+    *,
+    accept: bool = False,
+) -> str:
+    """Refuses to go on with other examples than the run began with.
+
+    Every process may call this; the first alone writes data.json.
+
+    Args:
+        folder: the run's.
+        began: from `data_of`.
+        found: the same of the examples that are there now.
+        accept: go on with them.
+
+    Returns:
+        What is other than it was, in words; "" for nothing.
+
+    Raises:
+        ValueError: saying so, and what can be done.
+    """
+    said, now = "", found["num_examples"]
+    if began and began.get("num_examples") != now:
+        before = began.get("num_examples")
+        said = f"the data set has {now} examples, the run began with {before}"
+    elif began and began.get("digest") != found["digest"]:
+        said = (
+            f"the data set has {now} examples as when the run began, but they are "
+            "other ones, or have other names or another order"
+        )
+    if said and not accept:
+        raise ValueError(
+            f"{folder}: {said}. Batches, and what a method keeps of every example, go "
+            "by the row, which would mean another example now. Restore the data, start "
+            "in a new folder, or go on with --config.run.accept_changed_data=True."
+        )
+    if found != began and jax.process_index() == 0:
+        write_json_atomic(pathlib.Path(folder) / DATA, found)
+    return said
+
+
+def _read(path: pathlib.Path) -> Any:
+    """The content of a JSON file, None where there is none.
+
+    Raises:
+        ValueError: if it is damaged.
+    """
+    if not path.exists():
+        return None
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is not JSON ({error}); restore it, or start in a new folder."
+        ) from error
 
 
 def _shown(flat: Mapping[str, Any], name: str) -> str:

@@ -14,7 +14,7 @@ from jax_ssl.config.sections import Checkup, Devices, Evals, Feeding, Online, Ru
 from jax_ssl.core.fields import read_by
 from jax_ssl.core.method import Method, ViewFn
 from jax_ssl.data import SOURCES
-from jax_ssl.data.classes import check_labels
+from jax_ssl.data.classes import check_labels, renumbered
 from jax_ssl.data.order import steps_per_epoch
 from jax_ssl.data.source import Source
 from jax_ssl.encoders import ENCODERS
@@ -35,6 +35,8 @@ class Experiment:
         config: from `resolved`.
         source: instead of the one that `data` names; its labels are not looked at.
         devices: of the mesh; all there are unless given.
+        classes: names of classes by field, whose numbers stay what they are; those that
+            the data have beside them are numbered behind.
 
     Attributes:
         config: the resolved config, every default filled in; plain JSON values.
@@ -68,6 +70,7 @@ class Experiment:
         source: Source | None = None,
         *,
         devices: Sequence[jax.Device] | None = None,
+        classes: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self.config = dict(config)
         wires: dict[str, Any] = {}
@@ -85,6 +88,12 @@ class Experiment:
         here = source is None
         if source is None:
             source = made("data", SOURCES, config["data"])
+            ruling = {
+                name: replace(source.fields[name], names=tuple(names))
+                for name, names in (classes or {}).items()
+                if name in source.fields
+            }
+            source, _ = renumbered(source, ruling, unknown="keep")
         self.everything: Source = source
         self.steps_per_epoch = steps_per_epoch(self.feeding.batch_size, len(source))
         self.plan = self.run.plan(self.steps_per_epoch)

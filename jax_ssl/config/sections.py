@@ -92,6 +92,8 @@ class Run:
         init_from: an exported encoder to start from, as "RUN/export/encoder.npz", or
             files by what they fill, dict(teacher="RUN/export/teacher.npz"); they are
             read at the first step and never again.
+        accept_changed_data: continue a run although the data set is not the one that it
+            began with, in number, order or content; say it each time.
     """
 
     num_epochs: float | None = None
@@ -107,6 +109,7 @@ class Run:
     tensorboard: bool = False
     report: bool = True
     init_from: str | dict | None = None
+    accept_changed_data: bool = False
 
     def __post_init__(self) -> None:
         checks.at_least(
@@ -245,6 +248,7 @@ MAY_CHANGE = (
     "feed.workers",
     "mesh",
     "method.similarity",
+    "run.accept_changed_data",
     "run.chunks",
     "run.keep_checkpoints",
     "run.tensorboard",

@@ -1,7 +1,7 @@
 """Sources that lie in host memory: arrays and .npz files."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,14 @@ class Arrays(Source):
 
     def read(self, rows: np.ndarray) -> Rows:  # noqa: D102
         return {k: x[rows] for k, x in self.arrays.items() if k in self.fields}
+
+    def listed(self) -> Iterable[bytes | memoryview]:  # noqa: D102
+        for name, values in sorted(self.arrays.items()):
+            yield name.encode()
+            yield np.ascontiguousarray(values).reshape(-1).view(np.uint8).data
+
+    def stored(self, row: int) -> bytes:  # noqa: D102
+        return b""
 
 
 def arrays(

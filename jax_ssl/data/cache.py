@@ -30,6 +30,12 @@ class Cached(Source):
         own = {name: self.fields[name] for name in kept.fields}
         return replace(kept, fields=own, numbers=self.numbers)
 
+    def listed(self) -> Iterable[bytes | memoryview]:  # noqa: D102
+        return self.source.listed()
+
+    def stored(self, row: int) -> bytes | memoryview:  # noqa: D102
+        return self.source.stored(row)
+
     def read(self, rows: np.ndarray) -> Rows:  # noqa: D102
         missing = np.unique(rows[~self.known[rows]])
         if missing.size:

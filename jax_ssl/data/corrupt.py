@@ -121,6 +121,11 @@ def sample(source: Source, count: int) -> Rows:
         source: any source.
         count: of examples, at most.
     """
-    rows = np.linspace(0, len(source) - 1, min(count, len(source))).astype(np.int64)
     reader = Reader(source, max_corrupt=1.0)
-    return reader.read(np.arange(len(source)), np.unique(rows))
+    return reader.read(np.arange(len(source)), spread(len(source), count))
+
+
+def spread(num_examples: int, count: int) -> np.ndarray:
+    """At most `count` rows of so many, evenly spread, int64 and rising."""
+    rows = np.linspace(0, num_examples - 1, min(count, num_examples))
+    return np.unique(rows.astype(np.int64))

@@ -18,8 +18,8 @@ Rows = dict[str, np.ndarray]
 class Source:
     """Random access to a data set in host memory or on disk.
 
-    Nothing asks for the type: whatever has these attributes, `len`, `source[rows]` and
-    `keep` is a source. Its kinds here say how rows are read.
+    Nothing asks for the type: whatever has these attributes, `len`, `source[rows]`,
+    `keep`, `listed` and `stored` is a source. Its kinds here say how rows are read.
 
     Attributes:
         name: the data set in words, for messages and reports.
@@ -43,6 +43,21 @@ class Source:
     def read(self, rows: np.ndarray) -> Rows:
         """The kept fields of rows [n] int64 that are inside; "index" is not asked."""
         raise NotImplementedError
+
+    def listed(self) -> Iterable[bytes | memoryview]:
+        """What is known of all rows without reading them, such as names of files."""
+        return ()
+
+    def stored(self, row: int) -> bytes | memoryview:
+        """What tells the content of a row from another, such as a file's first MiB.
+
+        Empty if it cannot be read, or `listed` says it all.
+        """
+        try:
+            found = self[np.array([row])]
+        except CorruptExamples:
+            return b""
+        return b"".join(values.tobytes() for values in found.values())
 
     def __getitem__(self, rows: np.ndarray) -> Rows:
         """Returns the examples `rows` [n], stacked: {name: [n, ...]}, fresh arrays.

@@ -7,7 +7,7 @@ where TFDS asks for it: to describe features of type Audio and Video.
 
 import os
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -56,6 +56,17 @@ class Prepared(Source):
 
     def read(self, rows: np.ndarray) -> Rows:  # noqa: D102
         return stack(rows, self._example, self._where, self.fields)
+
+    def listed(self) -> Iterable[bytes]:  # noqa: D102
+        for part in self.parts:
+            name = os.path.basename(part.filename)
+            yield f"{name} {part.skip} {part.take}".encode()
+
+    def stored(self, row: int) -> bytes:  # noqa: D102
+        try:
+            return self.records[row]
+        except OSError:
+            return b""
 
     def _where(self, row: int) -> str:
         for part in self.parts:

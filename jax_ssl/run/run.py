@@ -14,7 +14,12 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from jax_ssl.checkpoint.manager import open_checkpoints
-from jax_ssl.checkpoint.run_folder import CONFIG, config_differences, write_json_atomic
+from jax_ssl.checkpoint.run_folder import (
+    CONFIG,
+    config_differences,
+    data_of,
+    write_json_atomic,
+)
 from jax_ssl.config import Experiment, override, resolved
 from jax_ssl.core.fields import ON_CANVAS, Fields
 from jax_ssl.core.state import TrainState
@@ -76,7 +81,8 @@ class Run:
         written = ConfigDict(json.loads(path.read_text()))
         config = resolved(override(written, overrides))
         check_same(config)
-        return cls(Experiment(config), pathlib.Path(workdir))
+        classes = data_of(workdir, CHECKPOINTS).get("classes")
+        return cls(Experiment(config, classes=classes), pathlib.Path(workdir))
 
     @functools.cached_property
     def feed(self) -> Feed:
@@ -274,18 +280,25 @@ class Run:
         return Data(feed=feed, split=str(changes.get("split", name)))
 
 
-def check_same(config: Mapping[str, Any]) -> None:
+def check_same(
+    values: Mapping[str, Any], what: str = "settings", same: str = "command"
+) -> None:
     """Refuses processes that were started with different settings, before any acts.
+
+    Args:
+        values: the settings, JSON values; or others that must be the same.
+        what: they are, in words.
+        same: what all processes should be given.
 
     Raises:
         ValueError: in those that differ from process 0, naming what differs.
     """
-    first = json.loads(of_first("config", json.dumps(config)))
-    if lines := config_differences(first, config):
+    first = json.loads(of_first(what, json.dumps(values)))
+    if lines := config_differences(first, values):
         raise ValueError(
-            f"process {jax.process_index()} has other settings than process 0:\n  "
+            f"process {jax.process_index()} has other {what} than process 0:\n  "
             + "\n  ".join(lines)
-            + "\nGive all processes the same command."
+            + f"\nGive all processes the same {same}."
         )
     meet()
 

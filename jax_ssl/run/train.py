@@ -10,10 +10,11 @@ from typing import Any
 import jax
 
 from jax_ssl.checkpoint.manager import open_checkpoints
-from jax_ssl.checkpoint.run_folder import CONFIG, check_config
+from jax_ssl.checkpoint.run_folder import CONFIG, check_config, check_data, data_of
 from jax_ssl.config import MAY_CHANGE, Experiment, load_page, override, resolved
 from jax_ssl.core.signals import departure
 from jax_ssl.core.trees import count
+from jax_ssl.data.identity import identity
 from jax_ssl.parallel.processes import await_file
 from jax_ssl.report.table import format_table
 from jax_ssl.run.checkup import doctor
@@ -41,7 +42,9 @@ def train(options: argparse.Namespace) -> int:
     begun = time.perf_counter()
     config = resolved(override(load_page(options.config), options.overrides))
     check_same(config)
-    run = Run(Experiment(config), pathlib.Path(options.workdir), training=True)
+    workdir = pathlib.Path(options.workdir)
+    classes = data_of(workdir, CHECKPOINTS).get("classes")
+    run = Run(Experiment(config, classes=classes), workdir, training=True)
     ran = environment()  # Now: a checkout may be another one when a long run ends.
     outcome, skipped = train_run(run)
     if outcome.interrupted is not None:
@@ -82,6 +85,12 @@ def train_run(run: Run) -> tuple[Outcome, list[dict[str, Any]]]:
     changes = check_config(run.workdir, experiment.config, may_change=MAY_CHANGE)
     for line in changes:
         log.info("config changed: %s", line)
+    found = identity(experiment.everything)
+    check_same(found, "data", "data")
+    began = data_of(run.workdir, CHECKPOINTS)
+    accept = experiment.run.accept_changed_data
+    if said := check_data(run.workdir, began, found, accept=accept):
+        log.warning("%s; it goes on with the data as they are.", said)
     await_file(run.workdir / CONFIG)
     log.info(
         "%s on %s: %d examples, %d steps of %d, %s parameters, %d x %s",

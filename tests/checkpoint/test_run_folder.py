@@ -8,7 +8,9 @@ import pytest
 
 from jax_ssl.checkpoint.run_folder import (
     check_config,
+    check_data,
     config_differences,
+    data_of,
     json_value,
     replacing,
     write_json_atomic,
@@ -132,3 +134,56 @@ def test_a_damaged_config_is_named(tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ValueError, match=r"config\.json is not JSON"):
         check_config(tmp_path, CONFIG)
+
+
+def began(folder, **values):
+    """What a run with a checkpoint says that it began with, beside what it did."""
+    given = {"num_examples": 36, "digest": "ab", "classes": {}, **values}
+    check_data(folder, {}, given)
+    (folder / "checkpoints" / "9").mkdir(parents=True, exist_ok=True)
+    return data_of(folder, "checkpoints"), given
+
+
+def test_the_same_data_resume(tmp_path):
+    before, given = began(tmp_path)
+    assert before == given
+    assert check_data(tmp_path, before, given) == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"num_examples": 44, "digest": "cd"},
+            "has 44 examples, the run began with 36",
+        ),
+        ({"digest": "cd"}, "has 36 examples as when the run began, but they are other"),
+    ],
+)
+def test_other_data_are_refused_or_accepted_once(tmp_path, change, message):
+    before, given = began(tmp_path)
+    now = {**given, **change}
+    with pytest.raises(ValueError, match=f"{message}.*accept_changed_data=True"):
+        check_data(tmp_path, before, now)
+    assert data_of(tmp_path, "checkpoints") == given
+    assert message in check_data(tmp_path, before, now, accept=True)
+    assert check_data(tmp_path, data_of(tmp_path, "checkpoints"), now) == ""
+
+
+def test_a_run_that_has_no_checkpoint_may_begin_with_other_data(tmp_path):
+    check_data(tmp_path, {}, {"num_examples": 36, "digest": "ab"})
+    (tmp_path / "checkpoints" / "9.orbax-checkpoint-tmp-1").mkdir(parents=True)
+    assert data_of(tmp_path, "checkpoints") == {}
+    assert data_of(tmp_path / "nowhere", "checkpoints") == {}
+
+
+def test_a_run_of_before_data_json_resumes(tmp_path):
+    (tmp_path / "checkpoints" / "9").mkdir(parents=True)
+    assert data_of(tmp_path, "checkpoints") == {}
+
+
+def test_a_damaged_data_json_is_named(tmp_path):
+    began(tmp_path)
+    (tmp_path / "data.json").write_text("{")
+    with pytest.raises(ValueError, match=r"data\.json is not JSON"):
+        data_of(tmp_path, "checkpoints")

@@ -1,4 +1,7 @@
-"""Parts of the data beside each other."""
+"""Parts of the data beside each other, and beside what a run began with."""
+
+import json
+import shutil
 
 import numpy as np
 import pytest
@@ -6,6 +9,7 @@ from PIL import Image
 
 from jax_ssl.cli import main
 from jax_ssl.config import Experiment, load_page, override, resolved
+from jax_ssl.data.identity import identity
 from jax_ssl.run.run import Run
 
 PAGE = """
@@ -96,6 +100,18 @@ def test_another_training_part_of_the_evaluation_rules_the_test_part(page):
         _ = opened(page, other, kind="classifier").train
 
 
+def test_classes_keep_the_numbers_that_they_began_with(page):
+    saved(page.parent / "test", "cow", count=1)
+    shutil.rmtree(page.parent / "train" / "bee")
+    classes = {"label": list(COLOURS)}
+    run = opened(page, kind="classifier", classes=classes)
+    assert sorted(set(labels(run.train))) == [0, 2]
+    assert labels(run.test) == [2]
+    saved(page.parent / "train", "aphid")
+    with pytest.raises(ValueError, match=r"reach 3 \('aphid'\).* num_classes = 4"):
+        opened(page, kind="classifier", classes=classes)
+
+
 @pytest.mark.parametrize("data", ["synthetic", "npz", "folder"])
 def test_labels_beyond_the_classifier_are_refused_before_anything(page, capsys, data):
     root = page.parent
@@ -122,3 +138,17 @@ def test_labels_of_test_beyond_the_classifier_are_refused(page):
     source = f"data={{'name': 'npz', 'path': {path!r}, 'split': 'train'}}"
     with pytest.raises(ValueError, match="has the 2 classes '3', '4', not among"):
         _ = opened(page, source, "evals.test={'split': 'test'}", kind="classifier").test
+
+
+def test_a_resumed_run_notices_that_its_data_changed(page, capsys):
+    run, folder = page.parent / "run", page.parent / "train"
+    began = identity(opened(page).experiment.everything)
+    (run / "checkpoints" / "1").mkdir(parents=True)
+    (run / "data.json").write_text(json.dumps(began))
+    assert began["num_examples"] == 12
+    saved(folder, "dog")
+    assert train(page, "evals.test=None") == 2
+    said = capsys.readouterr().err
+    assert "the data set has 16 examples, the run began with 12" in said
+    assert "--config.run.accept_changed_data=True" in said
+    assert json.loads((run / "data.json").read_text()) == began
