@@ -19,6 +19,10 @@ from jax_ssl.data.source import Source
 
 Unknown = Literal["refuse", "drop", "keep"]
 SHOWN = 10  # Names in a message, at most.
+REMEDY = (
+    " Use the same names, or set config.evals.unknown_classes to 'drop', which leaves "
+    "out such examples, or to 'keep', which counts them as wrong."
+)
 
 
 def renumbered(
@@ -68,8 +72,12 @@ def renumbered(
             )
         known = set(rule.names)
         strange = [word for word in own if word not in known]
-        if strange and unknown == "refuse":
-            raise ValueError(_refusal(source.name, strange, rule.names))
+        if strange:
+            sentence = _unknown(source.name, strange, rule.names)
+            if unknown == "refuse":
+                raise ValueError(sentence + REMEDY)
+            fate = "are left out" if unknown == "drop" else "count as wrong"
+            said.append(f"{sentence} Such examples {fate}.")
         if lacks := [word for word in rule.names if word not in own]:
             said.append(
                 f"{source.name} lacks {len(lacks)} of the {len(rule.names)} classes of "
@@ -148,15 +156,13 @@ def _numbers(source: Source, name: str, known: Sequence[str]) -> dict[str, int]:
     }
 
 
-def _refusal(part: str, strange: Sequence[str], known: Sequence[str]) -> str:
+def _unknown(part: str, strange: Sequence[str], known: Sequence[str]) -> str:
     close = difflib.get_close_matches(strange[0], known, n=1, cutoff=0.5)
     hint = f"; is it {close[0]!r}?" if close and len(strange) == 1 else "."
     one = "class" if len(strange) == 1 else f"{len(strange)} classes"
     return (
         f"{part} has the {one} {_listed(strange)}, not among those of the training "
-        f"part, {_listed(known)}{hint} Use the same names, or set "
-        "config.evals.unknown_classes to 'drop', which leaves out such examples, or to "
-        "'keep', which counts them as wrong."
+        f"part, {_listed(known)}{hint}"
     )
 
 

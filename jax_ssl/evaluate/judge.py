@@ -143,7 +143,8 @@ class Judge:
                 labels = [n for n in protocol.needs if known[n].kind == "label"]
                 given = [part[_read_of(protocol, kind)] for part in parts]
                 own = [part.labelled(labels) for part in given]
-                without = _without(given, own, labels)
+                learned = protocol.reads != "head"  # From the training part.
+                without = _without(given, own, labels if learned else ())
                 outcomes: Iterable[Outcome | Skipped] = [NOT_FINITE]
                 if not all(part.counts.any() for part in own):
                     outcomes = [NO_LABELS]

@@ -86,7 +86,8 @@ def test_unknown_classes_are_refused_by_name_or_asked_for(
     with pytest.raises(ValueError, match=message) as caught:
         renumbered(part, ruling)
     assert "config.evals.unknown_classes to 'drop'" in str(caught.value)
-    dropped, _ = renumbered(part, ruling, unknown="drop")
+    dropped, said = renumbered(part, ruling, unknown="drop")
+    assert "Such examples are left out." in said[0]
     right = [KNOWN.index(word) if word in KNOWN else -1 for word in words]
     assert labels(dropped) == right
     kept, _ = renumbered(part, ruling, unknown="keep")
