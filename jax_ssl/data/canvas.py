@@ -6,23 +6,38 @@ picture fills the top-left corner of a static frame, its "size" says how much, a
 the usual picture of its set alone.
 """
 
-import contextlib
+import functools
 import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from jax_ssl.core import checks
 from jax_ssl.core.fields import FILL, Fields, Window, resampled
-from jax_ssl.data.source import CorruptExamples, Rows
+from jax_ssl.data.images import MAX_MEGAPIXELS, Channels, Sides, opened, pillow
+from jax_ssl.data.ranges import Range
+from jax_ssl.data.source import CorruptExamples, Rows, UnsetError
 
-Sides = tuple[int, int]  # (height, width) in pixels.
-
-_TURNED = (5, 6, 7, 8)  # Orientations of EXIF 2.3 that exchange the sides.
 _BICUBIC = Image.Resampling.BICUBIC
+# What sets a picture upright, by its orientation in EXIF 2.3; from 5 on its sides are
+# exchanged.
+_UPRIGHT = dict(
+    enumerate(
+        (
+            Image.Transpose.FLIP_LEFT_RIGHT,
+            Image.Transpose.ROTATE_180,
+            Image.Transpose.FLIP_TOP_BOTTOM,
+            Image.Transpose.TRANSPOSE,
+            Image.Transpose.ROTATE_270,
+            Image.Transpose.TRANSVERSE,
+            Image.Transpose.ROTATE_90,
+        ),
+        start=2,
+    )
+)
 # Of the images, how many a canvas that is advised should serve: a few panoramas would
 # ask for a multiple of what all others need.
 SERVED = 0.95
@@ -48,49 +63,66 @@ def fitted(size: Sides, canvas: Sides) -> Sides:
     return height, width
 
 
+def needed_for(canvas: Sides, size: Sides) -> Sides:
+    """How many pixels of a picture a good shrinking into a canvas needs."""
+    # Whether it will be turned is not known yet: no less than either way needs.
+    ways = [fitted(size, sides) for sides in (canvas, canvas[::-1])]
+    return 2 * max(height for height, _ in ways), 2 * max(width for _, width in ways)
+
+
 def decode(
-    data: bytes,
+    data: bytes | BinaryIO,
     *,
     canvas: Sides | None = None,
-    channels: int = 3,
+    channels: Channels = 3,
     upright: bool = True,
+    range: Range | None = None,
+    max_megapixels: float = MAX_MEGAPIXELS,
+    page: int = 0,
 ) -> tuple[np.ndarray, Sides]:
     """Decodes one image file and shrinks it into a canvas.
 
-    Palettes, grey, CMYK and 16-bit images become 8-bit; transparent pixels are laid on
-    white; of an animation the first frame is taken. Images are never enlarged.
+    Palettes, grey and CMYK images become RGB; transparent pixels are laid on white.
+    Images are never enlarged.
 
     Args:
-        data: the file: JPEG, PNG, WebP, or another format that Pillow knows.
+        data: the file, of one of `images.FORMATS`.
         canvas: (H, W) that the image is shrunk to fit, antialiased. None leaves the
             size alone.
-        channels: 3 for RGB, 1 for grey.
+        channels: 3 for RGB, 1 for grey; any other number for all bands of a file that
+            has so many, and several for those bands.
         upright: whether to obey the EXIF orientation.
+        range: what is black and white, see `ranges.Range`; None for all that the
+            numbers of the file can say.
+        max_megapixels: that may be decoded at once.
+        page: out of `images.pages`; 0 for the first.
 
     Returns:
         Pixels [h, w, C] uint8, and the upright (height, width) of the file.
 
     Raises:
+        UnsetError: if the file is whole, but these settings do not read it.
         Exception: of many types, if the file is broken; Pillow has no common one.
 
     Note:
         JPEGs are first reduced by 2, 4 or 8 while decoding, down to no less than twice
         the final size, which is several times faster for photographs.
     """
-    image = _opened(data)
-    full = image.size
-    if canvas is not None:
-        # Whether it will be turned is not known yet: no less than either way needs.
-        ways = (fitted(full, canvas[::-1]), fitted(full, canvas))
-        image.draft(None, (2 * max(w for w, _ in ways), 2 * max(h for _, h in ways)))
-    # Reading the EXIF of a PNG would load it too, and swallow what is wrong with it.
-    image.load()
-    turned = upright and _set_upright(image)
-    image = _eight_bit(image, "RGB" if channels == 3 else "L")
-    size = full if turned else full[::-1]
-    if canvas is not None and image.size != (new := fitted(size, canvas))[::-1]:
-        image = image.resize(new[::-1], _BICUBIC, reducing_gap=3.0)
-    pixels = np.asarray(image).reshape(image.height, image.width, channels)
+    file = io.BytesIO(data) if isinstance(data, bytes) else data
+    needed = None if canvas is None else functools.partial(needed_for, canvas)
+    stored = opened(file, page, needed=needed, megapixels=max_megapixels)
+    planes = stored.planes(channels, range)
+    orientation = stored.orientation() if upright else 1
+    if orientation in _UPRIGHT:
+        planes = [plane.transpose(_UPRIGHT[orientation]) for plane in planes]
+    size = stored.size[::-1] if orientation in (5, 6, 7, 8) else stored.size
+    if canvas is not None and planes[0].size != (new := fitted(size, canvas)[::-1]):
+        planes = [plane.resize(new, _BICUBIC, reducing_gap=3.0) for plane in planes]
+    height, width = planes[0].height, planes[0].width
+    arrays = [np.asarray(plane).reshape(height, width, -1) for plane in planes]
+    pixels = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, -1)
+    if channels == 3 and pixels.shape[-1] == 1:
+        pixels = np.repeat(pixels, 3, -1)
     return pixels, size
 
 
@@ -103,7 +135,7 @@ def stored_values(data: bytes) -> np.ndarray:
     Raises:
         Exception: as `decode`.
     """
-    return np.asarray(_opened(data))
+    return np.asarray(pillow(io.BytesIO(data)))
 
 
 def shrink(
@@ -180,6 +212,9 @@ def stack(
             example = read(row)
         except (ImportError, MemoryError):  # Faults of the machine, not of a file.
             raise
+        except UnsetError as error:
+            reasons[row] = f"{where(row)}: {error}"
+            continue
         except Exception as error:  # Decoders fail in every way on broken files.
             reasons[row] = f"{where(row)}: {type(error).__name__}: {error}"
             continue
@@ -244,17 +279,6 @@ def canvas_report(rows: Rows, fields: Fields, resize: int = 0) -> CanvasReport:
     return CanvasReport(lacking, needed, sentence, warn)
 
 
-def _opened(data: bytes) -> Image.Image:
-    if not data:
-        raise ValueError("the file is empty")
-    try:
-        return Image.open(io.BytesIO(data))
-    except UnidentifiedImageError:
-        raise ValueError(
-            f"not an image of a known format; it begins with {data[:16]!r}"
-        ) from None
-
-
 def _antialiased(pixels: np.ndarray, size: Sides) -> np.ndarray:
     """Images [..., h, w, C] with other sides; float32 stays in [0, 1]."""
     if pixels.ndim > 3:
@@ -265,26 +289,3 @@ def _antialiased(pixels: np.ndarray, size: Sides) -> np.ndarray:
     ]
     out = np.stack(planes, -1)
     return out if out.dtype == np.uint8 else out.clip(0, 1)
-
-
-def _set_upright(image: Image.Image) -> bool:
-    """Obeys the EXIF orientation in place; whether that has exchanged the sides."""
-    turned = False
-    with contextlib.suppress(Exception):  # Broken metadata leave the pixels whole.
-        turned = image.getexif().get(ExifTags.Base.Orientation) in _TURNED
-        ImageOps.exif_transpose(image, in_place=True)
-    return turned
-
-
-def _eight_bit(image: Image.Image, mode: str) -> Image.Image:
-    if image.mode == "F":
-        raise ValueError("floating-point pixels (mode F) have no known range")
-    if image.mode.startswith("I"):  # Pillow's own conversion would clip at 255.
-        values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise ValueError("32-bit pixels (mode I) have no known range")
-        image = Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
-    elif image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image.convert("RGBA"))
-    return image if image.mode == mode else image.convert(mode)

@@ -115,6 +115,10 @@ def num_bytes(source: Source) -> int:
     return len(source) * sum(rows.nbytes for rows in empty(source, 1).values())
 
 
+class UnsetError(ValueError):
+    """A whole file that the settings do not read; it names the one that would."""
+
+
 class CorruptExamples(Exception):  # noqa: N818 - an account of rows, not one error
     """Some of the rows asked for cannot be decoded.
 
@@ -125,5 +129,6 @@ class CorruptExamples(Exception):  # noqa: N818 - an account of rows, not one er
     def __init__(self, reasons: Mapping[int, str]) -> None:
         self.reasons = dict(reasons)
         super().__init__(
-            f"{len(self.reasons)} corrupt examples: " + "; ".join(self.reasons.values())
+            f"{len(self.reasons)} examples cannot be read: "
+            + "; ".join(self.reasons.values())
         )
