@@ -33,8 +33,10 @@ class TooManyCorrupt(Exception):  # noqa: N818 - named like CorruptExamples
         listed = list(self.reasons.values())
         more = f"\n  and {len(listed) - 50} more" if len(listed) > 50 else ""
         super().__init__(
-            f"{name}: {len(listed)} of the {seen} examples read are corrupt; repair or "
-            "remove them:\n  " + "\n  ".join(listed[:50]) + more
+            f"{name}: {len(listed)} of the {seen} examples read cannot be used; repair "
+            "or remove them, or change the settings that are named:\n  "
+            + "\n  ".join(listed[:50])
+            + more
         )
 
 
@@ -107,7 +109,7 @@ class Reader:
             self.bad = bad = {**self.bad, **new}
             seen = self.seen
         for why in new.values():
-            log.warning("%s: skipped a corrupt example: %s", self.source.name, why)
+            log.warning("%s: left out an example: %s", self.source.name, why)
         if len(bad) > self.max_corrupt * max(seen, FEWEST_ROWS):
             raise TooManyCorrupt(bad, seen, self.source.name)
 

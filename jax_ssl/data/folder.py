@@ -1,23 +1,33 @@
 """A folder of image files, with or without labels."""
 
+import functools
+import logging
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 
 from jax_ssl.core import checks
 from jax_ssl.core.fields import INDEX, ON_CANVAS, Field
 from jax_ssl.data.cache import DEFAULT_CACHE_GIB, cached
-from jax_ssl.data.canvas import decode, shrink, sides_of, stack
-from jax_ssl.data.source import Rows, Source
+from jax_ssl.data.canvas import decode, needed_for, shrink, sides_of, stack
+from jax_ssl.data.corrupt import spread
+from jax_ssl.data.images import MAX_MEGAPIXELS, Sides, count_of, open_file, opened
+from jax_ssl.data.images import pages as pages_in
+from jax_ssl.data.ranges import check_range
+from jax_ssl.data.source import Rows, Source, UnsetError
 
 EXTENSIONS = (
     ".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm",
     ".tif", ".tiff", ".webp",
 )  # fmt: skip
+LOOKED_AT = 64  # Files whose headers are read before anything else.
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,17 +37,19 @@ class Folder(Source):
     root: str
     files: tuple[str, ...]  # Relative to the root, "/" between parts, sorted.
     image: Field
+    decode: Callable[..., tuple[np.ndarray, Sides]]  # With the settings.
+    pages: Sequence[int] | None = None  # Of the files; None for the first of each.
     labels: np.ndarray | None = None  # [N] int32
 
     def read(self, rows: np.ndarray) -> Rows:  # noqa: D102
-        return stack(rows, self._example, self._path, self.fields)
+        return stack(rows, self._example, self._where, self.fields)
 
     def listed(self) -> Iterable[bytes]:  # noqa: D102
         return map(os.fsencode, self.files)
 
     def stored(self, row: int) -> bytes:  # noqa: D102
         try:
-            with open(self._path(row), "rb") as file:
+            with open_file(self._path(row)) as file:
                 size = os.fstat(file.fileno()).st_size
                 return size.to_bytes(8, "little") + file.read(2**20)
         except OSError:
@@ -46,14 +58,20 @@ class Folder(Source):
     def _path(self, row: int) -> str:
         return os.path.join(self.root, self.files[row])
 
+    def _where(self, row: int) -> str:
+        path = self._path(row)
+        several = self.pages is not None and self.files.count(self.files[row]) > 1
+        page = row - self.files.index(self.files[row]) + 1
+        return f"{path}, page {page}" if several else path
+
     def _example(self, row: int) -> dict[str, np.ndarray]:
         label = {} if self.labels is None else {"label": self.labels[row]}
         if self.fields.keys() <= {"index", "label"}:
             return label  # No file need be opened.
-        height, width, channels = self.image.shape
-        with open(self._path(row), "rb") as file:
-            data = file.read()
-        pixels, full = decode(data, canvas=(height, width), channels=channels)
+        height, width, _ = self.image.shape
+        page = 0 if self.pages is None else self.pages[row]
+        with open_file(self._path(row)) as file:
+            pixels, full = self.decode(file, canvas=(height, width), page=page)
         return label | shrink(
             {"image": pixels}, {"image": self.image}, full, (height, width)
         )
@@ -63,7 +81,10 @@ def folder(
     *,
     path: str,
     canvas: int | tuple[int, int] = 512,
-    channels: Literal[1, 3] = 3,
+    channels: int | tuple[int, ...] = 3,
+    range: tuple[float | str, float | str] | None = None,
+    pages: Literal["first", "all"] = "first",
+    max_megapixels: float = MAX_MEGAPIXELS,
     labels: Literal["none", "folders"] = "none",
     split: str = "",
     cache_gib: float = DEFAULT_CACHE_GIB,
@@ -79,7 +100,18 @@ def folder(
             of a square. Larger images are shrunk until they fit, and each image takes
             the bytes of the frame: 786,432 at 512, which leaves photographs a shorter
             side of 384 or so, and 196,608 at 256.
-        channels: 3 for RGB, 1 for grey; files of any colour are converted.
+        channels: 3 for RGB, 1 for grey; pictures of any colour are converted. Another
+            number for all bands of files that have so many, as TIFFs may; or several
+            numbers for these bands, counted from 0.
+        range: the numbers of the files that are black and white, such as (0, 4095) for
+            12 bits in 16, or percentiles of each image, such as ("0.1%", "99.9%"). None
+            for all that integers of 8 or 16 bits can say. Floats and signed integers
+            need it. Images of 8 bits keep their own where its numbers are above 255.
+        pages: "first" for one image a file; "all" for one a page of a TIFF, or a frame
+            of an animation.
+        max_megapixels: that may be decoded at once, 4 MB each in every thread that
+            reads. Larger JPEGs, JPEG 2000s and TIFFs are reduced while they are read;
+            other files must be set a higher limit, or are left out.
         labels: "none", or "folders" where the folders directly under the root are the
             classes, in alphabetical order.
         split: sub-folder to read, "" for the folder itself.
@@ -87,15 +119,43 @@ def folder(
 
     Raises:
         FileNotFoundError: if there is no such folder, or no image in it.
-        ValueError: if `labels` is neither word, a side of the canvas is below 1, or an
-            image lies outside the class folders.
+        ValueError: for a setting that cannot be, a file among some that is whole but
+            not read by these settings, or an image outside the class folders.
     """
     checks.one_of(("none", "folders"), labels=labels)
-    image = Field("image", (*sides_of(canvas), channels), np.dtype("uint8"))
+    checks.one_of(("first", "all"), pages=pages)
+    checks.positive(**{"data.max_megapixels": max_megapixels})
+    check_range(range)
+    frame = sides_of(canvas)
+    image = Field("image", (*frame, count_of(channels)), np.dtype("uint8"))
     fields = {"image": image, **ON_CANVAS, "index": INDEX}
     root = os.path.join(os.path.expanduser(path), split).rstrip(os.sep) or os.sep
-    files = _image_files(root)
+    files, numbers = _image_files(root), None
     name = os.path.basename(os.path.abspath(root))
+    needed = functools.partial(needed_for, frame)
+
+    def check(file: BinaryIO) -> None:
+        stored = opened(file, needed=needed, megapixels=max_megapixels)
+        stored.check(channels, range)
+
+    looked = files
+    if pages == "first":
+        looked = tuple(files[row] for row in spread(len(files), LOOKED_AT))
+    found = _pages_of(root, looked, check)
+    if pages == "all":
+        files = tuple(f for f, each in zip(files, found, strict=True) for _ in each)
+        numbers = [page for each in found for page in each]
+    elif several := [i for i, each in enumerate(found) if len(each) > 1]:
+        log.warning(
+            "%s: %d of %d files looked at hold several pages, such as %s with %d; only "
+            "the first page of each is read. data.pages = 'all' makes an example of "
+            "every page.",
+            name,
+            len(several),
+            len(looked),
+            looked[several[0]],
+            len(found[several[0]]),
+        )
     label = None
     if labels == "folders":
         outside = [file for file in files if "/" not in file]
@@ -106,36 +166,96 @@ def folder(
                 "data.labels = 'none'."
             )
         words = [file.split("/", 1)[0] for file in files]
-        classes, numbers = np.unique(words, return_inverse=True)
-        label = numbers.astype(np.int32)
+        classes, indices = np.unique(words, return_inverse=True)
+        label = indices.astype(np.int32)
         names = tuple(classes.tolist())
         fields["label"] = Field("label", (), label.dtype, names)
-    source = Folder(name, fields, len(files), root, files, image, label)
+    read = functools.partial(
+        decode, channels=channels, range=range, max_megapixels=max_megapixels
+    )
+    source = Folder(name, fields, len(files), root, files, image, read, numbers, label)
     return cached(source, cache_gib)
+
+
+def _pages_of(
+    root: str, files: Sequence[str], check: Callable[[BinaryIO], None]
+) -> list[list[int]]:
+    """The pages of each file; of one that is broken, which its reader will say, one.
+
+    Raises:
+        ValueError: if the settings do not read a file that is whole.
+    """
+
+    def look(file_name: str) -> list[int]:
+        path = os.path.join(root, file_name)
+        try:
+            with open_file(path) as file:
+                check(file)
+                return pages_in(file)
+        except UnsetError as error:
+            raise ValueError(f"{path}: {error}.") from error
+        except Exception:  # Decoders fail in every way on broken files.
+            return [0]
+
+    with ThreadPoolExecutor(16) as pool:
+        return list(pool.map(look, files))
 
 
 def _image_files(root: str) -> tuple[str, ...]:
     if not os.path.isdir(root):
         raise FileNotFoundError(f"data.path: {root!r} is not a folder.")
     files, others, seen = [], Counter[str](), set()
-    for here, inside, names in os.walk(root, followlinks=True):
-        real = os.path.realpath(here)
+    special, folders = [], [""]
+    while folders:
+        here = folders.pop()
+        real = os.path.realpath(os.path.join(root, here))
         if real in seen:  # Links may lead in a circle.
-            inside.clear()
             continue
         seen.add(real)
-        # In order, so that of two ways to one folder the same is always taken.
-        inside[:] = sorted(each for each in inside if not each.startswith("."))
-        relative = os.path.relpath(here, root).replace(os.sep, "/")
-        for name in names:
+        try:
+            # In order, so that of two ways to one folder the same is always taken.
+            inside = sorted(os.scandir(real), key=lambda entry: entry.name)
+        except OSError as error:
+            raise ValueError(
+                f"data.path: {real!r} cannot be read ({error.strerror}); permit it, or "
+                "move that folder away."
+            ) from error
+        below = []
+        for entry in inside:
+            name = f"{here}{entry.name}"
             extension = os.path.splitext(name)[1].lower()
-            if extension in EXTENSIONS and not name.startswith("."):
-                files.append(name if relative == "." else f"{relative}/{name}")
-            else:
+            hidden, kind = entry.name.startswith("."), _kind(entry)
+            if kind == "folder":
+                below += [] if hidden else [f"{name}/"]
+            elif extension not in EXTENSIONS or hidden:
                 others[extension] += 1
+            elif kind == "special":
+                special.append(name)
+            else:
+                files.append(name)
+        folders += reversed(below)
+    if special:
+        log.warning(
+            "%s: left out %d that are no files but a FIFO, a device or a socket, such "
+            "as %s",
+            root,
+            len(special),
+            special[0],
+        )
     if not files:
         raise FileNotFoundError(
             f"{root!r} holds no image: none of its {others.total()} files ends in one "
             f"of {', '.join(EXTENSIONS)} (most frequent: {others.most_common(3)})."
         )
     return tuple(sorted(files))
+
+
+def _kind(entry: os.DirEntry[str]) -> Literal["folder", "file", "special"]:
+    """A link to nothing, or in a circle, is a file: reading it says what is wrong."""
+    try:
+        if entry.is_dir():
+            return "folder"
+        there = entry.is_file() or not os.path.exists(entry.path)
+        return "file" if there else "special"
+    except OSError:
+        return "file"

@@ -48,7 +48,9 @@ def stand_in(data: Mapping[str, Any], num_examples: int | None = None) -> Source
     counts, shape = KNOWN.get(re.split("[:/]", dataset)[0], ({}, None))
     canvas = data.get("canvas")
     if canvas is not None:
-        shape = (*sides_of(canvas), data.get("channels", 3))
+        channels = data.get("channels", 3)
+        bands = len(channels) if isinstance(channels, list | tuple) else channels
+        shape = (*sides_of(canvas), bands)
     if num_examples is None:
         num_examples = counts.get(split)
     absent = f"the data set ({dataset} {split}) is not here, and"

@@ -44,7 +44,7 @@ def _warnings(inputs: ReportInputs) -> list[str]:
         step = f"first at step {loss.x[broken[0]]:,.0f}"
         said.append(f"The loss is not finite in {where}, {step}.")
     if corrupt := int(max(series.numbers(train, "corrupt_images"), default=0)):
-        said.append(f"{plural(corrupt, 'image')} could not be decoded.")
+        said.append(f"{plural(corrupt, 'image')} could not be read.")
     if found := len(diagnoses(inputs)):
         said.append(f"The network may have collapsed: {found} under Health, below.")
     return said

@@ -88,7 +88,7 @@ def test_each_file_is_logged_once_and_not_tried_again(caplog):
         list(batches(source, seed=0, batch_size=40, stop=4, workers=1))
     messages = sorted(record.getMessage() for record in caplog.records)
     assert messages == [
-        f"broken: skipped a corrupt example: file{i}.jpg: broken" for i in (5, 6)
+        f"broken: left out an example: file{i}.jpg: broken" for i in (5, 6)
     ]
     assert source.tried.count(5) == 1
 

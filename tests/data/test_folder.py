@@ -1,4 +1,7 @@
 import logging
+import os
+import re
+import socket
 
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ from jax_ssl.data.corrupt import Reader, TooManyCorrupt
 from jax_ssl.data.folder import folder
 from jax_ssl.data.order import batches, sweep
 from jax_ssl.data.source import CorruptExamples
+from tests.data.files import tiff
 
 
 def save(path, colour, size=(12, 8)):
@@ -96,6 +100,23 @@ def test_wrong_settings_are_refused(photos):
         folder(path=str(photos), labels="names")
     with pytest.raises(ValueError, match=r"data\.canvas = 0"):
         folder(path=str(photos), canvas=0)
+    for channels in (0, (), (1, -1)):
+        with pytest.raises(ValueError, match=r"data\.channels = "):
+            folder(path=str(photos), channels=channels)
+    with pytest.raises(ValueError, match=r"data\.max_megapixels = 0"):
+        folder(path=str(photos), max_megapixels=0.0)
+    with pytest.raises(ValueError, match="pages = 'some' must be one of"):
+        folder(path=str(photos), pages="some")
+    for wrong in (
+        (1, 1),
+        (9, 1),
+        (0, float("nan")),
+        ("5%", "5%"),
+        ("1", "9"),
+        ("a", 9),
+    ):
+        with pytest.raises(ValueError, match=re.escape(f"data.range = {wrong}")):
+            folder(path=str(photos), range=wrong)
     with pytest.raises(FileNotFoundError, match="not a folder"):
         folder(path=str(photos / "nowhere"))
     with pytest.raises(FileNotFoundError, match="not a folder"):
@@ -176,3 +197,118 @@ def test_a_strict_run_ends_at_broken_files(damaged):
     source = folder(path=str(damaged), canvas=16)
     with pytest.raises(TooManyCorrupt, match=r"03\.jpg"):
         list(sweep(source, batch_size=30, workers=1, reader=Reader(source, 0.0)))
+
+
+@pytest.fixture
+def stacks(tmp_path, rng):
+    """Pages of two stacks and a single picture, each of another grey."""
+    for name, greys in (("a/x", (10, 20, 30)), ("b/y", (40, 50)), ("b/z", (60,))):
+        made = [{"values": np.full((4, 4, 1), grey, np.uint8)} for grey in greys]
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.tif").write_bytes(tiff(*made))
+    return tmp_path
+
+
+def test_every_page_of_a_stack_may_be_an_example(stacks, caplog):
+    source = folder(
+        path=str(stacks), pages="all", canvas=4, channels=1, labels="folders"
+    )
+    rows = source[np.arange(6)]
+    assert rows["image"][:, 0, 0, 0].tolist() == [10, 20, 30, 40, 50, 60]
+    assert rows["label"].tolist() == [0, 0, 0, 1, 1, 1]
+    assert source.source.files.count("a/x.tif") == 3
+    assert not caplog.records
+
+
+def test_pages_that_are_not_read_are_named(stacks, caplog):
+    source = folder(path=str(stacks), canvas=4, channels=1)
+    assert source[np.arange(3)]["image"][:, 0, 0, 0].tolist() == [10, 40, 60]
+    (said,) = (record.getMessage() for record in caplog.records)
+    assert "2 of 3 files looked at hold several pages, such as a/x.tif with 3" in said
+    assert "data.pages = 'all'" in said
+
+
+def test_a_page_that_cannot_be_read_is_named(stacks, rng):
+    page = {"values": rng.integers(0, 9, (4, 4, 1), np.uint8)}
+    bad = {"values": rng.integers(0, 9, (4, 4, 2), np.uint16)}
+    (stacks / "a" / "x.tif").write_bytes(tiff(page, bad))
+    source = folder(path=str(stacks), pages="all", canvas=4, cache_gib=0.0)
+    with pytest.raises(
+        CorruptExamples, match=r"x\.tif, page 2: it has 2 bands"
+    ) as error:
+        source[np.arange(5)]
+    assert set(error.value.reasons) == {1}
+    assert "corrupt" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("page", "settings", "message"),
+    [
+        ({"values": np.zeros((4, 4, 5), np.uint8)}, {}, r"5 bands .*channels = 5"),
+        ({"values": np.zeros((4, 4, 1), np.float32)}, {}, r"float32.*data\.range"),
+        (
+            {"values": np.zeros((40, 40, 1), np.uint8)},
+            {"max_megapixels": 0.001},
+            r"40 x 40 pixels.*max_megapixels = 1 ",
+        ),
+    ],
+)
+def test_what_the_settings_do_not_read_is_refused_at_once(
+    photos, page, settings, message
+):
+    (photos / "one.tif").write_bytes(tiff(page))
+    with pytest.raises(ValueError, match=rf"one\.tif: it.*{message}"):
+        folder(path=str(photos), canvas=40, **settings)
+
+
+def test_a_range_and_bands_hold_for_a_whole_folder(tmp_path, rng):
+    values = rng.integers(0, 4096, (3, 5, 6, 4), np.uint16)
+    for i, image in enumerate(values):
+        (tmp_path / f"{i}.tif").write_bytes(tiff({"values": image}))
+    source = folder(path=str(tmp_path), canvas=6, channels=4, range=(0, 4095))
+    assert source.fields["image"].shape == (6, 6, 4)
+    expected = np.rint(values / 4095 * 255)
+    np.testing.assert_array_equal(source[np.arange(3)]["image"][:, :5], expected)
+    near = folder(path=str(tmp_path), canvas=6, channels=(3,), range=(0, 4095))
+    found = near[np.arange(3)]["image"][:, :5]
+    np.testing.assert_array_equal(found, expected[..., 3:])
+
+
+def test_special_files_are_left_out_and_never_waited_for(photos, caplog, monkeypatch):
+    os.mkfifo(photos / "fifo.png")
+    (photos / "device.png").symlink_to("/dev/zero")
+    (photos / "loop.png").symlink_to(photos / "loop.png")
+    (photos / "system.png").symlink_to("/proc/self/status")
+    monkeypatch.chdir(photos)  # The name of a socket must be short.
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("socket.png")
+        source = folder(path=str(photos), canvas=10)
+    (said,) = (record.getMessage() for record in caplog.records)
+    assert "left out 3 that are no files" in said
+    # What is a file by its kind and cannot be read is reported as all such files are.
+    files = source.source.files
+    assert len(files) == 7
+    with pytest.raises(CorruptExamples, match="Too many levels") as error:
+        source[np.arange(7)]
+    assert {files[row] for row in error.value.reasons} == {"loop.png", "system.png"}
+
+
+def test_a_file_that_has_become_special_is_not_waited_for(photos):
+    source = folder(path=str(photos), canvas=10)
+    (photos / "b.png").unlink()
+    os.mkfifo(photos / "b.png")
+    with pytest.raises(CorruptExamples, match=r"b\.png: ValueError: it is a FIFO"):
+        source[np.arange(5)]
+
+
+def test_a_folder_that_cannot_be_read_is_not_left_out(photos, monkeypatch):
+    real, listed = os.path.realpath(photos / "sub"), os.scandir
+
+    def scandir(path):
+        if path == real:
+            raise PermissionError(13, "Permission denied")
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(ValueError, match=r"sub' cannot be read \(Permission denied\)"):
+        folder(path=str(photos))
