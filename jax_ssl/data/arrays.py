@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from jax_ssl.core.fields import INDEX, Field, Kind, layout
+from jax_ssl.data.images import Channels, count_of
+from jax_ssl.data.ranges import ADVICE, Range, bounds, check_range, in_range
 from jax_ssl.data.source import Rows, Source
 
 _LARGEST = float(np.finfo(np.float32).max)
@@ -15,8 +17,8 @@ _LARGEST = float(np.finfo(np.float32).max)
 _RANGES = {"image": (0, 1), "frames": (0, 1), "wave": (-1, 1)}
 NAMES = ("label_names", "class_names", "classes")  # Keys of an .npz file.
 _REMEDY = {
-    "image": "; divide by 255, or store the bytes as uint8",
-    "frames": "; divide by 255, or store the bytes as uint8",
+    "image": "; divide by 255, store the bytes as uint8, or set data.range",
+    "frames": "; divide by 255, store the bytes as uint8, or set data.range",
     "wave": "; divide 16-bit samples by 32768",
     "label": "; count from 0",
 }
@@ -46,6 +48,8 @@ def arrays(
     *,
     label_names: Sequence[str] | None = None,
     rate: float | None = None,
+    range: Range | None = None,
+    channels: Channels | None = None,
     name: str = "arrays",
 ) -> Arrays:
     """A source from arrays in memory, of any kinds.
@@ -59,16 +63,27 @@ def arrays(
         label_names: the classes in label order; where labels are names, those that
             occur in alphabetical order unless given.
         rate: of waves, samples per second.
+        range: what is black and white in images and frames, see `ranges.Range`, each
+            example having percentiles of its own. Integers become uint8, floats stay
+            floats.
+        channels: how many images and frames must have, or which of them to take.
         name: what messages call it.
 
     Raises:
         ValueError: naming the field, what it is, and what it should be or how to
             convert it.
     """
+    check_range(range)
+    if channels is not None:
+        count_of(channels)
     if np.ndim(given.get("image", 0)) == 5:
         others = {field: values for field, values in given.items() if field != "image"}
         given = {"frames": given["image"], **others}
     kind_of: dict[str, Any] = {field: field for field in given} | dict(kinds or {})
+    given = {
+        field: _pictures(values, kind_of[field], f"{name}: {field}", range, channels)
+        for field, values in given.items()
+    }
     names = None if label_names is None else tuple(map(str, label_names))
     details: dict[str, Any] = {"label": {"names": names}, "wave": {"rate": rate}}
     made, more = {}, {}
@@ -119,8 +134,6 @@ def _text(words: np.ndarray) -> np.ndarray:
 def _checked(array: np.ndarray, kind: Kind, what: str) -> np.ndarray:
     """[N, ...] in a dtype of the kind, its values inside their range."""
     axes, dtypes = layout(kind)
-    if kind == "image" and array.ndim == 3:
-        array = array[..., None]
     if kind == "label" and array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     dtype = np.dtype(dtypes[-1] if array.dtype.kind == "f" else dtypes[0])
@@ -128,14 +141,12 @@ def _checked(array: np.ndarray, kind: Kind, what: str) -> np.ndarray:
     if len(dtypes) > 1 and dtype.kind == "u":  # Larger integers have no known range.
         right = array.dtype == dtype
     if array.ndim != 1 + len(axes) or not right:
+        remedy = ""
+        if kind in ("image", "frames") and array.dtype.kind in "iu" and array.size:
+            remedy = f" Its numbers are {array.min()} to {array.max()}: {ADVICE}."
         raise ValueError(
             f"{what} is {array.dtype} of shape {array.shape}; expected "
-            f"[{', '.join(('N', *axes))}] of {' or '.join(dtypes)}."
-        )
-    if kind == "image" and array.shape[1] in (1, 3) and array.shape[-1] > 4:
-        raise ValueError(
-            f"{what} of shape {array.shape} is not [N, H, W, C]; transpose "
-            "channels-first arrays."
+            f"[{', '.join(('N', *axes))}] of {' or '.join(dtypes)}.{remedy}"
         )
     if dtype.kind == "f":
         low, high = _RANGES.get(kind, (-_LARGEST, _LARGEST))
@@ -149,12 +160,53 @@ def _checked(array: np.ndarray, kind: Kind, what: str) -> np.ndarray:
     return array.astype(dtype, copy=False)
 
 
+def _pictures(
+    array: Any,
+    kind: Kind,
+    what: str,
+    range: Range | None,
+    channels: Channels | None,
+) -> np.ndarray:
+    """Images or frames with the channels and the range that are set; others as given.
+
+    Raises:
+        ValueError: if they lack these channels, or seem to have them in another place.
+    """
+    array = np.asarray(array)
+    if kind == "image" and array.ndim == 3:
+        array = array[..., None]
+    if kind not in ("image", "frames") or array.ndim != 1 + len(layout(kind)[0]):
+        return array
+    *_, height, width, bands = array.shape
+    if channels is None:
+        if (height in (1, 3) and bands > 4) or height < width == bands:
+            raise ValueError(
+                f"{what} of shape {array.shape} is not [N, H, W, C]; transpose "
+                f"channels-first arrays, or set data.channels = {bands} if it is."
+            )
+    elif isinstance(channels, tuple) and max(channels) < bands:
+        array = array[..., list(channels)]
+    elif channels != bands:
+        raise ValueError(
+            f"{what} of shape {array.shape} has {bands} channels, not data.channels = "
+            f"{channels}; set it to {bands}, or to those to take, counted from 0."
+        )
+    if range is None:
+        return array
+    out = np.empty(array.shape, np.float32 if array.dtype.kind == "f" else np.uint8)
+    for i, image in enumerate(array):
+        out[i] = in_range(image, *bounds(image, range), out.dtype)
+    return out
+
+
 def npz(
     *,
     path: str,
     split: str = "",
     fields: Mapping[str, Kind] | None = None,
     rate: float | None = None,
+    range: tuple[float | str, float | str] | None = None,
+    channels: int | tuple[int, ...] | None = None,
 ) -> Arrays:
     """A source from an .npz archive.
 
@@ -169,6 +221,11 @@ def npz(
         fields: further arrays and their kinds, such as {"depth": "depth", "intrinsics":
             "matrix"}. With these there need not be images.
         rate: of a wave, samples per second.
+        range: the numbers that are black and white in images, such as (0, 4095) for 12
+            bits in uint16, or percentiles of each, such as ("0.1%", "99.9%"); NaN is
+            black. None for 0 to 255 in uint8, and 0 to 1 in floats; others need it.
+        channels: how many images must have, any number; or several numbers for those to
+            take, counted from 0. None for all there are.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -199,7 +256,15 @@ def npz(
             if names is None and key in archive and archive[key].dtype.kind in "US":
                 names = _text(archive[key]).tolist()
     name = os.path.basename(path) + (f" {split}" if split else "")
-    return arrays(given, fields, label_names=names, rate=rate, name=name)
+    return arrays(
+        given,
+        fields,
+        label_names=names,
+        rate=rate,
+        range=range,
+        channels=channels,
+        name=name,
+    )
 
 
 def _keys(word: str, split: str) -> tuple[str, ...]:

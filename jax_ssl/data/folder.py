@@ -52,7 +52,7 @@ class Folder(Source):
             with open_file(self._path(row)) as file:
                 size = os.fstat(file.fileno()).st_size
                 return size.to_bytes(8, "little") + file.read(2**20)
-        except OSError:
+        except (OSError, ValueError):
             return b""
 
     def _path(self, row: int) -> str:

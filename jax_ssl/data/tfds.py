@@ -17,6 +17,7 @@ import numpy as np
 from jax_ssl.core.fields import INDEX, ON_CANVAS, Kind
 from jax_ssl.data.cache import DEFAULT_CACHE_GIB, cached
 from jax_ssl.data.canvas import Sides, shrink, sides_of, stack
+from jax_ssl.data.ranges import Range, check_range
 from jax_ssl.data.source import Rows, Source
 from jax_ssl.data.tfds_features import LONG, Column, described, obvious_kind
 from jax_ssl.data.tfrecord import TFRecords
@@ -107,6 +108,7 @@ def tfds(
     label_key: str = "",
     fields: Mapping[str, Kind] | None = None,
     lengths: Mapping[str, int] | None = None,
+    range: tuple[float | str, float | str] | None = None,
     cache_gib: float = DEFAULT_CACHE_GIB,
 ) -> Source:
     """A source from a prepared TFDS directory.
@@ -132,6 +134,9 @@ def tfds(
             see `core.fields.Field`. Flow may lack its third channel.
         lengths: of videos, audio and boxes of any number, how many frames, samples or
             boxes an example has; longer ones are cut, shorter ones padded.
+        range: the numbers that are black and white in images, such as (0, 4095) for 12
+            bits in uint16, or percentiles of each, such as ("0.1%", "99.9%"); None for
+            0 to 255 in uint8. Images of uint16 need it.
         cache_gib: decoded examples are kept in memory where all fit in this.
 
     Raises:
@@ -145,9 +150,12 @@ def tfds(
     directory = _find(data_dir, dataset)
     frame = None if canvas is None else sides_of(canvas)
     keys = {"image": image_key, "label": label_key}
+    check_range(range)
     try:
         info = tensorflow_datasets.builder_from_directory(os.fspath(directory)).info
-        columns = _columns(info.features, keys, fields or {}, lengths or {}, frame)
+        columns = _columns(
+            info.features, keys, fields or {}, lengths or {}, frame, range
+        )
         records, parts = _opened(info, split)
     except ModuleNotFoundError as error:
         if error.name != "tensorflow":
@@ -173,6 +181,7 @@ def _columns(
     asked: Mapping[str, Kind],
     lengths: Mapping[str, int],
     canvas: Sides | None,
+    range: Range | None,
 ) -> dict[str, Column]:
     """The features that become fields, by the field's name.
 
@@ -183,6 +192,7 @@ def _columns(
         asked: kinds of features, where they are set.
         lengths: of features, where they are set.
         canvas: (H, W) of pictures, if any.
+        range: what is black and white in images.
 
     Raises:
         ValueError: if one that the settings name is not there or cannot be read.
@@ -211,7 +221,12 @@ def _columns(
             continue
         try:
             found[named.get(key, key)] = described(
-                key, features[key], kind, canvas=canvas, length=lengths.get(key)
+                key,
+                features[key],
+                kind,
+                canvas=canvas,
+                length=lengths.get(key),
+                range=range,
             )
         except ValueError:
             if key in named or key in asked or key in lengths:

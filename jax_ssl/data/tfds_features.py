@@ -4,6 +4,7 @@ A feature of TFDS says more than an array, so most have an obvious kind. Numbers
 only a person can tell apart, such as a depth and a disparity, must be named.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -11,7 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jax_ssl.core.fields import Field, Kind, layout
-from jax_ssl.data.canvas import Sides, decode, stored_values
+from jax_ssl.data.canvas import decode, stored_values
+from jax_ssl.data.images import Sides
+from jax_ssl.data.ranges import ADVICE, Range
 
 # Kinds whose first axis may be of any length in TFDS, and is of one length here.
 LONG = ("frames", "wave", "boxes")
@@ -25,11 +28,13 @@ class Column:
         key: its name in TFDS.
         feature: a `tfds.features.FeatureConnector`.
         field: what it becomes.
+        range: what is black and white, see `ranges.Range`.
     """
 
     key: str
     feature: Any
     field: Field
+    range: Range | None = None
 
     def value(self, stored: Any, canvas: Sides | None) -> tuple[np.ndarray, Sides]:
         """The field of one example, and the size of its picture in the file.
@@ -49,8 +54,14 @@ class Column:
         field, kind = self.field, self.field.kind
         if kind == "image":
             # Not turned by its EXIF tag: TFDS does not turn it either.
-            channels = field.shape[-1]
-            return decode(stored, canvas=canvas, channels=channels, upright=False)
+            return decode(
+                stored,
+                canvas=canvas,
+                channels=field.shape[-1],
+                upright=False,
+                range=self.range,
+                max_megapixels=math.inf,  # What has been prepared has been read before.
+            )
         if kind == "labels":
             value: Any = np.zeros(field.shape)
             value[np.asarray(stored, int)] = 1
@@ -122,7 +133,13 @@ def boxes_of(feature: Any) -> Boxes | None:
 
 
 def described(
-    key: str, feature: Any, kind: Kind, *, canvas: Sides | None, length: int | None
+    key: str,
+    feature: Any,
+    kind: Kind,
+    *,
+    canvas: Sides | None,
+    length: int | None,
+    range: Range | None = None,
 ) -> Column:
     """A feature as a field of one shape.
 
@@ -132,6 +149,7 @@ def described(
         kind: what it is.
         canvas: (H, W) of pictures; their own size if None.
         length: of the first axis of frames, waves and boxes; their own if None.
+        range: what is black and white in images; with it, they may be uint16.
 
     Raises:
         ValueError: if its shape is open, naming the setting that says it, or the
@@ -144,14 +162,11 @@ def described(
     if (at := axes.find("H")) >= 0:
         if len(shape) not in (len(axes), at + 3):  # One channel may have an axis.
             raise ValueError(f"{key}: {feature} cannot be of kind {kind!r}.")
-        if kind in ("image", "frames") and (
-            feature.np_dtype != np.uint8 or shape[-1] not in (None, 1, 3)
-        ):
-            raise ValueError(
-                f"{key}: images of {shape[-1]} channels of "
-                f"{np.dtype(feature.np_dtype)} cannot be read; only uint8 with 1 or 3 "
-                "channels can."
-            )
+        stored = np.dtype(feature.np_dtype).name
+        deep = kind == "image" and stored == "uint16"
+        if kind in ("image", "frames") and stored != "uint8" and not (deep and range):
+            remedy = f" by themselves: {ADVICE}" if deep else "; only uint8 can"
+            raise ValueError(f"{key}: {kind} of {stored} cannot be read{remedy}.")
         channels = {"image": shape[-1:], "frames": shape[-1:], "flow": [3]}
         last = [side or 3 for side in channels.get(kind, [])]
         shape = [*shape[:at], *(canvas or shape[at : at + 2]), *last]
@@ -176,7 +191,7 @@ def described(
         raise ValueError(f"{key!r} ({kind}) is stored in any size; set {setting}.")
     names = tuple(names or ()) or None
     field = Field(kind, tuple(shape), np.dtype(dtypes[0]), names, rate)
-    return Column(key, feature, field)
+    return Column(key, feature, field, range)
 
 
 def _boxes(feature: Any, stored: Any) -> np.ndarray:

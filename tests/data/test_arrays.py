@@ -72,6 +72,50 @@ def test_images_may_have_any_channels_in_bytes_or_floats(rng, channels, dtype):
     assert rows["image"].dtype == (np.uint8 if dtype == np.uint8 else np.float32)
 
 
+@pytest.mark.parametrize("dtype", ["u2", "i2", "i8", "f4", "f8"])
+@pytest.mark.parametrize("name", ["image", "frames"])
+def test_numbers_of_any_type_are_read_by_their_range(rng, dtype, name):
+    values = rng.integers(0, 4096, (4, 6, 5, 2)).astype(dtype)
+    values = values[:, None] if name == "frames" else values
+    whole = dtype[0] != "f"
+    rows = matches_fields(arrays({name: values}, range=(0, 4095)))
+    expected = values[[2, 0, 2]] / 4095.0
+    assert rows[name].dtype == (np.uint8 if whole else np.float32)
+    found = rows[name] / (255.0 if whole else 1)
+    assert abs(found - expected).max() <= (0.5 / 255 + 1e-9 if whole else 1e-6)
+    for example in values:  # Each has its own percentiles.
+        low, high = np.percentile(example, (10, 90))
+        alone = arrays({name: example[None]}, range=("10%", "90%"))[np.arange(1)][name]
+        share = ((example - low) / (high - low)).clip(0, 1)
+        found = alone[0] / (255.0 if whole else 1)
+        assert abs(found - share).max() <= (0.5 / 255 + 1e-9 if whole else 1e-6)
+
+
+def test_deep_arrays_without_a_range_are_refused_with_the_remedy(rng):
+    deep = rng.integers(7, 4000, (4, 6, 5, 3)).astype(np.uint16)
+    said = rf"uint16 of shape .*{deep.min()} to {deep.max()}: set data\.range"
+    with pytest.raises(ValueError, match=said):
+        arrays({"image": deep})
+    with pytest.raises(ValueError, match=r"data\.range = \(9, 3\)"):
+        arrays({"image": deep}, range=(9, 3))
+
+
+def test_channels_are_counted_or_taken(rng, tmp_path):
+    images = rng.integers(0, 256, (4, 6, 5, 7), np.uint8)
+    path = tmp_path / "set.npz"
+    np.savez(path, x=images)
+    assert npz(path=str(path), channels=7).fields["image"].shape == (6, 5, 7)
+    taken = npz(path=str(path), channels=(6, 0))[np.arange(4)]["image"]
+    np.testing.assert_array_equal(taken, images[..., [6, 0]])
+    for channels in (3, (0, 7)):
+        with pytest.raises(ValueError, match=r"has 7 channels.*set it to 7, or to"):
+            npz(path=str(path), channels=channels)
+    with pytest.raises(ValueError, match=r"data\.channels = 0"):
+        npz(path=str(path), channels=0)
+    wide = np.zeros((2, 4, 9, 9), np.uint8)  # As if channels came first.
+    assert arrays({"image": wide}, channels=9).fields["image"].shape == (4, 9, 9)
+
+
 def test_five_axes_are_frames(rng):
     films = rng.integers(0, 256, (4, 3, 6, 5, 2), np.uint8)
     source = arrays({"image": films, "label": np.arange(4)})
@@ -86,6 +130,8 @@ def test_wrong_images_are_refused_with_the_remedy(images):
         arrays({"image": images.astype(np.int32)})
     with pytest.raises(ValueError, match="channels-first"):
         arrays({"image": np.zeros((6, 3, 9, 9), np.uint8)})
+    with pytest.raises(ValueError, match=r"channels-first.*set data\.channels = 9"):
+        arrays({"image": np.zeros((6, 5, 9, 9), np.uint8)})
     with pytest.raises(ValueError, match="N >= 1"):
         arrays({"image": images[:0]})
     broken = images / 255.0

@@ -156,8 +156,13 @@ def test_images_that_are_not_bytes_are_refused(tmp_path, rng):
     write_dataset(
         tmp_path, features.FeaturesDict({"image": deep}), {"a": [[{"image": image}]]}
     )
-    with pytest.raises(ValueError, match="uint16 cannot be read"):
+    with pytest.raises(ValueError, match=r"uint16 cannot be read .*set data\.range"):
         tfds(dataset="toy", data_dir=str(tmp_path), split="a")
+    source = tfds(
+        dataset="toy", data_dir=str(tmp_path), split="a", range=(1000, 50_000)
+    )
+    expected = np.rint(255 * ((image - 1000.0) / 49_000).clip(0, 1))
+    np.testing.assert_array_equal(source[np.arange(1)]["image"][0], expected)
 
 
 def scene_features(side, **more):
