@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 
 import numpy as np
 import pytest
@@ -143,7 +144,7 @@ def test_a_folder_of_images_without_labels_trains_and_says_what_it_skipped(
     images = tmp_path / "images" / "nested"
     images.mkdir(parents=True)
     for i in range(40):
-        pixels = rng.integers(0, 255, (20 + i, 30, 3), np.uint8)
+        pixels = rng.integers(0, 50, (20 + i, 30, 3), np.uint8)
         Image.fromarray(pixels).save(images / f"{i}.jpg")
     (images / "broken.jpg").write_bytes(b"not an image")
     changes = {
@@ -174,6 +175,8 @@ def test_a_folder_of_images_without_labels_trains_and_says_what_it_skipped(
     for text in (caplog.text, page):
         assert "on 16 x 16 pixels 100% of the images are shrunk" in text
         assert "resizes the shorter side to 16 pixels" in text
+        # And so are images that use little of their range.
+        assert re.search(r"data\.range: nearly all .* of 255, 1\d\.\d% of the", text)
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def write_page(run: Run, train: TrainState | None) -> pathlib.Path:
         features = values / np.maximum(np.linalg.norm(values, axis=1), 1e-12)[:, None]
         if "label" in part.fields:
             labels = part.fields["label"][part.counts]
-    canvas, results = run.canvas, run.recorded()
+    results = run.recorded()
     metrics = read_metrics(run.workdir / METRICS)
     where = dict(results.get("environment") or environment())
     seconds = [line["seconds"] for line in metrics if line.get("seconds") is not None]
@@ -92,7 +92,7 @@ def write_page(run: Run, train: TrainState | None) -> pathlib.Path:
         labels=labels,
         label_names=_class_names(run),
         environment=where,
-        warnings=[canvas.sentence] if canvas is not None and canvas.warn else (),
+        warnings=run.seen[1],
     )
     if jax.process_index() != 0:
         return run.workdir / REPORT

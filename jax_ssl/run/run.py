@@ -25,10 +25,11 @@ from jax_ssl.core.fields import ON_CANVAS, Fields
 from jax_ssl.core.state import TrainState
 from jax_ssl.core.telling import telling
 from jax_ssl.core.types import Params, State
-from jax_ssl.data.canvas import CanvasReport, canvas_report
+from jax_ssl.data.canvas import canvas_report
 from jax_ssl.data.classes import renumbered
 from jax_ssl.data.corrupt import sample
 from jax_ssl.data.order import permutation
+from jax_ssl.data.ranges import ADVICE, range_report
 from jax_ssl.evaluate.judge import TRAINED, Data, Judge, Record, lacking
 from jax_ssl.parallel.processes import meet, of_first
 from jax_ssl.train.feeds import Feed, ResidentFeed
@@ -116,13 +117,28 @@ class Run:
         )
 
     @functools.cached_property
-    def canvas(self) -> CanvasReport | None:
-        """What the canvas does to the images, by some of them; None for no canvas."""
-        source, view = self.experiment.everything, self.experiment.evals.view
-        if not set(ON_CANVAS) <= set(source.fields):
-            return None
+    def seen(self) -> tuple[str | None, list[str]]:
+        """How the images are seen, by some of them: a fact for the log, and warnings.
+
+        The fact is what a canvas does to them, unless that is a warning.
+        """
+        experiment, view = self.experiment, self.experiment.evals.view
+        fields = experiment.everything.fields
+        laid = set(ON_CANVAS) & set(fields)
+        read = experiment.source.fields.items()
+        seen = {name for name, field in read if field.kind in ("image", "frames")}
+        rows = sample(experiment.everything.keep(laid | seen), 128)
+        settable = "range" in experiment.config["data"]
+        advice = ADVICE if settable else "this source has no setting for it"
+        dark = range_report(rows, fields, advice)
+        warnings = [] if dark is None else [dark]
+        if not laid:
+            return None, warnings
         resize = view.get("resize") or view.get("size", 0)
-        return canvas_report(sample(source.keep(ON_CANVAS), 128), source.fields, resize)
+        canvas = canvas_report(rows, fields, resize)
+        if canvas.warn:
+            return None, [canvas.sentence, *warnings]
+        return canvas.sentence, warnings
 
     @functools.cached_property
     def train(self) -> Data:

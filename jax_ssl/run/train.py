@@ -103,8 +103,11 @@ def train_run(run: Run) -> tuple[Outcome, list[dict[str, Any]]]:
         experiment.mesh.size,
         experiment.mesh.devices.flat[0].device_kind,
     )
-    if canvas := run.canvas:
-        log.log(logging.WARNING if canvas.warn else logging.INFO, canvas.sentence)
+    fact, warnings = run.seen
+    if fact is not None:
+        log.info(fact)
+    for warning in warnings:
+        log.warning(warning)
     folder, settings = run.workdir / CHECKPOINTS, experiment.run
     with open_checkpoints(folder, keep=settings.keep_checkpoints) as checkpoints:
         facts = RunFacts(
