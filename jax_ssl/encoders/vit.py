@@ -64,6 +64,11 @@ class ViT(nn.Module, kw_only=True):
             of the mean of the patch tokens).
         positions: "learned", also for the class token, or "sincos" (fixed; 0 for the
             class token).
+        resample: how positions are interpolated for other images, see
+            `ops.positions.resample_positions`: "timm", "mae", or "dino" for weights
+            of DINO and DINOv2.
+        norm_epsilon: ε of all layer norms; 1e-5 in torch's own transformer, 1e-12 in
+            some published weights.
         registers: learned tokens without a position that are dropped at the output
             (Darcet et al., 2024, arXiv:2309.16588).
         mask_token: whether a learned mask token exists, for `tokens(mask=...)`.
@@ -94,6 +99,8 @@ class ViT(nn.Module, kw_only=True):
     image_size: int = 224
     pool: Literal["class", "mean"] = "class"
     positions: Literal["learned", "sincos"] = "learned"
+    resample: Literal["timm", "mae", "dino"] = "timm"
+    norm_epsilon: float = 1e-6
     registers: int = 0
     mask_token: bool = False
     mlp_ratio: float = 4.0
@@ -116,7 +123,7 @@ class ViT(nn.Module, kw_only=True):
         checks.at_least(1, dim=self.dim, depth=self.depth, num_heads=self.num_heads)
         checks.at_least(0, registers=self.registers, layer_scale=self.layer_scale)
         checks.at_least(0, drop_path_group=self.drop_path_group)
-        checks.positive(mlp_ratio=self.mlp_ratio)
+        checks.positive(mlp_ratio=self.mlp_ratio, norm_epsilon=self.norm_epsilon)
         checks.within("[0, 1)", drop_path=self.drop_path)
         if self.dim % self.num_heads:
             raise ValueError(
@@ -160,11 +167,12 @@ class ViT(nn.Module, kw_only=True):
                 kernel_init=first.kernel,
                 qkv_init=first.qkv,
                 dtype=self.dtype,
+                norm_epsilon=self.norm_epsilon,
                 name=f"block{i}",
             )
             for i, rate in enumerate(self._rates())
         ]
-        self.norm = layer_norm()
+        self.norm = layer_norm(epsilon=self.norm_epsilon)
 
     def __call__(self, x: Array, mask: Array | None = None, *, train: bool) -> Features:
         """Maps images [B, H, W, C] to pooled [B, D] and grid [B, h, w, D], float32.
@@ -215,7 +223,9 @@ class ViT(nn.Module, kw_only=True):
         """
         side = self.image_size // self.patch
         grid = grid_shape(x.shape[1], x.shape[2], self.patch)
-        at_patches = resample_positions(self.position_embed[1:], (side, side), grid)
+        at_patches = resample_positions(
+            self.position_embed[1:], (side, side), grid, form=self.resample
+        )
         patches = patchify(x, self.patch)
         if keep is not None:
             # Before the projection: what is dropped then costs nothing.

@@ -50,7 +50,7 @@ def class_tokens(
         outputs = [kept["intermediates"][name]["__call__"][0] for name in names]
         tokens = jnp.stack([output[:, 0] for output in outputs], axis=1)  # [B, n, D]
         norm = {"params": variables["params"]["norm"]}
-        normed: Any = layer_norm().apply(norm, tokens)
+        normed: Any = layer_norm(epsilon=vit.norm_epsilon).apply(norm, tokens)
         pooled: Array = normed.reshape(len(x), -1)
         if not mean_patch:
             return pooled

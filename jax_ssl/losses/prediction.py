@@ -35,7 +35,8 @@ def normalized_mse(p: Array, z: Array) -> Array:
     """Squared distance of unit vectors, ‖p / ‖p‖ - z / ‖z‖‖² = 2 - 2 cos(p, z).
 
     BYOL, equation 2; summed over features, not averaged. Written as the distance, which
-    keeps its digits where the two nearly agree.
+    keeps its digits where the two nearly agree. Zeros have the cosine 0 with anything,
+    so that each row of them costs 2, as in the released code.
 
     Args:
         p: [..., D] predictions, of any length.
@@ -48,7 +49,10 @@ def normalized_mse(p: Array, z: Array) -> Array:
         AssertionError: if the shapes differ.
     """
     chex.assert_equal_shape([p, z])
-    return jnp.sum(jnp.square(_unit(p) - _unit(z)), axis=-1).mean()
+    distance = jnp.sum(jnp.square(_unit(p) - _unit(z)), axis=-1)
+    # What lacks a length is nearer by the square of that length than the cosine says.
+    lost = sum((~jnp.any(x, axis=-1)).astype(jnp.float32) for x in (p, z))
+    return (distance + lost).mean()
 
 
 def output_std(z: Array) -> Array:

@@ -147,6 +147,7 @@ class Block(nn.Module):
         qkv_init: of the matrix of query, key and value.
         dtype: compute dtype of the dense layers and of the residual stream; parameters,
             norms' statistics and the softmax are float32.
+        norm_epsilon: ε of the norms.
     """
 
     num_heads: int
@@ -157,6 +158,7 @@ class Block(nn.Module):
     kernel_init: Initializer = nn.initializers.xavier_uniform()
     qkv_init: Initializer = nn.initializers.xavier_uniform()
     dtype: Any = jnp.float32
+    norm_epsilon: float = 1e-6
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
@@ -180,7 +182,7 @@ class Block(nn.Module):
         x = x.astype(self.dtype)
         share = float(self.drop_path) if train and self.drop_group else 0.0
         for i, layer in enumerate(layers):
-            norm = layer_norm(self.dtype, name=f"norm{i}")
+            norm = layer_norm(self.dtype, self.norm_epsilon, name=f"norm{i}")
             drop = 0.0 if share else self.drop_path
             branch = Branch(drop, self.layer_scale, name=f"branch{i}")
 
@@ -198,9 +200,11 @@ class Block(nn.Module):
         return x
 
 
-def layer_norm(dtype: Any = jnp.float32, *, name: str | None = None) -> nn.LayerNorm:
-    """Layer norm with ε = 1e-6, statistics in float32 and in two passes."""
-    return nn.LayerNorm(epsilon=1e-6, dtype=dtype, use_fast_variance=False, name=name)
+def layer_norm(
+    dtype: Any = jnp.float32, epsilon: float = 1e-6, *, name: str | None = None
+) -> nn.LayerNorm:
+    """Layer norm, its statistics in float32 and in two passes."""
+    return nn.LayerNorm(epsilon, dtype=dtype, use_fast_variance=False, name=name)
 
 
 def without_drop_path(encoder: nn.Module) -> nn.Module:

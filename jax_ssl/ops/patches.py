@@ -1,6 +1,5 @@
 """Images as sequences of patches, and choosing among the patches of each image."""
 
-import math
 from typing import NamedTuple
 
 import jax
@@ -121,11 +120,13 @@ def random_keep(key: Array, rows: int, patches: int, kept: int) -> Kept:
 def kept_count(patches: int, mask_ratio: float) -> int:
     """Patches that stay when a share of them is masked, ⌊N (1 - ratio)⌋.
 
+    In floating point, as in the released code of MAE: of 100 patches a ratio of 0.9
+    leaves 9, for 100 x (1 - 0.9) is a little less than 10.
+
     Raises:
         ValueError: if all or none of them would stay.
     """
-    # Rounded first: in floating point 100 x (1 - 0.9) is less than 10.
-    kept = math.floor(round(patches * (1 - mask_ratio), 6))
+    kept = int(patches * (1 - mask_ratio))
     if not 1 <= kept < patches:
         raise ValueError(
             f"mask_ratio = {mask_ratio} leaves {kept} of {patches} patches visible; at "

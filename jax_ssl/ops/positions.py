@@ -1,10 +1,16 @@
 """Tables of positions on a grid of patches: sine-cosine, and resampling to a grid."""
 
+from typing import Literal, TypeAlias, get_args
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jax_ssl.core import checks
+from jax_ssl.core.precise import einsum
 from jax_ssl.core.types import Array
+
+Form: TypeAlias = Literal["timm", "mae", "dino"]
 
 
 def sincos_positions(height: int, width: int, dim: int) -> np.ndarray:
@@ -42,26 +48,57 @@ def sincos_positions(height: int, width: int, dim: int) -> np.ndarray:
 
 
 def resample_positions(
-    positions: Array, old: tuple[int, int], new: tuple[int, int]
+    positions: Array,
+    old: tuple[int, int],
+    new: tuple[int, int],
+    *,
+    form: Form = "timm",
 ) -> Array:
-    """Positions of one grid interpolated to another, bicubically and antialiased.
+    """Positions of one grid interpolated to another, bicubically.
 
     Args:
         positions: [h * w, D], cells row by row.
         old: (h, w) of `positions`.
         new: (h, w) wanted; at `old` the positions are returned untouched.
+        form: "timm": its `resample_abs_pos_embed`, with Keys' kernel of a = -0.5 that
+            is widened when shrinking. "mae": torch's bicubic interpolation, a = -0.75
+            and never widened. "dino": the same with a step of old / (new + 0.1) cells,
+            as the released code of DINO and DINOv2 has it against rounding; features
+            of its weights at other sizes are off by some per cent without.
 
     Returns:
         [new h * new w, D].
 
-    Note:
-        This is timm's `resample_abs_pos_embed` (Keys' kernel with a = -0.5, widened
-        when shrinking). The code of DINO and MAE uses a = -0.75 without antialiasing.
+    Raises:
+        ValueError: if the form is unknown.
     """
+    checks.one_of(get_args(Form), form=form)
     if tuple(new) == tuple(old):
         return positions
     dim = positions.shape[-1]
     grid = positions.reshape(*old, dim).astype(jnp.float32)
+    if form != "timm":
+        more = 0.1 if form == "dino" else 0.0
+        rows, columns = (
+            _torch_cubic(before, after, before / (after + more))
+            for before, after in zip(old, new, strict=True)
+        )
+        grid = einsum("ai,bj,ijd->abd", rows, columns, grid)
+        return grid.reshape(-1, dim).astype(positions.dtype)
     highest = jax.lax.Precision.HIGHEST
     grid = jax.image.resize(grid, (*new, dim), "cubic", precision=highest)
     return grid.reshape(-1, dim).astype(positions.dtype)
+
+
+def _torch_cubic(old: int, new: int, step: float) -> np.ndarray:
+    """[new, old] weights of torch's bicubic interpolation; the border is repeated."""
+    place = (np.arange(new) + 0.5) * step - 0.5
+    first = np.floor(place).astype(int)
+    weights, a = np.zeros((new, old), np.float32), -0.75
+    for tap in range(-1, 3):
+        t = np.abs(place - first - tap)
+        near = ((a + 2) * t - (a + 3)) * t**2 + 1
+        far = a * (((t - 5) * t + 8) * t - 4)
+        cells = np.clip(first + tap, 0, old - 1)
+        np.add.at(weights, (np.arange(new), cells), np.where(t <= 1, near, far))
+    return weights

@@ -39,8 +39,11 @@ def sinkhorn(
     checks.at_least(1, iterations=iterations)
     logs = jax.lax.stop_gradient(scores).astype(jnp.float32) / epsilon
     where = None if rows is None else rows[:, None]
-    for _ in range(iterations):
+
+    def divided(_: int, logs: Array) -> Array:
         # A prototype's share B / K is a constant that the rows' division takes out.
         logs = logs - jax.nn.logsumexp(logs, axis=0, keepdims=True, where=where)
-        logs = logs - jax.nn.logsumexp(logs, axis=1, keepdims=True)
-    return jnp.exp(logs)
+        return logs - jax.nn.logsumexp(logs, axis=1, keepdims=True)
+
+    # A loop: unrolled, a hundred iterations take minutes to compile.
+    return jnp.exp(jax.lax.fori_loop(0, iterations, divided, logs))

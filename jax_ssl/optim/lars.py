@@ -20,6 +20,7 @@ def lars(
     trust_coefficient: float = 0.001,
     nesterov: bool = False,
     rate: Literal["inside", "outside"] = "inside",
+    denominator: Literal["decayed", "sum"] = "decayed",
     cap: bool = False,
     exclude: tuple[str, ...] | None = BIAS_AND_NORM,
     rates: Rates = (),
@@ -44,6 +45,9 @@ def lars(
         trust_coefficient: η.
         nesterov: step along the gradient and the next velocity.
         rate: where γ enters, "inside" or "outside" the velocity.
+        denominator: "decayed" as above, with the norm of the gradient and its decay
+            together; "sum" for r = η ‖w‖ / (‖g‖ + λ ‖w‖ + 1e-8) with the g before
+            decay, as NVIDIA's LARC, lightly and solo-learn have it.
         cap: r is at most 1 / γ, so that a layer's rate is min(η ‖w‖ / ‖g‖, γ), which
             is also called LARC; "outside" only.
         exclude: patterns of the paths of parameters that get neither weight decay nor
@@ -58,17 +62,20 @@ def lars(
         ValueError: for another word than the two, or a cap "inside".
 
     Note:
-        r is 1 where ‖w‖ or ‖g‖ is 0, so that zero-initialised layers can move.
+        r is 1 where ‖w‖ or ‖g‖ is 0, so that zero-initialised layers can move; with
+        the denominator "sum" such layers are not decayed either.
     """
     checks.one_of(("inside", "outside"), rate=rate)
+    checks.one_of(("decayed", "sum"), denominator=denominator)
     if cap and rate == "inside":
         raise ValueError("cap = True needs rate = 'outside'.")
     mask = matrices(exclude)
 
     def steps(own: optax.Schedule) -> optax.GradientTransformation:
         trust = optax.scale_by_trust_ratio(trust_coefficient=trust_coefficient)
-        if cap:
-            trust = _capped_trust_ratio(own, trust_coefficient)
+        if cap or denominator == "sum":
+            summed = weight_decay if denominator == "sum" else None
+            trust = _trust_ratio(own if cap else None, trust_coefficient, summed)
         last = [
             optax.scale_by_learning_rate(own),
             optax.trace(decay=momentum, nesterov=nesterov),
@@ -82,26 +89,35 @@ def lars(
     return around(steps, learning_rate, rates, factors, clip_norm, clip_each)
 
 
-def _capped_trust_ratio(
-    rate: optax.Schedule, trust_coefficient: float
+def _trust_ratio(
+    cap: optax.Schedule | None, trust_coefficient: float, summed: float | None
 ) -> optax.GradientTransformation:
-    """Multiplies the gradient g of each array w by min(η ‖w‖ / (γ ‖g‖), 1)."""
+    """Multiplies the decayed gradient of each array by its trust ratio r.
+
+    Args:
+        cap: the rate γ, where r is at most 1 / γ.
+        trust_coefficient: η.
+        summed: λ, where the norms of gradient and decay are added up.
+    """
 
     def update(
         updates: PyTree, state: optax.ScaleByScheduleState, params: PyTree
     ) -> tuple[PyTree, optax.ScaleByScheduleState]:
-        now = at(rate, state.count)
+        now = 1.0 if cap is None else at(cap, state.count)
 
         def scaled(g: Array, w: Array) -> Array:
-            ours, theirs = jnp.linalg.norm(w.ravel()), jnp.linalg.norm(g.ravel())
+            raw = g if summed is None else g - summed * w
+            ours, theirs = jnp.linalg.norm(w.ravel()), jnp.linalg.norm(raw.ravel())
             zero = (ours == 0) | (theirs == 0)
-            safe = jnp.where(zero, 1.0, now * theirs)
+            below = theirs if summed is None else theirs + summed * ours + 1e-8
             # The rate is 0 at the first step of a warm-up, and the ratio then 1.
-            ratio = jnp.where(zero, 1.0, trust_coefficient * ours / safe)
-            return g * jnp.minimum(ratio, 1.0).astype(g.dtype)
+            ratio = trust_coefficient * ours / jnp.where(zero, 1.0, now * below)
+            if cap is not None:
+                ratio = jnp.minimum(ratio, 1.0)
+            return jnp.where(zero, raw, g * ratio.astype(g.dtype))
 
         updates = jax.tree.map(scaled, updates, params)
         return updates, optax.ScaleByScheduleState(state.count + 1)
 
-    counter = optax.scale_by_schedule(rate)
+    counter = optax.scale_by_schedule(lambda count: count)
     return optax.GradientTransformation(counter.init, update)

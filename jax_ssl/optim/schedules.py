@@ -112,6 +112,7 @@ def warmup_cosine(
     peak_value: float,
     warmup_epochs: float = 10.0,
     warmup_steps: int | None = None,
+    peak_at: Literal["next", "last"] = "next",
     init_value: float = 0.0,
     end_value: float = 0.0,
     scaling: Scaling = "none",
@@ -128,6 +129,9 @@ def warmup_cosine(
         peak_value: reached at the end of the warm-up.
         warmup_epochs: length of the line; 0 for none.
         warmup_steps: the same in steps, and used instead where given.
+        peak_at: whether the step after the W of the warm-up is the first at the peak,
+            step s of the line having s / W of it, or already the "last" of them, with
+            s / (W - 1), as in the code of DINO, lightly and solo-learn.
         init_value: at step 0, where there is a warm-up. Not scaled.
         end_value: at step `total_steps`, one after the last update. Not scaled.
         scaling: of the peak, see `scaled_rate`.
@@ -135,6 +139,7 @@ def warmup_cosine(
     Raises:
         ValueError: if the warm-up is negative, or not shorter than the run.
     """
+    checks.one_of(("next", "last"), peak_at=peak_at)
     given = f"warmup_steps = {warmup_steps}"
     if warmup_steps is None:
         warmup_steps = round(warmup_epochs * steps_per_epoch)
@@ -144,7 +149,8 @@ def warmup_cosine(
     fall = _half_cosine(peak, end_value, total_steps - warmup_steps)
     if warmup_steps == 0:
         return fall
-    rise = optax.linear_schedule(init_value, peak, warmup_steps)
+    steps = warmup_steps - (peak_at == "last")
+    rise = optax.linear_schedule(init_value, peak, steps)
     return optax.join_schedules([rise, fall], [warmup_steps])
 
 

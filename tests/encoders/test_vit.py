@@ -1,5 +1,6 @@
 import functools
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from jax_ssl.encoders import ENCODERS
 from jax_ssl.ops.patches import patchify, unpatchify
-from jax_ssl.ops.positions import sincos_positions
+from jax_ssl.ops.positions import resample_positions, sincos_positions
 from tests.encoders.draws import KEY, abstract_variables, random_variables
 
 TINY = {"dim": 16, "depth": 2, "num_heads": 2, "patch": 4, "image_size": 16}
@@ -180,6 +181,39 @@ def test_other_image_sizes_interpolate_the_positions(rng, params):
         features(native, {**params, "position_embed": wide}, square).pooled,
         atol=1e-5,
     )
+
+
+def test_every_layer_norm_has_the_epsilon_of_the_setting(image, params):
+    vit = ENCODERS["vit"](**TINY, mask_token=True, norm_epsilon=1e6)
+    is_norm = lambda module, _: isinstance(module, nn.LayerNorm)
+    kept = vit.apply(
+        {"params": jax.tree.map(jnp.ones_like, params)},
+        image,
+        train=False,
+        capture_intermediates=is_norm,
+        mutable=["intermediates"],
+    )[1]
+    leaves = jax.tree_util.tree_leaves_with_path(kept["intermediates"])
+    normed = [x for path, x in leaves if "norm" in jax.tree_util.keystr(path)]
+    assert len(normed) == 5  # Two in each block, and the last one.
+    # Scale and offset are 1, so that what is hardly varied at all comes out as 1.
+    for x in normed:
+        np.testing.assert_allclose(x, 1, atol=0.05)
+
+
+def test_positions_may_follow_the_released_code_of_dino(rng, params):
+    vit = ENCODERS["vit"](**TINY, mask_token=True, resample="dino")
+    large = rng.normal(size=(1, 24, 32, 3)).astype(np.float32)
+    table = params["position_embed"]
+    moved = resample_positions(table[1:], (4, 4), (6, 8), form="dino")
+    native = ENCODERS["vit"](**{**TINY, "image_size": 24}, mask_token=True)
+    found = features(vit, params, large[:, :, :24])
+    square = resample_positions(table[1:], (4, 4), (6, 6), form="dino")
+    own = {**params, "position_embed": jnp.concatenate([table[:1], square])}
+    expected = features(native, own, large[:, :, :24])
+    np.testing.assert_allclose(found.pooled, expected.pooled, atol=1e-6)
+    assert moved.shape == (48, 16)
+    assert features(vit, params, large).grid.shape == (1, 6, 8, 16)
 
 
 def test_image_that_the_patch_does_not_divide_is_named(params):

@@ -61,6 +61,34 @@ def test_resampling_is_antialiased_bicubic(rng, old, new):
     np.testing.assert_allclose(found, want.reshape(-1, 6), atol=2e-6)
 
 
+def cubic(t):
+    """Keys' kernel with torch's a = -0.75."""
+    t, a = abs(t), -0.75
+    if t <= 1:
+        return (a + 2) * t**3 - (a + 3) * t**2 + 1
+    return a * t**3 - 5 * a * t**2 + 8 * a * t - 4 * a if t < 2 else 0.0
+
+
+@pytest.mark.parametrize(("form", "more"), [("mae", 0.0), ("dino", 0.1)])
+@pytest.mark.parametrize(("old", "new"), [((4, 4), (7, 9)), ((7, 5), (3, 5))])
+def test_torch_s_forms_are_the_kernel_at_their_places(rng, form, more, old, new):
+    table = rng.normal(size=(*old, 2)).astype(np.float32)
+    want = np.zeros((*new, 2))
+    for y, x in np.ndindex(*new):
+        centre = [
+            (place + 0.5) * before / (after + more) - 0.5
+            for place, before, after in zip((y, x), old, new, strict=True)
+        ]
+        rows, columns = (range(math.floor(c) - 1, math.floor(c) + 3) for c in centre)
+        for i in rows:
+            for j in columns:
+                weight = cubic(centre[0] - i) * cubic(centre[1] - j)
+                at = np.clip(i, 0, old[0] - 1), np.clip(j, 0, old[1] - 1)
+                want[y, x] += weight * table[at]
+    found = resample_positions(table.reshape(-1, 2), old, new, form=form)
+    np.testing.assert_allclose(found, want.reshape(-1, 2), atol=2e-6)
+
+
 def test_native_grid_is_returned_bit_for_bit(rng):
     table = jax.numpy.asarray(rng.normal(size=(12, 6)), "float32")
     assert resample_positions(table, (3, 4), (3, 4)) is table

@@ -91,6 +91,23 @@ def test_capped_rates_match_the_transcription(rng, trust):
         np.testing.assert_allclose(got["head"]["kernel"], wanted, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("cap", [False, True])
+@pytest.mark.parametrize("leaf", ["kernel", "fresh"])
+def test_summed_norms_match_the_transcription(rng, cap, leaf):
+    params, gradients = params_and_gradients(rng)
+    settings = {"weight_decay": 1e-2, "momentum": 0.8, "trust_coefficient": 0.02}
+    tx = lars(
+        learning_rate=schedule, rate="outside", denominator="sum", cap=cap, **settings
+    )
+    trace = run(tx, params, gradients)
+    w, g = params["head"][leaf], [g["head"][leaf] for g in gradients]
+    expected = reference.run(
+        w, g, RATES, inside=False, cap=cap, summed=True, **settings
+    )
+    for got, wanted in zip(trace, expected, strict=True):
+        np.testing.assert_allclose(got["head"][leaf], wanted, rtol=1e-5, atol=1e-6)
+
+
 def test_forms_differ_by_the_closed_form_when_the_rate_changes():
     # One constant gradient, η ‖w‖ / ‖g‖ · g of nearly constant length η ‖w‖: with
     # rates a, b and a tiny η the second step is m a + b inside, and (m + 1) b outside.

@@ -46,6 +46,20 @@ def test_a_warmup_may_start_above_zero():
     np.testing.assert_allclose(found, [0.3, (0.3 + 4.8) / 2, 4.8], rtol=1e-6)
 
 
+@pytest.mark.parametrize("steps", [1, 2, 10])
+def test_the_last_step_of_a_warmup_may_be_at_the_peak(steps):
+    schedule = made(
+        warmup_cosine,
+        peak_value=4.8,
+        warmup_steps=steps,
+        init_value=0.3,
+        peak_at="last",
+    )
+    found = [float(schedule(step)) for step in range(steps + 1)]
+    expected = [*np.linspace(0.3, 4.8, steps), 4.8]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
 def test_warmup_cosine_matches_the_closed_form():
     schedule = made(warmup_cosine, peak_value=0.3, warmup_epochs=2, end_value=1e-3)
     steps = np.array([0, 1, 50, 99, 100, 101, 300, 498, 499, 500, 900])

@@ -15,6 +15,7 @@ def run(
     inside=True,
     excluded=False,
     cap=False,
+    summed=False,
 ):
     """Parameters after every step.
 
@@ -29,6 +30,8 @@ def run(
         inside: learning rate inside the velocity (SimCLR) or outside it (BYOL).
         excluded: no weight decay and no trust ratio.
         cap: the trust ratio is at most one over the learning rate.
+        summed: the norms of gradient and decay are added up, and what has no trust
+            ratio is not decayed (NVIDIA's LARC).
     """
     w = np.array(w, np.float64)
     v = np.zeros_like(w)
@@ -37,12 +40,16 @@ def run(
         g = np.array(g, np.float64)
         trust = 1.0
         if not excluded:
-            g = g + weight_decay * w
-            w_norm, g_norm = np.sqrt((w**2).sum()), np.sqrt((g**2).sum())
+            raw, g = g, g + weight_decay * w
+            w_norm = np.sqrt((w**2).sum())
+            g_norm = np.sqrt(((raw if summed else g) ** 2).sum())
             if w_norm > 0 and g_norm > 0:
-                trust = trust_coefficient * w_norm / g_norm
+                below = g_norm + weight_decay * w_norm + 1e-8 if summed else g_norm
+                trust = trust_coefficient * w_norm / below
                 if cap:
                     trust = min(trust / rate, 1.0) if rate > 0 else 1.0
+            elif summed:
+                g = raw
         push = trust * g * (rate if inside else 1.0)
         v = momentum * v + push
         step = momentum * v + push if nesterov else v
