@@ -99,7 +99,9 @@ def dinov2(
     student_temperature: float = 0.1,
     teacher_temperature: optax.Schedule | float = 0.07,
     momentum: optax.Schedule | float = 0.994,
+    patch_temperature: optax.Schedule | float | None = None,
     center_momentum: float = 0.9,
+    patch_center: Literal["compared", "all"] = "compared",
     num_prototypes: int = 65536,
     num_patch_prototypes: int | None = None,
     hidden_dim: int = 2048,
@@ -114,8 +116,9 @@ def dinov2(
     """Builds DINOv2 around a ViT; settings as in section 4 and appendix B.
 
     The encoder needs `mask_token=True`; it may have `registers` (Darcet et al., 2024,
-    arXiv:2309.16588), `drop_path` and `layer_scale`. With `koleo_weight=0` and
-    `centering="center"` this is iBOT.
+    arXiv:2309.16588), `drop_path` and `layer_scale`. With `koleo_weight=0`,
+    `centering="center"`, `patch_center="all"` and a `patch_temperature` of its own it
+    has the loss of iBOT's released code.
 
     Args:
         encoder: a `ViT`; evaluation keeps the teacher's.
@@ -126,7 +129,10 @@ def dinov2(
         teacher_temperature: τ_t; in the released settings it rises along
             dict(name="linear", init_value=0.04, end_value=0.07, epochs=30).
         momentum: the weight of the old teacher; it rises to 1 along a cosine.
+        patch_temperature: τ_t of patches; that of images unless given.
         center_momentum: the weight of the old centres.
+        patch_center: which patches move their centre, the "compared" ones, which the
+            student does not see, or "all" of the global crops.
         num_prototypes: K.
         num_patch_prototypes: K' of a head of the patches' own; None for one head for
             images and patches.
@@ -143,7 +149,7 @@ def dinov2(
         ValueError: if the encoder has no mask token, or a setting is out of range.
 
     Note:
-        Both centres move after their use, the patches' by the masked ones alone. A crop
+        Both centres move after their use. A crop
         without masked patches counts as zero in the mean over crops, as in the released
         code, whose drop path is that of an encoder with `drop_path_uniform`. Heads read
         as many patches of every crop as the heaviest mask could have, so that shapes
@@ -178,7 +184,9 @@ def dinov2(
         centering=centering,
         student_temperature=student_temperature,
         teacher_temperature=teacher_temperature,
+        patch_temperature=patch_temperature,
         center_momentum=center_momentum,
+        patch_center=patch_center,
         patch_weight=patch_weight,
         koleo_weight=koleo_weight,
         koleo_groups=koleo_groups,
@@ -201,7 +209,9 @@ def self_distillation(
     centering: Centering,
     student_temperature: float,
     teacher_temperature: optax.Schedule | float,
+    patch_temperature: optax.Schedule | float | None = None,
     center_momentum: float,
+    patch_center: Literal["compared", "all"] = "compared",
     patch_weight: float,
     koleo_weight: float,
     koleo_groups: int,
@@ -218,7 +228,9 @@ def self_distillation(
         centering: "center" or "sinkhorn".
         student_temperature: τ_s.
         teacher_temperature: τ_t.
+        patch_temperature: τ_t of patches; that of images if None.
         center_momentum: of both centres.
+        patch_center: "compared" or "all".
         patch_weight: of the patches' loss.
         koleo_weight: of KoLeo.
         koleo_groups: of KoLeo.
@@ -226,7 +238,11 @@ def self_distillation(
     checks.positive(
         student_temperature=student_temperature, teacher_temperature=teacher_temperature
     )
+    if patch_temperature is None:
+        patch_temperature = teacher_temperature
+    checks.positive(patch_temperature=patch_temperature)
     checks.within("[0, 1]", center_momentum=center_momentum)
+    checks.one_of(("compared", "all"), patch_center=patch_center)
     checks.one_of(("center", "sinkhorn"), centering=centering)
     student = Network(encoder=encoder)
 
@@ -264,7 +280,11 @@ def self_distillation(
         targets = teacher_targets(taught, state.center, temperature, centering)
         targets = targets.reshape(-1, 2, targets.shape[-1])
         patch_targets = teacher_targets(
-            taught_patches, state.patch_center, temperature, centering, counts
+            taught_patches,
+            state.patch_center,
+            at(patch_temperature, step),
+            centering,
+            counts,
         )
 
         own = Copy(params, state.stats)
@@ -300,6 +320,8 @@ def self_distillation(
 
         mean = jnp.where(counts[..., None], taught_patches, 0).sum((0, 1))
         mean = mean / jnp.maximum(counts.sum(), 1)
+        if patch_center == "all":
+            mean = scores(heads.patches, old, seen.grid).mean((0, 1, 2))
         state = state._replace(
             center=ema(state.center, taught.mean(0), center_momentum),
             patch_center=ema(state.patch_center, mean, center_momentum),

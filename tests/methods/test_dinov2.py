@@ -106,10 +106,12 @@ def assert_losses(value, metrics, gradient, said, pull, targets, patch_targets, 
     assert_close(gradient, expected)
 
 
-@pytest.mark.parametrize("centering", ["center", "sinkhorn"])
-def test_loss_gradient_and_next_centers_are_the_reference(views, centering):
+@pytest.mark.parametrize("form", ["center", "sinkhorn", "ibot"])
+def test_loss_gradient_and_next_centers_are_the_reference(views, form):
+    centering = "sinkhorn" if form == "sinkhorn" else "center"
+    ibot = {"patch_temperature": 0.05, "patch_center": "all"} if form == "ibot" else {}
     method, params, state = made(
-        "dinov2", views, ENCODER, centering=centering, **SETTINGS
+        "dinov2", views, ENCODER, centering=centering, **SETTINGS, **ibot
     )
     (value, (after, metrics)), gradient = evaluated(method, params, state, views)
 
@@ -126,7 +128,9 @@ def test_loss_gradient_and_next_centers_are_the_reference(views, centering):
             np.asarray(c, np.float64) for c in (state.center, state.patch_center)
         )
         targets = reference.sharpened(flat, center, 0.07)
-        patch_targets = reference.sharpened(taught_patches, patch_center, 0.07)
+        patch_targets = reference.sharpened(
+            taught_patches, patch_center, 0.05 if ibot else 0.07
+        )
     else:
         targets = reference.sinkhorn(flat, 0.07)
         patch_targets[mask] = reference.sinkhorn(taught_patches[mask], 0.07)
@@ -135,7 +139,13 @@ def test_loss_gradient_and_next_centers_are_the_reference(views, centering):
 
     for found, old, mean in (
         (after.center, state.center, flat.mean(0)),
-        (after.patch_center, state.patch_center, taught_patches[mask].mean(0)),
+        (
+            after.patch_center,
+            state.patch_center,
+            (taught_patches if ibot else taught_patches[mask])
+            .reshape(-1, taught_patches.shape[-1])
+            .mean(0),
+        ),
     ):
         assert_close(found, 0.8 * np.asarray(old, np.float64) + 0.2 * mean)
 
