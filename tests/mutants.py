@@ -228,7 +228,7 @@ MUTANTS = {
         "train/step.py",
         "params=params, opt_state=opt_state, state=state)",
         "params=params, opt_state=train.opt_state, state=state)",
-        "test_contract.py -k simclr",
+        "test_contract.py -k remembers",
     ),
     # Schedules and optimizers.
     "the warm-up ends a step late": Mutant(

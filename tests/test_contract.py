@@ -161,6 +161,12 @@ def test_step_is_pure(program, first):
     assert_equal(first, before)
 
 
+def test_the_optimizer_remembers(program, first):
+    after, _ = program.call(first, batch())
+    slots = [leaf for leaf in jax.tree.leaves(after.opt_state) if leaf.ndim]
+    assert any(np.any(slot) for slot in slots)  # They were 0.
+
+
 @pytest.mark.slow
 def test_a_trace_leaves_nothing_behind(method, first):
     with jax.checking_leaks():

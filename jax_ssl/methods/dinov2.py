@@ -131,8 +131,7 @@ def dinov2(
         momentum: the weight of the old teacher; it rises to 1 along a cosine.
         patch_temperature: τ_t of patches; that of images unless given.
         center_momentum: the weight of the old centres.
-        patch_center: which patches move their centre, the "compared" ones, which the
-            student does not see, or "all" of the global crops.
+        patch_center: which patches move their centre, those "compared", or "all".
         num_prototypes: K.
         num_patch_prototypes: K' of a head of the patches' own; None for one head for
             images and patches.
