@@ -233,8 +233,8 @@ MUTANTS = {
     # Schedules and optimizers.
     "the warm-up ends a step late": Mutant(
         "optim/schedules.py",
-        "optax.linear_schedule(init_value, peak, warmup_steps)",
-        "optax.linear_schedule(init_value, peak, warmup_steps + 1)",
+        "optax.linear_schedule(init_value, peak, steps)",
+        "optax.linear_schedule(init_value, peak, steps + 1)",
         "optim/test_schedules.py",
     ),
     "the cosine ignores the warm-up": Mutant(
