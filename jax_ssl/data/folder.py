@@ -51,7 +51,9 @@ class Folder(Source):
         try:
             with open_file(self._path(row)) as file:
                 size = os.fstat(file.fileno()).st_size
-                return size.to_bytes(8, "little") + file.read(2**20)
+                page = 0 if self.pages is None else int(self.pages[row])
+                said = size.to_bytes(8, "little") + page.to_bytes(8, "little")
+                return said + file.read(2**20)
         except (OSError, ValueError):
             return b""
 
