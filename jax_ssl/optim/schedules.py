@@ -112,7 +112,7 @@ def warmup_cosine(
     peak_value: float,
     warmup_epochs: float = 10.0,
     warmup_steps: int | None = None,
-    peak_at: Literal["next", "last"] = "next",
+    warmup_form: Literal["open", "closed"] = "open",
     init_value: float = 0.0,
     end_value: float = 0.0,
     scaling: Scaling = "none",
@@ -129,9 +129,10 @@ def warmup_cosine(
         peak_value: reached at the end of the warm-up.
         warmup_epochs: length of the line; 0 for none.
         warmup_steps: the same in steps, and used instead where given.
-        peak_at: whether the step after the W of the warm-up is the first at the peak,
-            step s of the line having s / W of it, or already the "last" of them, with
-            s / (W - 1), as in the code of DINO, lightly and solo-learn.
+        warmup_form: "open": step s of the W of the warm-up has s / W of the way to the
+            peak, which the step after them is the first to have. "closed": s / (W - 1),
+            so that the last of them has it, as in the code of DINO, lightly and
+            solo-learn.
         init_value: at step 0, where there is a warm-up. Not scaled.
         end_value: at step `total_steps`, one after the last update. Not scaled.
         scaling: of the peak, see `scaled_rate`.
@@ -139,7 +140,7 @@ def warmup_cosine(
     Raises:
         ValueError: if the warm-up is negative, or not shorter than the run.
     """
-    checks.one_of(("next", "last"), peak_at=peak_at)
+    checks.one_of(("open", "closed"), warmup_form=warmup_form)
     given = f"warmup_steps = {warmup_steps}"
     if warmup_steps is None:
         warmup_steps = round(warmup_epochs * steps_per_epoch)
@@ -149,7 +150,7 @@ def warmup_cosine(
     fall = _half_cosine(peak, end_value, total_steps - warmup_steps)
     if warmup_steps == 0:
         return fall
-    steps = warmup_steps - (peak_at == "last")
+    steps = warmup_steps - (warmup_form == "closed")
     rise = optax.linear_schedule(init_value, peak, steps)
     return optax.join_schedules([rise, fall], [warmup_steps])
 

@@ -220,6 +220,7 @@ def test_views_differ_from_each_other_and_with_the_key(batch, dino):
             assert np.abs(views[:, 0] - views[:, i]).max((1, 2, 3)).min() > 1e-3
 
 
+@pytest.mark.slow
 def test_multi_crop_on_eight_devices(batch, dino):
     """One program for all steps, no collective in it, and the pixels of one device."""
     expected = dino(KEY, batch)

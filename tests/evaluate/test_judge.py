@@ -1,5 +1,6 @@
 """The order of an evaluation, on a few images whose features can be written down."""
 
+import contextlib
 import math
 from dataclasses import dataclass, replace
 
@@ -22,6 +23,9 @@ from jax_ssl.evaluate.protocol import Metric, Outcome, Protocol, Skipped
 from jax_ssl.parallel.mesh import make_mesh
 from jax_ssl.train.feeds import Feed
 from tests.images import examples
+
+# Its runs are made once: on one worker.
+pytestmark = pytest.mark.xdist_group("judge")
 
 TRAIN, TEST = 61, 29
 LABELS = np.array([7, 2_147_483_000, 40_000])  # Catalogue numbers, few of many.
@@ -200,6 +204,12 @@ def test_what_labels_are_called_is_no_matter(plain):
 def test_examples_without_a_label_are_left_out_and_unseen_classes_said():
     mesh = make_mesh(devices=jax.devices()[:8])
     whole, said = source(TEST, 1), []
+
+    @contextlib.contextmanager
+    def tell(text, total):
+        said.append(text)
+        yield lambda rows: None
+
     dropped = whole.arrays["label"] == LABELS[0]
     none = replace(whole, numbers={"label": (np.sort(LABELS), np.array([-1, 1, 2]))})
     named = replace(
@@ -210,7 +220,7 @@ def test_examples_without_a_label_are_left_out_and_unseen_classes_said():
         devices=8,
         train=data(named, mesh),
         test=data(none, mesh),
-        say=said.append,
+        tell=tell,
     )
     unseen = whole.arrays["label"] == LABELS.max()
     for evaluation in record["evaluations"]:

@@ -66,7 +66,7 @@ def test_equal_outputs_for_all_images_have_no_loss(views):
     constant = jax.tree.map(jnp.zeros_like, params["predictor"])
     collapsed = {**params, "predictor": constant}
     value, (_, metrics) = losses(method)(collapsed, state, views)
-    np.testing.assert_allclose(value, 2, rtol=1e-6)  # Zero outputs: the distance is 1.
+    np.testing.assert_allclose(value, 4, rtol=1e-6)  # Zeros: two directions of 2.
     flat = jnp.broadcast_to(views[:1, :1], views.shape)
     _, (_, metrics) = losses(method)(params, state, flat)
     assert metrics["output_std"] < 1e-3

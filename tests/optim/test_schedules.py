@@ -53,7 +53,7 @@ def test_the_last_step_of_a_warmup_may_be_at_the_peak(steps):
         peak_value=4.8,
         warmup_steps=steps,
         init_value=0.3,
-        peak_at="last",
+        warmup_form="closed",
     )
     found = [float(schedule(step)) for step in range(steps + 1)]
     expected = [*np.linspace(0.3, 4.8, steps), 4.8]

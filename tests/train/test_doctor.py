@@ -201,7 +201,14 @@ def test_an_induced_collapse_is_named_within_200_steps(name):
     assert broken.expected in names(records)
 
 
-@pytest.mark.parametrize("name", ["byol-group-norm", "simsiam", "vicreg"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("byol-group-norm", marks=pytest.mark.slow),
+        "simsiam",
+        pytest.param("vicreg", marks=pytest.mark.slow),
+    ],
+)
 def test_whole_the_same_methods_are_well(name):
     case = METHODS_UNDER_TEST[name]
     tx = optax.sgd(case.learning_rate, momentum=0.9)
