@@ -70,7 +70,10 @@ def test_an_int_is_a_fine_float():
         ({"needed": 1, "scales": (1.0,)}, r"must be tuple\[float, float\], not tuple"),
         ({"needed": 1, "clip": "no"}, r"must be float \| None, not str"),
         ({"needed": 1, "pool": "men"}, "'pool' = 'men' must be 'mean' | 'flat', not"),
-        ({"needed": 1, "mean": (0.1, "x")}, r"must be Sequence\[float\] \| None, not"),
+        (
+            {"needed": 1, "mean": (0.1, "x")},
+            r"'mean'\[1\] = 'x' must be float, not str",
+        ),
         (
             {"needed": 1, "extra": [1]},
             r"must be Mapping\[str, .*Any\] \| None, not list",
@@ -80,8 +83,8 @@ def test_an_int_is_a_fine_float():
         ({"needed": 1, "rate": {"name": "cosin"}}, "did you mean 'cosine'"),
         ({"needed": 1, "rate": {"init_value": 1}}, "'rate' needs a 'name': one of"),
         (
-            {"needed": 1, "rate": {"name": "warmup_cosine", "peak": 1.0}},
-            "warmup_cosine.. has no setting 'peak'; did you mean 'peak_value'",
+            {"needed": 1, "rate": {"name": "warmup_cosine", "peak_valu": 1.0}},
+            "warmup_cosine.. has no setting 'peak_valu'; did you mean 'peak_value'",
         ),
         ({"needed": 1, "rates": {"a": 1.0}}, "'rates' = .* must be pairs of a pattern"),
         (

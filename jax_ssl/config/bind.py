@@ -6,7 +6,6 @@ checked. There is no second description of either. A `functools.partial` is a fa
 too: its keywords are defaults, and the wires that it holds are not asked for.
 """
 
-import contextlib
 import dataclasses
 import difflib
 import functools
@@ -16,8 +15,11 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import optax
 
+from jax_ssl.config.ranges import RANGES
+from jax_ssl.core import checks
 from jax_ssl.optim import SCHEDULES
 from jax_ssl.optim.rules import Rates
 
@@ -26,6 +28,8 @@ Settings = Mapping[str, Any]
 
 NEEDED = inspect.Parameter.empty  # The default of a setting that has none.
 UNIONS = (typing.Union, types.UnionType)
+# What float32 and the 32 bits of a key or an array's side can hold.
+LARGEST, INTEGERS = float(np.finfo(np.float32).max), range(-(2**31), 2**32)
 MODULE_FIELDS = ("parent", "name")  # Flax gives them to every module.
 WORDS = {
     optax.Schedule: "schedule",
@@ -92,7 +96,17 @@ def bind(factory: Factory, wires: Settings, settings: Settings) -> Any:
     missing = [n for n, p in wanted.items() if n not in given and p.default is NEEDED]
     if missing:
         raise ValueError(f"{_label(factory)} needs {missing}, which this run has not.")
-    return factory(**given, **resolve(factory, settings, wires))
+    values = resolve(factory, settings, wires)
+    try:
+        return factory(**given, **values)
+    except OSError:
+        raise
+    except Exception as error:
+        if isinstance(error, ValueError) and any(name in str(error) for name in values):
+            raise
+        # What no check foresaw; with --verbose the traceback is printed.
+        said = ", ".join(f"{name} = {value!r}" for name, value in settings.items())
+        raise ValueError(f"{reason(error)} ({_label(factory)} with {said}).") from error
 
 
 def resolve(
@@ -118,7 +132,14 @@ def resolve(
             raise ValueError(f"{label} needs the setting {name!r}.")
         title = f"{label} setting {name!r}"
         values[name] = _fit(value, parameter.annotation, title, wires)
+        if name in RANGES:
+            _refuse_outside(RANGES[name], name, values[name], wires)
     return values
+
+
+def reason(error: BaseException) -> str:
+    """The first line of an error's message, or its name where it says nothing."""
+    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
 
 
 def accepted(factory: Factory) -> tuple[str, ...]:
@@ -149,7 +170,7 @@ def pick(
     if "name" not in settings:
         raise ValueError(f"{title} needs a 'name': one of {sorted(table)}.")
     name = settings.pop("name")
-    if name not in table:
+    if not isinstance(name, str) or name not in table:
         raise ValueError(
             f"{title}.name = {name!r} is not one of {sorted(table)}"
             f"{nearest(str(name), table)}."
@@ -174,6 +195,7 @@ def refuse_unknown(
     known = sorted(known)
     for name in names:
         if name not in known:
+            name = str(name)
             has = f"; it has {', '.join(known) or 'none'}."
             raise ValueError(
                 f"{title} has no {kind} {name!r}{nearest(name, known) or has}"
@@ -201,15 +223,19 @@ def _fit(value: Any, hint: Any, label: str, wires: Settings | None) -> Any:
         return _schedule(value, label, wires)
     if origin in UNIONS:
         for option in args:
-            with contextlib.suppress(ValueError):
+            try:
                 return _fit(value, option, label, wires)
+            except ValueError:
+                if _is_a(value, option):
+                    raise
     elif origin in (tuple, Sequence) and isinstance(value, list | tuple):
         alike = origin is Sequence or Ellipsis in args
         each = args[:1] * len(value) if alike else args
         if len(each) == len(value):
             pairs = enumerate(zip(value, each, strict=True))
             return tuple(_fit(v, h, f"{label}[{i}]", wires) for i, (v, h) in pairs)
-    elif _is_a(value, hint):
+    elif origin not in (tuple, Sequence) and _is_a(value, hint):
+        _refuse_extremes(value, hint, label)
         return value if wires is None or hint is not float else float(value)
     raise ValueError(
         f"{label} = {value!r} must be {type_text(hint)}, not {type(value).__name__}."
@@ -227,6 +253,29 @@ def _is_a(value: Any, hint: Any) -> bool:
     return hint is Any or isinstance(value, typing.get_origin(hint) or hint)
 
 
+def _refuse_extremes(value: Any, hint: Any, label: str) -> None:
+    """Refuses numbers that no computation here can hold, NaN and infinity first."""
+    if isinstance(value, float) or (hint is float and not isinstance(value, bool)):
+        if not abs(value) <= LARGEST:
+            raise ValueError(f"{label} = {value} must be a finite number (float32).")
+    elif isinstance(value, int) and value not in INTEGERS:
+        raise ValueError(f"{label} = {value} must be an integer of 32 bits.")
+    elif isinstance(value, str) and "\0" in value:
+        raise ValueError(f"{label} = {value!r} must not hold a zero byte.")
+
+
+def _refuse_outside(
+    interval: str, name: str, value: Any, wires: Settings | None
+) -> None:
+    """Refuses numbers outside of an interval, also those that a schedule takes."""
+    if isinstance(value, Mapping):
+        return  # A schedule that is not made yet.
+    if callable(value) and wires and "total_steps" in wires:
+        last = wires["total_steps"] - 1
+        value = tuple(float(value(step)) for step in (0, last // 2, last))
+    checks.within(interval, **{name: value})
+
+
 def _schedule(value: Any, label: str, wires: Settings | None) -> Any:
     """A schedule: made where there are wires, else as it is written, defaults added."""
     if isinstance(value, Mapping):
@@ -235,6 +284,7 @@ def _schedule(value: Any, label: str, wires: Settings | None) -> Any:
             return {"name": value["name"], **resolve(maker, settings)}
         return bind(maker, wires, settings)
     if _is_a(value, float):
+        _refuse_extremes(value, float, label)
         return value if wires is None else optax.constant_schedule(float(value))
     if callable(value):
         return value

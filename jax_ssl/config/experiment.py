@@ -1,7 +1,9 @@
 """A resolved config to the objects of a run; nothing is compiled."""
 
+import contextlib
 import functools
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +11,15 @@ import jax
 import optax
 
 from jax_ssl.augment import VIEWS
-from jax_ssl.config.bind import Factory, Settings, accepted, bind, pick, split
+from jax_ssl.config.bind import (
+    Factory,
+    Settings,
+    accepted,
+    bind,
+    pick,
+    reason,
+    split,
+)
 from jax_ssl.config.sections import Checkup, Devices, Evals, Feeding, Online, Run
 from jax_ssl.core.fields import read_by
 from jax_ssl.core.method import Method, ViewFn
@@ -26,6 +36,8 @@ from jax_ssl.parallel.mesh import check_batch_size, make_mesh
 from jax_ssl.train.feeds import Feed
 from jax_ssl.train.load import loaded
 from jax_ssl.train.program import Program, program
+
+NAMES_A_SETTING = re.compile(r"\b(config|optimizer|mesh|run|encoder|feed|method)\.\w+")
 
 
 class Experiment:
@@ -132,8 +144,9 @@ class Experiment:
         self.learning_rate: optax.Schedule = bound("optimizer", rate_of, rate)
         optimizer["learning_rate"] = self.learning_rate
         self.tx: optax.GradientTransformation = made("optimizer", OPTIMIZERS, optimizer)
-        read = {*read_by(self.method.views, source.fields), *self.judged(source)}
-        self.source = source.keep(read)
+        with naming("views"):
+            read = {*read_by(self.method.views, source.fields)}
+        self.source = source.keep(read | self.judged(source))
 
     def _classified(self, source: Source, num_classes: int) -> Source:
         """The source; classes without names are called by their numbers from now on.
@@ -142,12 +155,12 @@ class Experiment:
             ValueError: if the method reads labels that it has no output for.
         """
         fields = dict(source.fields)
-        for name in read_by(self.method.views, source.fields):
+        with naming("views"):
+            read = read_by(self.method.views, source.fields)
+        for name in read:
             if (field := fields[name]).kind == "label":
-                try:
+                with naming("method"):
                     check_labels(source, name, num_classes)
-                except ValueError as error:
-                    raise ValueError(f"config.method: {error}") from error
                 names = field.names or tuple(map(str, range(num_classes)))
                 fields[name] = replace(field, names=names)
         return replace(source, fields=fields)
@@ -159,20 +172,43 @@ class Experiment:
             feed: of the training examples.
             trains: whether steps will be made.
         """
-        made = program(
-            self.method,
-            self.tx,
-            feed,
-            self.mesh,
-            rules=self.devices.specs(),
-            trains=trains,
-            chunks=self.run.chunks,
-            view_dtype=self.run.view_dtype,
-        )
+        with self._fitting():
+            made = program(
+                self.method,
+                self.tx,
+                feed,
+                self.mesh,
+                rules=self.devices.specs(),
+                trains=trains,
+                chunks=self.run.chunks,
+                view_dtype=self.run.view_dtype,
+            )
         described = {**self.config["method"], "encoder": self.config["encoder"]}
         files = self.run.init_from or {}
         files = {"encoder": files} if isinstance(files, str) else files
         return loaded(made, files, described)
+
+    @contextlib.contextmanager
+    def _fitting(self) -> Iterator[None]:
+        """Names the parts that do not fit together where an error does not.
+
+        Raises:
+            ValueError: in the place of any error of tracing, with its first line.
+        """
+        try:
+            yield
+        except Exception as error:
+            said = str(error)
+            if isinstance(error, ValueError) and NAMES_A_SETTING.search(said):
+                raise
+            named = ", ".join(
+                f"config.{section}.name = {self.config[section]['name']!r}"
+                for section in ("method", "views", "encoder")
+            )
+            raise ValueError(
+                f"{reason(error)}. {named} do not work together with these settings; "
+                "the pages in configs/ show the views and sizes that each method reads."
+            ) from error
 
     def every(self, epochs: float) -> int:
         """Steps in so many epochs, at least one."""
@@ -196,7 +232,26 @@ class Experiment:
         """Those fields of a source that the evaluation reads."""
         asked = (*self.protocols, *filter(None, [self.watcher]))
         needed = {name for protocol in asked for name in protocol.needs}
-        return {*read_by(self.view, source.fields), *(needed & set(source.fields))}
+        with naming("evals.view"):
+            seen = read_by(self.view, source.fields)
+        return {*seen, *(needed & set(source.fields))}
+
+
+@contextlib.contextmanager
+def naming(title: str) -> Iterator[None]:
+    """Puts the name of a section in front of what is wrong with it.
+
+    Raises:
+        ValueError: in the place of any error but those of the operating system; of an
+            unforeseen one the first line.
+    """
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        said = str(error) if isinstance(error, ValueError) else reason(error)
+        raise ValueError(f"config.{title}: {said}") from error
 
 
 def rate_of(*, learning_rate: optax.Schedule) -> optax.Schedule:
@@ -213,7 +268,5 @@ def _made(
 
 
 def _bound(wires: Settings, title: str, maker: Factory, settings: Settings) -> Any:
-    try:
+    with naming(title):
         return bind(maker, wires, settings)
-    except ValueError as error:
-        raise ValueError(f"config.{title}: {error}") from error

@@ -14,9 +14,11 @@ import logging
 import pathlib
 import runpy
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from jax_ssl.config.bind import (
@@ -24,6 +26,7 @@ from jax_ssl.config.bind import (
     Settings,
     accepted,
     pick,
+    reason,
     refuse_unknown,
     resolve,
     split,
@@ -40,10 +43,16 @@ log = logging.getLogger(__name__)
 def load_page(reference: str) -> ConfigDict:
     """Reads a config page: "path/to/page.py" or "path/to/page.py:arg".
 
+    A page is a program, and reading it runs it.
+
     Raises:
-        ValueError: if there is no such file, or it has no `get_config`.
+        ValueError: if there is no such file, it has no `get_config`, or it fails.
     """
     path, _, argument = reference.partition(":")
+    if argument.startswith("//"):
+        raise ValueError(
+            f"--config={reference} is an address, not a file; copy the page here."
+        )
     file = pathlib.Path(path)
     if not file.is_file():
         raise ValueError(f"there is no config page {path!r}; see the folder configs/.")
@@ -52,11 +61,27 @@ def load_page(reference: str) -> ConfigDict:
     sys.path.insert(0, str(file.parent.resolve()))  # So that pages can share a file.
     try:
         page = runpy.run_path(str(file.absolute()))
+        if "get_config" not in page:
+            raise ValueError(f"config page {path!r} has no function get_config().")
+        return ConfigDict(page["get_config"](*([argument] if argument else [])))
+    except OSError:
+        raise
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"config page {path!r} imports {error.name!r}, which is neither beside it "
+            f"nor installed; copy {error.name}.py from the page's old folder too."
+        ) from error
+    except Exception as error:
+        lines = traceback.extract_tb(error.__traceback__)
+        at = [line.lineno for line in lines if line.filename == str(file.absolute())]
+        where = f" line {at[-1]}" if at else ""
+        said = f"{type(error).__name__}: {reason(error)}"
+        given = f" with the argument {argument!r}" if argument else ""
+        raise ValueError(
+            f"config page {path!r}{given} fails{where}: {said}."
+        ) from error
     finally:
         sys.path.pop(0)
-    if "get_config" not in page:
-        raise ValueError(f"config page {path!r} has no function get_config().")
-    return ConfigDict(page["get_config"](*([argument] if argument else [])))
 
 
 def override(config: ConfigDict, assignments: Sequence[str]) -> ConfigDict:
@@ -89,7 +114,11 @@ def override(config: ConfigDict, assignments: Sequence[str]) -> ConfigDict:
         section = keys[0]
         if keys[1:] == ["name"] and section in TABLES:
             tree[section] = _renamed(section, tree[section])
-    return ConfigDict(tree)
+    try:
+        return ConfigDict(tree)
+    except (TypeError, KeyError, ValueError) as error:
+        said = " ".join(f"--config.{each}" for each in assignments)
+        raise ValueError(f"{said}: {reason(error)}; keys are names.") from error
 
 
 def resolved(config: ConfigDict) -> dict[str, Any]:
@@ -99,7 +128,7 @@ def resolved(config: ConfigDict) -> dict[str, Any]:
         ValueError: for unknown sections and settings, missing ones, and values that are
             not of their type.
     """
-    tree = config.to_dict()
+    tree = {key: plain(inner, key) for key, inner in config.to_dict().items()}
     refuse_unknown("config", tree, SECTIONS, "section")
     full: dict[str, Any] = {}
     for section, table in TABLES.items():
@@ -126,7 +155,8 @@ def _online(given: Any) -> dict[str, Any] | None:
     if given is None:
         return None
     when, rest = split(Online, _mapping("evals.online", given))
-    maker = PROTOCOLS.get(when.get("protocol", "knn"), knn)
+    named = when.get("protocol")
+    maker = PROTOCOLS.get(named, knn) if isinstance(named, str) else knn
     refuse_unknown("config.evals.online", rest, (*accepted(Online), *accepted(maker)))
     found = _resolve("evals.online", Online, when)
     return {**found, **_resolve("evals.online", maker, rest)}
@@ -168,14 +198,28 @@ def _renamed(section: str, given: Settings) -> dict[str, Any]:
 def _literal(text: str) -> Any:
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return {"true": True, "false": False, "null": None}.get(text, text)
 
 
-def plain(value: Any) -> Any:
-    """Mappings as dictionaries, and tuples as lists, as JSON gives them back."""
+def plain(value: Any, title: str = "") -> Any:
+    """Mappings as dictionaries, tuples and arrays as lists, as JSON gives them back.
+
+    Raises:
+        ValueError: for what has no form in JSON, if a title is given to name it by.
+    """
     if isinstance(value, Mapping):
-        return {key: plain(inner) for key, inner in value.items()}
+        return {
+            key: plain(inner, title and f"{title}.{key}")
+            for key, inner in value.items()
+        }
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
     if isinstance(value, list | tuple):
-        return [plain(inner) for inner in value]
+        return [plain(inner, title) for inner in value]
+    if title and not isinstance(value, bool | int | float | str | None):
+        raise ValueError(
+            f"config.{title} = {value!r} must be a number, a text, a list or dict(...) "
+            f"of these, or None, not {type(value).__name__}."
+        )
     return value

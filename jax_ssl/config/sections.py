@@ -131,7 +131,11 @@ class Run:
             given = [name for name in names if getattr(self, name) is not None]
             if len(given) == 2 or (not given and unit == "num_{}"):
                 said = " and ".join(f"{n} = {getattr(self, n)}" for n in names)
-                raise ValueError(f"{said}: give exactly one of the two.")
+                other = f"--config.run.{names[0]}=None"
+                raise ValueError(
+                    f"{said}: give exactly one of the two; {other} takes back what the "
+                    f"page says, where {names[1]} is meant."
+                )
 
     def plan(self, epoch: int) -> Plan:
         """The run's intervals in steps, `epoch` steps being one epoch."""

@@ -97,6 +97,19 @@ def rising(**values: float) -> None:
             raise ValueError(f"{low} = {least} must be at most {high} = {most}.")
 
 
+def several_rows(rows: int, what: str) -> None:
+    """Refuses a batch of one row where rows are compared with each other.
+
+    Raises:
+        ValueError: naming what compares them, and the remedy.
+    """
+    if rows < 2:
+        raise ValueError(
+            f"{what} needs 2 rows or more, and has {rows}: one alone cannot be told "
+            "from others; raise feed.batch_size."
+        )
+
+
 def _demand(words: str, holds: Callable[[float], bool], values: dict[str, Any]) -> None:
     for name, value in values.items():
         if value is None or callable(value) or isinstance(value, jax.Array):

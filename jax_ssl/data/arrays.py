@@ -1,7 +1,10 @@
 """Sources that lie in host memory: arrays and .npz files."""
 
+import contextlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +13,7 @@ import numpy as np
 from jax_ssl.core.fields import INDEX, Field, Kind, layout
 from jax_ssl.data.images import Channels, count_of
 from jax_ssl.data.ranges import ADVICE, Range, bounds, check_range, in_range
-from jax_ssl.data.source import Rows, Source
+from jax_ssl.data.source import Rows, Source, absent
 
 _LARGEST = float(np.finfo(np.float32).max)
 # Of the kinds whose floats are bounded, the lowest and highest value.
@@ -234,14 +237,14 @@ def npz(
     """
     path = os.path.expanduser(path)
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"data.path = {path!r} is not a file.")
+        raise FileNotFoundError(absent("data.path", path, "file"))
     words: dict[str, tuple[str, ...]] = {
         "image": ("image", "images", "x", "X"),
         "label": ("label", "labels", "y", "Y"),
         **{name: (name,) for name in fields or {}},
     }
     given, names = {}, None
-    with np.load(path, allow_pickle=False) as archive:
+    with _opened(path) as archive:
         for name, each in words.items():
             keys = [key for word in each for key in _keys(word, split)]
             found = next((key for key in keys if key in archive), None)
@@ -265,6 +268,22 @@ def npz(
         channels=channels,
         name=name,
     )
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[Any]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not hasattr(archive, "files"):
+                raise ValueError("it holds one array without a name")
+            yield archive
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError) as error:
+        if str(error).startswith(path):  # Already said of a key.
+            raise
+        raise ValueError(
+            f"data.path = {path!r} is no .npz archive, or is damaged: {error}. Write "
+            "it again with numpy.savez(path, x=..., y=...)."
+        ) from error
 
 
 def _keys(word: str, split: str) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from jax_ssl.data.corrupt import spread
 from jax_ssl.data.images import MAX_MEGAPIXELS, Sides, count_of, open_file, opened
 from jax_ssl.data.images import pages as pages_in
 from jax_ssl.data.ranges import check_range
-from jax_ssl.data.source import Rows, Source, UnsetError
+from jax_ssl.data.source import Rows, Source, UnsetError, absent
 
 EXTENSIONS = (
     ".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm",
@@ -205,7 +205,7 @@ def _pages_of(
 
 def _image_files(root: str) -> tuple[str, ...]:
     if not os.path.isdir(root):
-        raise FileNotFoundError(f"data.path: {root!r} is not a folder.")
+        raise FileNotFoundError(absent("data.path", root, "folder"))
     files, others, seen = [], Counter[str](), set()
     special, folders = [], [""]
     while folders:

@@ -4,6 +4,7 @@ A source answers `source[rows]` for any rows in any order, so the order of a run
 pure function of its seed and step (`jax_ssl.data.order`) and resuming costs nothing.
 """
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -12,6 +13,22 @@ import numpy as np
 from jax_ssl.core.fields import Fields
 
 Rows = dict[str, np.ndarray]
+
+
+def absent(setting: str, path: str, kind: str) -> str:
+    """What is said of a path at which there is no such thing, with the remedy."""
+    if "://" in path or path.startswith("gs:/"):
+        return (
+            f"{setting} = {path!r} is an address, not a {kind}; copy the data here, or "
+            "mount the bucket (gcsfuse) and name the folder that it is mounted at."
+        )
+    said = f"{setting} = {path!r} is not a {kind}"
+    if os.path.isabs(path):
+        return f"{said}."
+    return (
+        f"{said} in {os.getcwd()}, where this command was given; a relative path is "
+        f"read from there. Give the whole path, --config.{setting}=/..."
+    )
 
 
 @dataclass(frozen=True, eq=False)

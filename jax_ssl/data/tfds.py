@@ -18,7 +18,7 @@ from jax_ssl.core.fields import INDEX, ON_CANVAS, Kind
 from jax_ssl.data.cache import DEFAULT_CACHE_GIB, cached
 from jax_ssl.data.canvas import Sides, shrink, sides_of, stack
 from jax_ssl.data.ranges import Range, check_range
-from jax_ssl.data.source import Rows, Source
+from jax_ssl.data.source import Rows, Source, absent
 from jax_ssl.data.tfds_features import LONG, Column, described, obvious_kind
 from jax_ssl.data.tfrecord import TFRecords
 
@@ -256,10 +256,12 @@ def _find(data_dir: str, dataset: str) -> pathlib.Path:
     ]
     if not fitting:
         there = ", ".join(f"{full}:{path.name}" for path, full in names.items())
+        if not root.is_dir():
+            raise FileNotFoundError(absent("data.data_dir", str(root), "folder"))
         raise FileNotFoundError(
             f"no prepared data set {dataset!r} in data.data_dir = {str(root)!r} "
             f"(there: {there or 'none'}). Prepare it once, on any machine: pip install "
-            f"'jax_ssl[tensorflow]' and tfds build {name} --data_dir={root}"
+            f"tensorflow tensorflow-datasets; tfds build {name} --data_dir={root}"
         )
     configs = sorted({names[path] for path in fitting})
     if len(configs) > 1:

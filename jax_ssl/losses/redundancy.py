@@ -43,6 +43,7 @@ def barlow_twins(
         scale and offset); with the unbiased one C_ii would not reach 1.
     """
     chex.assert_shape(z, (None, 2, None))
+    checks.several_rows(len(z), "barlow_twins")
     standard = standardize(_wide(z), axis=0, epsilon=epsilon, ddof=0)
     C = einsum("bi,bj->ij", standard[:, 0], standard[:, 1]) / z.shape[0]  # [D, D]
     invariance = jnp.square(1 - jnp.diagonal(C)).sum()
@@ -88,8 +89,7 @@ def vicreg(
     """
     chex.assert_shape(z, (None, 2, None))
     B, _, D = z.shape
-    if B < 2:
-        raise ValueError("vicreg needs 2 rows or more; one has no variance.")
+    checks.several_rows(B, "vicreg")
     z = _wide(z)
     invariance = jnp.square(z[:, 0] - z[:, 1]).mean()
     centred = z - z.mean(0)

@@ -52,8 +52,7 @@ def triplet(
         where the network errs most, hence the farthest.
     """
     chex.assert_shape(z, (None, 2, None))
-    if len(z) < 2:
-        raise ValueError("triplet needs 2 images or more; one has no negative.")
+    checks.several_rows(len(z), "triplet")
     check_triplet(margin, mining)
     unit = l2_normalize(z.astype(jnp.float32), epsilon=0)
 

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import lax
 
+from jax_ssl.core import checks
 from jax_ssl.core.types import Array, PyTree
 from jax_ssl.parallel.chunks import chunk_count, parts_of_rows
 
@@ -79,6 +80,9 @@ class BatchNorm(Scaled):
         else:
             groups = self._groups(x.shape[0])
             grouped = x32.reshape(groups, x.shape[0] // groups, -1, width)
+            if not self.is_initializing():
+                each = grouped.shape[1] * grouped.shape[2]
+                checks.several_rows(each, f"batch norm in {self.groups} group(s)")
             means = grouped.mean((1, 2))  # [G, C]
             centred = grouped - means[:, None, None]
             # Two passes: E[x^2] - E[x]^2 loses all digits when |mean| >> std.

@@ -8,6 +8,10 @@ import jax.numpy as jnp
 
 from jax_ssl.core.types import Array, Views
 
+# Axes of one view of every example: a wave [B, T] or an image [B, H, W, C]. Its rows
+# are no views, even where there are two of them.
+ALONE = (0, 1, 2, 4)
+
 
 def pair(views: Views) -> Array:
     """Two views of one size, [B, 2, ...].
@@ -15,7 +19,7 @@ def pair(views: Views) -> Array:
     Raises:
         ValueError: if the views are something else.
     """
-    if isinstance(views, Mapping) or views.ndim < 3 or views.shape[1] != 2:
+    if isinstance(views, Mapping) or views.ndim in ALONE or views.shape[1] != 2:
         raise _other(views, "two views of one size, [B, 2, ...]", "two_crops")
     return views
 
@@ -26,7 +30,7 @@ def stack(views: Views) -> Array:
     Raises:
         ValueError: if the views are something else.
     """
-    if isinstance(views, Mapping) or views.ndim < 3 or views.shape[1] < 2:
+    if isinstance(views, Mapping) or views.ndim in ALONE or views.shape[1] < 2:
         raise _other(views, "two or more views of one size, [B, V, ...]", "w_mse")
     return views
 

@@ -37,6 +37,7 @@ def sinkhorn(
     """
     checks.positive(epsilon=epsilon)
     checks.at_least(1, iterations=iterations)
+    checks.several_rows(len(scores), "sinkhorn")
     logs = jax.lax.stop_gradient(scores).astype(jnp.float32) / epsilon
     where = None if rows is None else rows[:, None]
 

@@ -112,7 +112,7 @@ def _tpus(kind: str, extents: tuple[int, ...]) -> list[jax.Device]:
     if importlib.util.find_spec("libtpu") is None:
         raise ValueError(
             f"--topology={kind}:... needs XLA's TPU compiler, not a TPU: pip install "
-            "'jax_ssl[tpu]'; or plan for the CPU with --topology=cpu:8."
+            "libtpu; or plan for the CPU with --topology=cpu:8."
         )
     for variable, value in {
         "TPU_SKIP_MDS_QUERY": "1",  # Else it asks Google Cloud where it is, and waits.
