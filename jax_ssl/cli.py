@@ -1,6 +1,7 @@
 """The command line: `jax-ssl train | evaluate | plan | report | export | settings`."""
 
 import argparse
+import errno
 import logging
 import os
 import sys
@@ -22,7 +23,7 @@ def folder(path: str) -> str:
     """A path of the file system; an address would become a local folder unseen."""
     if "://" in path:
         raise argparse.ArgumentTypeError(
-            f"{path!r} is an address, not a folder; mount the bucket (gcsfuse) or use "
+            f"{path!r} is an address, not a path; mount the bucket (gcsfuse) or use "
             "a disk that all hosts share."
         )
     return path
@@ -47,7 +48,7 @@ FLAGS: dict[str, dict[str, Any]] = {
         "help": "find the largest batch or the fewest chunks that fit (slow)",
     },
     "--json": {"action": "store_true", "help": "print JSON, no table"},
-    "--output": named("FILE", "write it there"),
+    "--output": named("FILE", "write it there", type=folder),
     "--what": named(
         "NAME",
         "encoder, or with its heads the teacher to distill from",
@@ -59,6 +60,14 @@ FLAGS: dict[str, dict[str, Any]] = {
         nargs="?",
     ),
     "--verbose": {"action": "store_true", "help": "more log lines, and tracebacks"},
+}
+SPACE = "free space, then give the same command again, which continues"
+ACCESS = "give this user access to it, or name another path"
+KIND = "name another path"
+REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), SPACE),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), ACCESS),
+    **dict.fromkeys((errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT), KIND),
 }
 SEVERAL = (
     "several processes",
@@ -173,15 +182,27 @@ def _speaks(options: argparse.Namespace) -> bool:
 
 def _explained(error: BaseException) -> tuple[int | None, str]:
     """Exit status and message of an error that a user can do something about."""
+    from jax_ssl.checkpoint.manager import SaveError
     from jax_ssl.data.corrupt import TooManyCorrupt
     from jax_ssl.train.doctor import CollapseError
     from jax_ssl.train.loop import NotFiniteError
 
-    if isinstance(error, ValueError | FileNotFoundError):
+    if isinstance(error, OSError):
+        return 2, _refused_by_system(error)
+    if isinstance(error, ValueError | SaveError):
         return 2, str(error)
     if isinstance(error, NotFiniteError | CollapseError | TooManyCorrupt):
         return 1, f"stopped: {error}"
     return None, ""
+
+
+def _refused_by_system(error: OSError) -> str:
+    """What the operating system said no to, and what can be done about it."""
+    if error.errno is None:
+        return str(error)
+    remedy = REMEDIES.get(error.errno, "see to this path, then give the command again")
+    path = f"{error.filename}: " if error.filename else ""
+    return f"{path}{error.strerror}; {remedy}."
 
 
 def _parser() -> argparse.ArgumentParser:

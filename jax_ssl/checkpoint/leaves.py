@@ -10,6 +10,8 @@ import numpy as np
 from jax_ssl.checkpoint.names import is_key, key_impl
 from jax_ssl.core.types import Array, PyTree
 
+PIECE = 2**20  # Words that are added up at a time.
+
 
 def stored(named: Mapping[str, Any]) -> dict[str, Any]:
     """What of the leaves goes to disk: the words of keys, nothing of empty arrays."""
@@ -32,6 +34,36 @@ def placed(leaf: Any) -> jax.ShapeDtypeStruct:
     first = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     sharding = getattr(leaf, "sharding", None) or first
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+
+def digest(leaf: Any) -> int:
+    """A number of 32 bits that tells an array from one in which a bit has flipped.
+
+    The sum of its words, each times an odd number of its place, modulo 2^32. An element
+    that differs always changes it, and it is the same however the array is sharded.
+    """
+    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+        return int(_sum_of_words(leaf))
+    words = np.ascontiguousarray(leaf).reshape(-1)
+    words = words.view(f"u{min(words.itemsize, 4)}")
+    total = 0
+    for start in range(0, len(words), PIECE):
+        piece = words[start : start + PIECE].astype(np.uint32)
+        places = np.arange(start, start + len(piece), dtype=np.uint64)
+        total += int(np.dot(piece, (2 * places + 1).astype(np.uint32)))
+    return total % 2**32
+
+
+@jax.jit
+def _sum_of_words(x: Array) -> Array:
+    words = x.astype(jnp.uint8) if x.dtype == bool else x
+    unsigned = jnp.dtype(f"uint{8 * words.dtype.itemsize}")
+    words = jax.lax.bitcast_convert_type(words, unsigned).astype(jnp.uint32)
+    places = jnp.zeros(words.shape, jnp.uint32)
+    for axis, length in enumerate(words.shape):
+        along = jax.lax.broadcasted_iota(jnp.uint32, words.shape, axis)
+        places = places * jnp.uint32(length) + along
+    return jnp.sum(words * (2 * places + 1), dtype=jnp.uint32)
 
 
 def rebuilt(

@@ -7,6 +7,7 @@ classes, beside one JSON document with the host's own facts (epoch, best score, 
 """
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Any
 import orbax.checkpoint as ocp
 
 from jax_ssl import __version__
-from jax_ssl.checkpoint.leaves import owned, placed, rebuilt, stored
+from jax_ssl.checkpoint.leaves import digest, owned, placed, rebuilt, stored
 from jax_ssl.checkpoint.names import by_name, describe_differences, is_key, key_impl
 from jax_ssl.checkpoint.orbax_manager import TRASH, Manager
 from jax_ssl.checkpoint.run_folder import json_value
@@ -24,6 +25,16 @@ from jax_ssl.core.state import TrainState
 
 FORMAT = 1
 LEAVES, DOCUMENT = "train", "host"
+
+log = logging.getLogger(__name__)
+
+
+class DamagedError(ValueError):
+    """A checkpoint that cannot be read, or holds other numbers than were written."""
+
+
+class SaveError(RuntimeError):
+    """A checkpoint that could not be written; those before it are intact."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +68,8 @@ class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
         Raises:
             ValueError: if a later checkpoint exists.
             TypeError: if `host` has no form in JSON.
-            RuntimeError: if the previous save failed, or the folder is read only.
+            SaveError: if the previous save failed.
+            RuntimeError: if the folder was opened to read.
         """
         if not self.writable:
             raise RuntimeError(f"the checkpoints in {self.folder} were opened to read.")
@@ -79,13 +91,20 @@ class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
             "host": json_value(host or {}),
         }
         arrays = {name: owned(leaf) for name, leaf in stored(named).items()}
+        document["digests"] = {name: digest(leaf) for name, leaf in arrays.items()}
         leaves, facts = ocp.args.PyTreeSave(arrays), ocp.args.JsonSave(document)
         items = ocp.args.Composite(**{LEAVES: leaves, DOCUMENT: facts})
         # The loop decides when; orbax's own policies stay out of it.
-        return self.manager.save(step, args=items, force=True)
+        try:
+            return self.manager.save(step, args=items, force=True)
+        except Exception as error:
+            raise self._unsaved(error) from error
 
     def restore(self, abstract: TrainState, step: int | None = None) -> TrainState:
         """Restores a checkpoint onto the shardings of `abstract`.
+
+        Where no step is given and the last checkpoint is damaged, the one before is
+        restored and a warning says so; opened to write, the damaged one is deleted.
 
         The mesh may differ from the one that wrote it in size and in shape. A field of
         `abstract` that is None is neither read nor compared: evaluation passes
@@ -102,9 +121,27 @@ class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
         Raises:
             FileNotFoundError: if there is no such checkpoint.
             ValueError: if its leaves are not those of `abstract` (names, shapes,
-                dtypes), or it cannot be read.
+                dtypes), or it is damaged and there is none before it.
         """
-        step = self._existing(step)
+        if step is not None:
+            return self._restored(abstract, self._existing(step))
+        damaged: list[tuple[int, DamagedError]] = []
+        steps = self.steps() or [self._existing(None)]
+        for one in reversed(steps):
+            try:
+                train = self._restored(abstract, one)
+            except DamagedError as error:
+                damaged.append((one, error))
+                continue
+            for bad, why in damaged:
+                said = str(why).split("; delete")[0]
+                log.warning("%s. Going on from step %d.", said, one)
+                if self.writable:
+                    self.manager.delete(bad)
+            return train
+        raise damaged[0][1]
+
+    def _restored(self, abstract: TrainState, step: int) -> TrainState:
         document = self._document(step)
         named = by_name(abstract)
         self._check(step, abstract, named, document["keys"])
@@ -115,6 +152,10 @@ class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
             partial_restore=True,  # `_check` has compared what is to be read.
         )
         found = self._read(step, LEAVES, args)
+        written = document.get("digests", {})  # Older checkpoints have none.
+        for name, leaf in found.items():
+            if name in written and digest(leaf) != written[name]:
+                raise self._damaged(step, f"{name} holds other numbers than were saved")
         return rebuilt(abstract, named, found)
 
     def host(self, step: int | None = None) -> dict[str, Any]:
@@ -141,16 +182,12 @@ class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
         """Blocks until the save under way, if any, is complete.
 
         Raises:
-            RuntimeError: if it failed.
+            SaveError: if it failed.
         """
         try:
             self.manager.wait_until_finished()
         except Exception as error:
-            raise RuntimeError(
-                f"saving a checkpoint in {self.folder} failed: {error}. Earlier "
-                "checkpoints are intact; see to free space and permissions, then "
-                "start the run again."
-            ) from error
+            raise self._unsaved(error) from error
         if self.writable:
             self.manager.empty_trash()
 
@@ -219,11 +256,28 @@ class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
         try:
             yield
         except Exception as error:
-            raise ValueError(
-                f"the checkpoint of step {step} in {self.folder} cannot be read: "
-                f"{error}\nIf files of it are damaged, delete the folder "
-                f"{os.path.join(self.folder, str(step))} to go on from the one before."
+            raise self._damaged(
+                step, f"cannot be read: {_first_line(error)}"
             ) from error
+
+    def _damaged(self, step: int, why: str) -> DamagedError:
+        return DamagedError(
+            f"the checkpoint of step {step} in {self.folder} is damaged: {why}; delete "
+            f"the folder {os.path.join(self.folder, str(step))} to go on from the one "
+            "before, or from the start."
+        )
+
+    def _unsaved(self, error: Exception) -> SaveError:
+        return SaveError(
+            f"saving a checkpoint in {self.folder} failed: {_first_line(error)}. "
+            "Earlier checkpoints are intact; see to free space and permissions, then "
+            "give the same command again, which continues."
+        )
+
+
+def _first_line(error: Exception) -> str:
+    said = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
+    return said if len(said) < 300 else f"{said[:300]}..."
 
 
 def open_checkpoints(

@@ -256,6 +256,28 @@ class Judge:
             parts[read] = Part(values, small, rows, detail)
         return parts
 
+    def rehearse(
+        self, protocols: Sequence[Protocol], whole: PyTree, data: Data
+    ) -> None:
+        """Traces what a sweep would compute, so that what cannot work is known early.
+
+        Args:
+            protocols: whose features are traced.
+            whole: shapes of params and state.
+            data: of whose fields the view is made.
+
+        Raises:
+            ValueError: if the view cannot be made, or the encoder cannot read it.
+        """
+        seen = self.seen(data)
+        if not jnp.issubdtype(seen.dtype, jnp.floating):
+            raise ValueError(f"the encoder would read {seen.dtype}, not floats.")
+        rows = jax.ShapeDtypeStruct((self.mesh.size, *seen.shape), seen.dtype)
+        for read in dict.fromkeys((POOLED, *(_read_of(p, TRAINED) for p in protocols))):
+            jax.eval_shape(
+                lambda whole, x, r=read: self._features(r, whole, x), whole, rows
+            )
+
     def seen(self, data: Data) -> Any:
         """What the view makes of an example, for the encoder to read."""
         spec = spec_of(data.feed.fields)

@@ -8,12 +8,13 @@ import jax
 from jax_ssl.core.state import TrainState
 from jax_ssl.core.telling import telling
 from jax_ssl.data.corrupt import sample
+from jax_ssl.data.source import Rows
 from jax_ssl.evaluate.part import on_mesh
 from jax_ssl.evaluate.vitals import measure_of
 from jax_ssl.parallel.processes import meet, of_first
 from jax_ssl.parallel.together import together
 from jax_ssl.run.run import METRICS, Run
-from jax_ssl.train.doctor import KIND, Doctor, Facts
+from jax_ssl.train.doctor import KIND, Doctor, Facts, alike
 from jax_ssl.train.loop import Evaluation
 from jax_ssl.train.metrics import read_metrics
 from jax_ssl.train.record import Reporter
@@ -35,7 +36,8 @@ def doctor(run: Run, reporter: Reporter) -> list[Evaluation]:
     seed, restored = experiment.run.seed, reporter.run.restored_step
     rank = len(run.judge.seen(run.train).shape)
     measured = together(measure_of(method, rank, seed=seed))
-    probe = _probe(run, settings.images)
+    rows = sample(run.experiment.source, settings.images)
+    probe = _probe(run, rows)
 
     def measure(train: TrainState) -> dict[str, float]:
         signs = jax.device_get(measured(train.params, train.state, probe))
@@ -45,7 +47,10 @@ def doctor(run: Run, reporter: Reporter) -> list[Evaluation]:
     chance = None if health.chance is None else health.chance(size)
     facts = Facts(batch_size=size, chance=chance, num_prototypes=health.prototypes)
     past = _past(run, restored)
-    known = Doctor(measure, facts, stop=settings.stop, history=past)
+    fields = run.experiment.source.fields
+    kinds = {name: fields[name].kind for name in rows}
+    seen = {n: rows[n] for n, k in kinds.items() if k in ("image", "frames", "wave")}
+    known = Doctor(measure, facts, settings.stop, past, at_start=alike(seen))
     if not any(record["step"] == 0 for record in known.history):
         looking = "compiling, and looking at the untrained network"
         with jax.set_mesh(experiment.mesh), telling(looking):
@@ -54,12 +59,12 @@ def doctor(run: Run, reporter: Reporter) -> list[Evaluation]:
                 if restored == 0:
                     reporter.note(0, record)
         known.history.sort(key=lambda record: record["step"])
-    return [Evaluation(settings.interval(experiment.plan), known.run)]
+    return [Evaluation(settings.interval(experiment.plan), known.run, guards=True)]
 
 
-def _probe(run: Run, count: int) -> dict[str, jax.Array]:
-    """Training examples, as many as the devices can share, over the mesh."""
-    rows, mesh = sample(run.experiment.source, count), run.experiment.mesh
+def _probe(run: Run, rows: Rows) -> dict[str, jax.Array]:
+    """As many of the examples as the devices can share, over the mesh."""
+    mesh = run.experiment.mesh
     kept = max(len(rows["index"]) // mesh.size, 1) * mesh.size
     with jax.set_mesh(mesh):
         return {name: on_mesh(leaf[:kept]) for name, leaf in rows.items()}

@@ -18,9 +18,11 @@ from jax_ssl.checkpoint.run_folder import (
     CONFIG,
     config_differences,
     data_of,
+    read_json,
     write_json_atomic,
 )
 from jax_ssl.config import Experiment, override, resolved
+from jax_ssl.config.experiment import naming
 from jax_ssl.core.fields import ON_CANVAS, Fields
 from jax_ssl.core.state import TrainState
 from jax_ssl.core.telling import telling
@@ -42,6 +44,7 @@ METRICS = "metrics.jsonl"
 RESULTS = "results.json"
 CHECKPOINTS = "checkpoints"
 REPORT = "report"
+STANDARD = ("label", "mask")  # Where they lack, a protocol is skipped and says so.
 HELD_OUT = 0.1  # Share of train that the online protocol asks about.
 HELD_OUT_SPLIT = "held-out train"
 
@@ -74,12 +77,18 @@ class Run:
                 f"{workdir} holds no run (no {CONFIG}); jax-ssl train makes one."
             )
         for assignment in overrides:
+            section, _, value = assignment.partition("=")
+            if section in ("evals", "data", "feed", "mesh"):
+                raise ValueError(
+                    f"--config.{section}={value} would drop the run's other settings "
+                    f"of {section}; change single ones, --config.{section}.KEY=VALUE."
+                )
             if not assignment.startswith(("evals.", "data.", "feed.", "mesh.")):
                 raise ValueError(
                     f"--config.{assignment}: the run in {workdir} is what it is; only "
                     "config.evals, data, feed and mesh can be changed now."
                 )
-        written = ConfigDict(json.loads(path.read_text()))
+        written = ConfigDict(read_json(path, "restore it, or take another run"))
         config = resolved(override(written, overrides))
         check_same(config)
         classes = data_of(workdir, CHECKPOINTS).get("classes")
@@ -167,7 +176,43 @@ class Run:
     def recorded(self) -> Record:
         """The content of results.json, empty before there is any."""
         path = self.workdir / RESULTS
-        return json.loads(path.read_text()) if path.is_file() else {}
+        remedy = "move it away; jax-ssl evaluate writes a new one"
+        return read_json(path, remedy) if path.is_file() else {}
+
+    def rehearse(self) -> None:
+        """Refuses evaluations that cannot work, before a minute is spent on training.
+
+        Raises:
+            ValueError: if a part of the data is not there, or view, encoder and
+                protocols do not fit together.
+        """
+        experiment = self.experiment
+        train = self.program.abstract
+        parts = {"train": self.train, "test": self.test}
+        given = {name: data for name, data in parts.items() if data is not None}
+        asked = [*experiment.protocols, *filter(None, [experiment.watcher])]
+        for name, data in given.items():
+            for protocol in asked:
+                unknown = sorted({*protocol.needs} - {*data.feed.fields, *STANDARD})
+                if unknown:
+                    raise ValueError(
+                        f"config.evals.{protocol.name}: the {name} part "
+                        f"{data.feed.name} has no field {unknown[0]!r}, only "
+                        f"{sorted(data.feed.fields)}."
+                    )
+            ready = [p for p in asked if not lacking(p, data)]
+            with (
+                naming(f"evals.view on the {name} part"),
+                jax.set_mesh(experiment.mesh),
+            ):
+                self.judge.rehearse(ready, (train.params, train.state), data)
+        shapes = {name: self.judge.seen(data).shape for name, data in given.items()}
+        if len(set(shapes.values())) > 1:
+            raise ValueError(
+                f"config.evals: the encoder would read {shapes['train']} of the train "
+                f"part and {shapes['test']} of the test part; choose an evals.view "
+                "that makes them alike, such as center_crop."
+            )
 
     def results(self, train: TrainState) -> Record:
         """All protocols on a state: the content of results.json.

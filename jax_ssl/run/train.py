@@ -10,7 +10,14 @@ from typing import Any
 import jax
 
 from jax_ssl.checkpoint.manager import open_checkpoints
-from jax_ssl.checkpoint.run_folder import CONFIG, check_config, check_data, data_of
+from jax_ssl.checkpoint.run_folder import (
+    CONFIG,
+    check_config,
+    check_data,
+    data_of,
+    owned,
+    refuse_owned,
+)
 from jax_ssl.config import MAY_CHANGE, Experiment, load_page, override, resolved
 from jax_ssl.core.signals import departure
 from jax_ssl.core.trees import count
@@ -21,9 +28,10 @@ from jax_ssl.run.checkup import doctor
 from jax_ssl.run.environment import environment
 from jax_ssl.run.export import write_export
 from jax_ssl.run.report import write_page
-from jax_ssl.run.run import CHECKPOINTS, Run, check_same
+from jax_ssl.run.run import CHECKPOINTS, METRICS, Run, check_same
 from jax_ssl.train.flops import live_flops
 from jax_ssl.train.loop import Outcome, fit
+from jax_ssl.train.metrics import read_metrics
 from jax_ssl.train.progress import RunFacts
 from jax_ssl.train.record import open_reporter
 
@@ -43,9 +51,21 @@ def train(options: argparse.Namespace) -> int:
     config = resolved(override(load_page(options.config), options.overrides))
     check_same(config)
     workdir = pathlib.Path(options.workdir)
+    first = jax.process_index() == 0
+    if first:
+        refuse_owned(workdir)  # At once; it is taken when all is checked.
     classes = data_of(workdir, CHECKPOINTS).get("classes")
     run = Run(Experiment(config, classes=classes), workdir, training=True)
     ran = environment()  # Now: a checkout may be another one when a long run ends.
+    prepared(run)
+    with owned(run.workdir) if first else contextlib.nullcontext():
+        status = _trained(run, ran)
+    if status == 0:
+        log.info("done in %.0f s", time.perf_counter() - begun)
+    return status
+
+
+def _trained(run: Run, ran: dict[str, Any]) -> int:
     outcome, skipped = train_run(run)
     if outcome.interrupted is not None:
         log.warning(
@@ -61,19 +81,27 @@ def train(options: argparse.Namespace) -> int:
         results["skipped"] = [*skipped, *results["skipped"]]
         run.merge(results, ran)
         if jax.process_index() == 0:
-            print(format_table(results, method=config["method"]["name"]), flush=True)
+            method = run.experiment.config["method"]["name"]
+            print(format_table(results, method=method), flush=True)
         write_export(run, outcome.train)
         if run.experiment.run.report:
             log.info("report: %s", write_page(run, outcome.train))
     departure.doing = "ending"
-    log.info("done in %.0f s", time.perf_counter() - begun)
     return 0
+
+
+def prepared(run: Run) -> None:
+    """Makes what can be wrong with a run, so that it is said before a file is written.
+
+    Raises:
+        ValueError: for a combination that cannot work, the evaluations' included.
+    """
+    _ = run.program
+    run.rehearse()
 
 
 def train_run(run: Run) -> tuple[Outcome, list[dict[str, Any]]]:
     """Trains a run from its last checkpoint, or from the start, to its end.
-
-    What is wrong with its evaluation is known before.
 
     Returns:
         How it ended, and what of the evaluation during training was skipped, and why.
@@ -81,7 +109,6 @@ def train_run(run: Run) -> tuple[Outcome, list[dict[str, Any]]]:
     experiment, plan = run.experiment, run.experiment.plan
     program, feeding = run.program, experiment.feeding
     evaluations, skipped = run.watch()
-    _ = run.test  # Opened, so that what is wrong with it is known now.
     changes = check_config(run.workdir, experiment.config, may_change=MAY_CHANGE)
     for line in changes:
         log.info("config changed: %s", line)
@@ -110,12 +137,23 @@ def train_run(run: Run) -> tuple[Outcome, list[dict[str, Any]]]:
         log.warning(warning)
     folder, settings = run.workdir / CHECKPOINTS, experiment.run
     with open_checkpoints(folder, keep=settings.keep_checkpoints) as checkpoints:
+        restored_step = 0
+        if checkpoints.steps():
+            with jax.set_mesh(experiment.mesh):
+                # Read once now: where the last one is damaged, another one counts.
+                restored_step = int(checkpoints.restore(program.abstract).step)
+        elif past := [r["step"] for r in read_metrics(run.workdir / METRICS)]:
+            log.warning(
+                "%s holds no checkpoint, though %s tells of step %d; the run starts "
+                "again from step 0",
+                *(checkpoints.folder, METRICS, max(past)),
+            )
         facts = RunFacts(
             num_steps=plan.num_steps,
             steps_per_epoch=experiment.steps_per_epoch,
             batch_size=feeding.batch_size,
             devices=list(experiment.mesh.devices.flat),
-            restored_step=checkpoints.latest_step() or 0,
+            restored_step=restored_step,
             extra=lambda step: _extra(run, step),
         )
         opened = open_reporter(run.workdir, facts, tensorboard=settings.tensorboard)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
 from jax_ssl.core.state import TrainState
 
@@ -234,6 +235,32 @@ def _last_and_best(history: Sequence[Record], name: str) -> tuple[float, float]:
     return values[-1], max(values)
 
 
+def alike(examples: Mapping[str, np.ndarray]) -> list[Diagnosis]:
+    """Whether examples are all the same, so that there is nothing to learn.
+
+    Args:
+        examples: fields [N, ...] that the views are made of, uint8 or float.
+
+    Returns:
+        A diagnosis for each field in which no example is further than half a grey level
+        from the first one, on average.
+    """
+    found = []
+    for name, values in examples.items():
+        near = 0.5 if values.dtype == np.uint8 else 0.5 / 255
+        first = values[0].astype(np.float32)
+        far = max(float(np.abs(value - first).mean()) for value in values)
+        if len(values) > 1 and far < near:
+            evidence = f"the field {name!r} of all {len(values)} examples is alike"
+            cause = "nothing can be learned from copies, whatever the loss says"
+            remedy = (
+                "Look at the images of the report; files of more bits or bands than "
+                "were read come out black, and data.path may name copies"
+            )
+            found.append(Diagnosis(f"alike: {name}", evidence, cause, remedy))
+    return found
+
+
 @dataclasses.dataclass
 class Doctor:
     """Looks at a run now and then; `run` is that of a `train.loop.Evaluation`.
@@ -243,12 +270,14 @@ class Doctor:
         facts: of the run.
         stop: whether a run in which something is found shall end.
         history: records so far, with those of earlier starts of the run.
+        at_start: what is wrong before the first step.
     """
 
     measure: Callable[[TrainState], Mapping[str, float]]
     facts: Facts
     stop: bool = False
     history: list[Record] = dataclasses.field(default_factory=list)
+    at_start: Sequence[Diagnosis] = ()
 
     def run(self, train: TrainState, means: Mapping[str, float]) -> Iterator[Record]:
         """Yields the record of one look, and warns of what is found for the first time.
@@ -264,6 +293,8 @@ class Doctor:
         if self.facts.chance is not None:
             record["chance"] = self.facts.chance
         found = diagnose([*self.history, record], self.facts)
+        if step == 0:
+            found += self.at_start
         past = [each for record in self.history for each in record.get("diagnoses", ())]
         said = {each["name"] for each in past}
         for diagnosis in found:

@@ -55,12 +55,14 @@ class Evaluation:
     Attributes:
         every_steps: at each multiple of this, and nowhere else.
         run: (state, means of the metrics since the last log line) -> records for the
-            log. What it raises ends the run, before anything is saved; what it has
-            yielded before is in the log.
+            log. What it raises ends the run; what it has yielded before is in the log.
+        guards: whether it looks before the state is saved, which it can prevent. All
+            others look afterwards, so that a failure of theirs costs no step.
     """
 
     every_steps: int
     run: Callable[[TrainState, Mapping[str, float]], Iterable[Mapping[str, Any]]]
+    guards: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,8 +123,9 @@ def fit(
 ) -> Outcome:
     """Trains from the last checkpoint, or from the start, to `plan.num_steps`.
 
-    At a stop the order is: metrics, evaluations, checkpoint. A run killed between two
-    of them resumes at the checkpoint before and repeats the steps since, bit for bit. A
+    At a stop the order is: metrics, guards, checkpoint, other evaluations. A run killed
+    between two of them resumes at the last checkpoint and repeats the steps since, bit
+    for bit, and makes up for an evaluation that is due there and not on record. A
     refresh of the method belongs to the step after it, so that a checkpoint of that
     moment is of before the refresh.
 
@@ -161,6 +164,16 @@ def fit(
             else:
                 train = made.start(jax.random.key(seed))
         step = int(train.step)
+
+        def look(due: Iterable[Evaluation], means: Mapping[str, float]) -> None:
+            for evaluation in due:
+                for record in evaluation.run(train, means):
+                    recorder.note(step, record)
+
+        if step and step not in recorder.evaluated:
+            with recorder.paused():
+                others = [e for e in evaluations if not e.guards]
+                look([e for e in others if step % e.every_steps == 0], {})
         calls = _calls(plan, step, intervals)
         compiled: dict[int, Any] = {}
         pending: list[Metrics] = []  # Metrics of the calls since the last log line.
@@ -198,11 +211,10 @@ def fit(
                     recorder.train(step, means, pieces.waited - waited)
                     pending, logged, waited = [], step, pieces.waited
                     with recorder.paused():
-                        for evaluation in due:
-                            for record in evaluation.run(train, means):
-                                recorder.note(step, record)
+                        look([e for e in due if e.guards], means)
                         if save and checkpoints is not None:
                             checkpoints.save(train, {"step": step, "seed": seed})
+                        look([e for e in due if not e.guards], means)
                 else:
                     glance(step, metrics)
                 if last:

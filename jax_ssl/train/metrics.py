@@ -5,6 +5,7 @@ Numbers that JSON lacks are the strings "NaN", "Infinity" and "-Infinity" in the
 that a quantity was not measured.
 """
 
+import errno
 import json
 import os
 import pathlib
@@ -47,8 +48,11 @@ class MetricsFile:
 
         Raises:
             TypeError: if it has no form in JSON; nothing is written then.
+            OSError: if not all of it could be written.
         """
-        self._file.write(_line(record))
+        line = _line(record)
+        if self._file.write(line) != len(line):
+            raise OSError(errno.ENOSPC, "a line was cut short", str(self.path))
 
     def close(self) -> None:
         """Closes the file."""

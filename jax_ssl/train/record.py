@@ -1,6 +1,7 @@
 """What a run says of itself: records, curves, a progress line, its own speed."""
 
 import contextlib
+import json
 import math
 import pathlib
 import time
@@ -10,8 +11,9 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
+from jax_ssl.parallel.processes import of_first
 from jax_ssl.train.flops import mfu
-from jax_ssl.train.metrics import MetricsFile
+from jax_ssl.train.metrics import MetricsFile, read_metrics
 from jax_ssl.train.progress import Clock, Progress, RunFacts
 
 FIRST_LINE = 10.0  # Seconds without a line after which the first one comes.
@@ -41,6 +43,7 @@ class Reporter:
     of a refresh, {"kind": "refresh", ..., "refresh_seconds"}.
 
     Attributes:
+        evaluated: steps whose evaluations an earlier start of the run has recorded.
         flops: of one step over all devices; None where they are not known.
         show: what shows a record without keeping it, for `glance`.
         patience: seconds without a line after which `glance` shows one.
@@ -52,10 +55,12 @@ class Reporter:
         writers: Iterable[Writer],
         *,
         past_seconds: float = 0.0,
+        evaluated: Iterable[int] = (),
         clock: Clock = time.perf_counter,
         show: Callable[[Mapping[str, Any]], None] | None = None,
         patience: float = 60.0,
     ) -> None:
+        self.evaluated = set(evaluated)
         self.run, self.writers, self.clock = run, tuple(writers), clock
         self.began = self.shown = clock()
         self.began -= past_seconds
@@ -168,17 +173,22 @@ def open_reporter(
     Raises:
         ValueError: if TensorBoard is asked for and tensorboardX is missing.
     """
-    if jax.process_index() != 0:
-        return Reporter(run, (), clock=clock)
     folder = pathlib.Path(folder)
+    past = [
+        r for r in read_metrics(folder / "metrics.jsonl") if r.get("kind") == "eval"
+    ]
+    known = json.loads(of_first("evaluated", json.dumps([r["step"] for r in past])))
+    if jax.process_index() != 0:
+        return Reporter(run, (), evaluated=known, clock=clock)
     board = [TensorBoard(folder / "tensorboard", run)] if tensorboard else []
     file = MetricsFile(folder / "metrics.jsonl", restored_step=run.restored_step)
-    past = max((record.get("seconds") or 0.0 for record in file.kept), default=0.0)
+    seconds = max((record.get("seconds") or 0.0 for record in file.kept), default=0.0)
     progress = Progress(run)
     return Reporter(
         run,
         (file, *board, progress),
-        past_seconds=past,
+        past_seconds=seconds,
+        evaluated=known,
         clock=clock,
         show=progress.write,
         patience=60.0 if progress.bar.disable else 5.0,
@@ -193,9 +203,8 @@ class TensorBoard:
             from tensorboardX import SummaryWriter
         except ModuleNotFoundError as error:
             raise ValueError(
-                "run.tensorboard = True needs tensorboardX: pip install "
-                "'jax_ssl[tensorboard]', or leave the setting off; metrics.jsonl is "
-                "written in any case."
+                "run.tensorboard = True needs tensorboardX: pip install tensorboardX, "
+                "or leave the setting off; metrics.jsonl is written in any case."
             ) from error
         # Curves drawn beyond the restored step by a killed run are hidden.
         self.board = SummaryWriter(str(folder), purge_step=run.restored_step + 1)

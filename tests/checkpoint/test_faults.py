@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jax_ssl.checkpoint.leaves import owned
+from jax_ssl.checkpoint.leaves import _sum_of_words, digest, owned
 from jax_ssl.checkpoint.manager import open_checkpoints
 from jax_ssl.core.state import TrainState
 from tests.checkpoint.states import (
@@ -41,10 +41,59 @@ def test_damage_names_the_folder_to_delete(tmp_path, victim):
     else:
         (tmp_path / "2" / victim).write_text("{")
     with open_checkpoints(tmp_path) as checkpoints:
-        with pytest.raises(ValueError, match=r"step 2 in .* cannot be read") as caught:
-            checkpoints.restore(train_state())
+        with pytest.raises(ValueError, match=r"step 2 in .* is damaged") as caught:
+            checkpoints.restore(train_state(), 2)
         assert f"delete the folder {tmp_path / '2'}" in str(caught.value)
         assert_same_bits(checkpoints.restore(train_state(), 1), train_state(1))
+
+
+def flip_a_bit(folder):
+    """Flips one bit in the middle of the largest file of array data."""
+    files = [p for p in folder.rglob("d/*") if p.is_file()]
+    largest = max(files, key=lambda path: path.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    content[len(content) // 2] ^= 1
+    largest.write_bytes(content)
+
+
+@pytest.mark.parametrize("harm", ["flip", "host/metadata", "train/_METADATA"])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, caplog, harm):
+    with open_checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(big_state(1))
+        checkpoints.save(big_state(2))
+    if harm == "flip":
+        flip_a_bit(tmp_path / "2")
+    else:
+        (tmp_path / "2" / harm).write_text("{")
+    with open_checkpoints(tmp_path, writable=False) as checkpoints:
+        assert_same_bits(checkpoints.restore(big_state(0)), big_state(1))
+        assert checkpoints.steps() == [1, 2]
+    with open_checkpoints(tmp_path) as checkpoints:
+        assert_same_bits(checkpoints.restore(big_state(0)), big_state(1))
+        assert checkpoints.steps() == [1]
+        assert checkpoints.save(big_state(2))
+        assert_same_bits(checkpoints.restore(big_state(0)), big_state(2))
+    assert "step 2 in" in caplog.text
+    assert "Going on from step 1" in caplog.text
+
+
+def test_without_a_sound_checkpoint_the_folder_to_delete_is_named(tmp_path):
+    with open_checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(big_state(1))
+    flip_a_bit(tmp_path / "1")
+    with open_checkpoints(tmp_path) as checkpoints:
+        with pytest.raises(ValueError, match="damaged") as caught:
+            checkpoints.restore(big_state(0))
+        assert str(tmp_path / "1") in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "bool", "int32", "uint8"])
+def test_a_digest_is_that_of_words_times_odd_places(rng, dtype):
+    x = jnp.asarray(rng.integers(0, 2, (3, 5, 8)) * 3.0, dtype)
+    words = np.asarray(x).view(f"u{x.dtype.itemsize}").ravel().tolist()
+    expected = sum(w * (2 * i + 1) for i, w in enumerate(words)) % 2**32
+    assert digest(x) == expected
+    assert int(_sum_of_words(x)) == expected
 
 
 def test_a_failed_save_is_told_and_costs_only_itself(tmp_path):

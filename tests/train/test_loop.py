@@ -76,6 +76,8 @@ def tiny_method(poison=None, at=None):
 class Recorder:
     """Keeps what the loop says; may act when a line comes."""
 
+    evaluated = ()
+
     def __init__(self, act=lambda step: None):
         self.lines, self.evaluations, self.act = [], [], act
 
@@ -222,7 +224,8 @@ def test_an_update_that_overflows_shows_as_params():
     assert caught.value.step == 3
 
 
-def test_evaluations_come_at_their_steps_and_before_the_checkpoint(tmp_path):
+@pytest.mark.parametrize(("guards", "saved"), [(True, [None, 5]), (False, [5, 10])])
+def test_only_guards_look_before_the_checkpoint(tmp_path, guards, saved):
     with open_checkpoints(tmp_path, keep=9) as kept:
         seen, latest = [], []
 
@@ -231,11 +234,11 @@ def test_evaluations_come_at_their_steps_and_before_the_checkpoint(tmp_path):
             latest.append(kept.latest_step())
             return [{"accuracy": 0.5}]
 
-        every = [Evaluation(5, evaluate)]
+        every = [Evaluation(5, evaluate, guards=guards)]
         _, recorder = run(checkpoints=kept, checkpoint_every=5, evaluations=every)
     assert [step for step, _ in recorder.evaluations] == [5, 10]
     assert seen == [(5, True), (10, True)]
-    assert latest == [None, 5]
+    assert latest == saved
 
 
 @pytest.mark.parametrize("name", ["num_steps", "log_every", "steps_per_call"])
