@@ -2,6 +2,7 @@ import pathlib
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
@@ -269,3 +270,32 @@ def test_page_without_get_config_is_named(tmp_path):
 def test_resolved_config_is_plain_and_resolves_to_itself():
     once = resolved(page())
     assert resolved(ConfigDict(once)) == once
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "import common_settings\n",
+            r"imports 'common_settings', .*common_settings.py",
+        ),
+        ("def get_config(:\n", r"SyntaxError"),
+        ("def get_config(a):\n    return 1 / 0\n", r"fails line 2: ZeroDivisionError"),
+        ("def get_config(a, b):\n    return {}\n", r"argument 'x' fails: TypeError"),
+        (
+            "def get_config(a):\n    return {'run': {'seed': min}}\n",
+            r"run\.seed = <built",
+        ),
+    ],
+)
+def test_a_page_that_fails_is_named_with_its_line(tmp_path, text, message):
+    (tmp_path / "page.py").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        resolved(load_page(f"{tmp_path / 'page.py'}:x"))
+
+
+def test_numpy_scalars_of_a_page_are_numbers():
+    tree = page().to_dict()
+    tree["method"]["temperature"], tree["run"]["seed"] = np.float32(0.5), np.int64(3)
+    made = resolved(ConfigDict(tree))
+    assert (made["method"]["temperature"], made["run"]["seed"]) == (0.5, 3)

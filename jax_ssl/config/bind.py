@@ -226,7 +226,7 @@ def _fit(value: Any, hint: Any, label: str, wires: Settings | None) -> Any:
             try:
                 return _fit(value, option, label, wires)
             except ValueError:
-                if _is_a(value, option):
+                if not isinstance(value, list | tuple) and _is_a(value, option):
                     raise
     elif origin in (tuple, Sequence) and isinstance(value, list | tuple):
         alike = origin is Sequence or Ellipsis in args

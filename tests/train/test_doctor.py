@@ -4,11 +4,12 @@ import logging
 import math
 from types import SimpleNamespace
 
+import numpy as np
 import optax
 import pytest
 
 from jax_ssl.checkpoint.manager import open_checkpoints
-from jax_ssl.train.doctor import WARM_UP, CollapseError, Doctor, Facts, diagnose
+from jax_ssl.train.doctor import WARM_UP, CollapseError, Doctor, Facts, alike, diagnose
 from jax_ssl.train.loop import Evaluation
 from tests.cases import METHODS_UNDER_TEST
 from tests.collapsing import COLLAPSING
@@ -184,7 +185,7 @@ def test_a_collapsed_state_is_not_saved(tmp_path):
                 num_steps=500,
                 log_every=50,
                 checkpoint_every=100,
-                evaluations=[Evaluation(100, doctor.run)],
+                evaluations=[Evaluation(100, doctor.run, guards=True)],
             )
         saved = kept.steps()
     assert caught.value.step == 400
@@ -213,3 +214,13 @@ def test_whole_the_same_methods_are_well(name):
     case = METHODS_UNDER_TEST[name]
     tx = optax.sgd(case.learning_rate, momentum=0.9)
     assert names(watched(case.build(), tx)[1]) == []
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_examples_that_are_all_alike_are_named(rng, dtype):
+    top = 255 if dtype == np.uint8 else 1
+    images = (rng.random((5, 4, 4, 3)) * top).astype(dtype)
+    assert alike({"image": images}) == []
+    copies = np.repeat(images[:1], 5, axis=0)
+    (found,) = alike({"image": copies, "other": images})
+    assert found.name == "alike: image"

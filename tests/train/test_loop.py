@@ -224,8 +224,10 @@ def test_an_update_that_overflows_shows_as_params():
     assert caught.value.step == 3
 
 
-@pytest.mark.parametrize(("guards", "saved"), [(True, [None, 5]), (False, [5, 10])])
-def test_only_guards_look_before_the_checkpoint(tmp_path, guards, saved):
+@pytest.mark.parametrize(("guards", "saved"), [(False, [5, 10]), (True, [None, 5])])
+def test_evaluations_come_after_the_checkpoint_and_guards_before(
+    tmp_path, guards, saved
+):
     with open_checkpoints(tmp_path, keep=9) as kept:
         seen, latest = [], []
 
@@ -239,6 +241,28 @@ def test_only_guards_look_before_the_checkpoint(tmp_path, guards, saved):
     assert [step for step, _ in recorder.evaluations] == [5, 10]
     assert seen == [(5, True), (10, True)]
     assert latest == saved
+
+
+def test_a_failing_evaluation_costs_no_step_and_is_made_up_for(tmp_path):
+    asked = []
+
+    def evaluate(train, means):
+        asked.append(int(train.step))
+        if len(asked) == 1:
+            raise ValueError("k is too large")
+        return [{"accuracy": 0.5}]
+
+    every = [Evaluation(5, evaluate)]
+    plan = {"checkpoint_every": 5, "evaluations": every, "num_steps": 10}
+    for fails in (True, False):
+        with (
+            open_checkpoints(tmp_path) as kept,
+            pytest.raises(ValueError, match="too large")
+            if fails
+            else contextlib.nullcontext(),
+        ):
+            run(checkpoints=kept, **plan)
+    assert asked == [5, 5, 10]
 
 
 @pytest.mark.parametrize("name", ["num_steps", "log_every", "steps_per_call"])
