@@ -72,7 +72,7 @@ def test_an_int_is_a_fine_float():
         ({"needed": 1, "pool": "men"}, "'pool' = 'men' must be 'mean' | 'flat', not"),
         (
             {"needed": 1, "mean": (0.1, "x")},
-            r"'mean'\[1\] = 'x' must be float, not str",
+            r"'mean' = \(0.1, 'x'\) must be Sequence\[float\] \| None",
         ),
         (
             {"needed": 1, "extra": [1]},
