@@ -91,9 +91,9 @@ def config_of(path):
 
 
 def drawn(path):
-    """One value for each setting, others for the next; together all of them."""
-    for i, setting in enumerate(describe(catalogue()[path])):
-        yield setting, NONSENSE[(len(path) + i) % len(NONSENSE)]
+    """One value for each setting, another one for the next."""
+    for i, setting in enumerate(describe(catalogue()[path]), start=len(path)):
+        yield setting, NONSENSE[i % len(NONSENSE)]
 
 
 def everything(path):

@@ -1,6 +1,7 @@
 """Files of a run's folder: atomic writing, JSON of any float, the config's guard."""
 
 import contextlib
+import errno
 import fcntl
 import json
 import logging
@@ -30,6 +31,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     A reader, or a process killed in between, sees the old file or the new one whole.
     """
     path = pathlib.Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "Is a directory", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

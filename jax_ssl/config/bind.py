@@ -133,7 +133,12 @@ def resolve(
         title = f"{label} setting {name!r}"
         values[name] = _fit(value, parameter.annotation, title, wires)
         if name in RANGES:
-            _refuse_outside(RANGES[name], name, values[name], wires)
+            try:
+                _refuse_outside(RANGES[name], name, values[name], wires)
+            except ValueError as error:
+                if isinstance(value, Mapping):  # Values of a schedule.
+                    raise ValueError(f"{error} ({dict(value)})") from error
+                raise
     return values
 
 

@@ -273,9 +273,9 @@ def npz(
 @contextlib.contextmanager
 def _opened(path: str) -> Iterator[Any]:
     try:
+        if not zipfile.is_zipfile(path):
+            raise zipfile.BadZipFile("it is no zip file")
         with np.load(path, allow_pickle=False) as archive:
-            if not hasattr(archive, "files"):
-                raise ValueError("it holds one array without a name")
             yield archive
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError) as error:
         if str(error).startswith(path):  # Already said of a key.

@@ -110,6 +110,7 @@ def moco_v3(
         params: Params, state: MoCoV3State, views: Array, *, key: Array, step: Array
     ) -> tuple[Array, tuple[MoCoV3State, Metrics]]:
         del key
+        checks.several_rows(len(views), "moco_v3")
         student, stats = net.each(params, state.stats, views)  # [B, 2, D]
         teacher, teacher_stats = jax.lax.stop_gradient(net.each(*state.teacher, views))
         q, k = l2_normalize(student["predictor"]), l2_normalize(teacher["projector"])

@@ -62,6 +62,7 @@ def simclr(
         params: Params, state: StatsState, views: Array, *, key: Array, step: Array
     ) -> tuple[Array, tuple[StatsState, Metrics]]:
         del key, step
+        checks.several_rows(len(views), "simclr")
         # One pass: batch norm sees both views, as in the reference implementation.
         out, stats = net.together(params, state.stats, views)
         value, accuracy = nt_xent_with_accuracy(

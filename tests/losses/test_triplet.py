@@ -116,5 +116,5 @@ def test_settings_are_refused(settings, message):
 
 
 def test_one_image_is_refused():
-    with pytest.raises(ValueError, match="2 images or more"):
+    with pytest.raises(ValueError, match="2 rows or more"):
         triplet(jnp.ones((1, 2, 3)), margin=0.2)

@@ -39,8 +39,7 @@ KINDS = {
 # Each with the kinds that it takes.
 READERS = {
     "pair": (reading.pair, {"two"}),
-    # An image whose height counts as views cannot be told apart.
-    "stack": (reading.stack, {"two", "four", "image"}),
+    "stack": (reading.stack, {"two", "four"}),
     "image": (reading.image, {"image"}),
     "one_and": (
         lambda views: reading.one_and("index", views, "npid"),
@@ -63,7 +62,7 @@ READERS = {
 METHODS = {
     "simclr": {"two"},
     "byol": {"two"},
-    "w_mse": {"two", "four", "image"},
+    "w_mse": {"two", "four"},
     "moco": {"two"},
     "swav": {"two", "crops", "crops and row"},
     "dino": {"two", "crops", "crops and row"},
