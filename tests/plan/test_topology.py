@@ -77,7 +77,7 @@ def test_cpus_are_this_machines():
 
 def test_without_libtpu_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ValueError, match=r"jax_ssl\[tpu\].*cpu:8"):
+    with pytest.raises(ValueError, match=r"pip install libtpu.*cpu:8"):
         open_slice("v5e:2x2")
 
 

@@ -85,6 +85,8 @@ def tiny_method(**refresh):
 class Recorder:
     """Keeps what the refreshes say; may act when one has ended."""
 
+    evaluated = ()
+
     def __init__(self, act=lambda step: None):
         self.records, self.act = [], act
 

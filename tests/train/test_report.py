@@ -196,7 +196,7 @@ def test_tensorboard_draws_finite_numbers(tmp_path):
 
 def test_tensorboard_that_is_missing_names_its_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    with pytest.raises(ValueError, match=r"jax_ssl\[tensorboard\]"):
+    with pytest.raises(ValueError, match=r"pip install tensorboardX"):
         open_reporter(tmp_path, facts(), tensorboard=True)
     assert list(tmp_path.iterdir()) == []
 
