@@ -36,7 +36,7 @@ def knn(*, k: int = 200, temperature: float = 0.1, label: str = "label") -> Prot
     Args:
         k: neighbours that vote; where it is more than there are training examples, all
             of them vote, and the result says so.
-        temperature: positive; infinity weighs all k neighbours alike. Published values:
+        temperature: positive; a large one weighs all k alike. Published values:
             0.07 on ImageNet, 0.1 on CIFAR-10.
         label: field that is predicted.
 
