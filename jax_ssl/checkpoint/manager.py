@@ -18,7 +18,7 @@ import orbax.checkpoint as ocp
 from jax_ssl import __version__
 from jax_ssl.checkpoint.leaves import digest, owned, placed, rebuilt, stored
 from jax_ssl.checkpoint.names import by_name, describe_differences, is_key, key_impl
-from jax_ssl.checkpoint.orbax_manager import TRASH, Manager
+from jax_ssl.checkpoint.orbax_manager import ASIDE, TRASH, Manager
 from jax_ssl.checkpoint.run_folder import json_value
 from jax_ssl.core import checks
 from jax_ssl.core.state import TrainState
@@ -104,7 +104,7 @@ class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
         """Restores a checkpoint onto the shardings of `abstract`.
 
         Where no step is given and the last checkpoint is damaged, the one before is
-        restored and a warning says so; opened to write, the damaged one is deleted.
+        restored and a warning says so; opened to write, the damaged one is renamed.
 
         The mesh may differ from the one that wrote it in size and in shape. A field of
         `abstract` that is None is neither read nor compared: evaluation passes
@@ -135,9 +135,10 @@ class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
                 continue
             for bad, why in damaged:
                 said = str(why).split("; delete")[0]
-                log.warning("%s. Going on from step %d.", said, one)
                 if self.writable:
-                    self.manager.delete(bad)
+                    self.manager.set_aside(bad)
+                    said += f"; it is kept as {bad}{ASIDE}"
+                log.warning("%s. Going on from step %d.", said, one)
             return train
         raise damaged[0][1]
 

@@ -2,10 +2,14 @@
 
 import jax
 import orbax.checkpoint as ocp
+from jax.experimental.multihost_utils import sync_global_devices
 
 # Old checkpoints are renamed into this folder before their files go, because a
 # half-deleted one would otherwise still look complete after a kill.
 TRASH = "deleted"
+# What the name of a damaged checkpoint ends with. What could not be read today, for
+# want of memory or of a disk that answers, may be sound after all.
+ASIDE = ".damaged"
 
 
 class Manager(ocp.CheckpointManager):
@@ -16,6 +20,13 @@ class Manager(ocp.CheckpointManager):
         trash = self.directory / TRASH
         if jax.process_index() == 0 and trash.exists():
             trash.rmtree()
+
+    def set_aside(self, step: int) -> None:
+        """Renames a checkpoint, so that it counts no more; called by all processes."""
+        if jax.process_index() == 0:
+            (self.directory / str(step)).rename(self.directory / f"{step}{ASIDE}")
+        sync_global_devices(f"checkpoint {step} set aside")
+        self.reload()
 
     def reached_preemption(self, step: int) -> bool:
         """False: the loop asks whether the processes have to stop, and when.
