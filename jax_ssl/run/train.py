@@ -9,14 +9,13 @@ from typing import Any
 
 import jax
 
+from jax_ssl.checkpoint.lock import owned, refuse_owned
 from jax_ssl.checkpoint.manager import open_checkpoints
 from jax_ssl.checkpoint.run_folder import (
     CONFIG,
     check_config,
     check_data,
     data_of,
-    owned,
-    refuse_owned,
 )
 from jax_ssl.config import MAY_CHANGE, Experiment, load_page, override, resolved
 from jax_ssl.core.signals import departure
@@ -28,6 +27,7 @@ from jax_ssl.run.checkup import doctor
 from jax_ssl.run.environment import environment
 from jax_ssl.run.export import write_export
 from jax_ssl.run.report import write_page
+from jax_ssl.run.results import merge
 from jax_ssl.run.run import CHECKPOINTS, METRICS, Run, check_same
 from jax_ssl.train.flops import live_flops
 from jax_ssl.train.loop import Outcome, fit
@@ -79,7 +79,7 @@ def _trained(run: Run, ran: dict[str, Any]) -> int:
     with jax.set_mesh(run.experiment.mesh):
         results = run.results(outcome.train)
         results["skipped"] = [*skipped, *results["skipped"]]
-        run.merge(results, ran)
+        merge(run.workdir, results, ran)
         if jax.process_index() == 0:
             method = run.experiment.config["method"]["name"]
             print(format_table(results, method=method), flush=True)

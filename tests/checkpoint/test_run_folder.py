@@ -1,21 +1,17 @@
 import json
 import os
 import pathlib
-import socket
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jax_ssl.checkpoint.run_folder import (
-    LOCK,
     check_config,
     check_data,
     config_differences,
     data_of,
     json_value,
-    owned,
-    refuse_owned,
     replacing,
     write_json_atomic,
 )
@@ -191,17 +187,3 @@ def test_a_damaged_data_json_is_named(tmp_path):
     (tmp_path / "data.json").write_text("{")
     with pytest.raises(ValueError, match=r"data\.json is not JSON"):
         data_of(tmp_path, "checkpoints")
-
-
-def test_a_folder_has_one_owner_and_what_is_left_behind_is_taken_over(tmp_path, caplog):
-    caplog.set_level("INFO")
-    (tmp_path / LOCK).write_text('{"pid": 1, "host": "elsewhere"}')
-    with owned(tmp_path):
-        assert "process 1 on elsewhere; taken over" in caplog.text
-        named = rf"{os.getpid()} on {socket.gethostname()}"
-        for take in (refuse_owned, lambda folder: owned(folder).__enter__()):
-            with pytest.raises(ValueError, match=named):
-                take(tmp_path)
-    refuse_owned(tmp_path)
-    with owned(tmp_path):
-        assert "taken over" not in caplog.messages[1:]
