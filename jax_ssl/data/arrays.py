@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from jax_ssl.core.fields import INDEX, Field, Kind, layout
-from jax_ssl.data.images import Channels, count_of
+from jax_ssl.data.bands import Channels, count_of
 from jax_ssl.data.ranges import ADVICE, Range, bounds, check_range, in_range
 from jax_ssl.data.source import Rows, Source, absent
 

@@ -17,7 +17,8 @@ from PIL import Image
 
 from jax_ssl.core import checks
 from jax_ssl.core.fields import FILL, Fields, Window, resampled
-from jax_ssl.data.images import MAX_MEGAPIXELS, Channels, Sides, opened, pillow
+from jax_ssl.data.bands import Channels, Sides
+from jax_ssl.data.images import MAX_MEGAPIXELS, opened, pillow
 from jax_ssl.data.ranges import Range
 from jax_ssl.data.source import CorruptExamples, Rows, UnsetError
 

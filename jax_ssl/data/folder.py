@@ -13,10 +13,11 @@ import numpy as np
 
 from jax_ssl.core import checks
 from jax_ssl.core.fields import INDEX, ON_CANVAS, Field
+from jax_ssl.data.bands import Sides, count_of
 from jax_ssl.data.cache import DEFAULT_CACHE_GIB, cached
 from jax_ssl.data.canvas import decode, needed_for, shrink, sides_of, stack
 from jax_ssl.data.corrupt import spread
-from jax_ssl.data.images import MAX_MEGAPIXELS, Sides, count_of, open_file, opened
+from jax_ssl.data.images import MAX_MEGAPIXELS, open_file, opened
 from jax_ssl.data.images import pages as pages_in
 from jax_ssl.data.ranges import check_range
 from jax_ssl.data.source import Rows, Source, UnsetError, absent

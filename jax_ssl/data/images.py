@@ -1,4 +1,4 @@
-"""Image files, opened but not yet read, and how they become pixels of 8 bits.
+"""Image files, opened but not yet read.
 
 The header of a file says what it holds, so what the settings cannot do with it is
 refused before a pixel is decoded. Pillow opens the files, those of some formats alone;
@@ -12,26 +12,21 @@ import os
 import stat
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image, ImageFile
 
-from jax_ssl.core import checks
 from jax_ssl.data import tiff
-from jax_ssl.data.ranges import ADVICE, Range, bounds, in_range
+from jax_ssl.data.bands import Sides, Stored
 from jax_ssl.data.source import UnsetError
-
-Sides = tuple[int, int]  # (height, width) in pixels.
-Channels = int | tuple[int, ...]  # How many, or which bands, counted from 0.
 
 # Not the others that Pillow knows: they are rare, and EPS would start a program.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "JPEG2000", "AVIF")
 # Those whose pictures after the first are no previews, as cameras put into a JPEG.
 ANIMATED = ("AVIF", "GIF", "PNG", "WEBP")
 MAX_MEGAPIXELS = 250.0
-BYTE, WORD = np.dtype("uint8"), np.dtype("uint16")
+WORD = np.dtype("uint16")
 
 _GREY = ("grey",)
 # Bands of Pillow's modes, the last four as they are converted.
@@ -49,126 +44,6 @@ _BANDS = {
     "YCbCr": tiff.RGB,
     "LAB": tiff.RGB,
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stored:
-    """An image in a file, of which the header has been read.
-
-    Attributes:
-        size: (height, width) before it is set upright.
-        bands: their names, "" where the file has none.
-        read: gives a picture of 8 bits, or numbers [h, w, bands]; perhaps smaller.
-        orientation: gives that of EXIF, 1 to 8; to be asked when it has been read.
-        dtype: of the numbers.
-        white: full brightness; None where the type of the numbers has none.
-        negative: whether small numbers are bright.
-        premultiplied: whether the colours have been multiplied by the alpha.
-    """
-
-    size: Sides
-    bands: tuple[str, ...]
-    read: Callable[[], Image.Image | np.ndarray]
-    orientation: Callable[[], int]
-    dtype: np.dtype = BYTE
-    white: float | None = 255.0
-    negative: bool = False
-    premultiplied: bool = False
-
-    def check(self, channels: Channels, range: Range | None) -> tuple[int, ...] | None:
-        """Whether it can be read so: the bands to take, or None for it as a picture.
-
-        Raises:
-            UnsetError: naming what it holds, and the setting that would read it.
-        """
-        if self.white is None and range is None:
-            raise UnsetError(
-                f"its numbers are {self.dtype.name}, which have no known range: "
-                f"{ADVICE}"
-            )
-        count = len(self.bands)
-        if isinstance(channels, tuple):
-            if max(channels) < count:
-                return channels
-        elif channels in (1, 3) and self.pictorial:
-            return None
-        elif channels == count:
-            return (*np.arange(count).tolist(),)
-        named = [name for name in self.bands if name]
-        named += [f"{count - len(named)} without a name"] * (len(named) < count)
-        raise UnsetError(
-            f"it has {count} band{'s' * (count > 1)} ({', '.join(named)}), and "
-            f"data.channels = {channels}; set data.channels = {count}, or to the bands "
-            "to take, counted from 0, such as (0, 1, 2)"
-        )
-
-    @property
-    def pictorial(self) -> bool:
-        """Whether the bands are colours, and perhaps one alpha."""
-        return "" not in self.bands and self.bands.count("alpha") <= 1
-
-    def planes(self, channels: Channels, range: Range | None) -> list[Image.Image]:
-        """One picture, RGB or grey, where it can be one; otherwise one for each band.
-
-        Args:
-            channels: 3 for RGB and 1 for grey, or another number of bands, or which.
-            range: what is black and white; None for all that the numbers can say. An
-                image of 8 bits whose numbers do not reach it keeps its own.
-
-        Raises:
-            UnsetError: as `check` does.
-            Exception: of many types, if the file is broken.
-        """
-        chosen = self.check(channels, range)
-        own = [end for end in range or () if not isinstance(end, str)]
-        if self.white == 255 and max(own, default=0) > 255:
-            range = None
-        image = self.read()
-        if chosen is not None:
-            if isinstance(image, Image.Image):
-                image = np.asarray(_apart(image))
-            values = image.reshape(*image.shape[:2], -1)[..., list(chosen)]
-            pixels = self._pixels(values, range)
-            return [Image.fromarray(x.copy()) for x in np.moveaxis(pixels, -1, 0)]
-        if isinstance(image, Image.Image):
-            image = _flat(image, grey=channels == 1)
-            if range is not None:
-                image = Image.fromarray(self._pixels(np.asarray(image), range))
-            return [image]
-        return [_flat(self._picture(image, range), grey=channels == 1)]
-
-    def _pixels(self, values: np.ndarray, range: Range | None) -> np.ndarray:
-        low, high = (0.0, self.white or 1.0) if range is None else bounds(values, range)
-        pixels = in_range(values, low, high, BYTE)
-        return 255 - pixels if self.negative else pixels
-
-    def _picture(self, values: np.ndarray, range: Range | None) -> Image.Image:
-        """Numbers of colours, and perhaps alpha, as the picture that they make."""
-        values = values.reshape(*values.shape[:2], -1)
-        colours = len(self.bands) - self.bands.count("alpha")
-        pixels = self._pixels(values[..., :colours], range)
-        if colours < len(self.bands):
-            whole = np.iinfo(self.dtype).max if self.dtype.kind in "iu" else 1.0
-            top = self.white or whole
-            alpha = in_range(values[..., colours:], 0.0, top, BYTE)
-            pixels = np.concatenate([pixels, alpha], -1)
-        modes = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
-        mode = "CMYK" if self.bands == tiff.CMYK else modes[pixels.shape[-1]]
-        mode = mode.replace("A", "a") if self.premultiplied else mode
-        return Image.frombytes(mode, pixels.shape[1::-1], pixels.tobytes())
-
-
-def count_of(channels: Channels) -> int:
-    """How many bands an image gets.
-
-    Raises:
-        ValueError: if there is none, or one that cannot be counted.
-    """
-    if isinstance(channels, int):
-        checks.at_least(1, **{"data.channels": channels})
-        return channels
-    checks.at_least(0, **{"data.channels": channels or -1})
-    return len(channels)
 
 
 def open_file(path: str) -> BinaryIO:
@@ -402,22 +277,3 @@ def _turn(image: Image.Image) -> int:
     with contextlib.suppress(Exception):
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     return 1
-
-
-def _flat(image: Image.Image, *, grey: bool) -> Image.Image:
-    """A picture in grey, or RGB unless it is grey anyway, laid on white."""
-    if image.has_transparency_data:
-        image = image.convert("LA") if image.mode == "La" else image
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image.convert("RGBA"))
-    mode = "L" if grey or image.mode in ("1", "L") else "RGB"
-    return image if image.mode == mode else image.convert(mode)
-
-
-def _apart(image: Image.Image) -> Image.Image:
-    """A picture whose bands are numbers on their own."""
-    modes = {"1": "L", "La": "LA", "RGBa": "RGBA", "PA": "RGBA"}
-    mode = modes.get(image.mode, image.mode)
-    if mode in ("P", "YCbCr", "LAB"):
-        mode = "RGBA" if image.has_transparency_data else "RGB"
-    return image if image.mode == mode else image.convert(mode)

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jax_ssl.core.fields import Field, Kind, layout
+from jax_ssl.data.bands import Sides
 from jax_ssl.data.canvas import decode, stored_values
-from jax_ssl.data.images import Sides
 from jax_ssl.data.ranges import ADVICE, Range
 
 # Kinds whose first axis may be of any length in TFDS, and is of one length here.

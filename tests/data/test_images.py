@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
+from jax_ssl.data.bands import count_of
 from jax_ssl.data.canvas import decode
-from jax_ssl.data.images import count_of, open_file, pages
+from jax_ssl.data.images import open_file, pages
 from jax_ssl.data.source import UnsetError
 from tests.data.files import png, tiff
 
