@@ -6,9 +6,7 @@ forgotten before the next is swept.
 """
 
 import dataclasses
-import itertools
 import json
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -25,6 +23,7 @@ from jax_ssl.core.method import Method, ViewFn, encoder_input
 from jax_ssl.core.types import Array, Batch, Params, PyTree, State
 from jax_ssl.evaluate.part import Part, on_host, swept
 from jax_ssl.evaluate.protocol import Outcome, Protocol, Reader, Skipped
+from jax_ssl.evaluate.raw import flattened, pooling_side
 from jax_ssl.parallel.rows import map_examples
 from jax_ssl.train.feeds import Feed
 from jax_ssl.train.sweep import Sweep
@@ -39,7 +38,6 @@ RAW: Read = (None, "raw")
 POOLED: Read = (None, "pooled")
 NOT_FINITE = Skipped("there are numbers that are not finite")
 NO_LABELS = Skipped("no example of one of the parts has a label")
-RAW_DIMENSIONS = 3072  # Of the input as features, at most: 32 x 32 x 3.
 
 
 def untold(text: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
@@ -324,43 +322,6 @@ def lacking(protocol: Protocol, data: Data) -> str:
     lacks = [name for name in protocol.needs if name not in data.feed.fields]
     words = " and no ".join("labels" if name == "label" else name for name in lacks)
     return f"{data.feed.name} has no {words}" if lacks else ""
-
-
-def pooling_side(shape: tuple[int, ...], most: int = RAW_DIMENSIONS) -> int:
-    """Least side of the squares whose means are at most `most` values of an input.
-
-    Args:
-        shape: of the input without the batch, (..., H, W, C) or (T,).
-        most: values to leave.
-    """
-    return next(s for s in itertools.count(1) if math.prod(_pooled(shape, s)) <= most)
-
-
-def flattened(x: Array) -> Array:
-    """The input itself as features: the control that any encoder must beat.
-
-    Args:
-        x: [B, ..., H, W, C] or [B, T]; larger ones are averaged over the squares of
-            `pooling_side`. What fills no square at the right and bottom is left out.
-
-    Returns:
-        [B, at most `RAW_DIMENSIONS`] float32.
-    """
-    shape = x.shape[1:]
-    small = _pooled(shape, pooling_side(shape))
-    for axis, size in enumerate(small, start=1):
-        whole = x.shape[axis] // size
-        x = jax.lax.slice_in_dim(x, 0, size * whole, axis=axis).astype(jnp.float32)
-        x = x.reshape(*x.shape[:axis], size, whole, *x.shape[axis + 1 :]).mean(axis + 1)
-    return x.reshape(len(x), -1)
-
-
-def _pooled(shape: tuple[int, ...], side: int) -> tuple[int, ...]:
-    """The shape after averaging: channels stay, and so do frames."""
-    if len(shape) == 1:
-        return (max(shape[0] // side, 1),)
-    *rest, height, width, channels = shape
-    return (*rest, max(height // side, 1), max(width // side, 1), channels)
 
 
 def _read_of(protocol: Protocol, kind: str) -> Read:

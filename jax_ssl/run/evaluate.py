@@ -6,6 +6,7 @@ import jax
 
 from jax_ssl.report.table import format_table
 from jax_ssl.run.environment import environment
+from jax_ssl.run.results import merge
 from jax_ssl.run.run import Run
 
 
@@ -14,7 +15,7 @@ def evaluate(options: argparse.Namespace) -> int:
     run = Run.opened(options.workdir, options.overrides)
     with run.restored(options.step) as train:
         results = run.results(train)
-    run.merge(results, environment())
+    merge(run.workdir, results, environment())
     if jax.process_index() == 0:
         print(format_table(results, method=run.experiment.config["method"]["name"]))
     return 0

@@ -36,6 +36,7 @@ from jax_ssl.report.pictures import (
     views_grid,
 )
 from jax_ssl.run.environment import environment
+from jax_ssl.run.results import recorded
 from jax_ssl.run.run import CHECKPOINTS, METRICS, REPORT, Run
 from jax_ssl.train.metrics import read_metrics
 
@@ -76,7 +77,7 @@ def write_page(run: Run, train: TrainState | None) -> pathlib.Path:
         features = values / np.maximum(np.linalg.norm(values, axis=1), 1e-12)[:, None]
         if "label" in part.fields:
             labels = part.fields["label"][part.counts]
-    results = run.recorded()
+    results = recorded(run.workdir)
     metrics = read_metrics(run.workdir / METRICS)
     where = dict(results.get("environment") or environment())
     seconds = [line["seconds"] for line in metrics if line.get("seconds") is not None]

@@ -19,7 +19,6 @@ from jax_ssl.checkpoint.run_folder import (
     config_differences,
     data_of,
     read_json,
-    write_json_atomic,
 )
 from jax_ssl.config import Experiment, override, resolved
 from jax_ssl.config.experiment import naming
@@ -41,7 +40,6 @@ from jax_ssl.train.program import Program
 log = logging.getLogger(__name__)
 
 METRICS = "metrics.jsonl"
-RESULTS = "results.json"
 CHECKPOINTS = "checkpoints"
 REPORT = "report"
 STANDARD = ("label", "mask")  # Where they lack, a protocol is skipped and says so.
@@ -173,12 +171,6 @@ class Run:
         rates = [field.rate for field in fields if field.rate is not None]
         return {"rate": rates[0]} if rates else {}
 
-    def recorded(self) -> Record:
-        """The content of results.json, empty before there is any."""
-        path = self.workdir / RESULTS
-        remedy = "move it away; jax-ssl evaluate writes a new one"
-        return read_json(path, remedy) if path.is_file() else {}
-
     def rehearse(self) -> None:
         """Refuses evaluations that cannot work, before a minute is spent on training.
 
@@ -292,30 +284,6 @@ class Run:
             meet()
             yield checkpoints.restore(abstract, step)
 
-    def merge(self, results: Record, environment: Record) -> None:
-        """Adds evaluations to results.json, which keeps all that were ever made.
-
-        An evaluation takes the place of one with the same protocol, settings, split and
-        step. Process 0 writes.
-
-        Args:
-            results: from `results`.
-            environment: where they were made.
-        """
-        old = self.recorded()
-        made = {key: environment[key] for key in ("command", "commit", "date")}
-        found = {_identity(each): each for each in old.get("evaluations", ())}
-        found |= {_identity(e): {**e, "made": made} for e in results["evaluations"]}
-        new = {e["protocol"] for k in ("evaluations", "skipped") for e in results[k]}
-        skipped = [e for e in old.get("skipped", ()) if e["protocol"] not in new]
-        merged = {
-            "evaluations": list(found.values()),
-            "skipped": [*results["skipped"], *skipped],
-            "environment": old.get("environment", environment),
-        }
-        if jax.process_index() == 0:
-            write_json_atomic(self.workdir / RESULTS, merged)
-
     def _fresh(self) -> tuple[Params, State]:
         """The untrained network, as drawn, whatever the run started from."""
         state = self.program.fresh(jax.random.key(self.experiment.run.seed))
@@ -362,8 +330,3 @@ def check_same(
             + f"\nGive all processes the same {same}."
         )
     meet()
-
-
-def _identity(evaluation: Mapping[str, Any]) -> str:
-    keys = ("protocol", "settings", "split", "step")
-    return json.dumps([evaluation.get(key) for key in keys], sort_keys=True)

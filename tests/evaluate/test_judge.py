@@ -15,7 +15,7 @@ from jax_ssl.core.method import Health, Method
 from jax_ssl.core.types import Features
 from jax_ssl.data.arrays import arrays
 from jax_ssl.data.source import CorruptExamples, Source
-from jax_ssl.evaluate.judge import POOLED, RAW, Data, Judge, flattened, pooling_side
+from jax_ssl.evaluate.judge import POOLED, RAW, Data, Judge
 from jax_ssl.evaluate.knn import knn
 from jax_ssl.evaluate.linear import linear
 from jax_ssl.evaluate.part import OnHost, on_host
@@ -380,19 +380,6 @@ def test_fields_that_follow_the_view_are_those_of_the_view():
         depth = part.fields["depth"][part.counts]
         np.testing.assert_array_equal(depth, np.full((20, 8, 8), 0.5))
     assert parts[RAW].values.shape == (24, 192)
-
-
-def test_large_inputs_are_averaged_over_squares():
-    x = np.random.default_rng(0).uniform(size=(2, 70, 69, 3)).astype(np.float32)
-    assert pooling_side(x.shape[1:]) == 3  # 23 x 23 x 3 = 1,587 of at most 3,072.
-    whole = x[:, :69].reshape(2, 23, 3, 23, 3, 3).mean((2, 4))
-    np.testing.assert_allclose(flattened(x), whole.reshape(2, -1), atol=1e-6)
-    wave = np.arange(8000, dtype=np.float32)[None]
-    assert pooling_side((8000,)) == 3
-    means = wave[:, :7998].reshape(1, 2666, 3).mean(2)
-    np.testing.assert_allclose(flattened(wave), means, rtol=1e-5)
-    small = np.ones((2, 3, 4, 4, 3), np.float32)  # Frames.
-    assert flattened(small).shape == (2, 144)
 
 
 def test_the_last_kind_is_named_after_the_input():
