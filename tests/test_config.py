@@ -140,6 +140,8 @@ def test_page_takes_an_argument():
         ("feed.batch_size=100", "cannot be shared by 8 devices.* 96 and 104"),
         ("run.chunks=3", "by 8 devices in run.chunks = 3.* 240 and 264"),
         ("run.view_dtype=half", "view_dtype' = 'half' must be .*bfloat16"),
+        ("data.batch_size=100", "data has no .*; there is config.feed.batch_size"),
+        ("run.doctor=None", "run has no setting 'doctor'; there is config.doctor"),
         ("feed.batchsize=100", "did you mean 'batch_size'"),
         ("run.num_steps=5", "exactly one of the two"),
         ("run.epochs=5", "no setting 'epochs'"),

@@ -175,7 +175,17 @@ def _resolve(title: str, maker: Factory, given: Any, optional: bool = False) -> 
     if optional and given is None:
         return None
     settings = _mapping(title, given)
-    refuse_unknown(f"config.{title}", settings, accepted(maker))
+    known = accepted(maker)
+    places = {section: section for section in SECTIONS}
+    for home, one in reversed(PLAIN.items()):  # Those of `feed` come last, and count.
+        places |= {key: f"{home}.{key}" for key in accepted(one)}
+    for name in settings:
+        if name not in known and name in places:
+            raise ValueError(
+                f"config.{title} has no setting {name!r}; there is config."
+                f"{places[name]}."
+            )
+    refuse_unknown(f"config.{title}", settings, known)
     try:
         return resolve(maker, settings)
     except ValueError as error:
