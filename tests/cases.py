@@ -259,16 +259,9 @@ for found in pkgutil.iter_modules(tests.methods.__path__, "tests.methods."):
 
 
 def one_a_method(names: Iterable[str]) -> list:
-    """Cases as parameters of a test: further ones of a method's first are slow.
-
-    Each is a group, which `pytest -n 2 --dist loadgroup` keeps on one worker: its
-    programs are then compiled once.
-    """
+    """Cases as parameters of a test: further ones of a method's first are slow."""
     first = {case.method: name for name, case in reversed(METHODS_UNDER_TEST.items())}
-    parameters = []
-    for name in names:
-        marks = [pytest.mark.xdist_group(name)]
-        if name not in first.values():
-            marks.append(pytest.mark.slow)
-        parameters.append(pytest.param(name, marks=marks))
-    return parameters
+    return [
+        name if name in first.values() else pytest.param(name, marks=pytest.mark.slow)
+        for name in names
+    ]

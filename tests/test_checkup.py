@@ -11,9 +11,6 @@ from jax_ssl.train import doctor
 from jax_ssl.train.loop import Plan
 from tests.test_commands import DIGITS, arguments
 
-# Its runs are made once: on one worker.
-pytestmark = pytest.mark.xdist_group("checkup")
-
 
 def config(*assignments):
     return resolved(override(load_page(DIGITS), assignments))

@@ -11,9 +11,6 @@ from PIL import Image
 from jax_ssl.checkpoint.export import load_encoder
 from jax_ssl.cli import main
 
-# Its runs are made once: on one worker.
-pytestmark = pytest.mark.xdist_group("commands")
-
 DIGITS = str(pathlib.Path(__file__).parent.parent / "configs" / "simclr_digits.py")
 CIFAR = str(pathlib.Path(__file__).parent.parent / "configs" / "simclr_cifar10.py")
 TINY = {

@@ -14,9 +14,6 @@ from jax_ssl.config import Experiment, load_page, override, resolved
 from jax_ssl.train.loop import fit
 from tests.test_config import feed_of
 
-# Its runs are made once: on one worker.
-pytestmark = pytest.mark.xdist_group("fine_tuning")
-
 PAGE = str(pathlib.Path(__file__).parent.parent / "configs" / "simclr_digits.py")
 VIT = (
     "{'name': 'vit', 'dim': 8, 'depth': 1, 'num_heads': 2, 'patch': 4, 'image_size': 8"

@@ -14,9 +14,6 @@ import pytest
 
 from jax_ssl.run.run import Run
 
-# Its runs are made once: on one worker.
-pytestmark = pytest.mark.xdist_group("kills")
-
 ROOT = pathlib.Path(__file__).parent.parent
 STEPS, EVERY = 12, 5
 

@@ -24,9 +24,6 @@ from jax_ssl.parallel.mesh import make_mesh
 from jax_ssl.train.feeds import Feed
 from tests.images import examples
 
-# Its runs are made once: on one worker.
-pytestmark = pytest.mark.xdist_group("judge")
-
 TRAIN, TEST = 61, 29
 LABELS = np.array([7, 2_147_483_000, 40_000])  # Catalogue numbers, few of many.
 

@@ -10,9 +10,6 @@ from jax_ssl.checkpoint.export import load_encoder
 from jax_ssl.cli import main
 from jax_ssl.train.metrics import read_metrics
 
-# Its runs are made once: on one worker.
-pytestmark = pytest.mark.xdist_group("kinds")
-
 PAGE = """
 def get_config(kind):
     from ml_collections import ConfigDict
