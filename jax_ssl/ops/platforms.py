@@ -70,8 +70,36 @@ def one_by_one(fn: Callable[..., PyTree]) -> Callable[..., PyTree]:
     return lambda *args: jax.lax.platform_dependent(*args, cpu=loop, default=wide)
 
 
-def once(fn: Callable[..., PyTree]) -> Callable[..., PyTree]:
-    """`jax.jit(fn)` for what runs once on little data: on a CPU compiled in a hurry."""
-    hurry = jax.default_backend() == "cpu"
-    options = {"xla_backend_optimization_level": 0} if hurry else None
-    return jax.jit(fn, compiler_options=options)
+def made_once(x: Array, witness: Array) -> Array:
+    """The array x, which a program for a CPU writes to memory before it is read.
+
+    XLA:CPU else computes a chain of elementwise operations anew in every place that
+    reads its result, which for the residual stream of a network grows with its depth,
+    and `optimization_barrier` does not keep it from that. Nothing is fused across a
+    branch that depends on a number of the run.
+
+    Args:
+        x: of any shape.
+        witness: float, something of which every device has all, such as a parameter.
+            Where its first element is infinite, the result is not a number.
+    """
+
+    def branch(x: Array, witness: Array) -> Array:
+        never = jnp.isinf(witness[(0,) * witness.ndim])
+        return jax.lax.cond(never, lambda x: x * jnp.nan, lambda x: x, x)
+
+    return jax.lax.platform_dependent(x, witness, cpu=branch, default=lambda x, _: x)
+
+
+@jax.custom_vjp
+def gradient_made_once(x: Array, witness: Array) -> Array:
+    """The array x, whose gradient is `made_once`; its arguments are those of it."""
+    del witness
+    return x
+
+
+def _gradient(witness: Array, gradient: Array) -> tuple[Array, Array]:
+    return made_once(gradient, witness), jnp.zeros_like(witness)
+
+
+gradient_made_once.defvjp(lambda x, witness: (x, witness), _gradient)

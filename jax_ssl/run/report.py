@@ -15,6 +15,7 @@ import numpy as np
 from jax_ssl.augment.recipe import Recipe
 from jax_ssl.augment.shown import operations
 from jax_ssl.checkpoint.manager import open_checkpoints
+from jax_ssl.core.compiling import once
 from jax_ssl.core.fields import names_of
 from jax_ssl.core.method import Shown, encoder_input
 from jax_ssl.core.state import TrainState
@@ -23,7 +24,6 @@ from jax_ssl.data.corrupt import sample
 from jax_ssl.evaluate.judge import POOLED, Data
 from jax_ssl.evaluate.knn import neighbours
 from jax_ssl.evaluate.part import Part, gathered, part_of
-from jax_ssl.ops.platforms import once
 from jax_ssl.parallel.mesh import replicated
 from jax_ssl.parallel.rows import map_examples
 from jax_ssl.parallel.together import together

@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from jax_ssl.checkpoint.names import by_name
+from jax_ssl.core.compiling import jit
 from jax_ssl.core.fields import spec_of
 from jax_ssl.core.method import Method
 from jax_ssl.core.state import TrainState
@@ -112,7 +113,7 @@ def program(
             # What cannot work is found here, before minutes of compilation.
             after, _ = jax.eval_shape(one_step, shapes, batch)
             check_closed(shapes, after)
-    fresh = jax.jit(start, out_shardings=placed)
+    fresh = jit(start, mesh=mesh, out_shardings=placed)
     return Program(
         *(method, tx, feed, mesh),
         abstract=jax.tree.map(
@@ -120,7 +121,12 @@ def program(
         ),
         start=fresh,
         fresh=fresh,
-        call=jax.jit(call, donate_argnums=0, out_shardings=(placed, replicated(mesh))),
+        call=jit(
+            call,
+            mesh=mesh,
+            donate_argnums=0,
+            out_shardings=(placed, replicated(mesh)),
+        ),
         checked_leaves=names,
     )
 

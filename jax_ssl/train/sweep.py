@@ -14,6 +14,7 @@ from jax import lax
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
+from jax_ssl.core.compiling import jit
 from jax_ssl.core.fields import spec_of
 from jax_ssl.core.types import Array, Batch, PyTree
 from jax_ssl.parallel.mesh import BATCH_AXES, row_sharding
@@ -85,7 +86,7 @@ class Sweep:
             return jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), self.shapes)
 
         rows_over = row_sharding(mesh)
-        self._start = jax.jit(start, out_shardings=rows_over)
+        self._start = jit(start, mesh=mesh, out_shardings=rows_over)
         self._keep = together(keep, donate_argnums=0, out_shardings=rows_over)
         self._one = together(one, out_shardings=rows_over)
 
