@@ -15,6 +15,7 @@ from flax.linen.initializers import Initializer
 from jax_ssl.core.types import Array
 from jax_ssl.nn.depth import kept_rows, of_kept
 from jax_ssl.nn.mlp import MLP
+from jax_ssl.ops.platforms import gradient_made_once
 from jax_ssl.parallel.chunks import row_numbers
 
 
@@ -197,6 +198,8 @@ class Block(nn.Module):
                 x = of_kept(x, kept, added)
             else:
                 x = x + added(x)
+            # Else every product of a block below would sum this gradient up again.
+            x = gradient_made_once(x, norm.variables["params"]["scale"])
         return x
 
 

@@ -1,4 +1,4 @@
-"""Convolution whose weight gradient is fast on CPU; on TPU and GPU it is lax's own."""
+"""Convolution that is fast on a CPU too; on TPU and GPU it is lax's own."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -10,12 +10,12 @@ import numpy as np
 from jax import lax
 
 from jax_ssl.core.types import Array
+from jax_ssl.ops.platforms import made_once
 
 Pair: TypeAlias = tuple[Array, Array]
+Pads: TypeAlias = Sequence[tuple[int, int]]
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
-# Fewer input channels than this make products too thin to pay for cutting out the taps.
-_THIN = 16
 
 
 def conv_general_dilated(
@@ -30,11 +30,13 @@ def conv_general_dilated(
 ) -> Array:
     """`lax.conv_general_dilated`, to be given to `nn.Conv(conv_general_dilated=...)`.
 
-    XLA:CPU computes the gradient with respect to the kernel more slowly than it
-    multiplies matrices where the kernel is 1 x 1 (four times) or the stride above 1
-    (up to 1.6 times). There it is one matrix product per kernel tap: the pixels that
-    the tap has seen, transposed, times the gradient of the output. The choice is made
-    by static shapes, and for CPU alone; values are lax's, and so is everything else.
+    Two things are slow where XLA compiles for a CPU. A grid with fewer cells than the
+    kernel is convolved by plain loops, at a hundredth of the speed; there, and for
+    kernels of 1 x 1, the convolution and both of its gradients are matrix products. And
+    the gradient with respect to the kernel reads its operands in another order, which
+    costs much more if they are computed on the way; there they are written to memory
+    first. The choice is made by static shapes, and for CPU alone; values are lax's to
+    rounding, and so is everything else.
 
     Args:
         lhs: [B, H, W, C] float.
@@ -51,8 +53,8 @@ def conv_general_dilated(
         groups, other layouts), or stands inside a `shard_map`, is handed to lax whole.
 
     Note:
-        Where the products are used, the function has a custom reverse-mode rule and
-        therefore no forward mode (`jax.jvp`), on any platform.
+        The function has a custom reverse-mode rule and therefore no forward mode
+        (`jax.jvp`), on any platform, unless the call is handed to lax whole.
     """
     plain: Callable[..., Array] = functools.partial(
         lax.conv_general_dilated,
@@ -72,50 +74,100 @@ def conv_general_dilated(
     )
     # A custom gradient would have to sum a replicated kernel's over the shards itself.
     manual = bool(jax.sharding.get_abstract_mesh().manual_axes)
-    if not usual or manual or not _pays(rhs.shape, window_strides):
+    if not usual or manual:
         return plain(lhs, rhs)
 
     pads = padding
     if isinstance(pads, str):
         pads = lax.padtype_to_pads(lhs.shape[1:3], rhs.shape[:2], window_strides, pads)
+    as_product = functools.partial(
+        _product, strides=window_strides, pads=pads, precision=precision
+    )
+    if _is_product(lhs.shape, rhs.shape, window_strides, pads):
 
-    def by_taps(x: Array, gradient: Array) -> Array:
-        _, rows, columns, _ = gradient.shape
-        down, right = window_strides
-        # Sums over all pixels of the batch: float32 also for half-precision inputs.
-        wide = jnp.promote_types(x.dtype, jnp.float32)
-        padded = jnp.pad(x.astype(wide), ((0, 0), *pads, (0, 0)))
-        gradient = gradient.astype(wide)
+        def forward(x: Array, kernel: Array) -> Array:
+            return lax.platform_dependent(x, kernel, cpu=as_product, default=plain)
 
-        def tap(i: int, j: int) -> Array:
-            seen = padded[:, i : i + rows * down : down]
-            seen = seen[:, :, j : j + columns * right : right]
-            return jnp.einsum("bhwc,bhwo->co", seen, gradient, precision=precision)
+        def residuals(x: Array, kernel: Array) -> tuple[Array, Pair]:
+            return forward(x, kernel), (x, kernel)
 
-        taps = [tap(i, j) for i, j in np.ndindex(*rhs.shape[:2])]
-        return jnp.stack(taps).reshape(rhs.shape).astype(x.dtype)
+        def backward(inputs: Pair, gradient: Array) -> Pair:
+            def pulled(form: Callable[..., Array]) -> Callable[..., Pair]:
+                return lambda x, kernel, g: jax.vjp(form, x, kernel)[1](g)
 
-    def backward(inputs: Pair, gradient: Array) -> Pair:
-        x, kernel = inputs
-        _, pull_x = jax.vjp(lambda x: plain(x, kernel), x)
+            pair: Pair = lax.platform_dependent(
+                *(*inputs, gradient), cpu=pulled(as_product), default=pulled(plain)
+            )
+            return pair
+    else:
+        forward = plain
 
-        def by_lax(x: Array, gradient: Array) -> Array:
-            _, pull_kernel = jax.vjp(lambda kernel: plain(x, kernel), kernel)
-            return pull_kernel(gradient)[0]
+        def residuals(x: Array, kernel: Array) -> tuple[Array, Pair]:
+            x = made_once(x, kernel)
+            return plain(x, kernel), (x, kernel)
 
-        to_kernel = lax.platform_dependent(x, gradient, cpu=by_taps, default=by_lax)
-        return pull_x(gradient)[0], to_kernel
+        def backward(inputs: Pair, gradient: Array) -> Pair:
+            gradient = made_once(gradient, inputs[1])
+            pair: Pair = jax.vjp(plain, *inputs)[1](gradient)
+            return pair
 
-    conv = jax.custom_vjp(lambda x, kernel: plain(x, kernel))
-    conv.defvjp(lambda x, kernel: (plain(x, kernel), (x, kernel)), backward)
+    conv = jax.custom_vjp(forward)
+    conv.defvjp(residuals, backward)
     return conv(lhs, rhs)
 
 
-def _pays(kernel: tuple[int, ...], strides: Sequence[int]) -> bool:
-    """Whether products per tap beat lax on CPU, for a kernel [h, w, C, O].
+def _is_product(
+    image: Sequence[int], kernel: Sequence[int], strides: Sequence[int], pads: Pads
+) -> bool:
+    """Whether matrix products beat lax on a CPU, measured in float32 on two cores.
 
-    Measured in float32 on two cores at the shapes of ResNet-18 and ResNet-50. At 3 x 3
-    with stride 1 the products are slower than lax, up to three times.
+    Args:
+        image: [B, H, W, C].
+        kernel: [h, w, C, O].
+        strides: per spatial axis.
+        pads: per spatial axis.
     """
-    height, width, channels, _ = kernel
-    return channels >= _THIN and (height == width == 1 or max(strides) > 1)
+    sides = image[1:3]
+    cells = _cells(sides, kernel, strides, pads)
+    small = any(min(sides[i], cells[i]) < kernel[i] for i in range(2))
+    return small or tuple(kernel[:2]) == (1, 1)
+
+
+def _cells(
+    sides: Sequence[int], kernel: Sequence[int], strides: Sequence[int], pads: Pads
+) -> tuple[int, int]:
+    """Rows and columns of the output."""
+    rows, columns = (
+        (sides[i] + sum(pads[i]) - kernel[i]) // strides[i] + 1 for i in range(2)
+    )
+    return rows, columns
+
+
+def _product(
+    x: Array,
+    kernel: Array,
+    *,
+    strides: Sequence[int],
+    pads: Pads,
+    precision: lax.PrecisionLike,
+) -> Array:
+    """The convolution as one product, pixels [B H' W', h w C] times [h w C, O]."""
+    *size, _, outputs = kernel.shape
+    down, right = strides
+    rows, columns = _cells(x.shape[1:3], size, strides, pads)
+    padded = jnp.pad(x, ((0, 0), *pads, (0, 0)))
+
+    def seen(i: int, j: int) -> Array:
+        below = padded[:, i : i + (rows - 1) * down + 1 : down]
+        return below[:, :, j : j + (columns - 1) * right + 1 : right]
+
+    taps = [seen(i, j) for i, j in np.ndindex(*size)]
+    pixels = jnp.concatenate(taps, -1) if len(taps) > 1 else taps[0]
+    # Sums over all pixels of the batch: float32 also for half-precision inputs.
+    wide = jnp.promote_types(x.dtype, jnp.float32)
+    made = jnp.dot(
+        pixels.reshape(-1, pixels.shape[-1]).astype(wide),
+        kernel.reshape(-1, outputs).astype(wide),
+        precision=precision,
+    )
+    return made.reshape(-1, rows, columns, outputs).astype(x.dtype)

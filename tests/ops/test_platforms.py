@@ -5,7 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jax_ssl.ops.platforms import apply_if, looped, looping, one_by_one
+from jax_ssl.ops.platforms import (
+    apply_if,
+    gradient_made_once,
+    looped,
+    looping,
+    made_once,
+    one_by_one,
+)
 
 
 def darker(flag, image, by):
@@ -62,3 +69,22 @@ def test_both_forms_of_a_condition_agree(rows):
         with looping(True):
             alone = darker(jnp.asarray(flag), images[0], by)
         np.testing.assert_array_equal(alone, wide)
+
+
+def test_what_is_made_once_is_itself_and_so_is_its_gradient(rng):
+    x, witness = (rng.normal(size=(3, 4)).astype(np.float32) for _ in range(2))
+    for fn in (made_once, gradient_made_once):
+        value, pull = jax.vjp(jax.jit(fn), x, witness)
+        np.testing.assert_array_equal(value, x)
+        to_x, to_witness = pull(2 * x)
+        np.testing.assert_array_equal(to_x, 2 * x)
+        np.testing.assert_array_equal(to_witness, 0)
+
+
+def test_only_a_program_for_a_cpu_has_the_branch_that_nothing_is_fused_across():
+    shapes = [jax.ShapeDtypeStruct(s, jnp.float32) for s in ((64, 8), (8,))]
+    traced = jax.jit(lambda x, w: made_once(jnp.abs(x), w) + 1).trace(*shapes)
+    assert " conditional(" in traced.lower().compile().as_text()
+    for platform in ("tpu", "cuda"):
+        text = traced.lower(lowering_platforms=(platform,)).as_text()
+        assert "is_finite" not in text
