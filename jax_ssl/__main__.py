@@ -1,10 +1,14 @@
 """The program: `jax-ssl`, or `python -m jax_ssl`."""
 
+import pathlib
+import sys
+
+from jax_ssl.core.memory import start_with_huge_pages
 from jax_ssl.core.signals import departure
 
+if pathlib.Path(sys.argv[0]).name in ("jax-ssl", "__main__.py"):
+    start_with_huge_pages()
 departure.watch("jax-ssl")  # Before anything that takes time to import.
-
-import sys  # noqa: E402
 
 from jax_ssl.cli import main  # noqa: E402
 
