@@ -1,21 +1,23 @@
 """The whole train step, beside the same step in PyTorch, in one run.
 
     python experiments/benchmarks/train_step.py --scale=full --markdown=train_step.md
-    python experiments/benchmarks/train_step.py --scale=small --torch=eager
+    python experiments/benchmarks/train_step.py --scale=laptop --markdown=train_step.md
 
-A case is a method, an encoder and a batch size. Ours is `train_step` with everything in
-it: views from uint8 images that lie on the device, both passes, optimizer, teacher.
-"step alone" is the same on views made before. PyTorch's step (train_step_torch.py, timm
-modules, bfloat16 autocast, compiled) is always given ready-made views.
+A case is a method, an encoder, the side of the images and a batch size. "Whole" is
+`train_step` with everything in it: views from uint8 images that lie in memory, both
+passes, optimizer, teacher. "Alone" is the same on views made before. PyTorch's step is
+in train_step_torch.py, with timm's modules.
 
-The two frameworks run one after the other in processes of their own, so that each has
-the device's memory to itself. "small" shrinks images, widths and batches until a laptop
-can do it: it shows that the script works, and says nothing about an accelerator.
+"laptop" is for a CPU: float32, small images and batches, PyTorch eager. The two
+frameworks are two processes that take turns, a step each, and the median counts; where
+views are included, PyTorch's come from a DataLoader with a worker for each core, which
+have nothing to do while the other side runs. "full" is for a GPU: bfloat16,
+PyTorch compiled and under autocast, and one process after the other, so that each has
+the device's memory to itself.
 """
 
 import argparse
 import dataclasses
-import functools
 import json
 import os
 import pathlib
@@ -23,80 +25,127 @@ import subprocess
 import sys
 import time
 
-CASES = {
-    # Name: (method, encoder, batch at full scale, settings of both sides).
-    "simclr_r50": ("simclr", "resnet50", 256, {}),
-    "barlow_vit_s": ("barlow_twins", "vit_s", 256, {"hidden_dim": 2048}),
-    "barlow_vit_l": ("barlow_twins", "vit_l", 384, {"hidden_dim": 2048}),
-    "dino_vit_s": ("dino", "vit_s", 64, {"num_prototypes": 65536}),
-    "mae_vit_b": ("mae", "vit_b", 256, {}),
-    "mae_vit_l": ("mae", "vit_l", 256, {}),
+FULL = {
+    # Name: method, encoder, side, batch, settings of the method.
+    "simclr_r50": ("simclr", "resnet50", 224, 256, {}),
+    "barlow_vit_s": ("barlow_twins", "vit_s", 224, 256, {"hidden_dim": 2048}),
+    "barlow_vit_l": ("barlow_twins", "vit_l", 224, 384, {"hidden_dim": 2048}),
+    "dino_vit_s": ("dino", "vit_s", 224, 64, {"num_prototypes": 65536}),
+    "mae_vit_b": ("mae", "vit_b", 224, 256, {}),
+    "mae_vit_l": ("mae", "vit_l", 224, 256, {}),
 }
-LOCAL_CROPS = 8
-ROUNDS = {"full": (3, 10), "small": (1, 3)}  # Unmeasured steps, and measured.
+LAPTOP = {
+    "simclr_r18": ("simclr", "resnet18", 32, 64, {}),
+    "simclr_r50": ("simclr", "resnet50", 64, 8, {}),
+    "simclr_vit_ti": ("simclr", "vit_ti", 32, 64, {}),
+    "byol_r18": ("byol", "resnet18", 32, 64, {}),
+    "mae_vit_s": ("mae", "vit_s", 112, 4, {}),
+    "dino_vit_s": ("dino", "vit_s", 112, 4, {"num_prototypes": 4096}),
+}
+SCALES = {"full": FULL, "laptop": LAPTOP}
+# Of DINO, by the side of the global crops: side and number of the local ones.
+LOCALS = {224: (96, 8), 112: (48, 6)}
+# Unmeasured steps, and measured ones.
+ROUNDS = {"full": (3, 10), "laptop": (2, 9)}
+# Before what a worker says, since libraries print too.
+SAID = "> "
+# Steps of a turn in which views are made, so that a DataLoader gets under way.
+TOGETHER = 8
 
 
-def sizes(scale):
-    """(image side, local crop's side, share of the batch) of a scale."""
-    return (224, 96, 1.0) if scale == "full" else (64, 32, 1 / 32)
+def patch_of(side):
+    return 4 if side == 32 else 16
 
 
-def batch_of(case, scale):
-    return max(4, round(CASES[case][2] * sizes(scale)[2]))
+def threads():
+    return len(os.sched_getaffinity(0))
 
 
-def timed(step, wait, scale):
-    """Seconds of a step, the median of several, each waited for."""
-    warm, rounds = ROUNDS[scale]
-    for _ in range(warm):
-        wait(step())
-    seconds = []
-    for _ in range(rounds):
-        begun = time.perf_counter()
-        wait(step())
-        seconds.append(time.perf_counter() - begun)
-    return sorted(seconds)[len(seconds) // 2]
+def serve(begin, turns):
+    """A worker's life: says what it is, then takes turns until nobody asks for more.
+
+    Args:
+        begin: JSON values about this side.
+        turns: {name: function that does a number of steps and waits for them}.
+    """
+    print(SAID + json.dumps(begin), flush=True)
+    for line in sys.stdin:
+        name, steps = line.split()
+        started = time.perf_counter()
+        turns[name](int(steps))
+        print(SAID + json.dumps(time.perf_counter() - started), flush=True)
+
+
+class Worker:
+    """One side of a case, in a process of its own."""
+
+    def __init__(self, script, options, environment):
+        command = [sys.executable, str(script), *options, "--worker"]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, text=True, env=os.environ | environment
+        )
+        self.about = self._read()
+
+    def _read(self):
+        for line in self.process.stdout:
+            if line.startswith(SAID):
+                return json.loads(line.removeprefix(SAID))
+        raise RuntimeError(f"it ended with {self.process.wait()}")
+
+    def turn(self, name, steps=1):
+        """Seconds of a step."""
+        print(name, steps, file=self.process.stdin, flush=True)
+        return self._read() / steps
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def views_settings(method, side):
+    if method == "dino":
+        local, count = LOCALS[side]
+        return {"global_size": side, "local_size": local, "num_locals": count}
+    if side == 32:  # SimCLR's for CIFAR-10, appendix B.9; BYOL's with these numbers.
+        blur = 0.0 if method == "simclr" else (0.0, 0.0)
+        found = {"size": side, "blur_probability": blur}
+        return {**found, "strength": 0.5} if method == "simclr" else found
+    return {"size": side}
 
 
 def ours(case, scale, remat):
-    """Our row, measured in this process."""
+    """Our side of a case: how it is made, and then its turns."""
     import jax
     import jax.numpy as jnp
     import optax
 
     from jax_ssl.augment import VIEWS
     from jax_ssl.config.bind import bind
+    from jax_ssl.core.compiling import jit
     from jax_ssl.encoders import ENCODERS
     from jax_ssl.methods import METHODS
     from jax_ssl.parallel.rows import map_examples
-    from jax_ssl.train.flops import live_flops, mfu
+    from jax_ssl.train.flops import live_flops
     from jax_ssl.train.record import peak_memory
     from jax_ssl.train.step import init, train_step
 
-    method_name, encoder_name, _, settings = CASES[case]
-    side, local, _ = sizes(scale)
-    B = batch_of(case, scale)
-    shape = {"dtype": "bfloat16"}
+    method_name, encoder_name, side, B, settings = SCALES[scale][case]
+    dtype = "float32" if scale == "laptop" else "bfloat16"
+    shape = {"dtype": dtype}
     if encoder_name.startswith("vit"):
-        shape["image_size"] = side
+        shape |= {"image_size": side, "patch": patch_of(side)}
         if method_name == "mae":
             shape |= {"positions": "sincos", "scheme": "mae"}
         if remat:
             shape["remat"] = remat
-    if scale == "small":
-        settings = {k: min(v, 256) for k, v in settings.items()}
+    elif side == 32:
+        shape["stem"] = "small"
     if method_name == "barlow_twins":
         settings = {**settings, "output_dim": settings["hidden_dim"]}
-    crops = {"size": side}
-    if method_name == "dino":
-        crops = {
-            "global_size": side,
-            "local_size": local,
-            "num_locals": LOCAL_CROPS,
-        }
     wires = {"batch_size": B, "num_examples": B, "steps_per_epoch": 1}
     wires["total_steps"] = 100
-    wires["views"] = bind(VIEWS[method_name], wires, crops)
+    wires["views"] = bind(VIEWS[method_name], wires, views_settings(method_name, side))
     wires["encoder"] = bind(ENCODERS[encoder_name], wires, shape)
     method = bind(METHODS[method_name], wires, settings)
     tx = optax.adamw(1e-4) if "vit" in encoder_name else optax.sgd(0.1, momentum=0.9)
@@ -104,32 +153,9 @@ def ours(case, scale, remat):
     key = jax.random.key(0)
     image = jax.random.randint(key, (B, side, side, 3), 0, 256, jnp.uint8)
     batch = {"image": image, "index": jnp.arange(B)}
-    train = jax.jit(functools.partial(init, method, tx))(key, batch)
-    whole = functools.partial(train_step, method, tx, view_dtype=jnp.bfloat16)
-    traced = jax.jit(whole, donate_argnums=0).trace(train, batch)
-    flops = live_flops(traced.jaxpr)
-    compiled = traced.lower().compile()
-
-    def run(step, state, argument):
-        def once():
-            state[0], metrics = step(state[0], argument)
-            return metrics["loss"]
-
-        return once
-
-    seconds = timed(run(compiled, [train], batch), jax.block_until_ready, scale)
-    memory = peak_memory(jax.devices()[:1])
-    analysis = compiled.memory_analysis()
-    planned = analysis.temp_size_in_bytes + analysis.argument_size_in_bytes
-
-    # The same step on views made before.
-    views = jax.jit(functools.partial(map_examples, method.views))(key, batch)
+    views = jit(lambda key, batch: map_examples(method.views, key, batch))(key, batch)
     views = jax.tree.map(
-        lambda leaf: (
-            leaf.astype(jnp.bfloat16)
-            if jnp.issubdtype(leaf.dtype, jnp.floating)
-            else leaf
-        ),
+        lambda x: x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x,
         views,
     )
     given = {f"view{i}": leaf for i, leaf in enumerate(jax.tree.leaves(views))}
@@ -141,90 +167,164 @@ def ours(case, scale, remat):
             tree, [example[f"view{i}"] for i in range(len(given))]
         )
 
-    alone = dataclasses.replace(method, views=unwrapped)
-    step = functools.partial(train_step, alone, tx, view_dtype=jnp.bfloat16)
-    train = jax.jit(functools.partial(init, method, tx))(key, batch)
-    step = jax.jit(step, donate_argnums=0)
-    without_views = timed(run(step, [train], given), jax.block_until_ready, scale)
-    return {
-        "seconds": seconds,
-        "seconds_alone": without_views,
-        "flops": flops,
-        "mfu": mfu(flops, seconds, jax.devices()[:1]),
-        "memory": memory,
-        "planned_memory": planned,
-    }
+    class Side:
+        """A method with its state, and its compiled step."""
 
+        def __init__(self, method, batch):
+            self.batch = batch
+            self.train = jit(lambda key: init(method, tx, key, batch))(key)
+            step = jit(
+                lambda train, batch: train_step(
+                    method, tx, train, batch, view_dtype=dtype
+                ),
+                donate_argnums=0,
+            )
+            traced = step.trace(self.train, batch)
+            self.flops = live_flops(traced.jaxpr)
+            begun = time.perf_counter()
+            self.compiled = traced.lower().compile()
+            self.compilation = time.perf_counter() - begun
 
-def apart(arguments):
-    """A row measured in a process of its own; None, and why, where it failed."""
-    found = subprocess.run(
-        [sys.executable, *arguments], stdout=subprocess.PIPE, text=True, check=False
+        def __call__(self, steps):
+            for _ in range(steps):
+                self.train, metrics = self.compiled(self.train, self.batch)
+            jax.block_until_ready((self.train, metrics))
+
+    alone = Side(dataclasses.replace(method, views=unwrapped), given)
+    whole = Side(method, batch)
+    planned = whole.compiled.memory_analysis()
+    serve(
+        {
+            "flops": alone.flops,
+            "compilation": alone.compilation,
+            "memory": peak_memory(jax.devices()[:1])
+            or planned.temp_size_in_bytes + planned.argument_size_in_bytes,
+        },
+        {"alone": alone, "whole": whole},
     )
-    if found.returncode:
-        return None
-    return json.loads(found.stdout.splitlines()[-1])
 
 
-def row(case, scale, mine, theirs):
-    B = batch_of(case, scale)
+def median(values):
+    return sorted(values)[len(values) // 2]
 
-    def per_second(found, name="seconds"):
-        return f"{B / found[name]:,.4g}" if found else "failed"
 
-    def gib(found):
-        memory = found and (found["memory"] or found.get("planned_memory"))
+def measured(workers, scale, rounds, parts, whole):
+    """{side: {"alone": seconds, "whole": seconds}}, of sides that take turns."""
+    warm, _ = ROUNDS[scale]
+    found = {}
+    for kind in parts:
+        steps = {"alone": 1, "whole": TOGETHER}[kind]
+        asked = workers
+        if kind == "whole":
+            asked = {k: w for k, w in workers.items() if whole or k != "torch"}
+        seconds = {side: [] for side in asked}
+        count = warm + (rounds if kind == "alone" else max(1, rounds // 3))
+        for _ in range(count):
+            for side, worker in asked.items():
+                seconds[side].append(worker.turn(kind, steps))
+        for side, values in seconds.items():
+            found.setdefault(side, {})[kind] = median(values[warm:])
+    return found
+
+
+def side_by_side(case, options):
+    """What was measured of a case, and about its sides."""
+    here = pathlib.Path(__file__)
+    common = [f"--case={case}", f"--scale={options.scale}"]
+    makers = {"ours": (here, [*common, f"--remat={options.remat}"])}
+    if options.torch != "no":
+        judge = here.with_name("train_step_torch.py")
+        makers["torch"] = (judge, [*common, f"--mode={options.torch}"])
+    whole = options.scale == "laptop" and SCALES[options.scale][case][0] != "dino"
+    groups = [list(makers)] if options.scale == "laptop" else [[x] for x in makers]
+    seconds, about = {}, {}
+    for group in groups:
+        # JAX would otherwise take three quarters of a GPU's memory at once.
+        environment = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+        # What jax-ssl starts itself with; PyTorch gets it too.
+        environment |= {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+        workers = {side: Worker(*makers[side], environment) for side in group}
+        about |= {side: worker.about for side, worker in workers.items()}
+        parts = options.parts.split(",")
+        seconds |= measured(workers, options.scale, options.rounds, parts, whole)
+        for worker in workers.values():
+            worker.close()
+    return seconds, about
+
+
+def row(case, scale, seconds, about):
+    batch = SCALES[scale][case][3]
+
+    def said(side, kind):
+        found = seconds.get(side, {}).get(kind)
+        return f"{batch / found:,.4g}" if found else "–"
+
+    def ratio(kind):
+        sides = [seconds.get(side, {}).get(kind) for side in ("torch", "ours")]
+        return f"{sides[0] / sides[1]:.2f}" if all(sides) else "–"
+
+    def gib(side):
+        memory = about.get(side, {}).get("memory")
         return f"{memory / 2**30:.2f}" if memory else "–"
 
-    used = mine and mine["mfu"]
-    faster = (
-        f"{theirs['seconds'] / mine['seconds_alone']:.2f}" if mine and theirs else "–"
-    )
-    return (
-        f"| {case} | {B} | {per_second(mine)} | {per_second(mine, 'seconds_alone')} "
-        f"| {f'{used:.1%}' if used else '–'} | {gib(mine)} "
-        f"| {per_second(theirs) if theirs is not False else '–'} | {gib(theirs)} "
-        f"| {faster} |"
-    )
+    cells = [case, batch, said("ours", "alone"), said("torch", "alone")]
+    cells += [ratio("alone"), said("ours", "whole"), said("torch", "whole")]
+    cells += [ratio("whole"), f"{about['ours']['flops'] / 1e9:,.4g}"]
+    rate = about["ours"]["flops"] / seconds["ours"]["alone"] / 1e9
+    cells += [f"{rate:,.4g}", f"{about['ours']['compilation']:.1f}"]
+    cells += [gib("ours"), gib("torch")]
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+HEAD = (
+    "case",
+    "batch",
+    *("ours, alone", "PyTorch, alone", "ratio"),
+    *("ours, whole", "PyTorch, whole", "ratio"),
+    *("GFLOP a step", "our GF/s, alone", "s to compile", "GiB", "PyTorch's"),
+)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cases", default=",".join(CASES))
-    parser.add_argument("--scale", choices=("small", "full"), default="full")
+    parser.add_argument("--scale", choices=SCALES, default="full")
+    parser.add_argument("--cases", help="names, with commas between")
     parser.add_argument(
-        "--torch", choices=("compiled", "eager", "no"), default="compiled"
+        "--torch", choices=("compiled", "eager", "no"), help="default: as the scale"
+    )
+    parser.add_argument("--rounds", type=int, help="measured turns of each side")
+    parser.add_argument(
+        "--parts", default="alone,whole", help="alone: without PyTorch's views"
     )
     parser.add_argument("--remat", default="", help="of our transformers")
     parser.add_argument("--markdown", help="file to write")
-    parser.add_argument("--case", help="this one alone, ours, as JSON")
+    parser.add_argument("--case", help=argparse.SUPPRESS)
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    # JAX would otherwise take three quarters of the memory at once.
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    if options.case:
-        print(json.dumps(ours(options.case, options.scale, options.remat)))
+    if options.worker:
+        ours(options.case, options.scale, options.remat)
         return
     from conditions import conditions
 
-    here = pathlib.Path(__file__)
+    options.torch = options.torch or (
+        "eager" if options.scale == "laptop" else "compiled"
+    )
+    options.rounds = options.rounds or ROUNDS[options.scale][1]
     lines = [
         conditions(),
         "",
         f"Scale {options.scale!r}; PyTorch {options.torch}. Images per second.",
         "",
-        "| case | batch | ours | ours, step alone | MFU | GiB | PyTorch, step alone "
-        "| GiB | ours / PyTorch, step alone |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        f"| {' | '.join(HEAD)} |",
+        f"| --- |{' ---: |' * (len(HEAD) - 1)}",
     ]
     print("\n".join(lines), flush=True)
-    for case in options.cases.split(","):
-        common = [f"--case={case}", f"--scale={options.scale}"]
-        mine = apart([str(here), *common, f"--remat={options.remat}"])
-        theirs = False
-        if options.torch != "no":
-            judge = str(here.with_name("train_step_torch.py"))
-            theirs = apart([judge, *common, f"--mode={options.torch}"])
-        lines.append(row(case, options.scale, mine, theirs))
+    cases = options.cases.split(",") if options.cases else SCALES[options.scale]
+    for case in cases:
+        try:
+            lines.append(row(case, options.scale, *side_by_side(case, options)))
+        except RuntimeError as error:
+            lines.append(f"| {case} | failed: {error} |")
         print(lines[-1], flush=True)
     if options.markdown:
         pathlib.Path(options.markdown).write_text("\n".join([*lines, ""]))

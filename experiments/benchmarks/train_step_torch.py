@@ -1,16 +1,17 @@
-"""PyTorch's side of train_step.py: timm modules, bfloat16 autocast, compiled.
+"""PyTorch's side of train_step.py, with timm's modules.
 
 Each case is the method's step as its authors wrote it: forward, loss, backward,
-optimizer, teacher. The views are ready-made tensors on the device.
+optimizer, teacher. The views are ready-made tensors on the device or, for a whole step,
+torchvision's of PIL images by the workers of a DataLoader.
 """
 
 import argparse
 import copy
 import itertools
-import json
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its users' usual name
+from PIL import Image
 from torch import nn
 
 try:
@@ -21,10 +22,13 @@ except RuntimeError:
     operators.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     operators.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     import timm
-from train_step import CASES, LOCAL_CROPS, batch_of, sizes, timed
+from torchvision import transforms as T  # noqa: N812 - its users' usual name
+from train_step import LOCALS, SCALES, TOGETHER, patch_of, serve, threads
 
 MODELS = {
+    "resnet18": "resnet18",
     "resnet50": "resnet50",
+    "vit_ti": "vit_tiny_patch16_224",
     "vit_s": "vit_small_patch16_224",
     "vit_b": "vit_base_patch16_224",
     "vit_l": "vit_large_patch16_224",
@@ -57,6 +61,35 @@ class SimCLR(nn.Module):
         scores.fill_diagonal_(float("-inf"))
         positive = torch.arange(len(z), device=z.device) ^ 1
         return F.cross_entropy(scores, positive)
+
+
+class BYOL(nn.Module):
+    def __init__(self, encoder, settings):
+        super().__init__()
+        width = encoder.num_features
+        self.student = nn.Sequential(encoder, self.layers(width))
+        self.teacher = copy.deepcopy(self.student).requires_grad_(False)
+        self.predictor = self.layers(256)
+
+    @staticmethod
+    def layers(width):
+        hidden = (nn.Linear(width, 4096), nn.BatchNorm1d(4096), nn.ReLU())
+        return nn.Sequential(*hidden, nn.Linear(4096, 256, bias=False))
+
+    def forward(self, views):
+        a, b = views.unbind(1)
+        with torch.no_grad():
+            taught = [F.normalize(self.teacher(x).float(), dim=-1) for x in (b, a)]
+        said = [self.predictor(self.student(x)).float() for x in (a, b)]
+        said = [F.normalize(x, dim=-1) for x in said]
+        return sum(
+            (2 - 2 * (x * y).sum(-1)).mean() for x, y in zip(said, taught, strict=True)
+        )
+
+    @torch.no_grad()
+    def follow(self):
+        own, new = list(self.teacher.parameters()), list(self.student.parameters())
+        torch._foreach_lerp_(own, new, 1 - 0.996)
 
 
 class BarlowTwins(nn.Module):
@@ -148,66 +181,127 @@ class MAE(nn.Module):
         return (error * masked).sum() / masked.sum()
 
 
-METHODS = {"simclr": SimCLR, "barlow_twins": BarlowTwins, "dino": DINO, "mae": MAE}
+METHODS = {
+    "simclr": SimCLR,
+    "byol": BYOL,
+    "barlow_twins": BarlowTwins,
+    "dino": DINO,
+    "mae": MAE,
+}
 
 
-def measure(case, scale, mode):
-    method, encoder, _, settings = CASES[case]
-    side, local, _ = sizes(scale)
-    B = batch_of(case, scale)
-    if scale == "small":
-        settings = {k: min(v, 256) for k, v in settings.items()}
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    torch.manual_seed(0)
-    torch.set_float32_matmul_precision("high")
-    shape = {"num_classes": 0}
-    if encoder.startswith("vit"):
-        shape |= {"img_size": side, "dynamic_img_size": method == "dino"}
-    model = METHODS[method](timm.create_model(MODELS[encoder], **shape), settings)
-    model = model.to(device).train()
-    if encoder == "resnet50":
-        model = model.to(memory_format=torch.channels_last)
+class Images(torch.utils.data.Dataset):
+    """uint8 images in memory, as torchvision's CIFAR10 has them, and their views."""
 
-    def images(count, side):
-        return torch.randn(B, count, 3, side, side, device=device)
+    def __init__(self, count, side, method):
+        made = torch.Generator().manual_seed(0)
+        shape = (count, side, side, 3)
+        self.images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=made)
+        self.images = self.images.numpy()
+        self.views = 1 if method == "mae" else 2
+        cubic = T.InterpolationMode.BICUBIC
+        scale = (0.2 if method == "mae" else 0.08, 1.0)
+        crop = [T.RandomResizedCrop(side, scale, interpolation=cubic)]
+        crop.append(T.RandomHorizontalFlip())
+        jitter = (0.4, 0.4, 0.4, 0.1) if side == 32 else (0.8, 0.8, 0.8, 0.2)
+        if method == "byol":
+            jitter = (0.4, 0.4, 0.2, 0.1)
+        colours = [T.RandomApply([T.ColorJitter(*jitter)], 0.8), T.RandomGrayscale(0.2)]
+        if side != 32:
+            taps = max(3, 2 * (side // 20) + 1)
+            colours.append(T.RandomApply([T.GaussianBlur(taps, (0.1, 2.0))], 0.5))
+        if method == "byol":
+            colours.append(T.RandomSolarize(128, 0.1))
+        end = [T.ToTensor()]
+        if method == "mae":
+            colours = []
+        self.transform = T.Compose([*crop, *colours, *end])
 
-    views = images(2, side)
-    if method == "dino":
-        views = (views, images(LOCAL_CROPS, local))
-    elif method == "mae":
-        views = views[:, 0]
-    own = [p for p in model.parameters() if p.requires_grad]
-    if encoder == "resnet50":
-        optimizer = torch.optim.SGD(own, 0.1, momentum=0.9)
-    else:
-        optimizer = torch.optim.AdamW(own, 1e-4, fused=device == "cuda")
-    forward = torch.compile(model) if mode == "compiled" else model
+    def __len__(self):
+        return len(self.images)
 
-    def step():
-        with torch.autocast(device, torch.bfloat16):
-            loss = forward(views)
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        if method == "dino":
-            model.follow()
-        return loss
-
-    def wait(loss):
-        loss.item()
-
-    seconds = timed(step, wait, scale)
-    memory = torch.cuda.max_memory_allocated() if device == "cuda" else None
-    return {"seconds": seconds, "memory": memory}
+    def __getitem__(self, i):
+        image = Image.fromarray(self.images[i])
+        views = torch.stack([self.transform(image) for _ in range(self.views)])
+        return views[0] if self.views == 1 else views
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--case", required=True)
-    parser.add_argument("--scale", choices=("small", "full"), default="full")
-    parser.add_argument("--mode", choices=("compiled", "eager"), default="compiled")
+    parser.add_argument("--scale", choices=SCALES, required=True)
+    parser.add_argument("--mode", choices=("compiled", "eager"), required=True)
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    print(json.dumps(measure(options.case, options.scale, options.mode)))
+    method, encoder, side, B, settings = SCALES[options.scale][options.case]
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    half = options.scale == "full"
+    torch.manual_seed(0)
+    if half:
+        torch.set_float32_matmul_precision("high")
+    shape = {"num_classes": 0}
+    if encoder.startswith("vit"):
+        shape |= {"img_size": side, "patch_size": patch_of(side)}
+        shape["dynamic_img_size"] = method == "dino"
+    network = timm.create_model(MODELS[encoder], **shape)
+    if encoder.startswith("resnet") and side == 32:
+        network.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+        network.maxpool = nn.Identity()
+    model = METHODS[method](network, settings).to(device).train()
+    last = "resnet" in encoder
+    if last:
+        model = model.to(memory_format=torch.channels_last)
+
+    def images(count, side):
+        return torch.randn(B, count, 3, side, side, device=device)
+
+    given = images(2, side)
+    if method == "dino":
+        local, count = LOCALS[side]
+        given = (given, images(count, local))
+    elif method == "mae":
+        given = given[:, 0]
+    own = [p for p in model.parameters() if p.requires_grad]
+    if last:
+        optimizer = torch.optim.SGD(own, 0.1, momentum=0.9)
+    else:
+        optimizer = torch.optim.AdamW(own, 1e-4, fused=True)
+    forward = torch.compile(model) if options.mode == "compiled" else model
+
+    def step(views):
+        with torch.autocast(device, torch.bfloat16, enabled=half):
+            loss = forward(views)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        if hasattr(model, "follow"):
+            model.follow()
+        return loss.item()
+
+    def alone(steps):
+        for _ in range(steps):
+            step(given)
+
+    turns = {"alone": alone}
+    if method != "dino" and not half:
+        feed = torch.utils.data.DataLoader(
+            Images(TOGETHER * B, side, method),
+            batch_size=B,
+            shuffle=True,
+            num_workers=threads(),
+            persistent_workers=True,
+        )
+
+        def whole(steps):
+            assert steps == len(feed)  # Its workers then wait until the next turn.
+            for views in feed:
+                step(views)
+
+        turns["whole"] = whole
+    for name, turn in turns.items():
+        turn(TOGETHER if name == "whole" else 1)
+    memory = torch.cuda.max_memory_allocated() if device == "cuda" else None
+    serve({"memory": memory}, turns)
 
 
 if __name__ == "__main__":
