@@ -1,8 +1,10 @@
 """Batch normalisation whose scope is a number of groups of the global batch."""
 
+import functools
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -33,11 +35,17 @@ class Scaled(nn.Module, kw_only=True):
 
     def scaled(self, y: Array) -> Array:
         """The normalised y [..., C], scaled and moved, in the output's dtype."""
+        scale, bias = self.affine(y.shape[-1])
+        return (y * scale + bias).astype(self.dtype)
+
+    def affine(self, width: int) -> tuple[Array, Array]:
+        """Scale and offset [C], learned or 1 and 0."""
+        scale, bias = jnp.ones(width), jnp.zeros(width)
         if self.use_scale:
-            y = y * self.param("scale", self.scale_init, y.shape[-1:])
+            scale = self.param("scale", self.scale_init, (width,))
         if self.use_bias:
-            y = y + self.param("bias", nn.initializers.zeros, y.shape[-1:])
-        return y.astype(self.dtype)
+            bias = self.param("bias", nn.initializers.zeros, (width,))
+        return scale, bias
 
 
 class BatchNorm(Scaled):
@@ -73,22 +81,18 @@ class BatchNorm(Scaled):
         width = x.shape[-1]
         mean_stat = self.variable("batch_stats", "mean", jnp.zeros, (width,))
         var_stat = self.variable("batch_stats", "var", jnp.ones, (width,))
-        x32 = x.astype(jnp.float32)
         if not train:
             mean, var = mean_stat.value, var_stat.value
-            y = (x32 - mean) * lax.rsqrt(var + self.epsilon)
+            y = (x.astype(jnp.float32) - mean) * lax.rsqrt(var + self.epsilon)
+            y = self.scaled(y)
         else:
             groups = self._groups(x.shape[0])
-            grouped = x32.reshape(groups, x.shape[0] // groups, -1, width)
+            grouped = x.reshape(groups, x.shape[0] // groups, -1, width)
             if not self.is_initializing():
                 each = grouped.shape[1] * grouped.shape[2]
                 checks.several_rows(each, f"batch norm in {self.groups} group(s)")
-            means = grouped.mean((1, 2))  # [G, C]
-            centred = grouped - means[:, None, None]
-            # Two passes: E[x^2] - E[x]^2 loses all digits when |mean| >> std.
-            variances = jnp.square(centred).mean((1, 2))
-            scaled = centred * lax.rsqrt(variances + self.epsilon)[:, None, None]
-            y = scaled.reshape(x.shape)
+            y, means, variances = normalized(grouped, *self.affine(width), self.epsilon)
+            y = y.reshape(x.shape).astype(self.dtype)
             moments = {
                 "means": means,
                 "variances": variances,
@@ -100,7 +104,7 @@ class BatchNorm(Scaled):
                 stats = {"mean": mean_stat.value, "var": var_stat.value}
                 moved = _moved(stats, moments)
                 mean_stat.value, var_stat.value = moved["mean"], moved["var"]
-        return self.scaled(y)
+        return y
 
     def _groups(self, rows: int) -> int:
         """Groups among the rows at hand, which are all or one of several parts.
@@ -126,6 +130,72 @@ class BatchNorm(Scaled):
                 f"{rows * parts} rows equally; choose a divisor of {rows * parts}."
             )
         return groups
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def normalized(
+    x: Array, scale: Array, bias: Array, epsilon: float
+) -> tuple[Array, Array, Array]:
+    """Batch norm of every group, and the moments, which have no gradient.
+
+    The backward pass is the closed form (Ioffe & Szegedy, 2015, section 3), which sums
+    over the rows twice, where the derivative of the forward pass sums six times.
+
+    Args:
+        x: [G, b, n, C].
+        scale: [C], γ.
+        bias: [C], β.
+        epsilon: added to the variance.
+
+    Returns:
+        [G, b, n, C] float32, means [G, C] and biased variances [G, C].
+    """
+    x = x.astype(jnp.float32)
+    means = _sum(x) / _cells(x)
+    centred = x - means[:, None, None]
+    # Two passes: E[x^2] - E[x]^2 loses all digits when |mean| >> std.
+    variances = _sum(jnp.square(centred)) / _cells(x)
+    factor = (scale * lax.rsqrt(variances + epsilon))[:, None, None]
+    return centred * factor + bias, means, variances
+
+
+def _normalized(
+    x: Array, scale: Array, bias: Array, epsilon: float
+) -> tuple[tuple[Array, Array, Array], tuple[Array, ...]]:
+    found = normalized(x, scale, bias, epsilon)
+    return found, (x, scale, *found[1:])
+
+
+def _gradients(
+    epsilon: float, saved: tuple[Array, ...], gradients: tuple[Array, ...]
+) -> tuple[Array, Array, Array]:
+    x, scale, means, variances = saved
+    gradient = gradients[0]
+    inverse = lax.rsqrt(variances + epsilon)
+    y = (x.astype(jnp.float32) - means[:, None, None]) * inverse[:, None, None]
+    total, along = _sum(gradient), _sum(gradient * y)  # [G, C]
+    mean, slope = (a[:, None, None] / _cells(x) for a in (total, along))
+    to_x = (scale * inverse)[:, None, None] * (gradient - mean - y * slope)
+    return to_x.astype(x.dtype), along.sum(0), total.sum(0)
+
+
+normalized.defvjp(_normalized, _gradients)
+
+
+def _cells(x: Array) -> int:
+    return x.shape[1] * x.shape[2]
+
+
+def _sum(x: Array) -> Array:
+    """Sums x [G, b, n, C] over b and n.
+
+    XLA:CPU sums along one axis three times as fast as along two. Elsewhere the axes
+    stay apart: to join them may move a batch whose rows do not lie one by one.
+    """
+    G, _, _, C = x.shape
+    return lax.platform_dependent(
+        x, cpu=lambda x: x.reshape(G, -1, C).sum(1), default=lambda x: x.sum((1, 2))
+    )
 
 
 def after_chunks(stats: PyTree, moments: PyTree) -> PyTree:
