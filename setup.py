@@ -29,6 +29,7 @@ setup(
         "importlib_resources",  # tensorflow-datasets 4.9.10 imports it undeclared.
         "ml-collections>=1.0.0",
         "chex>=0.1.90",
+        "filelock>=3.12",  # JAX's cache of programs needs it to drop old ones.
         "numpy>=1.26",
         "pillow>=10.1",
         "scikit-learn>=1.5",

@@ -147,9 +147,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     departure.after = "continues" if options.command == "train" else "starts again"
 
     # Imported here: `jax-ssl --help` need not wait for jax.
+    from jax_ssl.core.compiling import keep_programs
     from jax_ssl.parallel.processes import join
     from jax_ssl.run import COMMANDS
 
+    keep_programs()
     processes = None
     try:
         processes = join(options)

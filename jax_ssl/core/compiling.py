@@ -1,11 +1,16 @@
-"""What XLA is told beside a program: the compile options of every platform.
+"""How programs are compiled: options for every platform, and what is kept of them.
 
 Only CPUs need any. An option that this version of jaxlib does not know is left out, and
 programs for a TPU or a GPU, also those compiled ahead of time on a machine without one,
 are compiled with XLA's defaults.
 """
 
+import contextlib
 import functools
+import hashlib
+import os
+import pathlib
+import platform
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -22,6 +27,43 @@ FAST: Mapping[str, str] = {
 HURRIED: Mapping[str, str] = {"xla_backend_optimization_level": "0"}
 
 
+# Of the programs that are kept; the least recently used go first.
+KEPT_BYTES = 4 * 2**30
+# Seconds of compilation from which on a program is kept.
+WORTH_KEEPING = 0.2
+
+
+def keep_programs() -> None:
+    """Keeps compiled programs for the next process, in the user's cache folder.
+
+    JAX's own settings come first: JAX_COMPILATION_CACHE_DIR names another folder, and
+    JAX_ENABLE_COMPILATION_CACHE=false keeps nothing.
+    """
+    if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]
+        return
+    with contextlib.suppress(RuntimeError):  # A user without a home.
+        told = os.environ.get("XDG_CACHE_HOME")
+        caches = pathlib.Path(told) if told else pathlib.Path.home() / ".cache"
+        folder = caches / "jax_ssl" / f"programs-{_processor()}"
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_compilation_cache_max_size", KEPT_BYTES)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", WORTH_KEEPING)
+
+
+def _processor() -> str:
+    """A name for what this processor can do: programs for a CPU need all of it.
+
+    A home may be shared by machines of several kinds.
+    """
+    able = [platform.machine()]
+    with contextlib.suppress(OSError):
+        text = pathlib.Path("/proc/cpuinfo").read_text()
+        able += [s for s in text.splitlines() if s.startswith(("flags", "Features"))][
+            :1
+        ]
+    return hashlib.sha256(" ".join(able).encode()).hexdigest()[:8]
+
+
 def jit(
     fn: Callable[..., Any], *, mesh: Mesh | None = None, **options: Any
 ) -> Callable[..., Any]:
@@ -32,8 +74,8 @@ def jit(
         mesh: of the devices; without one, those of JAX's default backend.
         **options: further ones of `jax.jit`.
     """
-    platform = jax.default_backend() if mesh is None else mesh.devices.flat[0].platform
-    return _jit(fn, FAST, platform, options)
+    backend = jax.default_backend() if mesh is None else mesh.devices.flat[0].platform
+    return _jit(fn, FAST, backend, options)
 
 
 def once(fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -44,10 +86,10 @@ def once(fn: Callable[..., Any]) -> Callable[..., Any]:
 def _jit(
     fn: Callable[..., Any],
     wanted: Mapping[str, str],
-    platform: str,
+    backend: str,
     options: Mapping[str, Any],
 ) -> Callable[..., Any]:
-    known = {k: v for k, v in wanted.items() if platform == "cpu" and _known(k, v)}
+    known = {k: v for k, v in wanted.items() if backend == "cpu" and _known(k, v)}
     return jax.jit(fn, compiler_options=known or None, **options)
 
 

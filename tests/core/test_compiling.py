@@ -1,5 +1,9 @@
 """Every platform's compile options, and none that a jaxlib does not know."""
 
+import os
+import pathlib
+import subprocess
+import sys
 import types
 
 import jax
@@ -45,3 +49,45 @@ def test_other_platforms_have_defaults_also_where_a_cpu_compiles(told, platform)
     mesh = types.SimpleNamespace(devices=np.array([[device]]))
     compiling.jit(lambda x: x, mesh=mesh)
     assert told[-1] is None
+
+
+SCRIPT = """
+import sys, jax, jax.numpy as jnp
+from jax_ssl.core import compiling
+compiling.WORTH_KEEPING = 0
+compiling.keep_programs()
+jax.jit(lambda x: jnp.sin(x) @ x)(jnp.ones((3, 3)))
+print(jax.config.jax_compilation_cache_dir)
+"""
+
+
+def kept(**environment):
+    """Where a process keeps its programs, and how many there are then."""
+    inherited = {k: v for k, v in os.environ.items() if "CACHE" not in k}
+    said = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        env={**inherited, **environment},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=120,
+    ).stdout.strip()
+    found = list(pathlib.Path(said).glob("*-cache")) if said != "None" else []
+    return said, len(found)
+
+
+def test_programs_are_kept_where_a_user_keeps_such_things(tmp_path):
+    home, other = tmp_path / "home", tmp_path / "other"
+    folder, count = kept(HOME=str(home))
+    assert folder.startswith(f"{home}/.cache/jax_ssl/programs-")
+    assert count > 0
+    folder, count = kept(HOME=str(home), XDG_CACHE_HOME=str(other))
+    assert folder.startswith(f"{other}/jax_ssl/programs-")
+    assert count > 0
+    named = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "named")}
+    assert kept(HOME=str(home), **named)[0] == str(tmp_path / "named")
+    off = {
+        "JAX_ENABLE_COMPILATION_CACHE": "false",
+        "XDG_CACHE_HOME": str(tmp_path / "n"),
+    }
+    assert kept(HOME=str(home), **off)[1] == 0
