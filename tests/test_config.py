@@ -55,7 +55,7 @@ def lighter(config):
     """The page with an encoder of its kind that is traced in a fraction of the time."""
     encoder = dict(config["encoder"])
     if encoder["name"].startswith("resnet"):
-        encoder["name"] = "resnet18"
+        encoder |= {"name": "resnet18", "stage_sizes": (1, 1, 1, 1)}
     elif encoder["name"].startswith("vit"):
         encoder["scan_layers"] = True
     return {**config, "encoder": encoder}

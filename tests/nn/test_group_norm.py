@@ -74,7 +74,7 @@ def test_standardised_layers_keep_the_plain_kernel(rng):
 
 NETWORKS = {
     "convnet": ENCODERS["convnet"](widths=(16, 16), norm="group_ws"),
-    "resnet18": ENCODERS["resnet18"](stem="small", norm="group_ws"),
+    "resnet": ENCODERS["resnet18"](stage_sizes=(1, 1), stem="small", norm="group_ws"),
     "mlp": MLP((16, 16, 3), norm="group_ws", last_norm="none"),
 }
 

@@ -107,7 +107,7 @@ def temporaries(*args):
     return compiled(*args).memory_analysis().temp_size_in_bytes
 
 
-@pytest.mark.parametrize("devices", [1, 4])
+@pytest.mark.parametrize("devices", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_memory_is_that_of_one_chunk_and_the_embeddings(devices):
     batch, chunks = 64 * devices, 8
     whole = temporaries(batch, 1, batch // 8, devices)

@@ -194,7 +194,17 @@ def test_a_collapsed_state_is_not_saved(tmp_path):
     assert recorder.evaluations[-1][1]["diagnoses"]
 
 
-@pytest.mark.parametrize("name", COLLAPSING)
+# A collapse to a point and one among prototypes.
+BY_DEFAULT = "byol, no predictor, no slow teacher", "dino, no centring"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in BY_DEFAULT else pytest.mark.slow)
+        for name in COLLAPSING
+    ],
+)
 def test_an_induced_collapse_is_named_within_200_steps(name):
     broken = COLLAPSING[name]
     tx = optax.sgd(broken.learning_rate, momentum=0.9)
