@@ -137,8 +137,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     level = logging.DEBUG if options.verbose else logging.INFO
     handlers = [Lines(sys.stderr)]
     logging.basicConfig(level=level, format="%(message)s", handlers=handlers)
-    for name in ("absl", "orbax", "jax._src", "matplotlib", "PIL"):
+    for name in ("jax._src", "matplotlib", "PIL"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # What they report is raised as well, and then said in a sentence of ours.
+    for name in ("absl", "asyncio", "orbax"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    sys.unraisablehook = _said
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
     if options.command != "settings" and _speaks(options):
@@ -173,6 +177,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if known is None or (known == 2 and options.verbose):
             raise
         return known
+
+
+def _said(problem: Any) -> None:
+    """Python's own way with an error that has no place to go, but for one.
+
+    Where a write of a checkpoint has failed, the writes beside it each complain that
+    nobody waits for them any more.
+    """
+    if str(problem.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(problem)
 
 
 def _speaks(options: argparse.Namespace) -> bool:

@@ -9,6 +9,7 @@ classes, beside one JSON document with the host's own facts (epoch, best score, 
 import contextlib
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,8 @@ from jax_ssl.core import checks
 from jax_ssl.core.state import TrainState
 
 FORMAT = 1
+# The number of an error of the operating system in what TensorStore says.
+SYSTEM_SAID = re.compile(r"os_error_code='(\d+)'")
 LEAVES, DOCUMENT = "train", "host"
 
 log = logging.getLogger(__name__)
@@ -277,6 +280,8 @@ class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
 
 
 def _first_line(error: Exception) -> str:
+    if found := SYSTEM_SAID.search(str(error)):
+        return os.strerror(int(found[1]))
     said = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
     return said if len(said) < 300 else f"{said[:300]}..."
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,8 @@ import numpy as np
 import pytest
 
 from jax_ssl.checkpoint.leaves import _sum_of_words, digest, owned
-from jax_ssl.checkpoint.manager import open_checkpoints
+from jax_ssl.checkpoint.manager import _first_line, open_checkpoints
+from jax_ssl.cli import _said
 from jax_ssl.core.state import TrainState
 from tests.checkpoint.states import (
     assert_same_bits,
@@ -199,3 +201,24 @@ def done(folder):
 
 def unfinished(folder):
     return [name for name in os.listdir(folder) if "tmp" in name]
+
+
+def test_what_the_system_said_of_a_write_is_all_that_is_said_of_it():
+    told = (
+        'RESOURCE_EXHAUSTED: Error writing "step/0" in OCDBT database at local file '
+        '"/a/b/": Failed writing: "/a/b/d" [os_error_code=\'28\']\nmore'
+    )
+    assert _first_line(ValueError(told)) == "No space left on device"
+    assert _first_line(OSError(28, "No space left on device")).endswith("on device")
+
+
+def test_only_the_echo_of_a_failed_write_is_dropped(monkeypatch):
+    said = []
+    monkeypatch.setattr(sys, "__unraisablehook__", said.append)
+    problems = [
+        types.SimpleNamespace(exc_value=RuntimeError(text))
+        for text in ("Event loop is closed", "something else")
+    ]
+    for problem in problems:
+        _said(problem)
+    assert said == problems[1:]
