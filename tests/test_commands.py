@@ -190,6 +190,18 @@ def test_a_folder_of_images_without_labels_trains_and_says_what_it_skipped(
         ({"evals.online": "{'every': 3}"}, "did you mean 'every_epochs'"),
         ({"evals.online": "{'k': 0}"}, "config.evals.online: k = 0 must be"),
         ({"encoder.groups": "7"}, "groups = 7"),
+        (
+            {"evals.knn": "{'label': 'image'}"},
+            "evals.knn: field 'image' is of kind 'image' in the train part",
+        ),
+        ({"evals.linear": "{'label': 'index'}"}, "one of kind 'label': label."),
+        (
+            {
+                "evals.view": "{'name': 'two_crops', 'size': 8, 'strength': 0, "
+                "'gray_probability': 0}"
+            },
+            "evals.view on the train part: of every example the encoder would read (2,",
+        ),
     ],
 )
 def test_bad_settings_end_with_status_2_and_no_folder(

@@ -6,7 +6,7 @@ number may stand for different classes in two parts. The names decide.
 
 import difflib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -26,7 +26,11 @@ REMEDY = (
 
 
 def renumbered(
-    source: Source, ruling: Fields, *, unknown: Unknown = "refuse"
+    source: Source,
+    ruling: Fields,
+    *,
+    unknown: Unknown = "refuse",
+    labels: Callable[[str], np.ndarray] | None = None,
 ) -> tuple[Source, list[str]]:
     """The same examples, their classes numbered as the fields of another part are.
 
@@ -36,6 +40,8 @@ def renumbered(
             lists that are the same, change nothing.
         unknown: what becomes of a class that the list lacks: "refuse" it; "drop": its
             label is -1, none; "keep": it has a number behind those of the list.
+        labels: those of the ruling part in a field. Where neither part has names, they
+            say which numbers are known; without them all are.
 
     Returns:
         The part, its fields' names being those of the list and of what was kept; and
@@ -49,6 +55,19 @@ def renumbered(
     for name, field in source.fields.items():
         rule = ruling.get(name, field)
         if rule.names == field.names:
+            bare = field.kind == "label" and field.names is None and name in ruling
+            if bare and labels is not None and unknown != "keep":
+                there, taught = np.unique(labels_of(source, name)), labels(name)
+                novel = np.setdiff1d(there[there >= 0], taught)
+                if not novel.size:
+                    continue
+                words = ([str(n) for n in np.unique(a)] for a in (novel, taught))
+                sentence = _unknown(source.name, *words)
+                if unknown == "refuse":
+                    raise ValueError(sentence + REMEDY)
+                said.append(f"{sentence} Such examples are left out.")
+                kept = np.where(np.isin(there, novel), -1, there)
+                numbers[name] = (there, kept.astype(np.int32))
             continue
         if field.kind != "label":
             if field.names is None or rule.names is None:

@@ -56,6 +56,7 @@ def attention_jaccard(
         name="attention_jaccard",
         reads="prediction",
         needs=(mask,),
+        kind="mask",
         metrics=(Metric("jaccard"),),
         run=run,
         reader=vit.attention_maps,

@@ -272,9 +272,25 @@ class Judge:
             raise ValueError(f"the encoder would read {seen.dtype}, not floats.")
         rows = jax.ShapeDtypeStruct((self.mesh.size, *seen.shape), seen.dtype)
         for read in dict.fromkeys((POOLED, *(_read_of(p, TRAINED) for p in protocols))):
-            jax.eval_shape(
+            found = jax.eval_shape(
                 lambda whole, x, r=read: self._features(r, whole, x), whole, rows
             )
+            if read[1] == "pooled" and found.ndim != 2:
+                raise ValueError(
+                    f"of every example the encoder would read {seen.shape} and make "
+                    f"features of shape {found.shape[1:]}, where protocols judge one "
+                    "vector; choose a view that makes one input, such as center_crop."
+                )
+
+    def draws(self, data: Data) -> bool:
+        """Whether the view draws at random, so that it augments what is judged."""
+        traced = jax.make_jaxpr(self.view)(
+            jax.random.key(0),
+            jax.tree.map(
+                lambda s: np.zeros(s.shape, s.dtype), spec_of(data.feed.fields)
+            ),
+        )
+        return "random_bits" in str(traced)
 
     def seen(self, data: Data) -> Any:
         """What the view makes of an example, for the encoder to read."""

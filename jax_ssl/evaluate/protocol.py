@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from jax_ssl.core.fields import Kind
 from jax_ssl.core.types import Array, Variables
 from jax_ssl.evaluate.part import Part
 
@@ -77,6 +78,7 @@ class Protocol:
         name: of the protocol, the key of `PROTOCOLS`.
         reads: what the sweep keeps of every example.
         needs: fields that both parts of the data must have; else it is skipped.
+        kind: of these fields.
         metrics: the first is the headline.
         run: (training part, test part) -> an outcome for each setting that it tries, in
             an order that does not depend on the features.
@@ -88,6 +90,7 @@ class Protocol:
     name: str
     reads: Reads = "pooled"
     needs: tuple[str, ...] = ("label",)
+    kind: Kind = "label"
     metrics: tuple[Metric, ...] = ACCURACY
     run: Callable[[Part, Part], Iterable[Outcome | Skipped]]
     reader: Reader | None = None

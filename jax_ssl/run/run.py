@@ -27,11 +27,12 @@ from jax_ssl.core.state import TrainState
 from jax_ssl.core.telling import telling
 from jax_ssl.core.types import Params, State
 from jax_ssl.data.canvas import canvas_report
-from jax_ssl.data.classes import renumbered
+from jax_ssl.data.classes import labels_of, renumbered
 from jax_ssl.data.corrupt import sample
 from jax_ssl.data.order import permutation
 from jax_ssl.data.ranges import ADVICE, range_report
 from jax_ssl.evaluate.judge import TRAINED, Data, Judge, Record, lacking
+from jax_ssl.evaluate.protocol import Protocol
 from jax_ssl.parallel.processes import meet, of_first
 from jax_ssl.train.feeds import Feed, ResidentFeed
 from jax_ssl.train.loop import Evaluation
@@ -185,13 +186,7 @@ class Run:
         asked = [*experiment.protocols, *filter(None, [experiment.watcher])]
         for name, data in given.items():
             for protocol in asked:
-                unknown = sorted({*protocol.needs} - {*data.feed.fields, *STANDARD})
-                if unknown:
-                    raise ValueError(
-                        f"config.evals.{protocol.name}: the {name} part "
-                        f"{data.feed.name} has no field {unknown[0]!r}, only "
-                        f"{sorted(data.feed.fields)}."
-                    )
+                _check_needs(protocol, name, data, experiment.everything.fields)
             ready = [p for p in asked if not lacking(p, data)]
             with (
                 naming(f"evals.view on the {name} part"),
@@ -204,6 +199,12 @@ class Run:
                 f"config.evals: the encoder would read {shapes['train']} of the train "
                 f"part and {shapes['test']} of the test part; choose an evals.view "
                 "that makes them alike, such as center_crop."
+            )
+        if self.judge.draws(self.train):
+            log.warning(
+                "config.evals.view = %s draws at random, so that examples are judged "
+                "augmented; papers judge the likes of center_crop",
+                experiment.evals.view["name"],
             )
 
     def results(self, train: TrainState) -> Record:
@@ -289,11 +290,17 @@ class Run:
         state = self.program.fresh(jax.random.key(self.experiment.run.seed))
         return state.params, state.state
 
+    def _labels(self, name: str) -> np.ndarray:
+        """Of all examples of the evaluations' training part."""
+        return labels_of(self.train.feed.source, name)
+
     def _part(self, name: str, changes: Mapping[str, Any], ruling: Fields) -> Data:
         unknown = self.experiment.evals.unknown_classes
         try:
             source = self.experiment.open(changes)
-            source, said = renumbered(source, ruling, unknown=unknown)
+            source, said = renumbered(
+                source, ruling, unknown=unknown, labels=self._labels
+            )
         except (ValueError, OSError) as error:
             raise type(error)(f"config.evals.{name}: {error}") from error
         for sentence in said:
@@ -307,6 +314,29 @@ class Run:
             max_corrupt=1.0,  # They are left out, counted, and said.
         )
         return Data(feed=feed, split=str(changes.get("split", name)))
+
+
+def _check_needs(protocol: Protocol, part: str, data: Data, known: Fields) -> None:
+    """Refuses a field that a protocol was told of and that it cannot use.
+
+    Raises:
+        ValueError: naming the field, and those of the kind that it needs.
+    """
+    fields = data.feed.fields
+    all_fields = {**known, **fields}
+    fit = sorted(n for n, field in all_fields.items() if field.kind == protocol.kind)
+    for name in protocol.needs:
+        if name in fields and name not in fit:
+            why = f"is of kind {fields[name].kind!r}"
+        elif name in fields or name in STANDARD:
+            continue
+        else:
+            why = "is not there"
+        raise ValueError(
+            f"config.evals.{protocol.name}: field {name!r} {why} in the {part} part "
+            f"({data.feed.name}); it needs one of kind {protocol.kind!r}: "
+            f"{', '.join(fit) or 'there is none'}."
+        )
 
 
 def check_same(
