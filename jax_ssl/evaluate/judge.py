@@ -282,16 +282,6 @@ class Judge:
                     "vector; choose a view that makes one input, such as center_crop."
                 )
 
-    def draws(self, data: Data) -> bool:
-        """Whether the view draws at random, so that it augments what is judged."""
-        traced = jax.make_jaxpr(self.view)(
-            jax.random.key(0),
-            jax.tree.map(
-                lambda s: np.zeros(s.shape, s.dtype), spec_of(data.feed.fields)
-            ),
-        )
-        return "random_bits" in str(traced)
-
     def seen(self, data: Data) -> Any:
         """What the view makes of an example, for the encoder to read."""
         spec = spec_of(data.feed.fields)

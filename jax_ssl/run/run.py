@@ -32,8 +32,8 @@ from jax_ssl.data.corrupt import sample
 from jax_ssl.data.order import permutation
 from jax_ssl.data.ranges import ADVICE, range_report
 from jax_ssl.evaluate.judge import TRAINED, Data, Judge, Record, lacking
-from jax_ssl.evaluate.protocol import Protocol
 from jax_ssl.parallel.processes import meet, of_first
+from jax_ssl.run.needs import check_needs, draws
 from jax_ssl.train.feeds import Feed, ResidentFeed
 from jax_ssl.train.loop import Evaluation
 from jax_ssl.train.program import Program
@@ -43,7 +43,6 @@ log = logging.getLogger(__name__)
 METRICS = "metrics.jsonl"
 CHECKPOINTS = "checkpoints"
 REPORT = "report"
-STANDARD = ("label", "mask")  # Where they lack, a protocol is skipped and says so.
 HELD_OUT = 0.1  # Share of train that the online protocol asks about.
 HELD_OUT_SPLIT = "held-out train"
 
@@ -186,7 +185,7 @@ class Run:
         asked = [*experiment.protocols, *filter(None, [experiment.watcher])]
         for name, data in given.items():
             for protocol in asked:
-                _check_needs(protocol, name, data, experiment.everything.fields)
+                check_needs(protocol, name, data, experiment.everything.fields)
             ready = [p for p in asked if not lacking(p, data)]
             with (
                 naming(f"evals.view on the {name} part"),
@@ -200,7 +199,7 @@ class Run:
                 f"part and {shapes['test']} of the test part; choose an evals.view "
                 "that makes them alike, such as center_crop."
             )
-        if self.judge.draws(self.train):
+        if draws(experiment.view, self.train):
             log.warning(
                 "config.evals.view = %s draws at random, so that examples are judged "
                 "augmented; papers judge the likes of center_crop",
@@ -314,29 +313,6 @@ class Run:
             max_corrupt=1.0,  # They are left out, counted, and said.
         )
         return Data(feed=feed, split=str(changes.get("split", name)))
-
-
-def _check_needs(protocol: Protocol, part: str, data: Data, known: Fields) -> None:
-    """Refuses a field that a protocol was told of and that it cannot use.
-
-    Raises:
-        ValueError: naming the field, and those of the kind that it needs.
-    """
-    fields = data.feed.fields
-    all_fields = {**known, **fields}
-    fit = sorted(n for n, field in all_fields.items() if field.kind == protocol.kind)
-    for name in protocol.needs:
-        if name in fields and name not in fit:
-            why = f"is of kind {fields[name].kind!r}"
-        elif name in fields or name in STANDARD:
-            continue
-        else:
-            why = "is not there"
-        raise ValueError(
-            f"config.evals.{protocol.name}: field {name!r} {why} in the {part} part "
-            f"({data.feed.name}); it needs one of kind {protocol.kind!r}: "
-            f"{', '.join(fit) or 'there is none'}."
-        )
 
 
 def check_same(
