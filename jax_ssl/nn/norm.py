@@ -1,6 +1,5 @@
 """Batch normalisation whose scope is a number of groups of the global batch."""
 
-import functools
 from typing import Any
 
 import flax.linen as nn
@@ -132,11 +131,10 @@ class BatchNorm(Scaled):
         return groups
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
 def normalized(
     x: Array, scale: Array, bias: Array, epsilon: float
 ) -> tuple[Array, Array, Array]:
-    """Batch norm of every group, and the moments, which have no gradient.
+    """Batch norm of every group, and its moments, which have no gradient.
 
     The backward pass is the closed form (Ioffe & Szegedy, 2015, section 3), which sums
     over the rows twice, where the derivative of the forward pass sums six times.
@@ -150,6 +148,17 @@ def normalized(
     Returns:
         [G, b, n, C] float32, means [G, C] and biased variances [G, C].
     """
+    # A closed form would have to sum the gradient of γ and β over the shards itself.
+    manual = jax.sharding.get_abstract_mesh().manual_axes
+    form = _with_moments if manual else _closed
+    y, *moments = form(x, scale, bias, epsilon)
+    means, variances = map(lax.stop_gradient, moments)
+    return y, means, variances
+
+
+def _with_moments(
+    x: Array, scale: Array, bias: Array, epsilon: float
+) -> tuple[Array, Array, Array]:
     x = x.astype(jnp.float32)
     means = _sum(x) / _cells(x)
     centred = x - means[:, None, None]
@@ -159,14 +168,17 @@ def normalized(
     return centred * factor + bias, means, variances
 
 
-def _normalized(
+_closed = jax.custom_vjp(_with_moments, nondiff_argnums=(3,))
+
+
+def _forward(
     x: Array, scale: Array, bias: Array, epsilon: float
 ) -> tuple[tuple[Array, Array, Array], tuple[Array, ...]]:
-    found = normalized(x, scale, bias, epsilon)
+    found = _with_moments(x, scale, bias, epsilon)
     return found, (x, scale, *found[1:])
 
 
-def _gradients(
+def _backward(
     epsilon: float, saved: tuple[Array, ...], gradients: tuple[Array, ...]
 ) -> tuple[Array, Array, Array]:
     x, scale, means, variances = saved
@@ -179,7 +191,7 @@ def _gradients(
     return to_x.astype(x.dtype), along.sum(0), total.sum(0)
 
 
-normalized.defvjp(_normalized, _gradients)
+_closed.defvjp(_forward, _backward)
 
 
 def _cells(x: Array) -> int:

@@ -4,9 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import PartitionSpec as P
 
-from jax_ssl.nn.norm import BatchNorm, norm_groups
-from jax_ssl.parallel.mesh import make_mesh, row_sharding
+from jax_ssl.nn.norm import BatchNorm, norm_groups, normalized
+from jax_ssl.parallel.mesh import BATCH_AXES, make_mesh, row_sharding
 from tests.references.nn_layers import batch_norm
 
 SHAPES = [((2, 3), 1), ((12, 5), 4), ((8, 3, 2, 7), 2), ((6, 5, 3), 6)]
@@ -181,3 +182,30 @@ def test_parameters_exist_where_asked_for(use_scale, use_bias):
 def test_norm_groups_reads_the_field():
     assert norm_groups(BatchNorm(groups=3)) == 3
     assert norm_groups(object()) == 1
+
+
+def test_inside_a_shard_map_scale_and_offset_get_the_whole_gradient(rng):
+    x = rng.normal(1, 2, (16, 2, 3)).astype(np.float32)
+    weights = rng.normal(size=x.shape).astype(np.float32)
+    scale, bias = (rng.normal(size=3).astype(np.float32) for _ in range(2))
+
+    def loss(x, scale, bias, groups):
+        y = normalized(x.reshape(groups, -1, 2, 3), scale, bias, 1e-5)[0]
+        return y.reshape(x.shape)
+
+    def whole(x, scale, bias):
+        return jnp.sum(loss(x, scale, bias, 8) * weights)
+
+    def apart(x, scale, bias):
+        y = jax.shard_map(
+            functools.partial(loss, groups=1),
+            in_specs=(P(BATCH_AXES), P(), P()),
+            out_specs=P(BATCH_AXES),
+        )(x, scale, bias)
+        return jnp.sum(y * weights)
+
+    expected = jax.grad(whole, (0, 1, 2))(x, scale, bias)
+    with jax.set_mesh(make_mesh()):
+        found = jax.jit(jax.grad(apart, (0, 1, 2)))(x, scale, bias)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
