@@ -38,10 +38,11 @@ class Case:
     learning_rate: float = 0.01
     least_loss: float = 0.0
 
-    def build(self, **encoder: Any) -> Method:
-        """The method; keywords are further settings of the encoder."""
+    def build(self, given: Mapping[str, Any] | None = None, **encoder: Any) -> Method:
+        """The method, with further wires; keywords are settings of the encoder."""
         settings = {**self.encoder, **encoder}
         wires = {
+            **(given or {}),
             "num_examples": 64,
             "batch_size": BATCH,
             "steps_per_epoch": 4,

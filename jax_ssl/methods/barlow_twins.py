@@ -14,12 +14,13 @@ from jax_ssl.core.method import Method, ViewFn
 from jax_ssl.core.types import Array, Metrics, Params
 from jax_ssl.losses import redundancy
 from jax_ssl.nn.mlp import TORCH_UNIFORM, mlp_after
-from jax_ssl.nn.network import Network, StatsState
+from jax_ssl.nn.network import Heads, Network, StatsState
 
 
 def barlow_twins(
     encoder: nn.Module,
     views: ViewFn,
+    heads: Heads | None = None,
     *,
     redundancy_weight: float = 0.0051,
     hidden_dim: int = 8192,
@@ -35,6 +36,7 @@ def barlow_twins(
     Args:
         encoder: returns `Features`; evaluation keeps it and drops the projector.
         views: one example -> [2, H, W, C].
+        heads: modules in the place of those made here, by the name of their part.
         redundancy_weight: λ of equation 1, positive; 0.0051 is the released code's.
         hidden_dim: width of the projector's inner layers.
         output_dim: D, width of the embeddings; accuracy grows with it (figure 4).
@@ -54,7 +56,7 @@ def barlow_twins(
         use_bias=False,
         kernel_init=TORCH_UNIFORM,
     )
-    net = Network(encoder=encoder, projector=projector)
+    net = Network.of(encoder, heads, projector=projector)
 
     def loss(
         params: Params, state: StatsState, views: Array, *, key: Array, step: Array

@@ -18,7 +18,7 @@ from jax_ssl.core.schedule import at
 from jax_ssl.core.types import Array, Metrics, Params
 from jax_ssl.losses.prediction import normalized_mse, output_std
 from jax_ssl.nn.mlp import mlp_after
-from jax_ssl.nn.network import Copy, Follow, Network
+from jax_ssl.nn.network import Copy, Follow, Heads, Network
 from jax_ssl.nn.views import pair
 
 
@@ -32,6 +32,7 @@ class BYOLState(NamedTuple):
 def byol(
     encoder: nn.Module,
     views: ViewFn,
+    heads: Heads | None = None,
     *,
     momentum: optax.Schedule | float = 0.996,
     hidden_dim: int = 4096,
@@ -46,6 +47,7 @@ def byol(
     Args:
         encoder: returns `Features`; evaluation keeps the online one.
         views: one example -> two views of it.
+        heads: modules in the place of those made here, by the name of their part.
         momentum: τ, the weight of the old teacher; the paper's rises along
             dict(name="cosine", init_value=0.996, end_value=1.0) in 1000 epochs, and
             starts at 0.99 in 300.
@@ -59,7 +61,7 @@ def byol(
         layers have a bias too, which a batch norm takes away again.
     """
     head = mlp_after(encoder, (hidden_dim, output_dim), use_bias=False)
-    net = Network(encoder=encoder, projector=head, predictor=head.clone())
+    net = Network.of(encoder, heads, projector=head, predictor=head.clone())
     follow = Follow(momentum)
 
     def init(key: Array, views: Array) -> tuple[Params, BYOLState]:

@@ -18,7 +18,7 @@ from jax_ssl.core import checks
 from jax_ssl.core.method import Health, Load, Method, ViewFn
 from jax_ssl.core.types import Array, Metrics, Params, Variables, Views
 from jax_ssl.nn.heads import LinearHead
-from jax_ssl.nn.network import Network
+from jax_ssl.nn.network import Heads, Network
 from jax_ssl.nn.views import one_and
 
 
@@ -32,6 +32,7 @@ class ClassifierState(NamedTuple):
 def classifier(
     encoder: nn.Module,
     views: ViewFn,
+    heads: Heads | None = None,
     *,
     num_classes: int,
     label_smoothing: float = 0.1,
@@ -50,6 +51,7 @@ def classifier(
     Args:
         encoder: returns `Features`; the head reads `pooled`.
         views: one example -> {"image": [H, W, C], "label": [] int32}.
+        heads: modules in the place of those made here, by the name of their part.
         num_classes: K.
         label_smoothing: weight of the uniform distribution in the targets, in [0, 1).
         mixup: amount, see `augment.mix.random_mix`; 0 for none.
@@ -71,7 +73,7 @@ def classifier(
     checks.within("[0, 1)", label_smoothing=label_smoothing)
     checks.at_least(0, mixup=mixup, cutmix=cutmix, first_std=first_std)
     head = LinearHead(num_classes, first_std, batch_norm=batch_norm)
-    net = Network(encoder=encoder, head=head)
+    net = Network.of(encoder, heads, head=head)
 
     def own(params: Params, state: ClassifierState) -> Params:
         return {"encoder": params.get("encoder", state.frozen.get("encoder"))}

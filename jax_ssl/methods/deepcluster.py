@@ -21,7 +21,7 @@ from jax_ssl.core.types import Array, Batch, Features, Metrics, Params, Views
 from jax_ssl.nn.apply import initialize
 from jax_ssl.nn.heads import LinearHead
 from jax_ssl.nn.mlp import mlp_after
-from jax_ssl.nn.network import Network
+from jax_ssl.nn.network import Heads, Network
 from jax_ssl.nn.views import one_and
 from jax_ssl.ops import stencils
 from jax_ssl.ops.kmeans import kmeans
@@ -62,6 +62,7 @@ def deepcluster(
     encoder: nn.Module,
     views: ViewFn,
     num_examples: int,
+    heads: Heads | None = None,
     *,
     num_clusters: int = 10_000,
     hidden_dims: tuple[int, ...] = (4096, 4096),
@@ -87,6 +88,7 @@ def deepcluster(
         encoder: returns `Features`; evaluation keeps it, with the gradients before it.
         views: one example -> {"image": [H, W, C], "index": []}.
         num_examples: N, images of the data set.
+        heads: modules in the place of those made here, by the name of their part.
         num_clusters: K, at least 2.
         hidden_dims: widths of the dense layers between encoder and classifier, the two
             of AlexNet and VGG; () clusters the encoder's pooled features.
@@ -117,8 +119,9 @@ def deepcluster(
     checks.within("[0, 1)", dropout=dropout)
     checks.rising(num_clusters=num_clusters, num_examples=num_examples)
     dtype = getattr(encoder, "dtype", jnp.float32)
-    net = Network(
-        encoder=GradientEncoder(encoder) if sobel else encoder,
+    net = Network.of(
+        GradientEncoder(encoder) if sobel else encoder,
+        heads,
         projector=mlp_after(encoder, hidden_dims, norm="none", dropout=dropout),
         classifier=LinearHead(num_clusters, 0.01, relu=bool(hidden_dims), dtype=dtype),
     )

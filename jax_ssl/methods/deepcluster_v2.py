@@ -23,7 +23,7 @@ from jax_ssl.core.precise import einsum
 from jax_ssl.core.types import Array, Batch, Metrics, Params, Views
 from jax_ssl.losses.instance import new_bank, remember
 from jax_ssl.nn.mlp import TORCH_UNIFORM, mlp_after
-from jax_ssl.nn.network import Network
+from jax_ssl.nn.network import Heads, Network
 from jax_ssl.nn.views import crops_and
 from jax_ssl.ops.kmeans import kmeans
 from jax_ssl.ops.normalize import l2_normalize
@@ -51,6 +51,7 @@ def deepcluster_v2(
     encoder: nn.Module,
     views: ViewFn,
     num_examples: int,
+    heads: Heads | None = None,
     *,
     num_prototypes: int = 3000,
     num_heads: int = 3,
@@ -70,6 +71,7 @@ def deepcluster_v2(
             local crops it must take images of several sizes.
         views: one example -> {"global": [2, H, W, C], "local": ..., "index": []}.
         num_examples: N, images of the data set.
+        heads: modules in the place of those made here, by the name of their part.
         num_prototypes: K, clusters of each head, at least 2.
         num_heads: clusterings.
         temperature: of the softmax over prototypes, positive.
@@ -97,7 +99,7 @@ def deepcluster_v2(
     checks.positive(temperature=temperature)
     checks.rising(num_prototypes=num_prototypes, num_examples=num_examples)
     projector = mlp_after(encoder, (hidden_dim, output_dim), kernel_init=TORCH_UNIFORM)
-    net = Network(encoder=encoder, projector=projector)
+    net = Network.of(encoder, heads, projector=projector)
 
     def init(key: Array, views: Views) -> tuple[Params, DeepClusterV2State]:
         (crops, *_), _ = crops_and("index", views)

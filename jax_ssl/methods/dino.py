@@ -21,7 +21,7 @@ from jax_ssl.core.trees import ema
 from jax_ssl.core.types import Array, Metrics, Params, Views
 from jax_ssl.losses.distillation import entropy, multi_crop_cross_entropy, sharpened
 from jax_ssl.nn.heads import prototype_head
-from jax_ssl.nn.network import Copy, Follow, Network
+from jax_ssl.nn.network import Copy, Follow, Heads, Network
 from jax_ssl.nn.transformer import without_drop_path
 from jax_ssl.nn.views import two_global_crops
 
@@ -37,6 +37,7 @@ class DINOState(NamedTuple):
 def dino(
     encoder: nn.Module,
     views: ViewFn,
+    heads: Heads | None = None,
     *,
     student_temperature: float = 0.1,
     teacher_temperature: optax.Schedule | float = 0.04,
@@ -60,6 +61,7 @@ def dino(
         encoder: returns `Features`; evaluation keeps the teacher's, which is better
             throughout (section 5.2). Paths are dropped in the student alone.
         views: one example -> two global crops and any number of local ones.
+        heads: modules in the place of those made here, by the name of their part.
         student_temperature: τ_s, positive.
         teacher_temperature: τ_t, below τ_s to sharpen; in long runs it rises along
             dict(name="linear", init_value=0.04, end_value=0.07, epochs=30).
@@ -90,7 +92,7 @@ def dino(
         student_temperature=student_temperature, teacher_temperature=teacher_temperature
     )
     checks.within("[0, 1]", center_momentum=center_momentum)
-    heads = prototype_head(
+    made = prototype_head(
         encoder,
         num_prototypes,
         hidden_dim=hidden_dim,
@@ -99,8 +101,8 @@ def dino(
         norm=head_norm,
         norm_last_layer=norm_last_layer,
     )
-    net = Network(encoder=encoder, **heads)
-    elder = Network(encoder=without_drop_path(encoder), **heads)
+    net = Network.of(encoder, heads, **made)
+    elder = Network.of(without_drop_path(encoder), heads, **made)
     follow = Follow(momentum)
 
     def init(key: Array, views: Views) -> tuple[Params, DINOState]:

@@ -7,6 +7,7 @@ Views: {"global": [B, 2, H, W, C], "local": [B, L, h, w, C]} float, or [B, 2, H,
 """
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import flax.linen as nn
@@ -35,6 +36,7 @@ from jax_ssl.ops.masks import block_masks, most_masked
 from jax_ssl.ops.patches import gather_tokens, grid_shape
 
 Centering: TypeAlias = Literal["center", "sinkhorn"]
+Masks: TypeAlias = Callable[[Array, Array], Array]
 
 
 class DINOv2State(NamedTuple):
@@ -94,6 +96,7 @@ def scores(head: Network, own: Copy, x: Array) -> Array:
 def dinov2(
     encoder: nn.Module,
     views: ViewFn,
+    masks: Masks | None = None,
     *,
     centering: Centering = "sinkhorn",
     student_temperature: float = 0.1,
@@ -123,6 +126,9 @@ def dinov2(
     Args:
         encoder: a `ViT`; evaluation keeps the teacher's.
         views: one example -> two global crops and any number of local ones.
+        masks: (key, global crops [N, H, W, C]) -> [N, h * w] bool, the patches that the
+            student does not see, in the place of random blocks; N = 2 B, the crops of
+            an image side by side.
         centering: "center" as in DINO, or "sinkhorn": three iterations over what the
             teacher says of the global batch, images and patches by themselves.
         student_temperature: τ_s, positive.
@@ -178,6 +184,7 @@ def dinov2(
         without_drop_path(encoder),
         heads,
         momentum,
+        masks=masks,
         mask_probability=mask_probability,
         mask_ratios=mask_ratios,
         centering=centering,
@@ -203,6 +210,7 @@ def self_distillation(
     heads: Heads,
     momentum: optax.Schedule | float,
     *,
+    masks: Masks | None = None,
     mask_probability: float = 0.0,
     mask_ratios: tuple[float, float] | None = None,
     centering: Centering,
@@ -222,7 +230,8 @@ def self_distillation(
         elder: the teacher's, without drop path.
         heads: of both.
         momentum: what is logged under that name.
-        mask_probability: see `dinov2`, as for the others.
+        masks: see `dinov2`, as for the others.
+        mask_probability: of the masks that are drawn.
         mask_ratios: None if no patch is hidden and all are compared.
         centering: "center" or "sinkhorn".
         student_temperature: τ_s.
@@ -255,7 +264,9 @@ def self_distillation(
         hidden: Array | None = None  # Patches that the student does not see, [N, h w].
         most = math.prod(grid)  # How many of a crop can count, at most.
         counted = jnp.ones((len(crops), most), bool)
-        if mask_ratios is not None:
+        if masks is not None:
+            hidden = counted = masks(mask_key, crops)
+        elif mask_ratios is not None:
             hidden = counted = block_masks(
                 mask_key,
                 len(crops),

@@ -6,7 +6,8 @@ light decoder predicts the pixels of the others, and is then thrown away.
 Views: [B, H, W, C] float.
 """
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 
 import flax.linen as nn
 import jax
@@ -68,6 +69,7 @@ class Autoencoder(nn.Module):
 def mae(
     encoder: ViT,
     views: ViewFn,
+    masks: Callable[[Array, Array], Kept] | None = None,
     *,
     mask_ratio: float = 0.75,
     norm_pix: bool = True,
@@ -84,6 +86,8 @@ def mae(
     Args:
         encoder: a `ViT`; evaluation keeps it and shows it all patches.
         views: one example -> [H, W, C].
+        masks: (key, images [B, H, W, C]) -> which patches stay visible, in the place
+            of a random draw, such as those that were recorded of another program.
         mask_ratio: share of the patches that are hidden, in (0, 1).
         norm_pix: the target is each patch standardized by its own mean and (unbiased)
             variance, which table 1d finds best; False for the pixels themselves.
@@ -109,9 +113,10 @@ def mae(
         )
     decoder = Decoder(decoder_width, decoder_depth, decoder_heads, encoder.dtype)
     network = Autoencoder(encoder, decoder)
+    masks = masks or functools.partial(draw, patch=encoder.patch, mask_ratio=mask_ratio)
 
     def init(key: Array, views: Array) -> tuple[Params, StatsState]:
-        patches = draw(key, image(views), encoder.patch, mask_ratio)
+        patches = masks(key, image(views))
         params, _ = initialize(network, key, views, patches.keep, patches.restore)
         return params, StatsState({"encoder": {}})  # A ViT has none.
 
@@ -119,7 +124,7 @@ def mae(
         params: Params, state: StatsState, views: Array, *, key: Array, step: Array
     ) -> tuple[Array, tuple[StatsState, Metrics]]:
         del step
-        keep, restore, mask = draw(key, views, encoder.patch, mask_ratio)
+        keep, restore, mask = masks(key, views)
         prediction, _ = forward(network, params, {}, views, keep, restore)
         target = patchify(views.astype(jnp.float32), encoder.patch)
         target = standardize(target) if norm_pix else target

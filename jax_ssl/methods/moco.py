@@ -20,7 +20,7 @@ from jax_ssl.core.schedule import at
 from jax_ssl.core.types import Array, Metrics, Params
 from jax_ssl.losses.contrastive import Form, check_form, info_nce
 from jax_ssl.nn.mlp import TORCH_UNIFORM, mlp_after
-from jax_ssl.nn.network import Copy, Follow, Network
+from jax_ssl.nn.network import Copy, Follow, Heads, Network
 from jax_ssl.nn.norm import norm_groups
 from jax_ssl.nn.views import pair
 from jax_ssl.ops.normalize import l2_normalize
@@ -38,6 +38,7 @@ class MoCoState(NamedTuple):
 def moco(
     encoder: nn.Module,
     views: ViewFn,
+    heads: Heads | None = None,
     *,
     temperature: float = 0.2,
     momentum: optax.Schedule | float = 0.999,
@@ -62,6 +63,7 @@ def moco(
     Args:
         encoder: returns `Features`; evaluation keeps the query's.
         views: one example -> [2, H, W, C].
+        heads: modules in the place of those made here, by the name of their part.
         temperature: τ of equation 1, positive.
         momentum: m of equation 2, the weight of the old teacher, constant in the paper.
         queue_size: K, a multiple of the keys of a step. On a mesh with "fsdp" a large
@@ -89,7 +91,7 @@ def moco(
     check_form(similarity, "similarity")
     widths = (hidden_dim,) * (head_layers - 1) + (output_dim,)
     head = mlp_after(encoder, widths, norm="none", kernel_init=TORCH_UNIFORM)
-    net = Network(encoder=encoder, projector=head)
+    net = Network.of(encoder, heads, projector=head)
     shuffled = shuffle and norm_groups(encoder) > 1
     directions = 2 if symmetric else 1
     # The teacher that makes the keys of a step has moved with that step's momentum.

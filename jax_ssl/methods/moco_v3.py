@@ -23,7 +23,7 @@ from jax_ssl.core.types import Array, Metrics, Params
 from jax_ssl.losses.contrastive import Form, check_form, info_nce_in_batch
 from jax_ssl.losses.prediction import output_std
 from jax_ssl.nn.mlp import TORCH_UNIFORM, mlp_after
-from jax_ssl.nn.network import Copy, Follow, Network
+from jax_ssl.nn.network import Copy, Follow, Heads, Network
 from jax_ssl.nn.views import pair
 from jax_ssl.ops.normalize import l2_normalize
 
@@ -38,6 +38,7 @@ class MoCoV3State(NamedTuple):
 def moco_v3(
     encoder: nn.Module,
     views: ViewFn,
+    heads: Heads | None = None,
     *,
     temperature: float = 0.2,
     momentum: optax.Schedule | float = 0.99,
@@ -60,6 +61,7 @@ def moco_v3(
     Args:
         encoder: returns `Features`; evaluation keeps the query's.
         views: one example -> [2, H, W, C].
+        heads: modules in the place of those made here, by the name of their part.
         temperature: τ of equation 1, positive.
         momentum: the weight of the old teacher; the released code's rises along
             dict(name="cosine", init_value=0.99, end_value=1.0), from 0.996 in runs of
@@ -97,7 +99,7 @@ def moco_v3(
         use_bias=False,
         kernel_init=TORCH_UNIFORM,
     )
-    net = Network(encoder=encoder, projector=projector, predictor=predictor)
+    net = Network.of(encoder, heads, projector=projector, predictor=predictor)
     nce = partial(info_nce_in_batch, temperature=temperature, form=similarity)
     # The teacher that makes the keys of a step has moved with that step's momentum.
     follow = Follow(momentum, clock="next")

@@ -18,7 +18,7 @@ from jax_ssl.core.method import Method, ViewFn
 from jax_ssl.core.types import Array, Metrics, Params, Views
 from jax_ssl.losses.instance import bank_nce, bank_softmax, new_bank, remember
 from jax_ssl.nn.mlp import TORCH_UNIFORM, mlp_after
-from jax_ssl.nn.network import Network
+from jax_ssl.nn.network import Heads, Network
 from jax_ssl.nn.views import one_and
 from jax_ssl.ops.normalize import l2_normalize
 
@@ -35,6 +35,7 @@ def npid(
     encoder: nn.Module,
     views: ViewFn,
     num_examples: int,
+    heads: Heads | None = None,
     *,
     objective: Literal["nce", "softmax"] = "nce",
     temperature: float = 0.07,
@@ -52,6 +53,7 @@ def npid(
         encoder: returns `Features`; evaluation keeps it.
         views: one example -> {"image": [H, W, C], "index": []}.
         num_examples: n, images of the data set.
+        heads: modules in the place of those made here, by the name of their part.
         objective: "nce" contrasts with noise (section 3.2); "softmax" with all images
             (equation 2), for small data sets: the released code has it for CIFAR-10.
         temperature: τ, positive; 0.1 for CIFAR-10 in the released code.
@@ -77,7 +79,7 @@ def npid(
     checks.at_least(2, num_examples=num_examples)
     checks.within("[0, 1)", momentum=momentum)
     head = mlp_after(encoder, (output_dim,), norm="none", kernel_init=TORCH_UNIFORM)
-    net = Network(encoder=encoder, projector=head)
+    net = Network.of(encoder, heads, projector=head)
 
     def init(key: Array, views: Views) -> tuple[Params, NPIDState]:
         images, _ = one_and("index", views, "npid")

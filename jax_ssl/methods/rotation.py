@@ -16,7 +16,7 @@ import optax
 from jax_ssl.core.method import Method, ViewFn
 from jax_ssl.core.types import Array, Metrics, Params
 from jax_ssl.nn.mlp import mlp_after
-from jax_ssl.nn.network import Network
+from jax_ssl.nn.network import Heads, Network
 from jax_ssl.nn.views import image
 
 TURNS = 4
@@ -28,7 +28,7 @@ class RotationState(NamedTuple):
     stats: Any  # Running statistics of the encoder.
 
 
-def rotation(encoder: nn.Module, views: ViewFn) -> Method:
+def rotation(encoder: nn.Module, views: ViewFn, heads: Heads | None = None) -> Method:
     """Builds RotNet around `encoder`.
 
     Turned pixels are moved and never interpolated, so that no trace of the resampling
@@ -39,8 +39,9 @@ def rotation(encoder: nn.Module, views: ViewFn) -> Method:
         encoder: returns `Features`; evaluation keeps it and drops the classifier.
         views: one example -> one view of it, square. It must not turn the image; a
             mirror image is no harm.
+        heads: modules in the place of those made here, by the name of their part.
     """
-    net = Network(encoder=encoder, classifier=mlp_after(encoder, (TURNS,)))
+    net = Network.of(encoder, heads, classifier=mlp_after(encoder, (TURNS,)))
 
     def init(key: Array, views: Array) -> tuple[Params, RotationState]:
         params, stats = net.init(key, square(views))

@@ -15,12 +15,13 @@ from jax_ssl.core.method import Method, ViewFn
 from jax_ssl.core.types import Array, Metrics, Params
 from jax_ssl.losses.contrastive import Form, check_form, nt_xent_with_accuracy
 from jax_ssl.nn.mlp import mlp_after
-from jax_ssl.nn.network import Network, StatsState
+from jax_ssl.nn.network import Heads, Network, StatsState
 
 
 def simclr(
     encoder: nn.Module,
     views: ViewFn,
+    heads: Heads | None = None,
     *,
     temperature: float = 0.1,
     hidden_dim: int = 2048,
@@ -37,6 +38,7 @@ def simclr(
     Args:
         encoder: returns `Features`; evaluation keeps it and drops the projector.
         views: one example -> two views of it.
+        heads: modules in the place of those made here, by the name of their part.
         temperature: τ of equation 1, positive; 0.1 for ImageNet (section 5.1), 0.5 for
             CIFAR-10 (appendix B.9).
         hidden_dim: width of the projector's inner layers.
@@ -56,7 +58,7 @@ def simclr(
         use_bias=False,
         kernel_init=nn.initializers.normal(0.01),
     )
-    net = Network(encoder=encoder, projector=projector)
+    net = Network.of(encoder, heads, projector=projector)
 
     def loss(
         params: Params, state: StatsState, views: Array, *, key: Array, step: Array

@@ -15,12 +15,13 @@ from jax_ssl.core.method import Method, ViewFn
 from jax_ssl.core.types import Array, Metrics, Params
 from jax_ssl.losses.prediction import negative_cosine, output_std
 from jax_ssl.nn.mlp import TORCH_UNIFORM, mlp_after
-from jax_ssl.nn.network import Network, StatsState
+from jax_ssl.nn.network import Heads, Network, StatsState
 
 
 def simsiam(
     encoder: nn.Module,
     views: ViewFn,
+    heads: Heads | None = None,
     *,
     hidden_dim: int = 2048,
     output_dim: int = 2048,
@@ -37,6 +38,7 @@ def simsiam(
     Args:
         encoder: returns `Features`; evaluation keeps it.
         views: one example -> [2, H, W, C].
+        heads: modules in the place of those made here, by the name of their part.
         hidden_dim: width of the projector's inner layers.
         output_dim: D, width of projection and prediction.
         predictor_dim: width of the predictor's inner layer, a quarter of D in section
@@ -60,7 +62,7 @@ def simsiam(
     predictor = mlp_after(
         encoder, (predictor_dim, output_dim), kernel_init=TORCH_UNIFORM
     )
-    net = Network(encoder=encoder, projector=projector, predictor=predictor)
+    net = Network.of(encoder, heads, projector=projector, predictor=predictor)
 
     def loss(
         params: Params, state: StatsState, views: Array, *, key: Array, step: Array

@@ -23,7 +23,7 @@ from jax_ssl.core.precise import einsum
 from jax_ssl.core.types import Array, Metrics, Params, Views
 from jax_ssl.losses.assignments import assignment_metrics, swapped_prediction
 from jax_ssl.nn.mlp import TORCH_UNIFORM, mlp_after
-from jax_ssl.nn.network import Network
+from jax_ssl.nn.network import Heads, Network
 from jax_ssl.nn.views import crop_stacks, two_global_crops
 from jax_ssl.ops.normalize import l2_normalize
 from jax_ssl.ops.queue import check_queue_size, push
@@ -41,6 +41,7 @@ def swav(
     encoder: nn.Module,
     views: ViewFn,
     steps_per_epoch: int,
+    heads: Heads | None = None,
     *,
     temperature: float = 0.1,
     epsilon: float = 0.05,
@@ -63,6 +64,7 @@ def swav(
             local crops it must take images of several sizes.
         views: one example -> {"global": [2, H, W, C], "local": [L, h, w, C]}.
         steps_per_epoch: what `queue_start_epoch` is counted in.
+        heads: modules in the place of those made here, by the name of their part.
         temperature: τ of equation 2, positive.
         epsilon: ε of equation 3, positive; 0.03 helps where the loss stays at ln K.
         iterations: of `sinkhorn`, at least 1.
@@ -104,7 +106,7 @@ def swav(
         queue_start_epoch=queue_start_epoch,
     )
     projector = mlp_after(encoder, (hidden_dim, output_dim), kernel_init=TORCH_UNIFORM)
-    net = Network(encoder=encoder, projector=projector)
+    net = Network.of(encoder, heads, projector=projector)
     assign = functools.partial(sinkhorn, epsilon=epsilon, iterations=iterations)
     assign = jax.vmap(assign, in_axes=1, out_axes=1)  # [n, 2, K], crop by crop.
 

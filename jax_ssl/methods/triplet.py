@@ -17,12 +17,13 @@ from jax_ssl.losses.prediction import output_std
 from jax_ssl.losses.triplet import Mining, check_triplet
 from jax_ssl.losses.triplet import triplet as triplet_loss
 from jax_ssl.nn.mlp import mlp_after
-from jax_ssl.nn.network import Network, StatsState
+from jax_ssl.nn.network import Heads, Network, StatsState
 
 
 def triplet(
     encoder: nn.Module,
     views: ViewFn,
+    heads: Heads | None = None,
     *,
     margin: float = 0.2,
     mining: Mining = "semi-hard",
@@ -35,6 +36,7 @@ def triplet(
     Args:
         encoder: returns `Features`; evaluation keeps it and drops the projector.
         views: one example -> [2, H, W, C].
+        heads: modules in the place of those made here, by the name of their part.
         margin: α of equation 1, in squared distance of unit vectors.
         mining: "semi-hard" or "all", the negatives that an anchor is compared with.
         hidden_dim: width of the projector's inner layers.
@@ -51,7 +53,7 @@ def triplet(
     check_triplet(margin, mining)
     checks.at_least(1, head_layers=head_layers)
     widths = (hidden_dim,) * (head_layers - 1) + (output_dim,)
-    net = Network(encoder=encoder, projector=mlp_after(encoder, widths))
+    net = Network.of(encoder, heads, projector=mlp_after(encoder, widths))
 
     def loss(
         params: Params, state: StatsState, views: Array, *, key: Array, step: Array

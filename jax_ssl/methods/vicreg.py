@@ -13,12 +13,13 @@ from jax_ssl.core.method import Method, ViewFn
 from jax_ssl.core.types import Array, Metrics, Params
 from jax_ssl.losses import redundancy
 from jax_ssl.nn.mlp import TORCH_UNIFORM, mlp_after
-from jax_ssl.nn.network import Network, StatsState
+from jax_ssl.nn.network import Heads, Network, StatsState
 
 
 def vicreg(
     encoder: nn.Module,
     views: ViewFn,
+    heads: Heads | None = None,
     *,
     invariance_weight: float = 25.0,
     variance_weight: float = 25.0,
@@ -34,6 +35,7 @@ def vicreg(
     Args:
         encoder: returns `Features`; evaluation keeps it and drops the projector.
         views: one example -> [2, H, W, C].
+        heads: modules in the place of those made here, by the name of their part.
         invariance_weight: λ of equation 6.
         variance_weight: μ.
         covariance_weight: ν.
@@ -59,7 +61,7 @@ def vicreg(
         use_bias=False,
         kernel_init=TORCH_UNIFORM,
     )
-    net = Network(encoder=encoder, projector=projector)
+    net = Network.of(encoder, heads, projector=projector)
 
     def loss(
         params: Params, state: StatsState, views: Array, *, key: Array, step: Array

@@ -17,13 +17,14 @@ from jax_ssl.core.types import Array, Metrics, Params
 from jax_ssl.losses import redundancy
 from jax_ssl.losses.prediction import output_std
 from jax_ssl.nn.mlp import TORCH_UNIFORM, mlp_after
-from jax_ssl.nn.network import Network, StatsState
+from jax_ssl.nn.network import Heads, Network, StatsState
 from jax_ssl.nn.views import stack
 
 
 def w_mse(
     encoder: nn.Module,
     views: ViewFn,
+    heads: Heads | None = None,
     *,
     sub_batch_size: int = 128,
     iterations: int = 1,
@@ -41,6 +42,7 @@ def w_mse(
     Args:
         encoder: returns `Features`; evaluation keeps it and drops the projector.
         views: one example -> [V, H, W, C]; the paper has 2 and 4.
+        heads: modules in the place of those made here, by the name of their part.
         sub_batch_size: images whitened together, W; at least twice `output_dim`. 128
             for CIFAR-10 and 100, 256 for the larger images.
         iterations: random partitions that a step averages; 1 for CIFAR-10, 4 for
@@ -69,7 +71,7 @@ def w_mse(
     projector = mlp_after(
         encoder, (hidden_dim, output_dim), use_bias=False, kernel_init=TORCH_UNIFORM
     )
-    net = Network(encoder=encoder, projector=projector)
+    net = Network.of(encoder, heads, projector=projector)
 
     def init(key: Array, views: Array) -> tuple[Params, StatsState]:
         if stack(views).shape[0] % sub_batch_size:

@@ -22,6 +22,7 @@ from jax_ssl.nn.apply import forward, initialize, permuted
 from jax_ssl.nn.views import pair
 
 Outputs: TypeAlias = dict[str, Any]  # By part: `Features` of an encoder, else an array.
+Heads: TypeAlias = Mapping[str, nn.Module]  # By part; each takes `(x, *, train)`.
 
 
 class Copy(NamedTuple):
@@ -59,6 +60,23 @@ class Network:
     def __init__(self, **parts: nn.Module) -> None:
         self.parts: Mapping[str, nn.Module] = parts
         self.first = next(iter(parts))
+
+    @classmethod
+    def of(
+        cls, encoder: nn.Module, given: Heads | None, **made: nn.Module
+    ) -> "Network":
+        """An encoder and heads, of which those that are given replace those made.
+
+        Raises:
+            ValueError: if one is given that the network has no place for.
+        """
+        given = given or {}
+        if unknown := sorted(given.keys() - made.keys()):
+            raise ValueError(
+                f"heads: this method has no {unknown[0]!r}; its heads are "
+                f"{', '.join(made)}."
+            )
+        return cls(encoder=encoder, **{**made, **given})
 
     def init(self, key: Array, x: Array) -> tuple[Params, PyTree]:
         """First params and stats for inputs like x [n, ...]; both are keyed by part."""
