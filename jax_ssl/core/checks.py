@@ -97,6 +97,17 @@ def rising(**values: float) -> None:
             raise ValueError(f"{low} = {least} must be at most {high} = {most}.")
 
 
+def not_empty(**values: Any) -> None:
+    """Refuses sequences without an element.
+
+    Raises:
+        ValueError: naming the setting.
+    """
+    for name, value in values.items():
+        if not len(value):
+            raise ValueError(f"{name} = {value!r} must hold at least one number.")
+
+
 def several_rows(rows: int, what: str) -> None:
     """Refuses a batch of one row where rows are compared with each other.
 
