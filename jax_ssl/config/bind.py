@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import functools
 import inspect
+import traceback
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -102,7 +103,8 @@ def bind(factory: Factory, wires: Settings, settings: Settings) -> Any:
     except OSError:
         raise
     except Exception as error:
-        if isinstance(error, ValueError) and any(name in str(error) for name in values):
+        named = any(name in str(error) for name in values)
+        if foreseen(error) or (isinstance(error, ValueError) and named):
             raise
         # What no check foresaw; with --verbose the traceback is printed.
         said = ", ".join(f"{name} = {value!r}" for name, value in settings.items())
@@ -147,6 +149,13 @@ def reason(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
 
 
+def foreseen(error: BaseException) -> bool:
+    """Whether it is the sentence of one of this library's own checks."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    inside = str(frames[-1].f_globals.get("__name__")).startswith("jax_ssl.")
+    return isinstance(error, ValueError) and inside and str(error).endswith((".", "?"))
+
+
 def accepted(factory: Factory) -> tuple[str, ...]:
     """Names of the settings of `factory`."""
     return tuple(schema(factory).settings)
@@ -178,7 +187,7 @@ def pick(
     if not isinstance(name, str) or name not in table:
         raise ValueError(
             f"{title}.name = {name!r} is not one of {sorted(table)}"
-            f"{nearest(str(name), table)}."
+            f"{nearest(str(name), table) or '.'}"
         )
     return table[name], settings
 
