@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import optax
 
-from jax_ssl.config.ranges import RANGES
+from jax_ssl.config.ranges import MEANT, RANGES
 from jax_ssl.core import checks
 from jax_ssl.optim import SCHEDULES
 from jax_ssl.optim.rules import Rates
@@ -29,6 +29,7 @@ Settings = Mapping[str, Any]
 
 NEEDED = inspect.Parameter.empty  # The default of a setting that has none.
 UNIONS = (typing.Union, types.UnionType)
+SEQUENCES = (tuple, Sequence)
 # What float32 and the 32 bits of a key or an array's side can hold.
 LARGEST, INTEGERS = float(np.finfo(np.float32).max), range(-(2**31), 2**32)
 MODULE_FIELDS = ("parent", "name")  # Flax gives them to every module.
@@ -133,7 +134,12 @@ def resolve(
         if value is NEEDED:
             raise ValueError(f"{label} needs the setting {name!r}.")
         title = f"{label} setting {name!r}"
-        values[name] = _fit(value, parameter.annotation, title, wires)
+        try:
+            values[name] = _fit(value, parameter.annotation, title, wires)
+        except ValueError as error:
+            if name not in MEANT:
+                raise
+            raise ValueError(f"{error} It must be {MEANT[name]}.") from error
         if name in RANGES:
             try:
                 _refuse_outside(RANGES[name], name, values[name], wires)
@@ -236,19 +242,26 @@ def _fit(value: Any, hint: Any, label: str, wires: Settings | None) -> Any:
     if optax.Schedule in options and not (value is None and len(options) > 1):
         return _schedule(value, label, wires)
     if origin in UNIONS:
+        several = [each for each in args if typing.get_origin(each) in SEQUENCES]
+        if isinstance(value, list | tuple) and len(several) == 1:
+            return _fit(value, several[0], label, wires)
         for option in args:
             try:
                 return _fit(value, option, label, wires)
             except ValueError:
                 if not isinstance(value, list | tuple) and _is_a(value, option):
                     raise
-    elif origin in (tuple, Sequence) and isinstance(value, list | tuple):
+    elif origin in SEQUENCES and isinstance(value, list | tuple):
         alike = origin is Sequence or Ellipsis in args
         each = args[:1] * len(value) if alike else args
         if len(each) == len(value):
             pairs = enumerate(zip(value, each, strict=True))
             return tuple(_fit(v, h, f"{label}[{i}]", wires) for i, (v, h) in pairs)
-    elif origin not in (tuple, Sequence) and _is_a(value, hint):
+        raise ValueError(
+            f"{label} = {value!r} must be {type_text(hint)}, that is {len(each)} "
+            f"values, not {len(value)}."
+        )
+    elif origin not in SEQUENCES and _is_a(value, hint):
         _refuse_extremes(value, hint, label)
         return value if wires is None or hint is not float else float(value)
     raise ValueError(

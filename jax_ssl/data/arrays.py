@@ -144,9 +144,7 @@ def _checked(array: np.ndarray, kind: Kind, what: str) -> np.ndarray:
     if len(dtypes) > 1 and dtype.kind == "u":  # Larger integers have no known range.
         right = array.dtype == dtype
     if array.ndim != 1 + len(axes) or not right:
-        remedy = ""
-        if kind in ("image", "frames") and array.dtype.kind in "iu" and array.size:
-            remedy = f" Its numbers are {array.min()} to {array.max()}: {ADVICE}."
+        remedy = _advice(array, kind, 1 + len(axes))
         raise ValueError(
             f"{what} is {array.dtype} of shape {array.shape}; expected "
             f"[{', '.join(('N', *axes))}] of {' or '.join(dtypes)}.{remedy}"
@@ -161,6 +159,48 @@ def _checked(array: np.ndarray, kind: Kind, what: str) -> np.ndarray:
             f"be finite and in [{low:.4g}, {high:.4g}]{_REMEDY.get(kind, '')}."
         )
     return array.astype(dtype, copy=False)
+
+
+def _advice(array: np.ndarray, kind: Kind, axes: int) -> str:
+    """What to do about an array of a dtype or a number of axes that its kind has not.
+
+    Args:
+        array: [N, ...].
+        kind: what it should be.
+        axes: how many that kind has, rows included.
+    """
+    if array.dtype.kind == "O":
+        return " It has Python objects; make it an array of numbers, or of text."
+    if kind == "label" and array.dtype.kind in "fiub":
+        return _label_advice(array)
+    if kind == "image" and array.ndim != axes:
+        return (
+            " Images are [N, H, W] or [N, H, W, C]; give the array this shape with "
+            "reshape."
+        )
+    if kind in ("image", "frames") and array.ndim == axes and array.size:
+        if array.dtype.kind in "iu":
+            return f" Its numbers are {array.min()} to {array.max()}: {ADVICE}."
+        if array.dtype.kind == "b":
+            return " Make them white and black, with 255 * array.astype(np.uint8)."
+    return ""
+
+
+def _label_advice(array: np.ndarray) -> str:
+    if missing := int(np.isnan(array.astype(float)).sum()):
+        return (
+            f" {missing} of its numbers are NaN; leave such examples out, or give them "
+            "a class, then store it as labels.astype(int)."
+        )
+    if array.ndim == 2:
+        if ((array == 1).sum(1) == 1).all() and ((array == 0) | (array == 1)).all():
+            return " It is one-hot; store it as labels.argmax(1)."
+        return " Each example needs one class, a number from 0; see data.fields."
+    if array.ndim != 1:
+        return " Each example needs one class, a number from 0."
+    if (array % 1 != 0).any():
+        return f" {array[array % 1 != 0][0]:g} is no class; classes are 0, 1, 2, ..."
+    return " Its numbers are whole; store it as labels.astype(int)."
 
 
 def _pictures(
@@ -249,15 +289,16 @@ def npz(
             keys = [key for word in each for key in _keys(word, split)]
             found = next((key for key in keys if key in archive), None)
             if found is not None:
-                given[name] = archive[found]
+                given[name] = _read(archive, found, path)
             elif name in (fields or ("image",)):
                 raise ValueError(
                     f"{path} holds no {name} for data.split = {split!r}: looked for "
                     f"{', '.join(keys)}; the keys present are {sorted(archive)}."
                 )
         for key in (key for word in NAMES for key in (*_keys(word, split), word)):
-            if names is None and key in archive and archive[key].dtype.kind in "US":
-                names = _text(archive[key]).tolist()
+            if names is None and key in archive:
+                values = _read(archive, key, path)
+                names = _text(values).tolist() if values.dtype.kind in "US" else None
     name = os.path.basename(path) + (f" {split}" if split else "")
     return arrays(
         given,
@@ -283,6 +324,24 @@ def _opened(path: str) -> Iterator[Any]:
         raise ValueError(
             f"data.path = {path!r} is no .npz archive, or is damaged: {error}. Write "
             "it again with numpy.savez(path, x=..., y=...)."
+        ) from error
+
+
+def _read(archive: Any, key: str, path: str) -> np.ndarray:
+    """An array of an archive.
+
+    Raises:
+        ValueError: if it has Python objects, which only unpickling would read.
+    """
+    try:
+        return archive[key]
+    except ValueError as error:
+        if "allow_pickle" not in str(error):
+            raise
+        raise ValueError(
+            f"{path}: the array {key!r} has Python objects (dtype object), which are "
+            f"not read; write the file again with {key}.astype(str) for words, or "
+            f"{key}.astype(int) for numbers."
         ) from error
 
 

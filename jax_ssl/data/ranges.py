@@ -18,6 +18,10 @@ ADVICE = (
     "set data.range to the numbers that are black and white, such as (0, 4095) for 12 "
     "bits, or to percentiles of each image, such as ('0.1%', '99.9%')"
 )
+MEANT = (
+    "two finite numbers, the first below the second, such as (0, 4095), or percentiles "
+    "from '0%' to '100%', such as ('0.1%', '99.9%')"
+)
 # What few pixels hold is not in use: they may be dead, or letters burnt into a scan.
 OUTSIDE = 0.001
 LITTLE = 0.5  # A smaller share of the range in use is worth a warning.
@@ -38,10 +42,7 @@ def check_range(range: Range | None) -> None:
             return
     except ValueError:
         pass
-    raise ValueError(
-        f"data.range = {range!r} must be two rising numbers, such as (0, 4095), or "
-        "percentiles from '0%' to '100%', such as ('0.1%', '99.9%')."
-    )
+    raise ValueError(f"data.range = {range!r} must be {MEANT}.")
 
 
 def bounds(values: np.ndarray, range: Range) -> tuple[float, float]:

@@ -49,7 +49,7 @@ def loaded(
         if name not in loads:
             raise ValueError(
                 f"config.run.init_from = {{{name!r}: {path!r}}}: this method has no "
-                f"{name!r} to fill; {remedy}."
+                f"{name} to fill; {remedy}."
             )
 
     def read(name: str, path: str) -> Variables:
