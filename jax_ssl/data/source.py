@@ -133,7 +133,7 @@ def num_bytes(source: Source) -> int:
 
 
 class UnsetError(ValueError):
-    """A whole file that the settings do not read; it names the one that would."""
+    """A whole file that the settings do not read; it says what would."""
 
 
 class CorruptExamples(Exception):  # noqa: N818 - an account of rows, not one error

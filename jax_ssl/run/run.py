@@ -192,7 +192,7 @@ class Run:
                         f"{data.feed.name} has no field {unknown[0]!r}, only "
                         f"{sorted(data.feed.fields)}."
                     )
-            ready = [p for p in asked if not lacking(p, data)]
+            ready = [p for p in asked if not lacking(p, data, name)]
             with (
                 naming(f"evals.view on the {name} part"),
                 jax.set_mesh(experiment.mesh),
@@ -267,7 +267,7 @@ class Run:
                     "bank": bank.count,
                 }
 
-        if reason := lacking(protocol, self.train):
+        if reason := lacking(protocol, self.train, "training"):
             return [], [{"protocol": f"online {protocol.name}", "reason": reason}]
         return [Evaluation(self.experiment.every(online.every_epochs), run)], []
 

@@ -53,6 +53,7 @@ def train(options: argparse.Namespace) -> int:
     workdir = pathlib.Path(options.workdir)
     first = jax.process_index() == 0
     if first:
+        refuse_file(workdir)
         refuse_owned(workdir)  # At once; it is taken when all is checked.
     classes = data_of(workdir, CHECKPOINTS).get("classes")
     run = Run(Experiment(config, classes=classes), workdir, training=True)
@@ -88,6 +89,20 @@ def _trained(run: Run, ran: dict[str, Any]) -> int:
             log.info("report: %s", write_page(run, outcome.train))
     departure.doing = "ending"
     return 0
+
+
+def refuse_file(workdir: pathlib.Path) -> None:
+    """Refuses a path at which no folder can be made.
+
+    Raises:
+        ValueError: naming the file that is there.
+    """
+    for path in (workdir, *workdir.parents):
+        if path.exists() and not path.is_dir():
+            raise ValueError(
+                f"--workdir={workdir}: {path} is a file, not a folder; name another "
+                "path, or move that file away."
+            )
 
 
 def prepared(run: Run) -> None:
