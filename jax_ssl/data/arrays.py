@@ -11,13 +11,16 @@ from typing import Any
 import numpy as np
 
 from jax_ssl.core.fields import INDEX, Field, Kind, layout
+from jax_ssl.data.advice import advice
 from jax_ssl.data.bands import Channels, count_of
-from jax_ssl.data.ranges import ADVICE, Range, bounds, check_range, in_range
+from jax_ssl.data.corrupt import spread
+from jax_ssl.data.ranges import Range, bounds, check_range, in_range
 from jax_ssl.data.source import Rows, Source, absent
 
 _LARGEST = float(np.finfo(np.float32).max)
 # Of the kinds whose floats are bounded, the lowest and highest value.
 _RANGES = {"image": (0, 1), "frames": (0, 1), "wave": (-1, 1)}
+KEPT = 16  # Images of which the numbers are kept as they were given.
 NAMES = ("label_names", "class_names", "classes")  # Keys of an .npz file.
 _REMEDY = {
     "image": "; divide by 255, store the bytes as uint8, or set data.range",
@@ -32,6 +35,8 @@ class Arrays(Source):
     """Examples in memory; made by `arrays`, which checks them."""
 
     arrays: Mapping[str, np.ndarray]  # {field: [N, ...]}, without "index".
+    # Of images, some rows before the range was applied.
+    before: np.ndarray | None = None
 
     def read(self, rows: np.ndarray) -> Rows:  # noqa: D102
         return {k: x[rows] for k, x in self.arrays.items() if k in self.fields}
@@ -43,6 +48,9 @@ class Arrays(Source):
 
     def stored(self, row: int) -> bytes:  # noqa: D102
         return b""
+
+    def raw(self, count: int) -> list[np.ndarray]:  # noqa: D102
+        return [] if self.before is None else [*self.before[:count]]
 
 
 def arrays(
@@ -83,6 +91,10 @@ def arrays(
         others = {field: values for field, values in given.items() if field != "image"}
         given = {"frames": given["image"], **others}
     kind_of: dict[str, Any] = {field: field for field in given} | dict(kinds or {})
+    before = None
+    shown = np.asarray(given.get("image", given.get("frames", 0)))
+    if range is not None and shown.ndim > 2:
+        before = shown[spread(len(shown), KEPT)]
     given = {
         field: _pictures(values, kind_of[field], f"{name}: {field}", range, channels)
         for field, values in given.items()
@@ -112,7 +124,7 @@ def arrays(
         field: Field(kind_of[field], array.shape[1:], array.dtype, **more[field])
         for field, array in made.items()
     }
-    return Arrays(name, {**fields, "index": INDEX}, min(lengths.values()), made)
+    return Arrays(name, {**fields, "index": INDEX}, min(lengths.values()), made, before)
 
 
 def _numbered(
@@ -144,7 +156,7 @@ def _checked(array: np.ndarray, kind: Kind, what: str) -> np.ndarray:
     if len(dtypes) > 1 and dtype.kind == "u":  # Larger integers have no known range.
         right = array.dtype == dtype
     if array.ndim != 1 + len(axes) or not right:
-        remedy = _advice(array, kind, 1 + len(axes))
+        remedy = advice(array, kind, 1 + len(axes))
         raise ValueError(
             f"{what} is {array.dtype} of shape {array.shape}; expected "
             f"[{', '.join(('N', *axes))}] of {' or '.join(dtypes)}.{remedy}"
@@ -159,48 +171,6 @@ def _checked(array: np.ndarray, kind: Kind, what: str) -> np.ndarray:
             f"be finite and in [{low:.4g}, {high:.4g}]{_REMEDY.get(kind, '')}."
         )
     return array.astype(dtype, copy=False)
-
-
-def _advice(array: np.ndarray, kind: Kind, axes: int) -> str:
-    """What to do about an array of a dtype or a number of axes that its kind has not.
-
-    Args:
-        array: [N, ...].
-        kind: what it should be.
-        axes: how many that kind has, rows included.
-    """
-    if array.dtype.kind == "O":
-        return " It has Python objects; make it an array of numbers, or of text."
-    if kind == "label" and array.dtype.kind in "fiub":
-        return _label_advice(array)
-    if kind == "image" and array.ndim != axes:
-        return (
-            " Images are [N, H, W] or [N, H, W, C]; give the array this shape with "
-            "reshape."
-        )
-    if kind in ("image", "frames") and array.ndim == axes and array.size:
-        if array.dtype.kind in "iu":
-            return f" Its numbers are {array.min()} to {array.max()}: {ADVICE}."
-        if array.dtype.kind == "b":
-            return " Make them white and black, with 255 * array.astype(np.uint8)."
-    return ""
-
-
-def _label_advice(array: np.ndarray) -> str:
-    if missing := int(np.isnan(array.astype(float)).sum()):
-        return (
-            f" {missing} of its numbers are NaN; leave such examples out, or give them "
-            "a class, then store it as labels.astype(int)."
-        )
-    if array.ndim == 2:
-        if ((array == 1).sum(1) == 1).all() and ((array == 0) | (array == 1)).all():
-            return " It is one-hot; store it as labels.argmax(1)."
-        return " Each example needs one class, a number from 0; see data.fields."
-    if array.ndim != 1:
-        return " Each example needs one class, a number from 0."
-    if (array % 1 != 0).any():
-        return f" {array[array % 1 != 0][0]:g} is no class; classes are 0, 1, 2, ..."
-    return " Its numbers are whole; store it as labels.astype(int)."
 
 
 def _pictures(

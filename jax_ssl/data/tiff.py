@@ -201,8 +201,8 @@ class Page:
         if scheme not in OF_BYTES and not self.plain:
             count = len(self.bands)
             raise UnsetError(
-                f"{count} band{'s' * (count > 1)} of {self.dtype.name} that TIFF's scheme "
-                f"{scheme} compresses cannot be read; write it again without "
+                f"{count} band{'s' * (count > 1)} of {self.dtype.name} that TIFF's "
+                f"scheme {scheme} compresses cannot be read; write it again without "
                 "compression or with Deflate, or move it away"
             )
 

@@ -135,9 +135,10 @@ class Run:
         read = experiment.source.fields.items()
         seen = {name for name, field in read if field.kind in ("image", "frames")}
         rows = sample(experiment.everything.keep(laid | seen), 128)
-        settable = "range" in experiment.config["data"]
-        advice = ADVICE if settable else "this source has no setting for it"
-        dark = range_report(rows, fields, advice)
+        data = experiment.config["data"]
+        advice = ADVICE if "range" in data else "this source has no setting for it"
+        raw = functools.partial(experiment.everything.raw, 16)
+        dark = range_report(rows, fields, advice, range=data.get("range"), raw=raw)
         warnings = [] if dark is None else [dark]
         if not laid:
             return None, warnings
