@@ -131,7 +131,13 @@ def few_label(
             )
 
     metrics = (Metric("accuracy"),)
-    return Protocol(name="few_label", needs=(label,), metrics=metrics, run=run)
+    return Protocol(
+        name="few_label",
+        needs=(label,),
+        metrics=metrics,
+        run=run,
+        per_class=max(several),
+    )
 
 
 def draw_rows(
