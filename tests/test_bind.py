@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -9,6 +10,7 @@ import optax
 import pytest
 
 from jax_ssl.config.bind import accepted, bind, resolve
+from jax_ssl.data.folder import folder
 from jax_ssl.optim.rules import Rates
 
 
@@ -67,12 +69,15 @@ def test_an_int_is_a_fine_float():
             r"'widths'\[1\] = '2' must be int, not str",
         ),
         ({"needed": 1, "widths": 3}, r"must be tuple\[int, ...\], not int"),
-        ({"needed": 1, "scales": (1.0,)}, r"must be tuple\[float, float\], not tuple"),
+        (
+            {"needed": 1, "scales": (1.0,)},
+            r"tuple\[float, float\], that is 2 values, not 1",
+        ),
         ({"needed": 1, "clip": "no"}, r"must be float \| None, not str"),
         ({"needed": 1, "pool": "men"}, "'pool' = 'men' must be 'mean' | 'flat', not"),
         (
             {"needed": 1, "mean": (0.1, "x")},
-            r"'mean' = \(0.1, 'x'\) must be Sequence\[float\] \| None",
+            r"'mean'\[1\] = 'x' must be float, not str",
         ),
         (
             {"needed": 1, "extra": [1]},
@@ -215,3 +220,18 @@ def test_a_dataclass_is_a_factory():
 
     assert resolve(Section, {"length": 2}) == {"length": 2, "doctor": {}}
     assert bind(Section, {}, {"length": 2, "doctor": None}).doctor is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ((0,), "2 values, not 1"),
+        ((-1, float("inf")), "'range'[1] = inf must be a finite number"),
+        ((0, float("nan")), "'range'[1] = nan must be a finite number"),
+        ("a", "must be tuple"),
+    ],
+)
+def test_a_range_says_what_is_wrong_with_it_and_what_it_is(wrong, said):
+    with pytest.raises(ValueError, match=re.escape(said)) as error:
+        resolve(folder, {"path": "x", "range": wrong})
+    assert "two finite numbers, the first below the second" in str(error.value)

@@ -213,6 +213,14 @@ def test_bad_settings_end_with_status_2_and_no_folder(
     assert not workdir.exists()
 
 
+@pytest.mark.parametrize("below", ["", "run"])
+def test_a_workdir_that_is_a_file_is_said_at_once(tmp_path, capsys, below):
+    file = tmp_path / "notes.txt"
+    file.write_text("mine")
+    assert main(arguments("train", file / below, {})) == 2
+    assert f"{file} is a file, not a folder" in capsys.readouterr().err
+
+
 def test_commands_without_a_run_say_so(tmp_path, capsys):
     for command in ("evaluate", "report", "export"):
         assert main([command, f"--workdir={tmp_path}"]) == 2

@@ -209,6 +209,38 @@ def test_chunks_that_cut_through_groups_are_refused_before_compilation():
         experiment.program(feed_of(experiment))
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            "encoder.groups=7",
+            r"^config\.encoder: batch norm in groups = 7 .* of 512\.$",
+        ),
+        ("run.init_from={'nope': 'x'}", r"^config\.run\.init_from = .*is 'encoder'\.$"),
+    ],
+)
+def test_a_wrong_setting_is_not_blamed_on_a_combination(change, message):
+    experiment = Experiment(resolved(override(page(), [change])))
+    with pytest.raises(ValueError, match=message):
+        experiment.program(feed_of(experiment))
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("optimizer.exclude=['[']", "config.optimizer: exclude"),
+        ("optimizer.rates=[['[', 0.1]]", "config.optimizer: rates"),
+        ("mesh.rules=[['[', ['data']]]", "config.mesh.rules"),
+    ],
+)
+def test_patterns_are_read_at_the_start(change, named):
+    config = resolved(override(page(), [change]))
+    with pytest.raises(
+        ValueError, match=rf"^{named}: the pattern '\[' is not a regular"
+    ):
+        Experiment(config)
+
+
 def test_rules_of_the_page_place_arrays():
     wide = ["mesh.fsdp=2", "encoder.widths=(8, 512)", "method.hidden_dim=1024"]
     rules = "mesh.rules=[['projector/dense0/kernel$', [None, ['data', 'fsdp']]]]"
@@ -282,7 +314,15 @@ def test_resolved_config_is_plain_and_resolves_to_itself():
             r"imports 'common_settings', .*common_settings.py",
         ),
         ("def get_config(:\n", r"SyntaxError"),
-        ("def get_config(a):\n    return 1 / 0\n", r"fails line 2: ZeroDivisionError"),
+        (
+            "def get_config(a):\n    return 1 / 0\n",
+            r"fails in line 2: ZeroDivisionError",
+        ),
+        (
+            "def get_config(a):\n    return {'y': {}}[a]\n",
+            r"does not take the argument 'x' \(KeyError: 'x' in line 2\)\.$",
+        ),
+        ("def get_config():\n    return {}\n", r"takes no argument; leave out ':x'"),
         ("def get_config(a, b):\n    return {}\n", r"argument 'x' fails: TypeError"),
         (
             "def get_config(a):\n    return {'run': {'seed': min}}\n",

@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import functools
 import inspect
+import traceback
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import optax
 
-from jax_ssl.config.ranges import RANGES
+from jax_ssl.config.ranges import MEANT, RANGES
 from jax_ssl.core import checks
 from jax_ssl.optim import SCHEDULES
 from jax_ssl.optim.rules import Rates
@@ -28,6 +29,7 @@ Settings = Mapping[str, Any]
 
 NEEDED = inspect.Parameter.empty  # The default of a setting that has none.
 UNIONS = (typing.Union, types.UnionType)
+SEQUENCES = (tuple, Sequence)
 # What float32 and the 32 bits of a key or an array's side can hold.
 LARGEST, INTEGERS = float(np.finfo(np.float32).max), range(-(2**31), 2**32)
 MODULE_FIELDS = ("parent", "name")  # Flax gives them to every module.
@@ -102,7 +104,8 @@ def bind(factory: Factory, wires: Settings, settings: Settings) -> Any:
     except OSError:
         raise
     except Exception as error:
-        if isinstance(error, ValueError) and any(name in str(error) for name in values):
+        named = any(name in str(error) for name in values)
+        if foreseen(error) or (isinstance(error, ValueError) and named):
             raise
         # What no check foresaw; with --verbose the traceback is printed.
         said = ", ".join(f"{name} = {value!r}" for name, value in settings.items())
@@ -131,7 +134,12 @@ def resolve(
         if value is NEEDED:
             raise ValueError(f"{label} needs the setting {name!r}.")
         title = f"{label} setting {name!r}"
-        values[name] = _fit(value, parameter.annotation, title, wires)
+        try:
+            values[name] = _fit(value, parameter.annotation, title, wires)
+        except ValueError as error:
+            if name not in MEANT:
+                raise
+            raise ValueError(f"{error} It must be {MEANT[name]}.") from error
         if name in RANGES:
             try:
                 _refuse_outside(RANGES[name], name, values[name], wires)
@@ -145,6 +153,13 @@ def resolve(
 def reason(error: BaseException) -> str:
     """The first line of an error's message, or its name where it says nothing."""
     return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
+
+
+def foreseen(error: BaseException) -> bool:
+    """Whether it is the sentence of one of this library's own checks."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    inside = str(frames[-1].f_globals.get("__name__")).startswith("jax_ssl.")
+    return isinstance(error, ValueError) and inside and str(error).endswith((".", "?"))
 
 
 def accepted(factory: Factory) -> tuple[str, ...]:
@@ -178,7 +193,7 @@ def pick(
     if not isinstance(name, str) or name not in table:
         raise ValueError(
             f"{title}.name = {name!r} is not one of {sorted(table)}"
-            f"{nearest(str(name), table)}."
+            f"{nearest(str(name), table) or '.'}"
         )
     return table[name], settings
 
@@ -227,19 +242,26 @@ def _fit(value: Any, hint: Any, label: str, wires: Settings | None) -> Any:
     if optax.Schedule in options and not (value is None and len(options) > 1):
         return _schedule(value, label, wires)
     if origin in UNIONS:
+        several = [each for each in args if typing.get_origin(each) in SEQUENCES]
+        if isinstance(value, list | tuple) and len(several) == 1:
+            return _fit(value, several[0], label, wires)
         for option in args:
             try:
                 return _fit(value, option, label, wires)
             except ValueError:
                 if not isinstance(value, list | tuple) and _is_a(value, option):
                     raise
-    elif origin in (tuple, Sequence) and isinstance(value, list | tuple):
+    elif origin in SEQUENCES and isinstance(value, list | tuple):
         alike = origin is Sequence or Ellipsis in args
         each = args[:1] * len(value) if alike else args
         if len(each) == len(value):
             pairs = enumerate(zip(value, each, strict=True))
             return tuple(_fit(v, h, f"{label}[{i}]", wires) for i, (v, h) in pairs)
-    elif origin not in (tuple, Sequence) and _is_a(value, hint):
+        raise ValueError(
+            f"{label} = {value!r} must be {type_text(hint)}, that is {len(each)} "
+            f"values, not {len(value)}."
+        )
+    elif origin not in SEQUENCES and _is_a(value, hint):
         _refuse_extremes(value, hint, label)
         return value if wires is None or hint is not float else float(value)
     raise ValueError(

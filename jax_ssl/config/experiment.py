@@ -16,6 +16,7 @@ from jax_ssl.config.bind import (
     Settings,
     accepted,
     bind,
+    foreseen,
     pick,
     reason,
     split,
@@ -201,6 +202,8 @@ class Experiment:
             said = str(error)
             if isinstance(error, ValueError) and NAMES_A_SETTING.search(said):
                 raise
+            if foreseen(error) and (section := self._blamed(said)):
+                raise ValueError(f"config.{section}: {said}") from error
             named = ", ".join(
                 f"config.{section}.name = {self.config[section]['name']!r}"
                 for section in ("method", "views", "encoder")
@@ -209,6 +212,14 @@ class Experiment:
                 f"{reason(error)}. {named} do not work together with these settings; "
                 "the pages in configs/ show the views and sizes that each method reads."
             ) from error
+
+    def _blamed(self, said: str) -> str | None:
+        """The section of the setting that a message names with its value, if any."""
+        for section in ("encoder", "method", "optimizer", "views"):
+            for name, value in self.config[section].items():
+                if re.search(rf"\b{name} = {re.escape(str(value))}(?!\w)", said):
+                    return section
+        return None
 
     def every(self, epochs: float) -> int:
         """Steps in so many epochs, at least one."""
@@ -251,6 +262,8 @@ def naming(title: str) -> Iterator[None]:
         raise
     except Exception as error:
         said = str(error) if isinstance(error, ValueError) else reason(error)
+        if said.startswith(f"{title}."):
+            raise ValueError(f"config.{said}") from error
         raise ValueError(f"config.{title}: {said}") from error
 
 

@@ -10,6 +10,7 @@ every setting that has a default should be reachable.
 """
 
 import ast
+import inspect
 import logging
 import pathlib
 import runpy
@@ -63,7 +64,12 @@ def load_page(reference: str) -> ConfigDict:
         page = runpy.run_path(str(file.absolute()))
         if "get_config" not in page:
             raise ValueError(f"config page {path!r} has no function get_config().")
-        return ConfigDict(page["get_config"](*([argument] if argument else [])))
+        get_config = page["get_config"]
+        if argument and not inspect.signature(get_config).parameters:
+            raise ValueError(
+                f"config page {path!r} takes no argument; leave out ':{argument}'."
+            )
+        return ConfigDict(get_config(*([argument] if argument else [])))
     except OSError:
         raise
     except ModuleNotFoundError as error:
@@ -74,8 +80,13 @@ def load_page(reference: str) -> ConfigDict:
     except Exception as error:
         lines = traceback.extract_tb(error.__traceback__)
         at = [line.lineno for line in lines if line.filename == str(file.absolute())]
-        where = f" line {at[-1]}" if at else ""
+        where = f" in line {at[-1]}" if at else ""
         said = f"{type(error).__name__}: {reason(error)}"
+        if argument and isinstance(error, KeyError) and error.args == (argument,):
+            raise ValueError(
+                f"config page {path!r} does not take the argument {argument!r} "
+                f"({said}{where})."
+            ) from error
         given = f" with the argument {argument!r}" if argument else ""
         raise ValueError(
             f"config page {path!r}{given} fails{where}: {said}."

@@ -7,6 +7,8 @@ one of them should have to check again.
 
 from collections.abc import Mapping
 
+from jax_ssl.data import ranges
+
 WIDTHS = "hidden_dim hidden_dims output_dim predictor_dim bottleneck_dim dim width "
 WIDTHS += "widths decoder_width num_patch_prototypes koleo_groups"
 SIDES = "size sizes resize global_size local_size image_size canvas"
@@ -30,3 +32,6 @@ RANGES: Mapping[str, str] = {
     **dict.fromkeys(("seed", "order_seed"), "[0, 4294967295]"),
     "teacher_temperature": "(0, inf)",
 }
+
+# Settings whose type says too little, in words.
+MEANT: Mapping[str, str] = {"range": ranges.MEANT}

@@ -60,6 +60,9 @@ class Devices:
     fsdp: int = 1
     rules: tuple[tuple[str, tuple[Any, ...]], ...] = ()
 
+    def __post_init__(self) -> None:
+        checks.patterns(**{"mesh.rules": [pattern for pattern, _ in self.rules]})
+
     def specs(self) -> list[tuple[str, P]]:
         """The rules as partition specs."""
         return [

@@ -15,6 +15,7 @@ Example:
 
 import dataclasses
 import itertools
+import re
 import typing
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -95,6 +96,34 @@ def rising(**values: float) -> None:
     for (low, least), (high, most) in itertools.pairwise(values.items()):
         if not least <= most:
             raise ValueError(f"{low} = {least} must be at most {high} = {most}.")
+
+
+def not_empty(**values: Any) -> None:
+    """Refuses sequences without an element.
+
+    Raises:
+        ValueError: naming the setting.
+    """
+    for name, value in values.items():
+        if not len(value):
+            raise ValueError(f"{name} = {value!r} must hold at least one number.")
+
+
+def patterns(**values: Iterable[str] | None) -> None:
+    """Refuses regular expressions that cannot be read.
+
+    Raises:
+        ValueError: naming the setting, the expression and what is wrong with it.
+    """
+    for name, value in values.items():
+        for pattern in value or ():
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(
+                    f"{name}: the pattern {pattern!r} is not a regular expression "
+                    f"({error}); a sign that stands for itself needs a backslash."
+                ) from error
 
 
 def several_rows(rows: int, what: str) -> None:

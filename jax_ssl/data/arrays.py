@@ -11,13 +11,16 @@ from typing import Any
 import numpy as np
 
 from jax_ssl.core.fields import INDEX, Field, Kind, layout
+from jax_ssl.data.advice import advice
 from jax_ssl.data.bands import Channels, count_of
-from jax_ssl.data.ranges import ADVICE, Range, bounds, check_range, in_range
+from jax_ssl.data.corrupt import spread
+from jax_ssl.data.ranges import Range, bounds, check_range, in_range
 from jax_ssl.data.source import Rows, Source, absent
 
 _LARGEST = float(np.finfo(np.float32).max)
 # Of the kinds whose floats are bounded, the lowest and highest value.
 _RANGES = {"image": (0, 1), "frames": (0, 1), "wave": (-1, 1)}
+KEPT = 16  # Images of which the numbers are kept as they were given.
 NAMES = ("label_names", "class_names", "classes")  # Keys of an .npz file.
 _REMEDY = {
     "image": "; divide by 255, store the bytes as uint8, or set data.range",
@@ -32,6 +35,8 @@ class Arrays(Source):
     """Examples in memory; made by `arrays`, which checks them."""
 
     arrays: Mapping[str, np.ndarray]  # {field: [N, ...]}, without "index".
+    # Of images, some rows before the range was applied.
+    before: np.ndarray | None = None
 
     def read(self, rows: np.ndarray) -> Rows:  # noqa: D102
         return {k: x[rows] for k, x in self.arrays.items() if k in self.fields}
@@ -43,6 +48,9 @@ class Arrays(Source):
 
     def stored(self, row: int) -> bytes:  # noqa: D102
         return b""
+
+    def raw(self, count: int) -> list[np.ndarray]:  # noqa: D102
+        return [] if self.before is None else [*self.before[:count]]
 
 
 def arrays(
@@ -83,6 +91,10 @@ def arrays(
         others = {field: values for field, values in given.items() if field != "image"}
         given = {"frames": given["image"], **others}
     kind_of: dict[str, Any] = {field: field for field in given} | dict(kinds or {})
+    before = None
+    shown = np.asarray(given.get("image", given.get("frames", 0)))
+    if range is not None and shown.ndim > 2:
+        before = shown[spread(len(shown), KEPT)]
     given = {
         field: _pictures(values, kind_of[field], f"{name}: {field}", range, channels)
         for field, values in given.items()
@@ -112,7 +124,7 @@ def arrays(
         field: Field(kind_of[field], array.shape[1:], array.dtype, **more[field])
         for field, array in made.items()
     }
-    return Arrays(name, {**fields, "index": INDEX}, min(lengths.values()), made)
+    return Arrays(name, {**fields, "index": INDEX}, min(lengths.values()), made, before)
 
 
 def _numbered(
@@ -144,9 +156,7 @@ def _checked(array: np.ndarray, kind: Kind, what: str) -> np.ndarray:
     if len(dtypes) > 1 and dtype.kind == "u":  # Larger integers have no known range.
         right = array.dtype == dtype
     if array.ndim != 1 + len(axes) or not right:
-        remedy = ""
-        if kind in ("image", "frames") and array.dtype.kind in "iu" and array.size:
-            remedy = f" Its numbers are {array.min()} to {array.max()}: {ADVICE}."
+        remedy = advice(array, kind, 1 + len(axes))
         raise ValueError(
             f"{what} is {array.dtype} of shape {array.shape}; expected "
             f"[{', '.join(('N', *axes))}] of {' or '.join(dtypes)}.{remedy}"
@@ -249,15 +259,16 @@ def npz(
             keys = [key for word in each for key in _keys(word, split)]
             found = next((key for key in keys if key in archive), None)
             if found is not None:
-                given[name] = archive[found]
+                given[name] = _read(archive, found, path)
             elif name in (fields or ("image",)):
                 raise ValueError(
                     f"{path} holds no {name} for data.split = {split!r}: looked for "
                     f"{', '.join(keys)}; the keys present are {sorted(archive)}."
                 )
         for key in (key for word in NAMES for key in (*_keys(word, split), word)):
-            if names is None and key in archive and archive[key].dtype.kind in "US":
-                names = _text(archive[key]).tolist()
+            if names is None and key in archive:
+                values = _read(archive, key, path)
+                names = _text(values).tolist() if values.dtype.kind in "US" else None
     name = os.path.basename(path) + (f" {split}" if split else "")
     return arrays(
         given,
@@ -283,6 +294,24 @@ def _opened(path: str) -> Iterator[Any]:
         raise ValueError(
             f"data.path = {path!r} is no .npz archive, or is damaged: {error}. Write "
             "it again with numpy.savez(path, x=..., y=...)."
+        ) from error
+
+
+def _read(archive: Any, key: str, path: str) -> np.ndarray:
+    """An array of an archive.
+
+    Raises:
+        ValueError: if it has Python objects, which only unpickling would read.
+    """
+    try:
+        return archive[key]
+    except ValueError as error:
+        if "allow_pickle" not in str(error):
+            raise
+        raise ValueError(
+            f"{path}: the array {key!r} has Python objects (dtype object), which are "
+            f"not read; write the file again with {key}.astype(str) for words, or "
+            f"{key}.astype(int) for numbers."
         ) from error
 
 

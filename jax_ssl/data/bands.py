@@ -64,7 +64,7 @@ class Stored:
         raise UnsetError(
             f"it has {count} band{'s' * (count > 1)} ({', '.join(named)}), and "
             f"data.channels = {channels}; set data.channels = {count}, or to the bands "
-            "to take, counted from 0, such as (0, 1, 2)"
+            f"to take, counted from 0, such as {(*np.arange(min(count, 3)).tolist(),)}"
         )
 
     @property
@@ -132,7 +132,12 @@ def count_of(channels: Channels) -> int:
     if isinstance(channels, int):
         checks.at_least(1, **{"data.channels": channels})
         return channels
-    checks.at_least(0, **{"data.channels": channels or -1})
+    if not channels:
+        raise ValueError(
+            "data.channels = () names no channel; give a number of channels, or those "
+            "to take, counted from 0, such as (0,)."
+        )
+    checks.at_least(0, **{"data.channels": channels})
     return len(channels)
 
 

@@ -36,6 +36,9 @@ class Cached(Source):
     def stored(self, row: int) -> bytes | memoryview:  # noqa: D102
         return self.source.stored(row)
 
+    def raw(self, count: int) -> list[np.ndarray]:  # noqa: D102
+        return self.source.raw(count)
+
     def read(self, rows: np.ndarray) -> Rows:  # noqa: D102
         missing = np.unique(rows[~self.known[rows]])
         if missing.size:

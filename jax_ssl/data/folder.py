@@ -1,5 +1,6 @@
 """A folder of image files, with or without labels."""
 
+import contextlib
 import functools
 import logging
 import os
@@ -39,6 +40,7 @@ class Folder(Source):
     files: tuple[str, ...]  # Relative to the root, "/" between parts, sorted.
     image: Field
     decode: Callable[..., tuple[np.ndarray, Sides]]  # With the settings.
+    numbers_of: Callable[[BinaryIO, int], np.ndarray]  # Of a file's page, as stored.
     pages: Sequence[int] | None = None  # Of the files; None for the first of each.
     labels: np.ndarray | None = None  # [N] int32
 
@@ -57,6 +59,15 @@ class Folder(Source):
                 return said + file.read(2**20)
         except (OSError, ValueError):
             return b""
+
+    def raw(self, count: int) -> list[np.ndarray]:  # noqa: D102
+        found = []
+        for row in spread(len(self), count).tolist():
+            page = 0 if self.pages is None else int(self.pages[row])
+            # What is broken is said where it is read.
+            with contextlib.suppress(Exception), open_file(self._path(row)) as file:
+                found.append(self.numbers_of(file, page))
+        return found
 
     def _path(self, row: int) -> str:
         return os.path.join(self.root, self.files[row])
@@ -141,6 +152,10 @@ def folder(
         stored = opened(file, needed=needed, megapixels=max_megapixels)
         stored.check(channels, range)
 
+    def numbers_of(file: BinaryIO, page: int) -> np.ndarray:
+        stored = opened(file, page, needed=needed, megapixels=max_megapixels)
+        return np.asarray(stored.read())
+
     looked = files
     if pages == "first":
         looked = tuple(files[row] for row in spread(len(files), LOOKED_AT))
@@ -176,7 +191,9 @@ def folder(
     read = functools.partial(
         decode, channels=channels, range=range, max_megapixels=max_megapixels
     )
-    source = Folder(name, fields, len(files), root, files, image, read, numbers, label)
+    source = Folder(
+        name, fields, len(files), root, files, image, read, numbers_of, numbers, label
+    )
     return cached(source, cache_gib)
 
 

@@ -88,7 +88,8 @@ def opened(
             while they are read.
 
     Raises:
-        UnsetError: if more would have to be decoded.
+        UnsetError: if more would have to be decoded, or the numbers of a TIFF are of
+            a type that cannot be read.
         ValueError: if it is not an image of the `FORMATS`.
     """
     if tiff.is_tiff(_head(file)):
@@ -97,6 +98,7 @@ def opened(
         factor = min(least, most) if least > 1 and sheet.in_parts else 1
         _refuse_large("TIFF", sheet.size, factor, megapixels)
         if factor > 1 or not sheet.plain:
+            sheet.refuse_unread()
             return Stored(
                 size=sheet.size,
                 bands=sheet.bands,

@@ -4,7 +4,7 @@ Cameras, microscopes and scanners write 10, 12 or 14 bits into 16, and floats of
 size. Their files do not say what is white; the setting `data.range` does.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -17,6 +17,10 @@ Range = tuple[float | str, float | str]
 ADVICE = (
     "set data.range to the numbers that are black and white, such as (0, 4095) for 12 "
     "bits, or to percentiles of each image, such as ('0.1%', '99.9%')"
+)
+MEANT = (
+    "two finite numbers, the first below the second, such as (0, 4095), or percentiles "
+    "from '0%' to '100%', such as ('0.1%', '99.9%')"
 )
 # What few pixels hold is not in use: they may be dead, or letters burnt into a scan.
 OUTSIDE = 0.001
@@ -38,10 +42,7 @@ def check_range(range: Range | None) -> None:
             return
     except ValueError:
         pass
-    raise ValueError(
-        f"data.range = {range!r} must be two rising numbers, such as (0, 4095), or "
-        "percentiles from '0%' to '100%', such as ('0.1%', '99.9%')."
-    )
+    raise ValueError(f"data.range = {range!r} must be {MEANT}.")
 
 
 def bounds(values: np.ndarray, range: Range) -> tuple[float, float]:
@@ -88,7 +89,12 @@ def in_range(
 
 
 def range_report(
-    rows: Rows, fields: Mapping[str, Field], advice: str = ADVICE
+    rows: Rows,
+    fields: Mapping[str, Field],
+    advice: str = ADVICE,
+    *,
+    range: Range | None = None,
+    raw: Callable[[], Sequence[np.ndarray]] = tuple,
 ) -> str | None:
     """A sentence for data sets whose images use little of the range of their numbers.
 
@@ -96,6 +102,9 @@ def range_report(
         rows: a sample of examples; of images on a canvas only the filled part counts.
         fields: of the source.
         advice: what to do about it.
+        range: that is set.
+        raw: gives numbers of some of the images before the range was applied; asked
+            only where all are black or all white.
 
     Returns:
         The share in use and the advice; None where it is at least half of the range.
@@ -113,12 +122,48 @@ def range_report(
         low, high = np.quantile(values, (OUTSIDE, 1 - OUTSIDE))
         top = 255 if field.dtype == np.uint8 else 1
         if (share := (high - low) / top) < LITTLE:
+            flat = range is not None and low == high and low in (0, top)
+            if flat and range is not None and (said := _outside(name, range, raw())):
+                return said
             return (
                 f"data.range: nearly all numbers of {name!r} lie between {low:.3g} and "
                 f"{high:.3g} of {top}, {share:.1%} of the range, so that the images "
                 f"show little; {advice}."
             )
     return None
+
+
+def _outside(name: str, range: Range, raw: Sequence[np.ndarray]) -> str:
+    """Why images are black or white all over, by the numbers they had; "" if unclear.
+
+    Args:
+        name: of their field.
+        range: that was applied.
+        raw: numbers of some of them before, of any shapes.
+    """
+    every = [values.reshape(-1)[:: max(1, values.size // 2**14)] for values in raw]
+    values = np.concatenate([np.zeros(0), *every])
+    known = values[np.isfinite(values)]
+    if not len(values):
+        return ""
+    if len(known) <= OUTSIDE * len(values):
+        return (
+            f"data: nearly all numbers of {name!r} are NaN or infinite as they are "
+            "stored, so that the images show nothing; repair them or leave them out."
+        )
+    low = np.quantile(known, OUTSIDE, method="lower")
+    high = np.quantile(known, 1 - OUTSIDE, method="higher")
+    ends = [end for end in range if not isinstance(end, str)]
+    if len(ends) == 2 and (low >= ends[1] or high <= ends[0]):
+        side = "above the upper" if low >= ends[1] else "below the lower"
+        return (
+            f"data.range: nearly all numbers of {name!r} lie at or {side} end of "
+            f"data.range = {tuple(range)}: they are {low:g} to {high:g}, so that the "
+            f"images show nothing; set data.range to black and white among these, such "
+            f"as ({low:g}, {high:g}), or to percentiles of each image, such as "
+            "('0.1%', '99.9%')."
+        )
+    return ""
 
 
 def _percentile(end: float | str) -> float:

@@ -36,7 +36,8 @@ class Source:
     """Random access to a data set in host memory or on disk.
 
     Nothing asks for the type: whatever has these attributes, `len`, `source[rows]`,
-    `keep`, `listed` and `stored` is a source. Its kinds here say how rows are read.
+    `keep`, `listed`, `stored` and `raw` is a source. Its kinds here say how rows are
+    read.
 
     Attributes:
         name: the data set in words, for messages and reports.
@@ -75,6 +76,18 @@ class Source:
         except CorruptExamples:
             return b""
         return b"".join(values.tobytes() for values in found.values())
+
+    def raw(self, count: int) -> list[np.ndarray]:
+        """Numbers of some images as they are stored, where `data.range` maps them.
+
+        Args:
+            count: of images, at most.
+
+        Returns:
+            Arrays of any shape and dtype; none where the source cannot tell.
+        """
+        del count
+        return []
 
     def __getitem__(self, rows: np.ndarray) -> Rows:
         """Returns the examples `rows` [n], stacked: {name: [n, ...]}, fresh arrays.
@@ -133,7 +146,7 @@ def num_bytes(source: Source) -> int:
 
 
 class UnsetError(ValueError):
-    """A whole file that the settings do not read; it names the one that would."""
+    """A whole file that the settings do not read; it says what would."""
 
 
 class CorruptExamples(Exception):  # noqa: N818 - an account of rows, not one error

@@ -12,6 +12,7 @@ from jax_ssl.core import checks
 from jax_ssl.data.arrays import Arrays, arrays
 
 SHAPES = ("disc", "square", "triangle", "cross", "ring", "bars", "crescent", "frame")
+SPLITS = ("train", "validation", "test")
 _NUMBERS = 16  # Random numbers of one example.
 
 
@@ -33,11 +34,11 @@ def synthetic(
         size: side of the square images, in pixels.
         num_classes: from 1 to 8, the first so many of `SHAPES`.
         channels: 3, or 1 for grey.
-        split: any word; different words give different images.
+        split: "train", "validation" or "test", whose images differ.
         seed: of the images.
 
     Raises:
-        ValueError: for sizes outside these ranges.
+        ValueError: for sizes outside these ranges, or another split.
     """
     checks.at_least(4, size=size)
     labels = labels_in_turn(num_examples, num_classes, len(SHAPES))
@@ -62,7 +63,12 @@ def labels_in_turn(num_examples: int, num_classes: int, most: int) -> np.ndarray
 
 
 def uniforms(split: str, seed: int, num_examples: int, count: int) -> np.ndarray:
-    """`count` numbers in [0, 1) for each example, [N, count]; a row ignores N."""
+    """`count` numbers in [0, 1) for each example, [N, count]; a row ignores N.
+
+    Raises:
+        ValueError: if the split is none of `SPLITS`.
+    """
+    checks.one_of(SPLITS, split=split)
     stream = np.array([seed % 2**64, zlib.crc32(split.encode())], np.uint64)
     words = np.random.Philox(key=stream).random_raw(num_examples * count)
     return (words >> np.uint64(11)).reshape(num_examples, count) * 2.0**-53

@@ -45,7 +45,7 @@ def synthetic_frames(
             down, and forwards.
         num_classes: from 1 to 4, the first so many of `TEXTURES`.
         channels: 3, or 1 for grey.
-        split: any word; different words give different films.
+        split: "train", "validation" or "test", whose films differ.
         seed: of the films.
 
     Returns:
@@ -55,7 +55,8 @@ def synthetic_frames(
         its picture and its plane; and "label".
 
     Raises:
-        ValueError: for sizes outside these ranges, or a camera that comes too near.
+        ValueError: for sizes outside these ranges, another split, or a camera that
+            comes too near.
     """
     checks.at_least(8, size=size)
     checks.at_least(2, num_frames=num_frames)

@@ -36,14 +36,14 @@ def synthetic_waves(
         rate: samples per second.
         num_classes: from 1 to 5, the first so many of `MOTIONS`.
         noise: standard deviation of white, uniform noise.
-        split: any word; different words give different waves.
+        split: "train", "validation" or "test", whose waves differ.
         seed: of the waves.
 
     Returns:
         Source of "wave" [T] float32 in [-1, 1] and "label".
 
     Raises:
-        ValueError: for sizes outside these ranges.
+        ValueError: for sizes outside these ranges, or another split.
     """
     checks.at_least(64, samples=samples)
     checks.within("[0, 0.2]", noise=noise)

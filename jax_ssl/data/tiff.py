@@ -16,6 +16,8 @@ import numpy as np
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
+from jax_ssl.data.source import UnsetError
+
 # Tags of TIFF 6.0 and its supplements.
 SUBFILE, WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC = 254, 256, 257, 258, 259, 262
 FILL_ORDER, STRIPS, ORIENTATION, SAMPLES = 266, 273, 274, 277
@@ -33,6 +35,7 @@ ALPHA = (1, 2)  # Of EXTRA; of 1, the colours have been multiplied by it.
 # Compressions of bytes: none, LZW, Deflate (twice), PackBits, LZMA and Zstandard.
 OF_BYTES = (1, 5, 8, 32946, 32773, 34925, 50000)
 MOST_SHRUNK = 2**16  # Bytes that one compressed byte may stand for.
+COMPLEX = (5, 6)  # Integers, and floats.
 KINDS = {1: "u", 2: "i", 3: "f", 4: "u"}  # Of numbers, by FORMAT.
 AT_ONCE = 2**24  # Pixels of the parts in which a large page is read.
 
@@ -104,6 +107,7 @@ class Page:
         Raises:
             ValueError: if the file ends inside of the directory, or that lacks what
                 every page has.
+            UnsetError: if its bands have different depths.
         """
         self._file, self._end = file, file.seek(0, io.SEEK_END)
         head = self._bytes(0, 4)
@@ -124,7 +128,10 @@ class Page:
         depths = self.values(BITS, (1,))
         self.bits, self._format = depths[0], self.value(FORMAT, 1)
         if len(set(depths)) > 1:
-            raise ValueError(f"its bands have different depths, {depths} bits")
+            raise UnsetError(
+                f"its bands have different depths, {depths} bits; write it again with "
+                "one depth for all, or move it away"
+            )
         colours = COLOURS.get(self._photometric, ("",))
         samples = self.value(SAMPLES, len(colours))
         if min(*self.size, samples, self.bits) < 1 or samples >= 2**16:
@@ -169,7 +176,7 @@ class Page:
         """Of the numbers; packed ones get the next larger one.
 
         Raises:
-            ValueError: for complex numbers, and floats of unusual sizes.
+            UnsetError: for complex numbers, and floats of unusual sizes.
         """
         kind, size = KINDS.get(self._format), self.bits // 8
         if kind == "u":
@@ -177,10 +184,27 @@ class Page:
         try:
             return np.dtype(f"{self._order}{kind}{size}")
         except TypeError:
-            raise ValueError(
-                f"its numbers of {self.bits} bits in TIFF's format {self._format} "
-                "cannot be read"
+            words = "complex numbers" if self._format in COMPLEX else "numbers"
+            raise UnsetError(
+                f"its {words} of {self.bits} bits in TIFF's format {self._format} "
+                "cannot be read; write it again with integers or floats, of complex "
+                "numbers the magnitude or two bands, or move it away"
             ) from None
+
+    def refuse_unread(self) -> None:
+        """Refuses numbers that are compressed in a way that cannot be undone.
+
+        Raises:
+            UnsetError: naming the compression.
+        """
+        scheme = self.value(COMPRESSION, 1)
+        if scheme not in OF_BYTES and not self.plain:
+            count = len(self.bands)
+            raise UnsetError(
+                f"{count} band{'s' * (count > 1)} of {self.dtype.name} that TIFF's "
+                f"scheme {scheme} compresses cannot be read; write it again without "
+                "compression or with Deflate, or move it away"
+            )
 
     def values(self, tag: int, default: Sequence[int] | None = None) -> Sequence[int]:
         """The whole numbers of an entry.
@@ -274,12 +298,8 @@ class Page:
             raise ValueError(f"{stored} bytes cannot be {wanted} bytes of numbers")
         if scheme in OF_BYTES:
             return np.concatenate([self._by_bytes(rows, each) for each in chosen], -1)
-        if self.plain:
-            return self._by_pillow(rows, [i for each in chosen for i in each])
-        raise ValueError(
-            f"{len(self.bands)} bands of {self.dtype.name} that TIFF's scheme "
-            f"{scheme} compresses cannot be read"
-        )
+        self.refuse_unread()
+        return self._by_pillow(rows, [i for each in chosen for i in each])
 
     def _by_pillow(self, rows: int, chosen: Sequence[int]) -> np.ndarray:
         """Those parts as the picture that Pillow sees there, as numbers of the file."""

@@ -70,7 +70,7 @@ def few_label(
         examples for is skipped.
 
     Raises:
-        ValueError: if a setting is out of range.
+        ValueError: if a setting is out of range, or no number of labels is given.
 
     Note:
         The nearest neighbour is the default because it has nothing to tune and needs no
@@ -79,6 +79,7 @@ def few_label(
     """
     several = labels_per_class
     several = (several,) if isinstance(several, int) else tuple(several)
+    checks.not_empty(labels_per_class=several)
     checks.at_least(1, labels_per_class=several, draws=draws)
     checks.positive(weight_decay=weight_decay)
 
@@ -130,7 +131,13 @@ def few_label(
             )
 
     metrics = (Metric("accuracy"),)
-    return Protocol(name="few_label", needs=(label,), metrics=metrics, run=run)
+    return Protocol(
+        name="few_label",
+        needs=(label,),
+        metrics=metrics,
+        run=run,
+        per_class=max(several),
+    )
 
 
 def draw_rows(

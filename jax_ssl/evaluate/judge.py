@@ -114,7 +114,10 @@ class Judge:
         Returns:
             {"evaluations": [...], "skipped": [{"protocol", "reason"}]}, plain JSON.
         """
-        lacks = {p.name: lacking(p, train) or lacking(p, test) for p in protocols}
+        lacks = {
+            p.name: lacking(p, train, "training") or lacking(p, test, "test")
+            for p in protocols
+        }
         skipped = [{"protocol": n, "reason": why} for n, why in lacks.items() if why]
         asked = [p for p in protocols if not lacks[p.name]]
         fields = tuple(dict.fromkeys(name for p in asked for name in p.needs))
@@ -323,11 +326,17 @@ def _without(
     return {words: count for words, count in found.items() if count}
 
 
-def lacking(protocol: Protocol, data: Data) -> str:
-    """What examples have not that a protocol needs, in words; "" if nothing."""
+def lacking(protocol: Protocol, data: Data, part: str) -> str:
+    """What examples have not that a protocol needs, in words; "" if nothing.
+
+    Args:
+        protocol: which needs some fields.
+        data: the examples.
+        part: which part of the data they are, in words.
+    """
     lacks = [name for name in protocol.needs if name not in data.feed.fields]
     words = " and no ".join("labels" if name == "label" else name for name in lacks)
-    return f"{data.feed.name} has no {words}" if lacks else ""
+    return f"the {part} part, {data.feed.name}, has no {words}" if lacks else ""
 
 
 def _read_of(protocol: Protocol, kind: str) -> Read:

@@ -85,6 +85,8 @@ class Protocol:
         reader: what reads the examples in the place of the encoder; its answer stands
             for what `reads` names.
         controls: whether untrained features and raw input stand beside the result.
+        per_class: labelled training examples of every class, by the first field of
+            `needs`, without which some of its settings are skipped.
     """
 
     name: str
@@ -95,6 +97,7 @@ class Protocol:
     run: Callable[[Part, Part], Iterable[Outcome | Skipped]]
     reader: Reader | None = None
     controls: bool = True
+    per_class: int = 0
 
 
 def classes_of(

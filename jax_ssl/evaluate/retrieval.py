@@ -35,8 +35,10 @@ def retrieval(
         label: field that says which answers are right.
 
     Raises:
-        ValueError: if a setting is below 1, or a k is more than `depth`.
+        ValueError: if a setting is below 1, or a k is more than `depth`, or there is
+            no k.
     """
+    checks.not_empty(recall_at=recall_at)
     checks.at_least(1, recall_at=recall_at, depth=depth)
     checks.rising(recall_at=max(recall_at), depth=depth)
 

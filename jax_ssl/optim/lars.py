@@ -41,7 +41,7 @@ def lars(
     Args:
         learning_rate: γ.
         weight_decay: λ.
-        momentum: m.
+        momentum: m, in [0, 1).
         trust_coefficient: η.
         nesterov: step along the gradient and the next velocity.
         rate: where γ enters, "inside" or "outside" the velocity.
@@ -59,12 +59,14 @@ def lars(
         clip_each: largest norm of the gradient of one array, or None.
 
     Raises:
-        ValueError: for another word than the two, or a cap "inside".
+        ValueError: for another word than the two, a cap "inside", or m outside of its
+            range.
 
     Note:
         r is 1 where ‖w‖ or ‖g‖ is 0, so that zero-initialised layers can move; with
         the denominator "sum" such layers are not decayed either.
     """
+    checks.within("[0, 1)", momentum=momentum)
     checks.one_of(("inside", "outside"), rate=rate)
     checks.one_of(("decayed", "sum"), denominator=denominator)
     if cap and rate == "inside":

@@ -9,6 +9,7 @@ dict(name="after", epochs=1))).
 
 import optax
 
+from jax_ssl.core import checks
 from jax_ssl.optim.layer_decay import with_layer_decay
 from jax_ssl.optim.rules import BIAS_AND_NORM, Rates, around, matrices
 
@@ -29,7 +30,7 @@ def sgd(
 
     Args:
         learning_rate: γ.
-        momentum: m; 0 keeps no velocity.
+        momentum: m, in [0, 1); 0 keeps no velocity.
         nesterov: step along the gradient and the next velocity.
         weight_decay: λ, added to the gradient.
         exclude: patterns of the paths of parameters without weight decay; None for the
@@ -38,7 +39,11 @@ def sgd(
         factors: (pattern, factor) pairs for parameters whose steps are multiplied.
         clip_norm: largest global norm of the gradient, or None.
         clip_each: largest norm of the gradient of one array, or None.
+
+    Raises:
+        ValueError: if m is outside of its range.
     """
+    checks.within("[0, 1)", momentum=momentum)
 
     def steps(rate: optax.Schedule) -> optax.GradientTransformation:
         return optax.chain(
@@ -67,9 +72,9 @@ def adam(
 
     Args:
         learning_rate: α.
-        b1: β1.
-        b2: β2.
-        epsilon: added to the root of the second moment.
+        b1: β1, in [0, 1).
+        b2: β2, in [0, 1).
+        epsilon: added to the root of the second moment; positive.
         weight_decay: λ of a penalty λ/2 ‖w‖², which like any gradient passes through
             the moments; `adamw` does better.
         exclude: patterns of the paths of parameters without weight decay; None for
@@ -78,7 +83,11 @@ def adam(
         factors: (pattern, factor) pairs for parameters whose steps are multiplied.
         clip_norm: largest global norm of the gradient, or None.
         clip_each: largest norm of the gradient of one array, or None.
+
+    Raises:
+        ValueError: if β1, β2 or epsilon is outside of its range.
     """
+    _check_moments(b1, b2, epsilon)
     penalty = optax.add_decayed_weights(weight_decay, matrices(exclude))
 
     def steps(rate: optax.Schedule) -> optax.GradientTransformation:
@@ -108,9 +117,9 @@ def adamw(
         learning_rate: α.
         weight_decay: λ, a number or a schedule (DINO raises it during the run). Each
             step takes α λ w off the weights.
-        b1: β1.
-        b2: β2.
-        epsilon: added to the root of the second moment.
+        b1: β1, in [0, 1).
+        b2: β2, in [0, 1).
+        epsilon: added to the root of the second moment; positive.
         exclude: patterns of the paths of parameters without weight decay; None for
             none.
         rates: (pattern, rate) pairs for parameters with a rate of their own.
@@ -120,10 +129,14 @@ def adamw(
         layer_decay: ratio of the rates of neighbouring blocks of a vision transformer,
             the last having the full rate; in (0, 1], or None.
 
+    Raises:
+        ValueError: if β1, β2 or epsilon is outside of its range.
+
     Note:
         As in torch and optax, λ is multiplied by the learning rate; algorithm 2 of the
         paper multiplies it by the schedule's multiplier alone.
     """
+    _check_moments(b1, b2, epsilon)
 
     def steps(rate: optax.Schedule) -> optax.GradientTransformation:
         return optax.adamw(
@@ -137,3 +150,9 @@ def adamw(
 
     tx = around(steps, learning_rate, rates, factors, clip_norm, clip_each)
     return with_layer_decay(tx, layer_decay)
+
+
+def _check_moments(b1: float, b2: float, epsilon: float) -> None:
+    """Refuses what makes NaN of a gradient: β = 1, or 0 / 0 where the gradient is 0."""
+    checks.within("[0, 1)", b1=b1, b2=b2)
+    checks.positive(epsilon=epsilon)

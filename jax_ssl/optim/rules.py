@@ -77,7 +77,11 @@ def matrices(
 
     Returns:
         Function from a tree of parameters to a tree of booleans, True for those meant.
+
+    Raises:
+        ValueError: for a pattern that is not a regular expression.
     """
+    checks.patterns(exclude=exclude)
 
     def included(name: str, leaf: jax.Array) -> bool:
         if exclude is None:
@@ -117,8 +121,11 @@ def around(
         clip_each: largest norm of each by itself, seen before `clip_norm`, or None.
 
     Raises:
-        ValueError: if a ceiling is not positive.
+        ValueError: if a ceiling is not positive, or a pattern is not a regular
+            expression.
     """
+    for name, pairs in (("rates", rates), ("factors", factors)):
+        checks.patterns(**{name: [pattern for pattern, _ in pairs]})
     checks.positive(clip_norm=clip_norm, clip_each=clip_each)
     tx = steps(learning_rate)
     if rates:

@@ -135,9 +135,10 @@ class Run:
         read = experiment.source.fields.items()
         seen = {name for name, field in read if field.kind in ("image", "frames")}
         rows = sample(experiment.everything.keep(laid | seen), 128)
-        settable = "range" in experiment.config["data"]
-        advice = ADVICE if settable else "this source has no setting for it"
-        dark = range_report(rows, fields, advice)
+        data = experiment.config["data"]
+        advice = ADVICE if "range" in data else "this source has no setting for it"
+        raw = functools.partial(experiment.everything.raw, 16)
+        dark = range_report(rows, fields, advice, range=data.get("range"), raw=raw)
         warnings = [] if dark is None else [dark]
         if not laid:
             return None, warnings
@@ -186,7 +187,7 @@ class Run:
         for name, data in given.items():
             for protocol in asked:
                 check_needs(protocol, name, data, experiment.everything.fields)
-            ready = [p for p in asked if not lacking(p, data)]
+            ready = [p for p in asked if not lacking(p, data, name)]
             with (
                 naming(f"evals.view on the {name} part"),
                 jax.set_mesh(experiment.mesh),
@@ -267,7 +268,7 @@ class Run:
                     "bank": bank.count,
                 }
 
-        if reason := lacking(protocol, self.train):
+        if reason := lacking(protocol, self.train, "training"):
             return [], [{"protocol": f"online {protocol.name}", "reason": reason}]
         return [Evaluation(self.experiment.every(online.every_epochs), run)], []
 

@@ -29,6 +29,7 @@ from jax_ssl.run.export import write_export
 from jax_ssl.run.report import write_page
 from jax_ssl.run.results import merge
 from jax_ssl.run.run import CHECKPOINTS, METRICS, Run, check_same
+from jax_ssl.run.scarce import scarce
 from jax_ssl.train.flops import live_flops
 from jax_ssl.train.loop import Outcome, fit
 from jax_ssl.train.metrics import read_metrics
@@ -53,6 +54,7 @@ def train(options: argparse.Namespace) -> int:
     workdir = pathlib.Path(options.workdir)
     first = jax.process_index() == 0
     if first:
+        refuse_file(workdir)
         refuse_owned(workdir)  # At once; it is taken when all is checked.
     classes = data_of(workdir, CHECKPOINTS).get("classes")
     run = Run(Experiment(config, classes=classes), workdir, training=True)
@@ -88,6 +90,20 @@ def _trained(run: Run, ran: dict[str, Any]) -> int:
             log.info("report: %s", write_page(run, outcome.train))
     departure.doing = "ending"
     return 0
+
+
+def refuse_file(workdir: pathlib.Path) -> None:
+    """Refuses a path at which no folder can be made.
+
+    Raises:
+        ValueError: naming the file that is there.
+    """
+    for path in (workdir, *workdir.parents):
+        if path.exists() and not path.is_dir():
+            raise ValueError(
+                f"--workdir={workdir}: {path} is a file, not a folder; name another "
+                "path, or move that file away."
+            )
 
 
 def prepared(run: Run) -> None:
@@ -133,7 +149,7 @@ def train_run(run: Run) -> tuple[Outcome, list[dict[str, Any]]]:
     fact, warnings = run.seen
     if fact is not None:
         log.info(fact)
-    for warning in warnings:
+    for warning in (*warnings, *scarce(run)):
         log.warning(warning)
     folder, settings = run.workdir / CHECKPOINTS, experiment.run
     with open_checkpoints(folder, keep=settings.keep_checkpoints) as checkpoints:

@@ -43,11 +43,13 @@ def loaded(
         FileNotFoundError: on start, if there is no such file.
     """
     loads = made.method.loads
+    remedy = f"what can be filled is {', '.join(map(repr, loads))}"
+    remedy = remedy if loads else "it can fill nothing, so leave the setting out"
     for name, path in files.items():
         if name not in loads:
             raise ValueError(
-                f"run.init_from = {{{name!r}: {path!r}}}: this method has no {name} to "
-                f"fill; it has {', '.join(loads) or 'none'}."
+                f"config.run.init_from = {{{name!r}: {path!r}}}: this method has no "
+                f"{name} to fill; {remedy}."
             )
 
     def read(name: str, path: str) -> Variables:

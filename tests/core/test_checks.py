@@ -99,3 +99,9 @@ def test_settings_in_order_may_be_equal_but_not_fall():
         checks.rising(low=0.1, middle=3, high=2)
     with pytest.raises(ValueError, match="low = nan must be at most high = 1"):
         checks.rising(low=NAN, high=1)
+
+
+def test_a_sequence_must_hold_something():
+    checks.not_empty(places=(1,))
+    with pytest.raises(ValueError, match=r"^places = \(\) must hold at least one"):
+        checks.not_empty(places=())

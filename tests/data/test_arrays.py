@@ -132,6 +132,11 @@ def test_wrong_images_are_refused_with_the_remedy(images):
         arrays({"image": np.zeros((6, 3, 9, 9), np.uint8)})
     with pytest.raises(ValueError, match=r"channels-first.*set data\.channels = 9"):
         arrays({"image": np.zeros((6, 5, 9, 9), np.uint8)})
+    flat = images.reshape(len(images), -1)
+    with pytest.raises(ValueError, match=r"Images are \[N, H, W\] or .*reshape\.$"):
+        arrays({"image": flat})
+    with pytest.raises(ValueError, match=r"is bool .*255 \* array\.astype"):
+        arrays({"image": images > 100})
     with pytest.raises(ValueError, match="N >= 1"):
         arrays({"image": images[:0]})
     broken = images / 255.0
@@ -147,6 +152,19 @@ def test_wrong_labels_are_refused(images):
         arrays({"image": images, "label": np.zeros(6)})
     with pytest.raises(ValueError, match=r"label holds values in \[-1, 1\].*from 0"):
         arrays({"image": images, "label": np.array([0, 1, -1, 0, 0, 0])})
+    for labels, remedy in (
+        (np.float32([0, 1, 0, 1, 0, 1]), r"whole; store it as labels\.astype\(int\)"),
+        (np.float16([0, 1, 0, 1, 0, 1]), r"whole; store it as labels\.astype\(int\)"),
+        (np.array([0, 1, 0, 1, 0, 1], bool), r"store it as labels\.astype\(int\)"),
+        (np.array([0, 1, 0.5, 1, 0, 1]), r"0\.5 is no class"),
+        (np.array([0, 1, np.nan, 1, 0, np.nan]), r" 2 of its numbers are NaN; leave"),
+        (np.eye(6), r"one-hot; store it as labels\.argmax\(1\)"),
+        (np.eye(6, dtype=int), r"one-hot; store it as labels\.argmax\(1\)"),
+        (np.ones((6, 2)), r"Each example needs one class"),
+        (np.array(list("ababab"), object), r"Python objects"),
+    ):
+        with pytest.raises(ValueError, match=remedy):
+            arrays({"image": images, "label": labels})
     with pytest.raises(ValueError, match="label 2 has no name"):
         arrays(
             {"image": images, "label": np.array([0, 1, 2, 0, 0, 0])},
@@ -197,6 +215,18 @@ def test_npz_takes_further_arrays_of_given_kinds(tmp_path, rng, images):
         npz(path=str(path), split="train", fields={"depth": "flow"})
     with pytest.raises(ValueError, match="kind = 'deep' is not one of image, frames"):
         npz(path=str(path), split="train", fields={"depth": "deep"})
+
+
+def test_python_objects_in_an_npz_are_named(tmp_path, images):
+    path = tmp_path / "set.npz"
+    words = np.array(["a", "b"] * 3, object)
+    np.savez(path, x=images, y=words)
+    with pytest.raises(
+        ValueError, match=r"the array 'y' has Python .*y\.astype\(str\)"
+    ):
+        npz(path=str(path))
+    np.savez(path, x=images, y=words.astype(str))
+    assert npz(path=str(path)).fields["label"].names == ("a", "b")
 
 
 def test_npz_may_hold_waves_and_no_images(tmp_path, rng):

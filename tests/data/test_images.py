@@ -1,5 +1,6 @@
 import io
 import os
+import re
 import socket
 import struct
 import zlib
@@ -198,8 +199,18 @@ def test_bands_that_no_setting_reads_are_named(rng):
     rgb = bytes_of(Image.fromarray(values[..., :3]), "PNG")
     refused(r"3 bands \(red, green, blue\), and data\.channels = 5", rgb, 5)
     for wrong in (0, -1, (), (0, -1)):
-        with pytest.raises(ValueError, match=r"data\.channels = "):
+        said = re.escape(f"data.channels = {wrong}")
+        with pytest.raises(ValueError, match=said):
             count_of(wrong)
+
+
+@pytest.mark.parametrize(
+    ("bands", "advised"), [(1, "(0,)"), (2, "(0, 1)"), (5, "(0, 1, 2)")]
+)
+def test_the_bands_that_are_advised_exist(bands, advised):
+    file = tiff({"values": np.zeros((6, 9, bands), np.uint8)})
+    with pytest.raises(UnsetError, match=re.escape(f"such as {advised}")):
+        pixels(file, channels=7)
 
 
 def test_the_bands_of_pictures_are_numbers_where_that_is_asked(rng):

@@ -1,8 +1,13 @@
+import re
+
 import numpy as np
 import pytest
 
 from jax_ssl.core.fields import ON_CANVAS, Field
+from jax_ssl.data.arrays import arrays
+from jax_ssl.data.folder import folder
 from jax_ssl.data.ranges import bounds, in_range, range_report
+from tests.data.files import tiff
 
 
 def reported(images, name="image", **more):
@@ -60,3 +65,31 @@ def test_bounds_are_numbers_or_percentiles_of_what_is_finite(rng):
     np.testing.assert_allclose(found, np.percentile(finite, (10, 60.5)), rtol=1e-6)
     assert bounds(values, (-3, 7.5)) == (-3, 7.5)
     assert bounds(np.full(3, np.nan), ("0%", "100%")) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("values", "level", "said"),
+    [
+        (np.linspace(5000, 9000, 99), 255, r"above the upper end .*\(0, 4095\): they"),
+        (np.linspace(-9, -1, 99), 0, r"below the lower end .*they are -9 to -1"),
+        (np.full(99, np.nan), 0, r"are NaN or infinite as they are stored"),
+    ],
+)
+def test_images_outside_of_their_range_are_told_their_numbers(values, level, said):
+    images = np.full((2, 8, 8, 1), level, np.uint8)
+    fields = {"image": Field("image", images.shape[1:], images.dtype)}
+    found = range_report(
+        {"image": images}, fields, range=[0, 4095], raw=lambda: [values]
+    )
+    assert re.search(said, found)
+    assert "such as (0, 4095)" not in found
+
+
+def test_sources_know_their_numbers_before_the_range(tmp_path, rng):
+    deep = rng.integers(5000, 9000, (3, 6, 5, 1)).astype(np.uint32)
+    for i, values in enumerate(deep):
+        (tmp_path / f"{i}.tif").write_bytes(tiff({"values": values}))
+    files = folder(path=str(tmp_path), canvas=8, range=(0, 4095))
+    for source in (arrays({"image": deep}, range=(0, 4095)), files):
+        assert (source[np.arange(3)]["image"] > 0).any()
+        np.testing.assert_array_equal(np.stack(source.raw(9)), deep)

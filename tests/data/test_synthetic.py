@@ -62,6 +62,11 @@ def test_classes_are_balanced_and_shapes_visible(channels):
 
 
 def test_wrong_settings_are_refused():
-    for settings in ({"num_classes": 9}, {"num_examples": 3}, {"size": 2}):
+    for settings in (
+        {"num_classes": 9},
+        {"num_examples": 3},
+        {"size": 2},
+        {"split": "nope"},
+    ):
         with pytest.raises(ValueError, match=f"{next(iter(settings))} = "):
             synthetic(**settings)

@@ -115,3 +115,8 @@ def test_wrong_settings_are_refused():
             synthetic_frames(**settings)
     with pytest.raises(ValueError, match=r"1 metre .*translation = \(0, 0, 0.6\)"):
         synthetic_frames(translation=(0, 0, 0.6), num_frames=3)
+
+
+def test_an_unknown_split_is_refused():
+    with pytest.raises(ValueError, match=r"^split = 'nope' must be one of 'train', "):
+        synthetic_frames(split="nope")

@@ -70,3 +70,8 @@ def test_wrong_settings_are_refused():
     for settings in wrong:
         with pytest.raises(ValueError, match=f"{next(iter(settings))} = "):
             synthetic_waves(**settings)
+
+
+def test_an_unknown_split_is_refused():
+    with pytest.raises(ValueError, match=r"^split = 'nope' must be one of 'train', "):
+        synthetic_waves(split="nope")

@@ -146,6 +146,7 @@ def test_a_number_that_a_class_has_not_is_skipped_and_the_rest_is_run():
     ("settings", "message"),
     [
         ({"labels_per_class": 0}, "labels_per_class = .0,. must be at least 1"),
+        ({"labels_per_class": ()}, r"labels_per_class = \(\) must hold at least one"),
         ({"draws": 0}, "draws = 0 must be"),
         ({"weight_decay": 0.0}, "weight_decay = 0.0 must be"),
     ],

@@ -297,11 +297,15 @@ def test_what_the_data_lack_is_skipped_and_said():
     record = judge([protocol, knn(k=1)])
     assert calls == []
     (skipped,) = record["skipped"]
-    assert skipped == {"protocol": "noted", "reason": "arrays has no mask"}
+    assert skipped == {
+        "protocol": "noted",
+        "reason": "the training part, arrays, has no mask",
+    }
     mesh = make_mesh(devices=jax.devices()[:1])
     without = data(arrays({"image": examples(TEST, 1)["image"]}, name="photos"), mesh)
     (skipped,) = judge([knn(k=1)], test=without)["skipped"]
-    assert skipped == {"protocol": "knn", "reason": "photos has no labels"}
+    reason = "the test part, photos, has no labels"
+    assert skipped == {"protocol": "knn", "reason": reason}
 
 
 def test_a_reason_to_skip_is_said_once():

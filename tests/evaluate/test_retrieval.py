@@ -73,7 +73,14 @@ def test_queries_without_a_right_answer_are_named(rng):
     assert isinstance(nothing, Skipped)
 
 
-@pytest.mark.parametrize("settings", [{"depth": 0}, {"recall_at": (5,), "depth": 3}])
-def test_settings_are_refused(settings):
-    with pytest.raises(ValueError, match="depth"):
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"depth": 0}, "depth = 0"),
+        ({"recall_at": (5,), "depth": 3}, "depth = 3"),
+        ({"recall_at": ()}, r"recall_at = \(\) must hold at least one"),
+    ],
+)
+def test_settings_are_refused(settings, named):
+    with pytest.raises(ValueError, match=named):
         retrieval(**settings)

@@ -11,6 +11,7 @@ import pytest
 from jax_ssl.checkpoint.manager import open_checkpoints
 from jax_ssl.core.state import TrainState
 from jax_ssl.optim import OPTIMIZERS
+from jax_ssl.optim.lars import lars
 from jax_ssl.optim.optimizers import adam, adamw, sgd
 
 RATES = (0.1, 0.2, 0.05)
@@ -226,3 +227,21 @@ def test_a_factor_that_decides_over_nothing_is_refused():
     tx = adamw(learning_rate=0.1, factors=(("^prototypes/", None),))
     with pytest.raises(ValueError, match=r"factors: '\^prototypes/' decides over no"):
         tx.init({"predictor": {"kernel": jnp.ones((2, 2))}})
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "setting", "value"),
+    [
+        (adam, "b1", 1.0),
+        (adam, "b2", 1.0),
+        (adam, "epsilon", 0.0),
+        (adamw, "b1", 1.0),
+        (adamw, "b2", -0.1),
+        (adamw, "epsilon", 0.0),
+        (sgd, "momentum", 1.0),
+        (lars, "momentum", 1.0),
+    ],
+)
+def test_numbers_that_would_end_in_nan_are_refused(optimizer, setting, value):
+    with pytest.raises(ValueError, match=rf"^{setting} = {value} must be "):
+        optimizer(learning_rate=schedule, **{setting: value})
