@@ -28,7 +28,7 @@ from jax_ssl.losses.distillation import (
 )
 from jax_ssl.losses.koleo import koleo
 from jax_ssl.nn.apply import forward
-from jax_ssl.nn.heads import prototype_head
+from jax_ssl.nn.heads import PairedHeads, scores
 from jax_ssl.nn.network import Copy, Follow, Network
 from jax_ssl.nn.transformer import without_drop_path
 from jax_ssl.nn.views import two_global_crops
@@ -46,51 +46,6 @@ class DINOv2State(NamedTuple):
     teacher: Copy
     center: Array  # [K], moving mean of the teacher's scores of images.
     patch_center: Array  # [K'], of its scores of the patches that are compared.
-
-
-class Heads:
-    """Heads for images and for patches, of one set of weights or of two.
-
-    Attributes:
-        images: a `Network` of the parts "projector" and "prototypes".
-        patches: the same, or one of the parts "patch_projector" and "patch_prototypes".
-        num_patch_prototypes: outputs of the latter.
-    """
-
-    def __init__(
-        self,
-        encoder: Any,
-        num_prototypes: int,
-        num_patch_prototypes: int | None,
-        **sizes: Any,
-    ) -> None:
-        checks.at_least(1, num_patch_prototypes=num_patch_prototypes)
-
-        def head(count: int) -> dict[str, nn.Module]:
-            return prototype_head(encoder, count, norm_last_layer=False, **sizes)
-
-        self.images = self.patches = Network(**head(num_prototypes))
-        self.num_patch_prototypes = num_patch_prototypes or num_prototypes
-        if num_patch_prototypes is not None:
-            own = head(num_patch_prototypes)
-            self.patches = Network(**{f"patch_{name}": m for name, m in own.items()})
-
-    def first(self, encoder: Any, key: Array, crops: Array) -> Copy:
-        """First variables of an encoder and its heads."""
-        key, patch_key = jax.random.split(key)
-        net = Network(encoder=encoder, **self.images.parts)
-        params, stats = net.init(key, crops)
-        if self.patches is not self.images:
-            token = jnp.zeros((1, params["encoder"]["class_token"].shape[-1]))
-            more, empty = self.patches.init(patch_key, token)
-            params, stats = {**params, **more}, {**stats, **empty}
-        return Copy(params, stats)
-
-
-def scores(head: Network, own: Copy, x: Array) -> Array:
-    """What a head with the variables `own` says of tokens [..., D], [..., K]."""
-    out, _ = head(*own, x.reshape(-1, x.shape[-1]))
-    return out[list(head.parts)[-1]].reshape(*x.shape[:-1], -1)
 
 
 def dinov2(
@@ -154,18 +109,17 @@ def dinov2(
         ValueError: if the encoder has no mask token, or a setting is out of range.
 
     Note:
-        Both centres move after their use. A crop
-        without masked patches counts as zero in the mean over crops, as in the released
-        code, whose drop path is that of an encoder with `drop_path_uniform`. Heads read
-        as many patches of every crop as the heaviest mask could have, so that shapes
-        are static.
+        Both centres move after their use. A crop without masked patches counts as zero
+        in the mean over crops, as in the released code, whose drop path is that of an
+        encoder with `drop_path_uniform`. Heads read as many patches of every crop as
+        the heaviest mask could have, so that shapes are static.
     """
     if not getattr(encoder, "mask_token", False):
         raise ValueError("dinov2 masks patches; set encoder.mask_token = True (a ViT).")
     checks.within("[0, 1]", mask_probability=mask_probability)
     checks.within("(0, 1)", mask_ratios=mask_ratios)
     checks.rising(**{f"mask_ratios[{i}]": ratio for i, ratio in enumerate(mask_ratios)})
-    heads = Heads(
+    heads = PairedHeads(
         encoder,
         num_prototypes,
         num_patch_prototypes,
@@ -207,7 +161,7 @@ def dinov2(
 def self_distillation(
     encoder: Any,
     elder: Any,
-    heads: Heads,
+    heads: PairedHeads,
     momentum: optax.Schedule | float,
     *,
     masks: Masks | None = None,

@@ -19,10 +19,10 @@ from jax_ssl.core.method import Load, Method, ViewFn
 from jax_ssl.core.types import Array, Params, Variables, Views
 from jax_ssl.methods.dinov2 import (
     Centering,
-    Heads,
     everything,
     self_distillation,
 )
+from jax_ssl.nn.heads import PairedHeads
 from jax_ssl.nn.network import Copy, Follow, Network
 from jax_ssl.nn.transformer import without_drop_path
 from jax_ssl.nn.views import two_global_crops
@@ -100,7 +100,7 @@ def dinov2_distillation(
             f"{patches[1]}; give encoder.patch and method.teacher['patch'] one value, "
             "of two ViTs."
         )
-    heads = Heads(
+    heads = PairedHeads(
         encoder,
         num_prototypes,
         num_patch_prototypes,

@@ -3,11 +3,13 @@
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from jax_ssl.core import checks
 from jax_ssl.core.types import Array
 from jax_ssl.nn.mlp import TORCH_UNIFORM, mlp_after
+from jax_ssl.nn.network import Copy, Network
 from jax_ssl.nn.norm import BatchNorm
 from jax_ssl.ops.normalize import l2_normalize
 
@@ -128,3 +130,48 @@ def prototype_head(
         num_prototypes, not norm_last_layer, getattr(encoder, "dtype", jnp.float32)
     )
     return {"projector": projector, "prototypes": prototypes}
+
+
+class PairedHeads:
+    """Heads for images and for patches, of one set of weights or of two.
+
+    Attributes:
+        images: a `Network` of the parts "projector" and "prototypes".
+        patches: the same, or one of the parts "patch_projector" and "patch_prototypes".
+        num_patch_prototypes: outputs of the latter.
+    """
+
+    def __init__(
+        self,
+        encoder: Any,
+        num_prototypes: int,
+        num_patch_prototypes: int | None,
+        **sizes: Any,
+    ) -> None:
+        checks.at_least(1, num_patch_prototypes=num_patch_prototypes)
+
+        def head(count: int) -> dict[str, nn.Module]:
+            return prototype_head(encoder, count, norm_last_layer=False, **sizes)
+
+        self.images = self.patches = Network(**head(num_prototypes))
+        self.num_patch_prototypes = num_patch_prototypes or num_prototypes
+        if num_patch_prototypes is not None:
+            own = head(num_patch_prototypes)
+            self.patches = Network(**{f"patch_{name}": m for name, m in own.items()})
+
+    def first(self, encoder: Any, key: Array, crops: Array) -> Copy:
+        """First variables of an encoder and its heads."""
+        key, patch_key = jax.random.split(key)
+        net = Network(encoder=encoder, **self.images.parts)
+        params, stats = net.init(key, crops)
+        if self.patches is not self.images:
+            token = jnp.zeros((1, params["encoder"]["class_token"].shape[-1]))
+            more, empty = self.patches.init(patch_key, token)
+            params, stats = {**params, **more}, {**stats, **empty}
+        return Copy(params, stats)
+
+
+def scores(head: Network, own: Copy, x: Array) -> Array:
+    """What a head with the variables `own` says of tokens [..., D], [..., K]."""
+    out, _ = head(*own, x.reshape(-1, x.shape[-1]))
+    return out[list(head.parts)[-1]].reshape(*x.shape[:-1], -1)
