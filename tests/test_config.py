@@ -74,6 +74,8 @@ def kinds():
         pair = config["method"]["name"], config["encoder"]["name"][:6]
         # What a method's first encoder shows, the others show again.
         again = any(method == pair[0] for method, _ in first)
+        # Both have the loss, the views and the encoder of "dinov2".
+        again = again or pair[0] == "dinov2_distillation"
         marks = [pytest.mark.slow] if again else []
         first.setdefault(pair, pytest.param(path, marks=marks, id=path.stem))
     return list(first.values())

@@ -171,7 +171,7 @@ def assert_alike(record, other):
                 assert row["accuracy"] == same["accuracy"]
 
 
-@pytest.mark.parametrize("devices", [2, 8])
+@pytest.mark.parametrize("devices", [pytest.param(2, marks=pytest.mark.slow), 8])
 def test_any_device_count_gives_the_same_numbers(plain, devices):
     assert_alike(judge(PROTOCOLS, devices=devices), plain)
 

@@ -41,10 +41,10 @@ def value(vit, params, images):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"scan_layers": True},
+        pytest.param({"scan_layers": True}, marks=pytest.mark.slow),
         {"scan_layers": True, "remat": "full"},
         {"remat": "dots"},
-        {"remat": "full"},
+        pytest.param({"remat": "full"}, marks=pytest.mark.slow),
     ],
 )
 def test_loops_and_recomputation_give_the_same_gradient(images, params, settings):

@@ -38,6 +38,7 @@ SCHEMA = {
 }
 
 
+@pytest.mark.slow
 def test_the_command_alone_makes_its_devices(tmp_path):
     """In a process of its own: JAX must not have started when it counts its CPUs."""
     output = tmp_path / "deep" / "digits.json"

@@ -45,7 +45,10 @@ def get_config(kind):
 """
 
 
-@pytest.fixture(scope="module", params=["waves", "frames"])
+@pytest.fixture(
+    scope="module",
+    params=["waves", pytest.param("frames", marks=pytest.mark.slow)],
+)
 def run(request, tmp_path_factory):
     """(kind, the command's flags, folder of a finished run)."""
     folder = tmp_path_factory.mktemp(request.param)

@@ -195,7 +195,7 @@ def test_a_collapsed_state_is_not_saved(tmp_path):
 
 
 # A collapse to a point and one among prototypes.
-BY_DEFAULT = "byol, no predictor, no slow teacher", "dino, no centring"
+BY_DEFAULT = "vicreg, no variance term", "dino, no centring"
 
 
 @pytest.mark.parametrize(
