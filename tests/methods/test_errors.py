@@ -4,7 +4,6 @@ import pytest
 
 from tests.methods.errors import COMPARISONS, errors
 
-
 # Of these a test of the same method, or with another miner, says the same.
 SLOW = "triplet, semi-hard", "DINO"
 
