@@ -131,6 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     if arguments is None:  # The program, and not a function of another one.
         departure.watch("jax-ssl")
+        sys.unraisablehook = _said
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
     options.overrides = _overrides(parser, rest)
@@ -142,7 +143,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # What they report is raised as well, and then said in a sentence of ours.
     for name in ("absl", "asyncio", "orbax"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    sys.unraisablehook = _said
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
     if options.command != "settings" and _speaks(options):

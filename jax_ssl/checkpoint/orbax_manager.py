@@ -2,7 +2,8 @@
 
 import jax
 import orbax.checkpoint as ocp
-from jax.experimental.multihost_utils import sync_global_devices
+
+from jax_ssl.parallel.processes import meet
 
 # Old checkpoints are renamed into this folder before their files go, because a
 # half-deleted one would otherwise still look complete after a kill.
@@ -25,7 +26,7 @@ class Manager(ocp.CheckpointManager):
         """Renames a checkpoint, so that it counts no more; called by all processes."""
         if jax.process_index() == 0:
             (self.directory / str(step)).rename(self.directory / f"{step}{ASIDE}")
-        sync_global_devices(f"checkpoint {step} set aside")
+        meet()
         self.reload()
 
     def reached_preemption(self, step: int) -> bool:

@@ -8,6 +8,7 @@ are compiled with XLA's defaults.
 import contextlib
 import functools
 import hashlib
+import logging
 import os
 import pathlib
 import platform
@@ -25,12 +26,12 @@ FAST: Mapping[str, str] = {
 }
 # For what runs once, on little data.
 HURRIED: Mapping[str, str] = {"xla_backend_optimization_level": "0"}
-
-
 # Of the programs that are kept; the least recently used go first.
 KEPT_BYTES = 4 * 2**30
 # Seconds of compilation from which on a program is kept.
 WORTH_KEEPING = 0.2
+
+log = logging.getLogger(__name__)
 
 
 def keep_programs() -> None:
@@ -39,15 +40,27 @@ def keep_programs() -> None:
     JAX's own settings come first: JAX_COMPILATION_CACHE_DIR names another folder, and
     JAX_ENABLE_COMPILATION_CACHE=false keeps nothing.
     """
-    if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]
+    config: Any = jax.config
+    named = config.jax_compilation_cache_dir is not None
+    if named or not config.jax_enable_compilation_cache:
         return
-    with contextlib.suppress(RuntimeError):  # A user without a home.
-        told = os.environ.get("XDG_CACHE_HOME")
+    told = os.environ.get("XDG_CACHE_HOME")
+    try:
         caches = pathlib.Path(told) if told else pathlib.Path.home() / ".cache"
         folder = caches / "jax_ssl" / f"programs-{_processor()}"
-        jax.config.update("jax_compilation_cache_dir", str(folder))
-        jax.config.update("jax_compilation_cache_max_size", KEPT_BYTES)
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", WORTH_KEEPING)
+        folder.mkdir(parents=True, exist_ok=True)
+        writable = os.access(folder, os.W_OK)
+    except (OSError, RuntimeError):  # A home that is read-only, or none.
+        writable = False
+    if not writable:
+        log.info(
+            "compiled programs are not kept: there is no home to write in; name a "
+            "folder with JAX_COMPILATION_CACHE_DIR"
+        )
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_compilation_cache_max_size", KEPT_BYTES)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", WORTH_KEEPING)
 
 
 def _processor() -> str:
@@ -58,9 +71,8 @@ def _processor() -> str:
     able = [platform.machine()]
     with contextlib.suppress(OSError):
         text = pathlib.Path("/proc/cpuinfo").read_text()
-        able += [s for s in text.splitlines() if s.startswith(("flags", "Features"))][
-            :1
-        ]
+        lines = [s for s in text.splitlines() if s.startswith(("flags", "Features"))]
+        able += lines[:1]  # One processor's; the others are like it.
     return hashlib.sha256(" ".join(able).encode()).hexdigest()[:8]
 
 

@@ -6,7 +6,7 @@ number may stand for different classes in two parts. The names decide.
 
 import difflib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -30,7 +30,7 @@ def renumbered(
     ruling: Fields,
     *,
     unknown: Unknown = "refuse",
-    labels: Callable[[str], np.ndarray] | None = None,
+    part: Source | None = None,
 ) -> tuple[Source, list[str]]:
     """The same examples, their classes numbered as the fields of another part are.
 
@@ -40,8 +40,8 @@ def renumbered(
             lists that are the same, change nothing.
         unknown: what becomes of a class that the list lacks: "refuse" it; "drop": its
             label is -1, none; "keep": it has a number behind those of the list.
-        labels: those of the ruling part in a field. Where neither part has names, they
-            say which numbers are known; without them all are.
+        part: the ruling part. Where neither has names, the numbers that occur there
+            are the known ones; without it all are.
 
     Returns:
         The part, its fields' names being those of the list and of what was kept; and
@@ -56,8 +56,8 @@ def renumbered(
         rule = ruling.get(name, field)
         if rule.names == field.names:
             bare = field.kind == "label" and field.names is None and name in ruling
-            if bare and labels is not None and unknown != "keep":
-                there, taught = np.unique(labels_of(source, name)), labels(name)
+            if bare and part is not None and unknown != "keep":
+                there, taught = (np.unique(labels_of(p, name)) for p in (source, part))
                 novel = np.setdiff1d(there[there >= 0], taught)
                 if not novel.size:
                     continue
@@ -144,11 +144,22 @@ def check_labels(source: Source, name: str, num_classes: int) -> None:
         )
 
 
+def counted(source: Source, name: str) -> dict[int, int]:
+    """How many examples every class has that occurs; all labels are read."""
+    labels, counts = np.unique(_all_labels(source, name), return_counts=True)
+    pairs = zip(labels.tolist(), counts.tolist(), strict=True)
+    return {label: count for label, count in pairs if label >= 0}
+
+
 def labels_of(source: Source, name: str) -> np.ndarray:
     """The labels of all examples [N]; where classes have names, of 1,000 at most."""
-    kept = source.keep([name])
     if source.fields[name].names is not None:
-        return sample(kept, 1000)[name]
+        return sample(source.keep([name]), 1000)[name]
+    return _all_labels(source, name)
+
+
+def _all_labels(source: Source, name: str) -> np.ndarray:
+    kept = source.keep([name])
     return load(kept, reader=Reader(kept, max_corrupt=1.0))[name]
 
 

@@ -1,14 +1,16 @@
-"""What evaluations need of the data and of their view, checked before training."""
+"""What evaluations need of the data and of their view, looked at before training."""
 
 import jax
 import numpy as np
 
 from jax_ssl.core.fields import Fields, spec_of
 from jax_ssl.core.method import ViewFn
+from jax_ssl.data.classes import counted
 from jax_ssl.evaluate.judge import Data
 from jax_ssl.evaluate.protocol import Protocol
 
 STANDARD = ("label", "mask")  # Where they lack, a protocol is skipped and says so.
+MOST = 10_000  # Examples whose labels are counted for a warning; of more, none.
 
 
 def check_needs(protocol: Protocol, part: str, data: Data, known: Fields) -> None:
@@ -40,3 +42,27 @@ def draws(view: ViewFn, data: Data) -> bool:
         lambda s: np.zeros(s.shape, s.dtype), spec_of(data.feed.fields)
     )
     return "random_bits" in str(jax.make_jaxpr(view)(jax.random.key(0), example))
+
+
+def few_labels(protocol: Protocol, train: Data) -> str | None:
+    """A sentence where a class has fewer examples than a protocol asks labels for.
+
+    Args:
+        protocol: of which some settings will be skipped then.
+        train: training part; of more than `MOST` examples nothing is read.
+    """
+    source = train.feed.source
+    label = next(iter(protocol.needs), "")
+    if not protocol.per_class or label not in source.fields or len(source) > MOST:
+        return None
+    counts = counted(source, label)
+    rarest = min(counts, key=counts.__getitem__, default=None)
+    if rarest is None or counts[rarest] >= protocol.per_class:
+        return None
+    names = source.fields[label].names
+    return (
+        f"config.evals.{protocol.name}: class "
+        f"{rarest if names is None else repr(names[rarest])} has {counts[rarest]} "
+        f"training examples, fewer than the {protocol.per_class} labels a class that "
+        "are asked for; what needs more will be skipped."
+    )

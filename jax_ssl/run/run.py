@@ -22,18 +22,19 @@ from jax_ssl.checkpoint.run_folder import (
 )
 from jax_ssl.config import Experiment, override, resolved
 from jax_ssl.config.experiment import naming
-from jax_ssl.core.fields import ON_CANVAS, Fields
+from jax_ssl.core.fields import ON_CANVAS
 from jax_ssl.core.state import TrainState
 from jax_ssl.core.telling import telling
 from jax_ssl.core.types import Params, State
 from jax_ssl.data.canvas import canvas_report
-from jax_ssl.data.classes import labels_of, renumbered
+from jax_ssl.data.classes import renumbered
 from jax_ssl.data.corrupt import sample
 from jax_ssl.data.order import permutation
 from jax_ssl.data.ranges import ADVICE, range_report
+from jax_ssl.data.source import Source
 from jax_ssl.evaluate.judge import TRAINED, Data, Judge, Record, lacking
 from jax_ssl.parallel.processes import meet, of_first
-from jax_ssl.run.needs import check_needs, draws
+from jax_ssl.run.needs import check_needs, draws, few_labels
 from jax_ssl.train.feeds import Feed, ResidentFeed
 from jax_ssl.train.loop import Evaluation
 from jax_ssl.train.program import Program
@@ -154,7 +155,7 @@ class Run:
         if (changes := self.experiment.evals.train) is not None:
             # Only a classifier ties the classes of its data to those of another part.
             tied = self.experiment.method.health.classes is not None
-            return self._part("train", changes, self.feed.fields if tied else {})
+            return self._part("train", changes, self.feed.source if tied else None)
         return Data(feed=self.feed, split="train")
 
     @functools.cached_property
@@ -163,7 +164,7 @@ class Run:
         changes = self.experiment.evals.test
         if changes is None:
             return None
-        return self._part("test", changes, self.train.feed.fields)
+        return self._part("test", changes, self.train.feed.source)
 
     @property
     def rate(self) -> dict[str, float]:
@@ -206,6 +207,13 @@ class Run:
                 "augmented; papers judge the likes of center_crop",
                 experiment.evals.view["name"],
             )
+
+    def shortages(self) -> list[str]:
+        """Sentences about evaluations that will be skipped for want of labels."""
+        if self.test is None:
+            return []
+        asked = (few_labels(p, self.train) for p in self.experiment.protocols)
+        return [sentence for sentence in asked if sentence is not None]
 
     def results(self, train: TrainState) -> Record:
         """All protocols on a state: the content of results.json.
@@ -290,17 +298,14 @@ class Run:
         state = self.program.fresh(jax.random.key(self.experiment.run.seed))
         return state.params, state.state
 
-    def _labels(self, name: str) -> np.ndarray:
-        """Of all examples of the evaluations' training part."""
-        return labels_of(self.train.feed.source, name)
-
-    def _part(self, name: str, changes: Mapping[str, Any], ruling: Fields) -> Data:
+    def _part(
+        self, name: str, changes: Mapping[str, Any], ruling: Source | None
+    ) -> Data:
         unknown = self.experiment.evals.unknown_classes
         try:
             source = self.experiment.open(changes)
-            source, said = renumbered(
-                source, ruling, unknown=unknown, labels=self._labels
-            )
+            fields = {} if ruling is None else ruling.fields
+            source, said = renumbered(source, fields, unknown=unknown, part=ruling)
         except (ValueError, OSError) as error:
             raise type(error)(f"config.evals.{name}: {error}") from error
         for sentence in said:

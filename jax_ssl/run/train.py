@@ -29,7 +29,6 @@ from jax_ssl.run.export import write_export
 from jax_ssl.run.report import write_page
 from jax_ssl.run.results import merge
 from jax_ssl.run.run import CHECKPOINTS, METRICS, Run, check_same
-from jax_ssl.run.scarce import scarce
 from jax_ssl.train.flops import live_flops
 from jax_ssl.train.loop import Outcome, fit
 from jax_ssl.train.metrics import read_metrics
@@ -149,7 +148,7 @@ def train_run(run: Run) -> tuple[Outcome, list[dict[str, Any]]]:
     fact, warnings = run.seen
     if fact is not None:
         log.info(fact)
-    for warning in (*warnings, *scarce(run)):
+    for warning in (*warnings, *run.shortages()):
         log.warning(warning)
     folder, settings = run.workdir / CHECKPOINTS, experiment.run
     with open_checkpoints(folder, keep=settings.keep_checkpoints) as checkpoints:

@@ -91,3 +91,18 @@ def test_programs_are_kept_where_a_user_keeps_such_things(tmp_path):
         "XDG_CACHE_HOME": str(tmp_path / "n"),
     }
     assert kept(HOME=str(home), **off)[1] == 0
+
+
+def test_a_home_that_cannot_be_written_in_is_said_and_no_harm(monkeypatch, caplog):
+    seen = []
+    values = types.SimpleNamespace(
+        jax_compilation_cache_dir=None,
+        jax_enable_compilation_cache=True,
+        update=lambda *pair: seen.append(pair),
+    )
+    monkeypatch.setattr(jax, "config", values)
+    monkeypatch.setenv("XDG_CACHE_HOME", os.devnull)
+    with caplog.at_level("INFO"):
+        compiling.keep_programs()
+    assert seen == []
+    assert "compiled programs are not kept" in caplog.text

@@ -117,22 +117,17 @@ def test_numbers_without_names_are_those_of_the_training_part(ruling):
 
 def test_numbers_that_the_training_part_lacks_are_refused_or_asked_for():
     train = made([0, 7, 1, 300_000])
-    known = lambda name: labels_array(train, name)
-    part, said = renumbered(made([7, 0]), train.fields, labels=known)
+    part, said = renumbered(made([7, 0]), train.fields, part=train)
     assert labels(part) == [7, 0]
     assert said == []
     strange = made([2, 7, 300_001])
     with pytest.raises(ValueError, match=r"2 classes '2', '300001', not .* '0', '1'"):
-        renumbered(strange, train.fields, labels=known)
-    part, said = renumbered(strange, train.fields, labels=known, unknown="drop")
+        renumbered(strange, train.fields, part=train)
+    part, said = renumbered(strange, train.fields, part=train, unknown="drop")
     assert labels(part) == [-1, 7, -1]
     assert "Such examples are left out" in said[0]
-    part, _ = renumbered(strange, train.fields, labels=known, unknown="keep")
+    part, _ = renumbered(strange, train.fields, part=train, unknown="keep")
     assert labels(part) == [2, 7, 300_001]
-
-
-def labels_array(source, name):
-    return np.array(labels(source.keep([name])))
 
 
 def test_lists_that_cannot_be_matched_are_refused(ruling):

@@ -2,11 +2,15 @@
 
 import types
 
+import numpy as np
 import pytest
 
 from jax_ssl.augment.views import center_crop, two_crops
+from jax_ssl.data.arrays import arrays
 from jax_ssl.data.synthetic import synthetic
+from jax_ssl.evaluate.few_label import few_label
 from jax_ssl.evaluate.knn import knn
+from jax_ssl.run import needs
 from jax_ssl.run.needs import check_needs, draws
 
 
@@ -41,3 +45,20 @@ def test_what_usually_is_there_may_lack(data):
     without = {k: v for k, v in data.feed.fields.items() if k != "label"}
     data.feed.fields = without
     check_needs(knn(), "test", data, {})  # It is skipped, with its reason.
+
+
+def test_a_class_with_too_few_labels_is_named(monkeypatch):
+    def said(labels):
+        images = np.zeros((len(labels), 4, 4, 1), np.uint8)
+        given = {"image": images, "label": np.array(labels)}
+        source = arrays(given, label_names=["ant", "bee"])
+        train = types.SimpleNamespace(feed=types.SimpleNamespace(source=source))
+        return needs.few_labels(few_label(labels_per_class=(1, 3)), train)
+
+    assert "evals.few_label: class 'bee' has 2 training examples" in said(
+        [0, 0, 0, 1, 1]
+    )
+    assert "the 3 labels a class" in said([0, 0, 0, 1, 1])
+    assert said([0, 0, 0, 1, 1, 1]) is None
+    monkeypatch.setattr(needs, "MOST", 4)
+    assert said([0, 0, 0, 1, 1]) is None
