@@ -137,7 +137,7 @@ def normalized(
     """Batch norm of every group, and its moments, which have no gradient.
 
     The backward pass is the closed form (Ioffe & Szegedy, 2015, section 3), which sums
-    over the rows twice, where the derivative of the forward pass sums six times.
+    over the rows twice, where the derivative of the forward pass sums three times.
 
     Args:
         x: [G, b, n, C].

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 # Steps are dispatched ahead of the device, but no further than this many calls, or the
 # batches waiting in device memory would grow without bound.
 CALLS_IN_FLIGHT = 4
-COMPILING = "compiling (this takes about a minute on a laptop)"
+COMPILING = "compiling (this may take a minute on a laptop)"
 
 
 class NotFiniteError(ArithmeticError):
