@@ -3,7 +3,7 @@
 import pathlib
 import sys
 
-from jax_ssl.core.memory import start_with_huge_pages
+from jax_ssl.core.huge_pages import start_with_huge_pages
 from jax_ssl.core.signals import departure
 
 if pathlib.Path(sys.argv[0]).name in ("jax-ssl", "__main__.py"):

@@ -18,9 +18,9 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-# XLA:CPU gives its convolutions to a library, YNN, which has half the speed of XLA's own
-# where there are 64 channels, and no more with 128 (3 x 3, jaxlib 0.10.2, two cores of
-# AVX2). Only its matrix products are kept.
+# XLA:CPU gives its convolutions to a library, YNN, which has half the speed of XLA's
+# own loops where there are 64 channels, and nearly theirs at 128 (3 x 3, jaxlib 0.10.2,
+# two cores of AVX2). Only its matrix products are kept.
 FAST: Mapping[str, str] = {
     "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"
 }

@@ -6,13 +6,13 @@ import sys
 
 import pytest
 
-from jax_ssl.core import memory
+from jax_ssl.core import huge_pages
 
 SCRIPT = """
 import os, pathlib, sys
-from jax_ssl.core import memory
-memory.OFFERED = pathlib.Path(sys.argv[1])
-memory.start_with_huge_pages()
+from jax_ssl.core import huge_pages
+huge_pages.OFFERED = pathlib.Path(sys.argv[1])
+huge_pages.start_with_huge_pages()
 print(os.getpid(), os.environ.get("GLIBC_TUNABLES"), *sys.argv[2:])
 """
 
@@ -21,7 +21,7 @@ def started(tmp_path, offered, **environment):
     """(process id, what it printed) of a program that asks for huge pages."""
     page = tmp_path / "enabled"
     page.write_text(offered)
-    inherited = {k: v for k, v in os.environ.items() if k != memory.TUNABLES}
+    inherited = {k: v for k, v in os.environ.items() if k != huge_pages.TUNABLES}
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, page, "two words", ""],
         env={**inherited, **environment},
@@ -36,7 +36,7 @@ def started(tmp_path, offered, **environment):
 
 
 MADVISE = "always [madvise] never"
-glibc = pytest.mark.skipif(not memory._offered(), reason="nothing is offered here")
+glibc = pytest.mark.skipif(not huge_pages._offered(), reason="nothing is offered here")
 
 
 @glibc
