@@ -51,6 +51,8 @@ ROUNDS = {"full": (3, 10), "laptop": (2, 9)}
 SAID = "> "
 # Steps of a turn in which views are made, so that a DataLoader gets under way.
 TOGETHER = 8
+# Seconds between turns: the threads of a side wait for work busily for a while.
+PAUSE = 0.5
 
 
 def patch_of(side):
@@ -95,6 +97,7 @@ class Worker:
 
     def turn(self, name, steps=1):
         """Seconds of a step."""
+        time.sleep(PAUSE)
         print(name, steps, file=self.process.stdin, flush=True)
         return self._read() / steps
 

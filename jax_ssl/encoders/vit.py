@@ -14,8 +14,9 @@ from flax.linen.initializers import Initializer
 from jax_ssl.core import checks
 from jax_ssl.core.method import Shown
 from jax_ssl.core.types import Array, Batch, ComputeDtype, Features, Variables
+from jax_ssl.nn.affine import Dense, LayerNorm
 from jax_ssl.nn.depth import recomputed, scanned
-from jax_ssl.nn.transformer import Block, layer_norm
+from jax_ssl.nn.transformer import Block
 from jax_ssl.ops.patches import gather_tokens, grid_shape, patchify
 from jax_ssl.ops.positions import resample_positions, sincos_positions
 
@@ -141,7 +142,7 @@ class ViT(nn.Module, kw_only=True):
         """Makes the parts; nothing here depends on the size of the input."""
         first = SCHEMES[self.scheme]
         side = self.image_size // self.patch
-        self.patch_embed = nn.Dense(self.dim, kernel_init=first.patch, dtype=self.dtype)
+        self.patch_embed = Dense(self.dim, kernel_init=first.patch, dtype=self.dtype)
         # Tokens are [1, D]: as matrices they get the weight decay that the published
         # recipes, which spare vectors only, give them.
         self.class_token = self.param("class_token", first.token, (1, self.dim))
@@ -172,7 +173,7 @@ class ViT(nn.Module, kw_only=True):
             )
             for i, rate in enumerate(self._rates())
         ]
-        self.norm = layer_norm(epsilon=self.norm_epsilon)
+        self.norm = LayerNorm(epsilon=self.norm_epsilon)
 
     def __call__(self, x: Array, mask: Array | None = None, *, train: bool) -> Features:
         """Maps images [B, H, W, C] to pooled [B, D] and grid [B, h, w, D], float32.

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax_ssl.core.types import Array, Variables
 from jax_ssl.evaluate.attention import vit_of
 from jax_ssl.evaluate.protocol import Reader
-from jax_ssl.nn.transformer import layer_norm
+from jax_ssl.nn.affine import LayerNorm
 
 
 def class_tokens(
@@ -50,7 +50,7 @@ def class_tokens(
         outputs = [kept["intermediates"][name]["__call__"][0] for name in names]
         tokens = jnp.stack([output[:, 0] for output in outputs], axis=1)  # [B, n, D]
         norm = {"params": variables["params"]["norm"]}
-        normed: Any = layer_norm(epsilon=vit.norm_epsilon).apply(norm, tokens)
+        normed: Any = LayerNorm(epsilon=vit.norm_epsilon).apply(norm, tokens)
         pooled: Array = normed.reshape(len(x), -1)
         if not mean_patch:
             return pooled

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jax_ssl.core.types import Array
-from jax_ssl.nn.transformer import Block, layer_norm
+from jax_ssl.nn.affine import Dense, LayerNorm
+from jax_ssl.nn.transformer import Block
 from jax_ssl.ops.patches import gather_tokens
 from jax_ssl.ops.positions import sincos_positions
 
@@ -53,8 +54,8 @@ class Decoder(nn.Module):
             train: for the blocks, which here draw nothing.
         """
 
-        def dense(width: int, name: str) -> nn.Dense:
-            return nn.Dense(width, kernel_init=XAVIER, dtype=self.dtype, name=name)
+        def dense(width: int, name: str) -> Dense:
+            return Dense(width, kernel_init=XAVIER, dtype=self.dtype, name=name)
 
         x = dense(self.width, "embed")(tokens)  # [B, 1 + K, width]
         front, visible = x[:, :1], x[:, 1:]
@@ -69,5 +70,5 @@ class Decoder(nn.Module):
         for i in range(self.depth):
             block = Block(self.num_heads, dtype=self.dtype, name=f"block{i}")
             x = block(x, train=train)
-        x = layer_norm(name="norm")(x[:, 1:])
+        x = LayerNorm(name="norm")(x[:, 1:])
         return dense(values, "pixels")(x).astype(jnp.float32)

@@ -11,6 +11,7 @@ from jax import lax
 
 from jax_ssl.core import checks
 from jax_ssl.core.types import Array
+from jax_ssl.nn.affine import Dense
 from jax_ssl.nn.norm import BatchNorm, Scaled
 
 Norm: TypeAlias = Literal["batch", "group_ws"]
@@ -83,7 +84,7 @@ class StandardizedConv(_Standardized, nn.Conv):
     """Convolution by the standardised kernel."""
 
 
-class StandardizedDense(_Standardized, nn.Dense):
+class StandardizedDense(_Standardized, Dense):
     """Dense map by the standardised kernel."""
 
 

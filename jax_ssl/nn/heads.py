@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from jax_ssl.core import checks
 from jax_ssl.core.types import Array
+from jax_ssl.nn.affine import Dense
 from jax_ssl.nn.mlp import TORCH_UNIFORM, mlp_after
 from jax_ssl.nn.network import Copy, Network
 from jax_ssl.nn.norm import BatchNorm
@@ -75,7 +76,7 @@ class LinearHead(nn.Module):
             x = norm(x, train=train)
         x = nn.relu(x) if self.relu else x
         init = nn.initializers.normal(self.first_std)
-        dense = nn.Dense(self.count, kernel_init=init, dtype=self.dtype, name="dense")
+        dense = Dense(self.count, kernel_init=init, dtype=self.dtype, name="dense")
         return dense(x).astype(jnp.float32)
 
 

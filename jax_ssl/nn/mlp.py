@@ -1,14 +1,17 @@
 """The multilayer perceptron of projection heads."""
 
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from jax_ssl.core import checks
 from jax_ssl.core.types import Array
+from jax_ssl.nn.affine import Dense
 from jax_ssl.nn.group_norm import StandardizedDense, norm_layer
 from jax_ssl.nn.norm import norm_groups
 from jax_ssl.ops.normalize import l2_normalize
@@ -16,9 +19,23 @@ from jax_ssl.ops.normalize import l2_normalize
 # torch's default for dense layers: uniform within 1 / sqrt(inputs).
 TORCH_UNIFORM = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
+
+def gelu(x: Array) -> Array:
+    """The exact GELU, x Φ(x) (Hendrycks & Gimpel, 2016, arXiv:1606.08415).
+
+    On a CPU by erf, as in PyTorch, which takes a third of the time of JAX's erfc and is
+    off by a rounding error of x where x is far below zero.
+    """
+    return jax.lax.platform_dependent(
+        x,
+        cpu=lambda x: x * (0.5 + 0.5 * jax.lax.erf(x * math.sqrt(0.5))),
+        default=functools.partial(nn.gelu, approximate=False),
+    )
+
+
 ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
     "relu": nn.relu,
-    "gelu": functools.partial(nn.gelu, approximate=False),
+    "gelu": gelu,
 }
 
 
@@ -65,7 +82,7 @@ class MLP(nn.Module):
             raise ValueError(
                 f"norm = 'none' leaves no norm for last_norm = {self.last_norm!r}."
             )
-        dense = StandardizedDense if self.norm == "group_ws" else nn.Dense
+        dense = StandardizedDense if self.norm == "group_ws" else Dense
         last = len(self.widths) - 1
         for i, width in enumerate(self.widths):
             normed = (i < last or self.last_norm != "none") and self.norm != "none"

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from flax.linen.initializers import Initializer
 
 from jax_ssl.core.types import Array
+from jax_ssl.nn.affine import Dense, LayerNorm
 from jax_ssl.nn.depth import kept_rows, of_kept
 from jax_ssl.nn.mlp import MLP
 from jax_ssl.ops.platforms import gradient_made_once
@@ -86,9 +87,9 @@ class SelfAttention(nn.Module):
     def __call__(self, x: Array) -> Array:
         """Maps x [B, n, D] to [B, n, D]."""
         B, n, dim = x.shape
-        qkv = nn.Dense(3 * dim, kernel_init=self.qkv_init, dtype=self.dtype, name="qkv")
+        qkv = Dense(3 * dim, kernel_init=self.qkv_init, dtype=self.dtype, name="qkv")
         heads = qkv(x).reshape(B, n, 3, self.num_heads, dim // self.num_heads)
-        q, k, v = heads[:, :, 0], heads[:, :, 1], heads[:, :, 2]
+        q, k, v = (part[:, :, 0] for part in jnp.split(heads, 3, axis=2))
         if self.is_mutable_collection("intermediates"):
             # Somebody wants to see the shares, which the fused kernel never makes.
             weights = attention_weights(q, k)
@@ -96,7 +97,7 @@ class SelfAttention(nn.Module):
             x = mixed(weights, v)
         else:
             x = attention(q, k, v)
-        out = nn.Dense(dim, kernel_init=self.kernel_init, dtype=self.dtype, name="out")
+        out = Dense(dim, kernel_init=self.kernel_init, dtype=self.dtype, name="out")
         return out(x.reshape(B, n, dim))
 
 
@@ -183,7 +184,7 @@ class Block(nn.Module):
         x = x.astype(self.dtype)
         share = float(self.drop_path) if train and self.drop_group else 0.0
         for i, layer in enumerate(layers):
-            norm = layer_norm(self.dtype, self.norm_epsilon, name=f"norm{i}")
+            norm = LayerNorm(self.norm_epsilon, self.dtype, name=f"norm{i}")
             drop = 0.0 if share else self.drop_path
             branch = Branch(drop, self.layer_scale, name=f"branch{i}")
 
@@ -201,13 +202,6 @@ class Block(nn.Module):
             # Else every product of a block below would sum this gradient up again.
             x = gradient_made_once(x, norm.variables["params"]["scale"])
         return x
-
-
-def layer_norm(
-    dtype: Any = jnp.float32, epsilon: float = 1e-6, *, name: str | None = None
-) -> nn.LayerNorm:
-    """Layer norm, its statistics in float32 and in two passes."""
-    return nn.LayerNorm(epsilon, dtype=dtype, use_fast_variance=False, name=name)
 
 
 def without_drop_path(encoder: nn.Module) -> nn.Module:

@@ -1,12 +1,12 @@
 import functools
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jax_ssl.encoders import ENCODERS
+from jax_ssl.nn.affine import LayerNorm
 from jax_ssl.ops.patches import patchify, unpatchify
 from jax_ssl.ops.positions import resample_positions, sincos_positions
 from tests.encoders.draws import KEY, abstract_variables, random_variables
@@ -185,7 +185,7 @@ def test_other_image_sizes_interpolate_the_positions(rng, params):
 
 def test_every_layer_norm_has_the_epsilon_of_the_setting(image, params):
     vit = ENCODERS["vit"](**TINY, mask_token=True, norm_epsilon=1e6)
-    is_norm = lambda module, _: isinstance(module, nn.LayerNorm)
+    is_norm = lambda module, _: isinstance(module, LayerNorm)
     kept = vit.apply(
         {"params": jax.tree.map(jnp.ones_like, params)},
         image,

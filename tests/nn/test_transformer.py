@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from jax_ssl.core.paths import leaf_names
-from jax_ssl.nn.transformer import Block, Branch, attention, layer_norm
+from jax_ssl.nn.affine import LayerNorm
+from jax_ssl.nn.transformer import Block, Branch, attention
 from tests.references import nn_layers as reference
 
 
@@ -82,7 +83,7 @@ def test_block_commutes_with_the_order_of_tokens(rng):
 
 def test_layer_norm_keeps_digits_under_a_large_mean(rng):
     x = (1e3 + rng.normal(size=(4, 64))).astype(np.float32)
-    found = layer_norm().apply(
+    found = LayerNorm().apply(
         {"params": {"scale": jnp.ones(64), "bias": jnp.zeros(64)}}, x
     )
     want = reference.layer_norm(x.astype(np.float64), 1, 0)
