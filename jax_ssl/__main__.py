@@ -3,11 +3,11 @@
 import pathlib
 import sys
 
-from jax_ssl.core.huge_pages import start_with_huge_pages
+from jax_ssl.core.allocator import start_with_allocator
 from jax_ssl.core.signals import departure
 
 if pathlib.Path(sys.argv[0]).name in ("jax-ssl", "__main__.py"):
-    start_with_huge_pages()
+    start_with_allocator()
 departure.watch("jax-ssl")  # Before anything that takes time to import.
 
 from jax_ssl.cli import main  # noqa: E402

@@ -54,7 +54,7 @@ GRANTED = {
     "report": (),  # It draws what it is given.
     "run": below(8),
     "cli": (*below(8), "run"),
-    "__main__": ("cli", "core.huge_pages", "core.signals"),
+    "__main__": ("cli", "core.allocator", "core.signals"),
     "__init__": (),
 }
 # Imports that stay on their own floor, each with its reason above or in the house.

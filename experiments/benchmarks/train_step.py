@@ -52,7 +52,12 @@ SAID = "> "
 # Steps of a turn in which views are made, so that a DataLoader gets under way.
 TOGETHER = 8
 # Seconds between turns: the threads of a side wait for work busily for a while.
-PAUSE = 0.5
+PAUSE = 0.3
+# Of glibc's malloc, as jax-ssl starts itself; PyTorch gets them too.
+TUNABLES = (
+    f"glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold={2**40}"
+    f":glibc.malloc.trim_threshold={2**40}:glibc.malloc.arena_max=1"
+)
 
 
 def patch_of(side):
@@ -244,8 +249,7 @@ def side_by_side(case, options):
     for group in groups:
         # JAX would otherwise take three quarters of a GPU's memory at once.
         environment = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-        # What jax-ssl starts itself with; PyTorch gets it too.
-        environment |= {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+        environment |= {"GLIBC_TUNABLES": TUNABLES}
         workers = {side: Worker(*makers[side], environment) for side in group}
         about |= {side: worker.about for side, worker in workers.items()}
         parts = options.parts.split(",")

@@ -11,7 +11,6 @@ from jax import lax
 
 from jax_ssl.core.types import Array
 from jax_ssl.ops.platforms import made_once
-from jax_ssl.ops.products import dense
 
 Pair: TypeAlias = tuple[Array, Array]
 Pads: TypeAlias = Sequence[tuple[int, int]]
@@ -166,9 +165,9 @@ def _product(
     pixels = jnp.concatenate(taps, -1) if len(taps) > 1 else taps[0]
     # Sums over all pixels of the batch: float32 also for half-precision inputs.
     wide = jnp.promote_types(x.dtype, jnp.float32)
-    made = dense(
+    made = jnp.dot(
         pixels.reshape(-1, pixels.shape[-1]).astype(wide),
         kernel.reshape(-1, outputs).astype(wide),
-        precision,
+        precision=precision,
     )
     return made.reshape(-1, rows, columns, outputs).astype(x.dtype)

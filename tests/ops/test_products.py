@@ -38,9 +38,7 @@ def test_dense_is_the_product_and_its_gradients(rng, shape):
 def test_spread_sums_its_gradient_over_all_but_the_last_axis(rng, shape):
     vector = jnp.asarray(rng.normal(size=shape[-1:]), jnp.float32)
     g = weight(shape)
-    np.testing.assert_array_equal(
-        spread(vector, shape), np.broadcast_to(vector, shape)
-    )
+    np.testing.assert_array_equal(spread(vector, shape), np.broadcast_to(vector, shape))
     found = jax.jit(jax.grad(lambda v: (spread(v, shape) * g).sum()))(vector)
     want = g.reshape(-1, shape[-1]).sum(0)
     np.testing.assert_allclose(found, want, rtol=1e-5, atol=1e-5)

@@ -1,4 +1,4 @@
-"""The program starts itself once more for huge pages, and only where that helps."""
+"""The program starts itself once more for its memory, and only where that helps."""
 
 import os
 import subprocess
@@ -6,22 +6,23 @@ import sys
 
 import pytest
 
-from jax_ssl.core import huge_pages
+from jax_ssl.core import allocator
 
 SCRIPT = """
 import os, pathlib, sys
-from jax_ssl.core import huge_pages
-huge_pages.OFFERED = pathlib.Path(sys.argv[1])
-huge_pages.start_with_huge_pages()
+from jax_ssl.core import allocator
+allocator.OFFERED = pathlib.Path(sys.argv[1])
+allocator.DEVICES = allocator.OFFERED.parent
+allocator.start_with_allocator()
 print(os.getpid(), os.environ.get("GLIBC_TUNABLES"), *sys.argv[2:])
 """
 
 
 def started(tmp_path, offered, **environment):
-    """(process id, what it printed) of a program that asks for huge pages."""
+    """(process id, what it printed) of a program that asks for memory."""
     page = tmp_path / "enabled"
     page.write_text(offered)
-    inherited = {k: v for k, v in os.environ.items() if k != huge_pages.TUNABLES}
+    inherited = {k: v for k, v in os.environ.items() if k != allocator.TUNABLES}
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, page, "two words", ""],
         env={**inherited, **environment},
@@ -36,15 +37,19 @@ def started(tmp_path, offered, **environment):
 
 
 MADVISE = "always [madvise] never"
-glibc = pytest.mark.skipif(not huge_pages._offered(), reason="nothing is offered here")
+glibc = pytest.mark.skipif(not allocator._of_use(), reason="nothing is offered here")
 
 
 @glibc
-@pytest.mark.parametrize("before", ["", "glibc.malloc.check=0"])
+@pytest.mark.parametrize("before", ["", "glibc.rtld.nns=4"])
 def test_it_starts_itself_with_the_same_words(tmp_path, before):
     said = started(tmp_path, MADVISE, **({"GLIBC_TUNABLES": before} if before else {}))
-    told = ":".join([*filter(None, [before]), "glibc.malloc.hugetlb=1"])
-    assert said == f"{told} two words \n"
+    told, _, rest = said.partition(" ")
+    assert rest == "two words \n"
+    found = dict(text.split("=") for text in told.split(":"))
+    if before:
+        assert found.pop("glibc.rtld.nns") == "4"
+    assert found == {"glibc.malloc.hugetlb": "1", **allocator.KEPT}
 
 
 @pytest.mark.parametrize(
@@ -52,10 +57,17 @@ def test_it_starts_itself_with_the_same_words(tmp_path, before):
     [
         ("[always] madvise never", {}),
         ("always madvise [never]", {}),
-        (MADVISE, {"JAX_SSL_HUGE_PAGES": "0"}),
+        (MADVISE, {"JAX_SSL_ALLOCATOR": "0"}),
         (MADVISE, {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=0"}),
     ],
 )
 def test_it_goes_on_as_it_is(tmp_path, offered, environment):
     tunables = environment.get("GLIBC_TUNABLES")
     assert started(tmp_path, offered, **environment) == f"{tunables} two words \n"
+
+
+@glibc
+@pytest.mark.parametrize("device", ["accel0", "nvidia0", "nvidiactl"])
+def test_it_goes_on_as_it_is_beside_an_accelerator(tmp_path, device):
+    (tmp_path / device).touch()
+    assert started(tmp_path, MADVISE) == "None two words \n"
