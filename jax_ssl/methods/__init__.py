@@ -11,6 +11,7 @@ from jax_ssl.methods.deepcluster_v2 import deepcluster_v2
 from jax_ssl.methods.dino import dino
 from jax_ssl.methods.dinov2 import dinov2
 from jax_ssl.methods.dinov2_distillation import dinov2_distillation
+from jax_ssl.methods.exemplar import exemplar
 from jax_ssl.methods.mae import mae
 from jax_ssl.methods.moco import moco
 from jax_ssl.methods.moco_v3 import moco_v3
@@ -38,6 +39,7 @@ METHODS: Mapping[str, Callable[..., Method]] = {
     "npid": npid,
     "triplet": triplet,
     "rotation": rotation,
+    "exemplar": exemplar,
     "mae": mae,
     "classifier": classifier,
     "dino": dino,
