@@ -6,6 +6,7 @@ from jax_ssl.core.method import Method
 from jax_ssl.methods.barlow_twins import barlow_twins
 from jax_ssl.methods.byol import byol
 from jax_ssl.methods.classifier import classifier
+from jax_ssl.methods.clusterfit import clusterfit
 from jax_ssl.methods.deepcluster import deepcluster
 from jax_ssl.methods.deepcluster_v2 import deepcluster_v2
 from jax_ssl.methods.dino import dino
@@ -36,6 +37,7 @@ METHODS: Mapping[str, Callable[..., Method]] = {
     "swav": swav,
     "deepcluster": deepcluster,
     "deepcluster_v2": deepcluster_v2,
+    "clusterfit": clusterfit,
     "npid": npid,
     "triplet": triplet,
     "rotation": rotation,
