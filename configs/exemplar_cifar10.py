@@ -52,5 +52,6 @@ def get_config():
     config.data.split = "train[:8000]"
     config.evals = cifar10_evals(**CIFAR10)
     config.evals.train = dict(split="train")
+    config.evals.layers = dict()
     config.run = dict(num_epochs=1000, seed=0, checkpoint_every_epochs=100)
     return config

@@ -31,5 +31,6 @@ def get_config():
     config.data.split = "train[:32000]"
     config.evals = imagenet_evals(**IMAGENET)
     config.evals.train = dict(split="train")
+    config.evals.layers = dict()  # conv1 to conv5.
     config.run = dict(num_epochs=1000, seed=0, checkpoint_every_epochs=50)
     return config

@@ -4,6 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
+import jax
+
+from jax_ssl.core.fields import Fields, spec_of
 from jax_ssl.core.types import (
     Array,
     Batch,
@@ -61,6 +64,17 @@ def encoder_input(seen: Views) -> Array:
         f"config.evals.view shows the encoder nothing: it makes {sorted(seen)}, and "
         f"none of {', '.join(READ_AS)}."
     )
+
+
+def seen_by(view: ViewFn, fields: Fields) -> Any:
+    """Shape and dtype of what the encoder reads of an example, by an evaluation's view.
+
+    Args:
+        view: the evaluation's.
+        fields: of the examples.
+    """
+    spec = spec_of(fields)
+    return encoder_input(jax.eval_shape(view, jax.random.key(0), spec))
 
 
 class LossFn(Protocol):
