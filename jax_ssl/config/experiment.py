@@ -26,6 +26,7 @@ from jax_ssl.core.fields import read_by
 from jax_ssl.core.method import Method, ViewFn, seen_by
 from jax_ssl.data import SOURCES
 from jax_ssl.data.classes import check_labels, renumbered
+from jax_ssl.data.few import few_of_each
 from jax_ssl.data.order import steps_per_epoch
 from jax_ssl.data.source import Source
 from jax_ssl.encoders import ENCODERS
@@ -107,6 +108,10 @@ class Experiment:
                 if name in source.fields
             }
             source, _ = renumbered(source, ruling, unknown="keep")
+            if (count := self.feeding.labels_per_class) is not None:
+                with naming("feed"):
+                    seed = self.feeding.labels_seed
+                    source = few_of_each(source, count, seed=seed)
         self.everything: Source = source
         self.steps_per_epoch = steps_per_epoch(self.feeding.batch_size, len(source))
         self.plan = self.run.plan(self.steps_per_epoch)
