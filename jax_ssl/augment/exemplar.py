@@ -58,7 +58,7 @@ class MovedPatch:
     degrees: float
     border: Literal["zero", "edge"] = "edge"
 
-    name: ClassVar[str] = "move, scale, turn"
+    name: ClassVar[str] = "affine"
 
     def __post_init__(self) -> None:
         checks.at_least(1, size=self.size)
@@ -108,7 +108,7 @@ class ComponentContrast(Step):
     components: Sequence[Sequence[float]] = IMAGENET_COMPONENTS
     center: Sequence[float] = IMAGENET_MEAN
 
-    name = "contrast of components"
+    name = "PCA contrast"
     off = "strength"
 
     def __post_init__(self) -> None:
