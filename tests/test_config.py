@@ -132,6 +132,16 @@ def test_a_protocol_of_several_parts_is_for_the_end_of_a_run():
         Experiment(resolved(config), source=source_of(config))
 
 
+def test_deepcluster_has_the_papers_network_too():
+    config = resolved(page("deepcluster_imagenet.py:alexnet"))
+    assert config["encoder"]["name"] == "alexnet"
+    experiment = Experiment(config, source=source_of(config))
+    stages = [p for p in experiment.protocols if p.name == "layers"]
+    assert len(stages) == 5
+    with pytest.raises(ValueError, match="no network 'vgg16'; choose alexnet or"):
+        page("deepcluster_imagenet.py:vgg16")
+
+
 def test_page_takes_an_argument():
     steps = [
         resolved(page(f"simclr_imagenet.py:{n}"))["run"]["num_epochs"]

@@ -17,7 +17,7 @@ from jax_ssl.config import load_page
 
 PAGE = pathlib.Path(__file__).parents[2] / "configs" / "few_label_cifar10.py"
 IMAGES = "train[:10000]"
-ENCODER = dict(name="convnet", widths=(16, 32, 64, 128))
+ENCODER = dict(name="convnet", widths=(8, 16, 32, 64))
 
 
 def get_config(part):
@@ -32,13 +32,13 @@ def get_config(part):
         factors=config.optimizer.factors if kind == "frozen" else (),
         learning_rate=dict(name="warmup_cosine", peak_value=0.003, warmup_steps=30),
     )
-    config.run = dict(num_steps=400, seed=0, report=False, log_every_steps=50)
+    config.run = dict(num_steps=300, seed=0, report=False, log_every_steps=50)
     if kind == "pretext":
         moments = {name: config.views[name] for name in ("mean", "std")}
         config.method = dict(name="rotation")
         config.views = dict(name="mae", size=32, min_scale=0.6, **moments)
-        config.feed = dict(batch_size=64, resident=True)
+        config.feed = dict(batch_size=32, resident=True)
         config.evals.update(online=None, knn=dict(k=20), linear=None, few_label=None)
         config.evals.layers = dict(epochs=10, features=1000)
-        config.run.num_steps = 1200
+        config.run.num_steps = 800
     return config
