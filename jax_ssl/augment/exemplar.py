@@ -121,6 +121,10 @@ class ComponentContrast(Step):
                 f"components = {self.components} must be three unit vectors at right "
                 "angles, the eigenvectors of the covariance of pixels, a row each."
             )
+        if len(self.center) != 3:
+            raise ValueError(
+                f"center = {self.center} must be a colour, one number a channel."
+            )
 
     @property
     def active(self) -> bool:

@@ -61,8 +61,8 @@ def few_of_each(
     """
     if label not in source.fields:
         raise ValueError(
-            f"{source.name} has no field {label!r} to choose {count} examples of each "
-            f"class by; it has {sorted(source.fields)}."
+            f"labels_per_class = {count}: {source.name} has no field {label!r} to "
+            f"choose by; it has {sorted(source.fields)}."
         )
     kept = source.keep([label])
     labels = load(kept, reader=Reader(kept, max_corrupt=1.0))[label]

@@ -66,7 +66,8 @@ class AlexNet(nn.Module, kw_only=True):
         lists = self.widths, self.pools, self.hidden_dims
         self.widths, self.pools, self.hidden_dims = map(tuple, lists)
         checks.words(self)
-        checks.at_least(1, widths=self.widths, layers=len(self.widths))
+        checks.not_empty(widths=self.widths)
+        checks.at_least(1, widths=self.widths)
         checks.at_least(1, kernel=self.kernel, stride=self.stride)
         checks.at_least(1, hidden_dims=self.hidden_dims, groups=self.groups)
         checks.within(f"[0, {self.kernel})", padding=self.padding)

@@ -176,6 +176,7 @@ def test_a_pair_of_views_is_made_for_other_methods(rng):
         ({"min_scale": 2.0}, "min_scale = 2.0 must be at most max_scale = 1.4"),
         ({"hue": 0.7}, r"hue = 0.7 must be in \[0, 0.5\]"),
         ({"power": (0.0, 2.0)}, r"power = \(0.0, 2.0\) must be positive"),
+        ({"center": (0.5, 0.5)}, r"center = \(0.5, 0.5\) must be a colour"),
         ({"components": [[1, 0, 0]] * 3}, "must be three unit vectors at right angles"),
     ],
 )

@@ -150,7 +150,7 @@ def test_bfloat16_computes_but_does_not_store(name):
         ("resnet50", {"kernel_init": "he"}, "kernel_init = 'he' must be one of"),
         ("resnet34", {"dtype": "fp16"}, "dtype = 'fp16' must be one of 'float32', "),
         ("alexnet", {"pools": (0,)}, r"pools = \(0,\) must be in \[1, 5\]"),
-        ("alexnet", {"widths": ()}, "layers = 0 must be at least 1"),
+        ("alexnet", {"widths": ()}, r"widths = \(\) must hold at least one"),
         ("alexnet", {"padding": 11}, r"padding = 11 must be in \[0, 11\)"),
         ("alexnet", {"hidden_dims": (0,)}, r"hidden_dims = \(0,\) must be at least"),
         ("convnet", {"pool": "max"}, "pool = 'max' must be one of 'mean', 'flat'"),
