@@ -91,7 +91,7 @@ def test_linear_probe_reads_class_tokens(tmp_path, capsys):
 
 FITTED = {
     "encoder": "{'name': 'convnet', 'widths': (4,)}",
-    "method": "{'name': 'clusterfit', 'num_clusters': 8, 'teacher': " + f"{LARGER}}}}}",
+    "method": "{'name': 'clusterfit', 'num_clusters': 8, 'teacher': " + f"{LARGER}}}",
     "views": "{'name': 'npid', 'size': 8, 'strength': 0.0, 'gray_probability': 0.0, "
     "'mean': None, 'std': None}",
 }
