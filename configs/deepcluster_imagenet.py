@@ -1,11 +1,12 @@
-"""DeepCluster, ResNet-50, ImageNet, 200 epochs.
+"""DeepCluster, AlexNet or ResNet-50, ImageNet, 200 epochs.
 
 Paper: arXiv:1807.05520, section 4; it trains AlexNet (38.2 % top-1 with a linear probe
-       on its third layer, 39.8 on its fourth) and VGG-16, which this library has not.
-       ResNet-50 is the nearest, its pooled features are clustered, and no dropout is
-       left. All else is that of the released code (facebookresearch/deepcluster).
-Run:   jax-ssl train --config=configs/deepcluster_imagenet.py --workdir=DIR \
-           --config.data.data_dir=DIR, a folder of prepared TFDS data sets
+       on its third layer, 39.8 on its fourth) and VGG-16. All is that of the released
+       code (facebookresearch/deepcluster); of ResNet-50, which the paper has not, the
+       pooled features are clustered, and no dropout is left.
+Run:   jax-ssl train --config=configs/deepcluster_imagenet.py:alexnet --workdir=DIR \
+           --config.data.data_dir=DIR, a folder of prepared TFDS data sets; without
+           ":alexnet", ResNet-50
 Ours:  not yet run.
 """
 
@@ -13,13 +14,19 @@ from common import IMAGENET, imagenet, imagenet_evals
 from ml_collections import ConfigDict
 
 
-def get_config():
+def get_config(network="resnet50"):
     config = ConfigDict()
     config.encoder = dict(name="resnet50", stem="imagenet", dtype="bfloat16")
+    hidden_dims = ()
+    if network == "alexnet":
+        config.encoder = dict(name="alexnet", pool="flat", dtype="bfloat16")
+        hidden_dims = (4096, 4096)
+    elif network != "resnet50":
+        raise ValueError(f"no network {network!r}; choose alexnet or resnet50.")
     config.method = dict(
         name="deepcluster",
         num_clusters=10_000,
-        hidden_dims=(),
+        hidden_dims=hidden_dims,
         sobel=True,
         components=256,
         iterations=20,
@@ -35,5 +42,7 @@ def get_config():
     )
     config.data, config.feed = imagenet(256)
     config.evals = imagenet_evals(**IMAGENET)
+    if network == "alexnet":
+        config.evals.layers = dict()  # conv1 to conv5.
     config.run = dict(num_epochs=200, seed=0, checkpoint_every_epochs=1)
     return config

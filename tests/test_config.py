@@ -122,6 +122,26 @@ def test_every_page_is_a_lab_notebook_page(path):
     assert "Ours:" in text
 
 
+def test_a_protocol_of_several_parts_is_for_the_end_of_a_run():
+    config = override(page(), ["evals.layers={'epochs': 3}"])
+    asked = Experiment(resolved(config), source=source_of(config)).protocols
+    stages = [protocol for protocol in asked if protocol.name == "layers"]
+    assert len(stages) == len(config["encoder"].get("widths", (24, 48)))
+    config = override(page(), ["evals.online={'protocol': 'layers'}"])
+    with pytest.raises(ValueError, match=r"evals.online.protocol = 'layers' judges"):
+        Experiment(resolved(config), source=source_of(config))
+
+
+def test_deepcluster_has_the_papers_network_too():
+    config = resolved(page("deepcluster_imagenet.py:alexnet"))
+    assert config["encoder"]["name"] == "alexnet"
+    experiment = Experiment(config, source=source_of(config))
+    stages = [p for p in experiment.protocols if p.name == "layers"]
+    assert len(stages) == 5
+    with pytest.raises(ValueError, match="no network 'vgg16'; choose alexnet or"):
+        page("deepcluster_imagenet.py:vgg16")
+
+
 def test_page_takes_an_argument():
     steps = [
         resolved(page(f"simclr_imagenet.py:{n}"))["run"]["num_epochs"]

@@ -9,6 +9,7 @@ import pytest
 from jax_ssl.checkpoint.export import load_encoder
 from jax_ssl.cli import main
 from jax_ssl.config import Experiment, load_page, override, resolved
+from jax_ssl.train.metrics import read_metrics
 from tests.test_config import feed_of
 from tests.test_fine_tuning import MAE, PAGE, VIT, changes, train
 
@@ -88,10 +89,34 @@ def test_linear_probe_reads_class_tokens(tmp_path, capsys):
     assert "config.evals.linear: class_tokens = 2 must be from 1 to 1" in said
 
 
-def test_a_student_without_a_teacher_is_refused():
-    said = "run.init_from names no teacher, which this method needs"
+FITTED = {
+    "encoder": "{'name': 'convnet', 'widths': (4,)}",
+    "method": "{'name': 'clusterfit', 'num_clusters': 8, 'teacher': " + f"{LARGER}}}",
+    "views": "{'name': 'npid', 'size': 8, 'strength': 0.0, 'gray_probability': 0.0, "
+    "'mean': None, 'std': None}",
+}
+
+
+def test_another_network_learns_the_clusters_of_a_runs_features(exported, tmp_path):
+    encoder = exported.parent / "encoder.npz"
+    start = {"run.init_from": repr({"teacher": str(encoder)})}
+    assert train(tmp_path, FITTED, start) == 0
+    _, card = load_encoder(tmp_path / "export" / "encoder.npz")
+    assert card["encoder"]["name"] == "convnet"
+    told = read_metrics(tmp_path / "metrics.jsonl")
+    (stage,) = [record for record in told if record["kind"] == "refresh"]
+    assert stage["step"] == 0
+    assert 0 < stage["prototype_entropy"] <= np.log(8) + 1e-6
+    state = started(FITTED, start).state
+    wanted = load_encoder(encoder)[0]["params"]
+    jax.tree.map(np.testing.assert_array_equal, state.teacher.params, wanted)
+
+
+@pytest.mark.parametrize(("page", "what"), [(STUDENT, "teacher"), (FITTED, "encoder")])
+def test_a_student_without_a_teacher_is_refused(page, what):
+    said = f"run.init_from names no teacher, which this method needs.*--what={what}"
     with pytest.raises(ValueError, match=said):
-        started(STUDENT)
+        started(page)
 
 
 def test_a_teacher_of_other_shapes_is_refused(exported):

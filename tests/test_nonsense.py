@@ -44,6 +44,8 @@ GIVEN |= {"peak_value": 0.1, "drops": (1,), "epochs": 0.5, "batch_size": 8}
 GIVEN |= {"dim": 8, "depth": 1, "num_heads": 2, "patch": 4, "image_size": 8}
 GIVEN |= dict.fromkeys(("path", "dataset", "data_dir", "split"), "/nonexistent")
 SMALL = {
+    "encoder.alexnet": {"kernel": 3, "stride": 1, "pools": (1,)},
+    "method.clusterfit": {"num_clusters": 4},
     "method.deepcluster": {"num_clusters": 4},
     "method.deepcluster_v2": {"num_prototypes": 4},
     "schedule.warmup_cosine": {"warmup_steps": 1},

@@ -6,15 +6,30 @@ A recipe is a view function and can also be read: `recipe.parts()["local"][0].st
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
 
-from jax_ssl.augment.crop import RandomCrop
 from jax_ssl.augment.pixels import image_of, in_unit
 from jax_ssl.augment.steps import Step
 from jax_ssl.core.types import Array, Example, Views
 from jax_ssl.ops.platforms import one_by_one
+
+
+class Crop(Protocol):
+    """What cuts a square out of an image, such as `crop.RandomCrop`."""
+
+    @property
+    def name(self) -> str:
+        """For pictures."""
+
+    @property
+    def size(self) -> int:
+        """Side of the square."""
+
+    def __call__(self, key: Array, image: Array, extent: Array | None) -> Array:
+        """[H, W, C] -> [size, size, C] float32 in the image's own range."""
 
 
 @dataclass(frozen=True, init=False)
@@ -26,10 +41,10 @@ class View:
         steps: the others, in order; those with probability 0 have been left out.
     """
 
-    crop: RandomCrop
+    crop: Crop
     steps: tuple[Step, ...]
 
-    def __init__(self, crop: RandomCrop, *steps: Step):
+    def __init__(self, crop: Crop, *steps: Step):
         active = tuple(step for step in steps if step.active)
         vars(self).update(crop=crop, steps=active)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from jax_ssl.augment.exemplar import exemplar
 from jax_ssl.augment.pixels import IMAGENET_MEAN, IMAGENET_STD
 from jax_ssl.augment.recipe import Recipe
 from jax_ssl.augment.views import center_crop, random_crops, two_crops
@@ -210,6 +211,7 @@ PAPERS: dict[str, Callable[..., ViewFn]] = {
     ),
     "deepcluster": deepcluster,
     "dino": dino,
+    "exemplar": exemplar,
     # MAE (arXiv 2111.06377), appendix A.1: crop and mirror alone, as in its table 1e.
     # Crops that do not fit are clipped, as in the released code.
     "mae": partial(

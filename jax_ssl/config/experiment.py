@@ -23,9 +23,10 @@ from jax_ssl.config.bind import (
 )
 from jax_ssl.config.sections import Checkup, Devices, Evals, Feeding, Online, Run
 from jax_ssl.core.fields import read_by
-from jax_ssl.core.method import Method, ViewFn
+from jax_ssl.core.method import Method, ViewFn, seen_by
 from jax_ssl.data import SOURCES
 from jax_ssl.data.classes import check_labels, renumbered
+from jax_ssl.data.few import few_of_each
 from jax_ssl.data.order import steps_per_epoch
 from jax_ssl.data.source import Source
 from jax_ssl.encoders import ENCODERS
@@ -107,6 +108,10 @@ class Experiment:
                 if name in source.fields
             }
             source, _ = renumbered(source, ruling, unknown="keep")
+            if (count := self.feeding.labels_per_class) is not None:
+                with naming("feed"):
+                    seed = self.feeding.labels_seed
+                    source = few_of_each(source, count, seed=seed)
         self.everything: Source = source
         self.steps_per_epoch = steps_per_epoch(self.feeding.batch_size, len(source))
         self.plan = self.run.plan(self.steps_per_epoch)
@@ -127,19 +132,30 @@ class Experiment:
             source = self.everything = self._classified(source, num_classes)
         wires["encoder"] = self.method.encoder
         wires["num_classes"] = self.method.health.classes
+        wires["example_seen"] = functools.partial(seen_by, self.view, source.fields)
         asked = [
             bound(f"evals.{name}", PROTOCOLS[name], chosen)
             for name, chosen in protocols.items()
             if chosen is not None
         ]
-        self.protocols = [protocol for protocol in asked if protocol is not None]
+        self.protocols: list[Protocol] = []
+        for found in asked:
+            several = found if isinstance(found, list) else [found]
+            self.protocols += filter(None, several)
         self.online: Online | None = None
         self.watcher: Protocol | None = None
         if self.evals.online is not None:
             when, rest = split(Online, self.evals.online)
             self.online = bound("evals.online", Online, when)
             watcher = PROTOCOLS[when["protocol"]]
-            self.watcher = bound("evals.online", watcher, rest)
+            watching = bound("evals.online", watcher, rest)
+            if isinstance(watching, list):
+                raise ValueError(
+                    f"config.evals.online.protocol = {when['protocol']!r} judges one "
+                    "stage after the other, which is for the end of a run; choose "
+                    "another, such as 'knn' or 'linear'."
+                )
+            self.watcher = watching
         optimizer = dict(config["optimizer"])
         rate = {"learning_rate": optimizer.get("learning_rate")}
         self.learning_rate: optax.Schedule = bound("optimizer", rate_of, rate)

@@ -33,15 +33,21 @@ class Feeding:
         batch_size: of the global batch, over all devices of all hosts.
         resident: keep all examples in device memory and gather the batches there.
         workers: threads that read and decode; 0 for one per core.
+        labels_per_class: train on so many examples of each class alone, drawn once; it
+            is for methods that read labels. None: on all.
+        labels_seed: of that draw; of one seed, fewer examples are among the more.
     """
 
     batch_size: int
     resident: bool = False
     workers: int = 0
+    labels_per_class: int | None = None
+    labels_seed: int = 0
 
     def __post_init__(self) -> None:
         checks.at_least(1, batch_size=self.batch_size)
-        checks.at_least(0, workers=self.workers)
+        checks.at_least(1, labels_per_class=self.labels_per_class)
+        checks.at_least(0, workers=self.workers, labels_seed=self.labels_seed)
 
 
 @dataclass(frozen=True, kw_only=True)

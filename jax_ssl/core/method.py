@@ -4,6 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
+import jax
+
+from jax_ssl.core.fields import Fields, spec_of
 from jax_ssl.core.types import (
     Array,
     Batch,
@@ -63,6 +66,17 @@ def encoder_input(seen: Views) -> Array:
     )
 
 
+def seen_by(view: ViewFn, fields: Fields) -> Any:
+    """Shape and dtype of what the encoder reads of an example, by an evaluation's view.
+
+    Args:
+        view: the evaluation's.
+        fields: of the examples.
+    """
+    spec = spec_of(fields)
+    return encoder_input(jax.eval_shape(view, jax.random.key(0), spec))
+
+
 class LossFn(Protocol):
     """The training objective, a scalar mean over the GLOBAL batch."""
 
@@ -91,7 +105,8 @@ def unchanged(params: Params, state: State, *, step: Array) -> tuple[Params, Sta
 class Refresh:
     """A stage between epochs that reads the whole training set.
 
-    It runs before step s where s is a multiple of `every_epochs` epochs, 0 included.
+    It runs before step s where s is a multiple of `every_epochs` epochs, 0 included, or
+    before the first step alone.
 
     Attributes:
         embed: (params, state, batch whose "view" is the evaluation's view of each
@@ -102,14 +117,14 @@ class Refresh:
         recall: state -> features [N', ...] that training has left in it. They are read
             in place of `embed` at all steps but 0, which spares a pass over the data.
         resets: parts of the params whose optimizer slots start afresh.
-        every_epochs: how often the stage runs.
+        every_epochs: how often the stage runs; None for once.
     """
 
     embed: Callable[[Params, State, Batch], Array]
     fit: Callable[[Params, State, Array, Array], tuple[Params, State, Metrics]]
     recall: Callable[[State], Array] | None = None
     resets: tuple[str, ...] = ()
-    every_epochs: int = 1
+    every_epochs: int | None = 1
 
 
 @dataclass(frozen=True)
@@ -120,11 +135,14 @@ class Load:
         take: params and state -> the variables that are replaced, for their shapes.
         fill: puts others in their place.
         required: whether there is no run without.
+        export: which of another run's `exports` is such a file; that of the same name
+            unless given.
     """
 
     take: ExportFn
     fill: FillFn
     required: bool = False
+    export: str = ""
 
 
 @dataclass(frozen=True)

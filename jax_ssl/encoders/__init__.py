@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from jax_ssl.encoders.alexnet import AlexNet
 from jax_ssl.encoders.convnet import ConvNet
 from jax_ssl.encoders.resnet import ResNet
 from jax_ssl.encoders.vit import ViT
 from jax_ssl.encoders.wave import WaveEncoder
 
+alexnet = AlexNet
 convnet = ConvNet
 wave = WaveEncoder
 
@@ -33,6 +35,7 @@ vit_l = partial(ViT, dim=1024, depth=24, num_heads=16)
 vit_h = partial(ViT, dim=1280, depth=32, num_heads=16, patch=14)
 
 ENCODERS: Mapping[str, Callable[..., Any]] = {
+    "alexnet": alexnet,
     "convnet": convnet,
     "resnet18": resnet18,
     "resnet34": resnet34,

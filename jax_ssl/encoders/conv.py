@@ -46,20 +46,21 @@ class ConvNorm:
         *,
         name: str,
         stride: int = 1,
+        padding: int | None = None,
         zero_scale: bool = False,
     ) -> Array:
         """Maps x [B, h, w, C] to [B, h / stride, w / stride, channels].
 
-        Padding is explicit, `size // 2` zeros on every side, because "SAME" with a
-        stride pads one side less than the other, which shifts the grid against
-        published weights.
+        Padding is explicit and alike on every side, because "SAME" with a stride pads
+        one side less than the other, which shifts the grid against published weights.
 
         Args:
             x: the input.
             channels: of the output.
-            size: odd side of the kernel.
+            size: side of the kernel, odd where no padding is given.
             name: of both layers, with "{}" in the place of "conv" and "norm".
             stride: step of the output grid in input cells.
+            padding: zeros on every side; None for `size // 2`.
             zero_scale: whether the scale of the norm starts at 0 in place of 1.
         """
         layer = nn.Conv if self.norm == "batch" else StandardizedConv
@@ -67,7 +68,7 @@ class ConvNorm:
             channels,
             (size, size),
             (stride, stride),
-            padding=size // 2,
+            padding=size // 2 if padding is None else padding,
             use_bias=False,
             kernel_init=KERNEL_INITS[self.kernel_init],
             dtype=self.dtype,

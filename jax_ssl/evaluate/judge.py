@@ -18,10 +18,9 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jax_ssl.checkpoint.run_folder import json_value
-from jax_ssl.core.fields import spec_of
-from jax_ssl.core.method import Method, ViewFn, encoder_input
+from jax_ssl.core.method import Method, ViewFn, encoder_input, seen_by
 from jax_ssl.core.types import Array, Batch, Params, PyTree, State
-from jax_ssl.evaluate.part import Part, on_host, swept
+from jax_ssl.evaluate.part import Part, left_out, on_host, swept
 from jax_ssl.evaluate.protocol import Outcome, Protocol, Reader, Skipped
 from jax_ssl.evaluate.raw import flattened, pooling_side
 from jax_ssl.parallel.rows import map_examples
@@ -124,12 +123,9 @@ class Judge:
         known = train.feed.fields
 
         def answers(
-            kind: str,
+            kind: str, mine: Sequence[Protocol]
         ) -> Iterator[tuple[Protocol, Outcome | Skipped, Mapping[str, Any]]]:
             """What protocols say of one kind of features, which it alone holds."""
-            mine = [p for p in asked if _takes(p, kind)]
-            if not mine:
-                return
             whole: PyTree = trained if kind == TRAINED else ()
             whole = self.fresh() if kind == UNTRAINED else whole
             reads = list(dict.fromkeys(_read_of(p, kind) for p in mine))
@@ -145,7 +141,7 @@ class Judge:
                 given = [part[_read_of(protocol, kind)] for part in parts]
                 own = [part.labelled(labels) for part in given]
                 learned = protocol.reads != "head"  # From the training part.
-                without = _without(given, own, labels if learned else ())
+                without = left_out(given, own, labels if learned else ())
                 outcomes: Iterable[Outcome | Skipped] = [NOT_FINITE]
                 if not all(part.counts.any() for part in own):
                     outcomes = [NO_LABELS]
@@ -160,8 +156,8 @@ class Judge:
         kinds = self.kinds(train) if kinds is None else kinds
         found: dict[tuple[Protocol, str], Record] = {}
         refused: dict[tuple[Protocol, str], list[str]] = {}
-        for kind in kinds:
-            for protocol, outcome, detail in answers(kind):
+        for kind, mine in ((k, m) for k in kinds for m in _together(asked, k)):
+            for protocol, outcome, detail in answers(kind, mine):
                 if isinstance(outcome, Skipped):
                     refused.setdefault((protocol, outcome.reason), []).append(kind)
                     continue
@@ -173,6 +169,7 @@ class Judge:
                     "settings": outcome.settings,
                     "metrics": [dataclasses.asdict(each) for each in protocol.metrics],
                     "remark": outcome.remark,
+                    **({"along": outcome.along} if outcome.along else {}),
                     "rows": [],
                     "split": test.split,
                     "step": step,
@@ -287,8 +284,7 @@ class Judge:
 
     def seen(self, data: Data) -> Any:
         """What the view makes of an example, for the encoder to read."""
-        spec = spec_of(data.feed.fields)
-        return encoder_input(jax.eval_shape(self.view, jax.random.key(0), spec))
+        return seen_by(self.view, data.feed.fields)
 
     def _features(self, read: Read, whole: PyTree, x: Array) -> Array:
         """What is read [B, ...] of examples x [B, ...]."""
@@ -303,27 +299,6 @@ class Judge:
         if reader is not None:
             return reader(variables, x)
         return getattr(self.method.encoder.apply(variables, x, train=False), word)
-
-
-def _without(
-    given: Sequence[Part], own: Sequence[Part], labels: Sequence[str]
-) -> dict[str, int]:
-    """How many examples have no label, and how many of test a class unknown to train.
-
-    Args:
-        given: the two parts.
-        own: the same without what has no label.
-        labels: fields that hold labels.
-    """
-    left_out = sum(int(part.counts.sum()) for part in given)
-    left_out -= sum(int(part.counts.sum()) for part in own)
-    train, test = ([part.fields[n][part.counts] for n in labels] for part in own)
-    unseen = sum(
-        int((~np.isin(asked, there)).sum())
-        for there, asked in zip(train, test, strict=True)
-    )
-    found = {"unlabelled_examples": left_out, "examples_of_unseen_classes": unseen}
-    return {words: count for words, count in found.items() if count}
 
 
 def lacking(protocol: Protocol, data: Data, part: str) -> str:
@@ -343,6 +318,14 @@ def _read_of(protocol: Protocol, kind: str) -> Read:
     if kind in (TRAINED, UNTRAINED):
         return protocol.reader, protocol.reads
     return RAW
+
+
+def _together(protocols: Sequence[Protocol], kind: str) -> Iterator[Sequence[Protocol]]:
+    """Protocols that take a kind of features, by the sweeps that they share."""
+    mine = [p for p in protocols if _takes(p, kind)]
+    if shared := [p for p in mine if not p.alone]:
+        yield shared
+    yield from ([p] for p in mine if p.alone)
 
 
 def _takes(protocol: Protocol, kind: str) -> bool:

@@ -6,7 +6,7 @@ file of its host, a run of consecutive examples.
 
 import functools
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -65,6 +65,27 @@ class Part:
         for values, numbers in self.values.blocks():
             here = self.counts[numbers]
             yield gathered(values)[here], self.fields[field][numbers][here]
+
+
+def left_out(
+    given: Sequence[Part], own: Sequence[Part], labels: Sequence[str]
+) -> dict[str, int]:
+    """How many examples have no label, and how many of test a class unknown to train.
+
+    Args:
+        given: the two parts.
+        own: the same without what has no label.
+        labels: fields that hold labels.
+    """
+    missing = sum(int(part.counts.sum()) for part in given)
+    missing -= sum(int(part.counts.sum()) for part in own)
+    train, test = ([part.fields[n][part.counts] for n in labels] for part in own)
+    unseen = sum(
+        int((~np.isin(asked, there)).sum())
+        for there, asked in zip(train, test, strict=True)
+    )
+    found = {"unlabelled_examples": missing, "examples_of_unseen_classes": unseen}
+    return {words: count for words, count in found.items() if count}
 
 
 class OnMesh:

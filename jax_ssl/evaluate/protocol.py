@@ -49,6 +49,8 @@ class Outcome:
         spread: standard deviation of the first, over draws or seeds, if there is one.
         detail: JSON values for results.json; its "note" is printed.
         remark: a sentence about the settings, for below a table.
+        along: where it lies on a curve through the outcomes of the protocols of its
+            name, such as ("layer", 3), if there is such a curve.
     """
 
     title: str
@@ -57,6 +59,7 @@ class Outcome:
     spread: float | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
     remark: str = ""
+    along: tuple[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ class Protocol:
     """How one paper judges a frozen encoder; its settings are bound already.
 
     Attributes:
-        name: of the protocol, the key of `PROTOCOLS`.
+        name: the key of `PROTOCOLS`; several with one name are parts of one.
         reads: what the sweep keeps of every example.
         needs: fields that both parts of the data must have; else it is skipped.
         kind: of these fields.
@@ -85,6 +88,8 @@ class Protocol:
         reader: what reads the examples in the place of the encoder; its answer stands
             for what `reads` names.
         controls: whether untrained features and raw input stand beside the result.
+        alone: whether what it reads is large, so that the data are swept for it by
+            itself, after the others, and no other features are held meanwhile.
         per_class: labelled training examples of every class, by the first field of
             `needs`, without which some of its settings are skipped.
     """
@@ -97,6 +102,7 @@ class Protocol:
     run: Callable[[Part, Part], Iterable[Outcome | Skipped]]
     reader: Reader | None = None
     controls: bool = True
+    alone: bool = False
     per_class: int = 0
 
 

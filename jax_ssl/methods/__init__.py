@@ -6,11 +6,13 @@ from jax_ssl.core.method import Method
 from jax_ssl.methods.barlow_twins import barlow_twins
 from jax_ssl.methods.byol import byol
 from jax_ssl.methods.classifier import classifier
+from jax_ssl.methods.clusterfit import clusterfit
 from jax_ssl.methods.deepcluster import deepcluster
 from jax_ssl.methods.deepcluster_v2 import deepcluster_v2
 from jax_ssl.methods.dino import dino
 from jax_ssl.methods.dinov2 import dinov2
 from jax_ssl.methods.dinov2_distillation import dinov2_distillation
+from jax_ssl.methods.exemplar import exemplar
 from jax_ssl.methods.mae import mae
 from jax_ssl.methods.moco import moco
 from jax_ssl.methods.moco_v3 import moco_v3
@@ -35,9 +37,11 @@ METHODS: Mapping[str, Callable[..., Method]] = {
     "swav": swav,
     "deepcluster": deepcluster,
     "deepcluster_v2": deepcluster_v2,
+    "clusterfit": clusterfit,
     "npid": npid,
     "triplet": triplet,
     "rotation": rotation,
+    "exemplar": exemplar,
     "mae": mae,
     "classifier": classifier,
     "dino": dino,

@@ -118,6 +118,35 @@ def hue(image: Array, shift: Scalar) -> Array:
     return jnp.where(jnp.equal(shift, 0.0), image, jnp.clip(turned, 0.0, 1.0))
 
 
+def saturation_value(image: Array, saturation: Array, value: Array) -> Array:
+    """HSV saturation and value, each clip(factor · x ** power + offset, 0, 1).
+
+    A channel is v (1 - s g), where g in [0, 1] says how far it is from the largest, as
+    a share of the chroma, and does not change. Grey has the hue of red, as in Python's
+    `colorsys`.
+
+    Args:
+        image: [..., 3] in [0, 1].
+        saturation: [3] power, which is positive, factor and offset; 1, 1, 0 is the
+            identity to rounding.
+        value: [3] likewise.
+
+    Returns:
+        [..., 3] in [0, 1].
+    """
+    largest = jnp.max(image, axis=-1, keepdims=True)
+    chroma = largest - jnp.min(image, axis=-1, keepdims=True)
+    share = (largest - image) / jnp.where(chroma > 0, chroma, 1.0)
+    share = jnp.where(chroma > 0, share, jnp.array([0.0, 1.0, 1.0]))
+
+    def moved(x: Array, curve: Array) -> Array:
+        power, factor, offset = curve
+        return jnp.clip(factor * x**power + offset, 0.0, 1.0)
+
+    s = moved(chroma / jnp.where(largest > 0, largest, 1.0), saturation)
+    return moved(largest, value) * (1.0 - s * share)
+
+
 def solarize(image: Array, threshold: Scalar = 0.5) -> Array:
     """Inverts the values at or above the threshold, as Pillow's `ImageOps.solarize`."""
     return jnp.where(image >= threshold, 1.0 - image, image)

@@ -95,9 +95,30 @@ def _evaluations(results: Mapping[str, Any]) -> list[Block]:
     return [
         table.evaluation_table(evaluations),
         Text([VALUES]),
+        *along(evaluations),
         *(f"{line}." for line in table.skipped(results)),
         Section("Settings and details", [_pairs(details)], "of the evaluations"),
     ]
+
+
+def along(evaluations: Sequence[Record]) -> list[Curves]:
+    """A chart for each protocol whose evaluations are the points of a curve."""
+    by_axis: dict[tuple[str, str], list[Record]] = {}
+    for each in evaluations:
+        if each.get("along"):
+            key = each["protocol"], each["along"][0]
+            by_axis.setdefault(key, []).append(each)
+    charts = []
+    for (protocol, axis), points in by_axis.items():
+        metric = points[0]["metrics"][0]
+        found = [{axis: p["along"][1], **table.values_of(p, metric)} for p in points]
+        kinds = dict.fromkeys(key for point in found for key in point if key != axis)
+        curves = {table.words(k): series.curve(found, k, axis) for k in kinds}
+        said = f"{table.words(metric['name'])} by {axis}"
+        if len(points) > 1 and curves:
+            name = f"along_{protocol}"
+            charts.append(Curves(name, said, curves, None, axis, metric["unit"]))
+    return charts
 
 
 def _curves(inputs: ReportInputs) -> list[Block]:

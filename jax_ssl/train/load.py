@@ -81,7 +81,8 @@ def loaded(
             if load.required and name not in files:
                 raise ValueError(
                     f"run.init_from names no {name}, which this method needs: give it "
-                    f"dict({name}=FILE), written by jax-ssl export --what={name}."
+                    f"dict({name}=FILE), written by jax-ssl export "
+                    f"--what={load.export or name}."
                 )
         given = {name: read(name, path) for name, path in files.items()}
         train = made.fresh(key)

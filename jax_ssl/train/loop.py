@@ -181,7 +181,7 @@ def fit(
         waited = 0.0
         with made.feed.pieces(calls) as pieces:
             for (_, k), payload in zip(calls, pieces, strict=True):
-                if refresher is not None and step % refresher.every_steps == 0:
+                if refresher is not None and refresher.due(step):
                     jax.block_until_ready(train)  # As below.
                     with recorder.paused():
                         train, numbers = refresher(train)

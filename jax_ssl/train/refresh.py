@@ -28,7 +28,8 @@ class Refresher:
     Call it with the run's mesh installed.
 
     Attributes:
-        every_steps: it is due before each multiple of this, 0 included.
+        every_steps: it is due before each multiple of this, 0 included; 0 where it is
+            due before the first step alone.
     """
 
     def __init__(self, made: Program, view: ViewFn | None) -> None:
@@ -45,7 +46,7 @@ class Refresher:
                 "shows the encoder an example as it is (`view`, config.evals.view)."
             )
         epoch = steps_per_epoch(feed.batch_size, feed.num_examples)
-        self.every_steps = refresh.every_epochs * epoch
+        self.every_steps = (refresh.every_epochs or 0) * epoch
         self._recalls = refresh.recall is not None
 
         def embed(train: TrainState, batch: Batch) -> Array:
@@ -77,6 +78,10 @@ class Refresher:
                 check_closed(abstract, jax.eval_shape(fit, abstract, None)[0])
         fitted = jax.tree.map(lambda leaf: leaf.sharding, abstract), replicated(mesh)
         self._fit = together(fit, donate_argnums=0, out_shardings=fitted)
+
+    def due(self, step: int) -> bool:
+        """Whether it runs before this step."""
+        return step == 0 or (self.every_steps > 0 and step % self.every_steps == 0)
 
     def __call__(self, train: TrainState) -> tuple[TrainState, dict[str, float]]:
         """The state after the stage, and its numbers for the log; donates `train`.

@@ -63,6 +63,7 @@ def test_recipe_makes_what_its_docstring_says(batch, name):
         "dino": {"global": pair, "local": (8, 96, 96, 3)},
         "swav": {"global": pair, "local": (6, 96, 96, 3)},
         "simclr_cifar": (2, 32, 32, 3),
+        "exemplar": {"image": (32, 32, 3), "index": ()},
     }
     assert made == expected.get(name, pair)
     assert (resolve(VIEWS[name], {})["mean"] is None) == name.startswith("simclr")
@@ -129,7 +130,7 @@ def test_recipe_has_its_papers_numbers(name):
 
 
 def test_every_paper_is_covered():
-    assert {*NUMBERS, "supervised_test"} == set(PAPERS)
+    assert {*NUMBERS, "supervised_test", "exemplar"} == set(PAPERS)
 
 
 def test_steps_come_in_the_papers_order():

@@ -17,8 +17,11 @@ from jax_ssl.nn.apply import forward
 from jax_ssl.nn.depth import POLICIES
 from tests.encoders.draws import random_variables
 
-# The published counts, without a classifier.
+# The published counts, without a classifier. AlexNet's is the sum over its kernels:
+# 11 * 11 * 3 * 96 + 25 * 96 * 256 + 9 * (256 * 384 + 384 * 384 + 384 * 256), and two
+# numbers of batch norm for each of 1,376 channels.
 COUNTS = {
+    "alexnet": 3_748_576,
     "resnet18": 11_176_512,
     "resnet34": 21_284_672,
     "resnet50": 23_508_032,
@@ -31,6 +34,7 @@ COUNTS = {
     "vit_h": 630_764_800,
 }
 SMALL = {
+    "alexnet": {"widths": (4, 6, 5), "kernel": 3, "stride": 1, "pools": (1,)},
     "convnet": {"widths": (4, 6)},
     "vit": {"dim": 16, "depth": 2, "num_heads": 2, "patch": 4, "image_size": 8},
     "wave": {"widths": (4, 6), "kernels": (4, 3), "strides": (2, 2), "norm_groups": 2},
@@ -145,6 +149,10 @@ def test_bfloat16_computes_but_does_not_store(name):
         ),
         ("resnet50", {"kernel_init": "he"}, "kernel_init = 'he' must be one of"),
         ("resnet34", {"dtype": "fp16"}, "dtype = 'fp16' must be one of 'float32', "),
+        ("alexnet", {"pools": (0,)}, r"pools = \(0,\) must be in \[1, 5\]"),
+        ("alexnet", {"widths": ()}, r"widths = \(\) must hold at least one"),
+        ("alexnet", {"padding": 11}, r"padding = 11 must be in \[0, 11\)"),
+        ("alexnet", {"hidden_dims": (0,)}, r"hidden_dims = \(0,\) must be at least"),
         ("convnet", {"pool": "max"}, "pool = 'max' must be one of 'mean', 'flat'"),
         ("convnet", {"widths": ()}, "stages = 0 must be at least 1"),
         ("convnet", {"widths": (8, 0)}, r"widths = \(8, 0\) must be at least 1"),

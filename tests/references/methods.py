@@ -173,6 +173,14 @@ def w_mse(p, held, state, views, drawn, size):
     return redundancy.w_mse(z, drawn, size), {"stats": stats}
 
 
+def exemplar(p, held, state, views, drawn):
+    """The row of an image is its class."""
+    seen = features(views["image"], p["encoder"])
+    logits, stats = head("classifier", seen, p, state["stats"])
+    losses = cross_entropy(logits, views["index"])
+    return losses.mean(), {"stats": stats}
+
+
 def npid(p, held, state, views, drawn, temperature, momentum, objective, rows):
     z, stats = embed(views["image"], p, state["stats"])
     v, index = unit(z), views["index"]

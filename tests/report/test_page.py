@@ -7,7 +7,9 @@ import pytest
 from PIL import Image, ImageColor
 
 from jax_ssl.report import Column, Pictures, ReportInputs, write_report
+from jax_ssl.report.blocks import Curves
 from jax_ssl.report.pictures import Examples, neighbors_grid, views_grid
+from jax_ssl.report.sections import along
 from jax_ssl.report.theme import DARK, LIGHT
 from tests.report.inputs import RESULTS, images, look, metrics
 from tests.report.reading import Page
@@ -154,6 +156,30 @@ def test_values_and_gains_are_those_of_the_results(report):
     assert gains[depth] == (-0.375, "−0.375", "better")  # Lower is better.
     assert gains[rmse] == (0.25, "+0.25", "worse")
     assert set(page.column("trained minus untrained encoder")) == {knn}
+
+
+def test_evaluations_along_an_axis_are_a_curve(tmp_path):
+    def point(layer, trained, untrained):
+        rows = [("trained", trained), ("untrained", untrained)]
+        return {
+            "protocol": "layers",
+            "title": f"layer {layer}",
+            "metrics": [{"name": "accuracy", "unit": "%", "better": "higher"}],
+            "along": ["layer", layer],
+            "rows": [{"features": kind, "accuracy": value} for kind, value in rows],
+        }
+
+    points = [point(1, 0.2, 0.15), point(2, 0.35, 0.12), point(3, 0.3, 0.1)]
+    charts = [b for b in along(points) if isinstance(b, Curves)]
+    (chart,) = charts
+    assert chart.title == "accuracy by layer"
+    assert chart.over == "layer"
+    assert list(chart.curves) == ["trained", "untrained encoder"]
+    np.testing.assert_array_equal(chart.curves["trained"].x, [1, 2, 3])
+    np.testing.assert_array_equal(chart.curves["trained"].y, [0.2, 0.35, 0.3])
+    written(tmp_path, results={"evaluations": points, "skipped": []})
+    assert (tmp_path / "along_layers.png").is_file()
+    assert along(points[:1]) == []
 
 
 def test_on_a_phone_labels_and_numbers_are_two_elements_with_room_between(report):

@@ -165,6 +165,18 @@ def test_it_may_come_less_often():
     assert int(train.state["count"]) == 2
 
 
+def test_it_may_come_once(tmp_path):
+    once = tiny_method(every_epochs=None)
+    train, records = run(once)
+    assert [step for step, _ in records] == [0]
+    assert int(train.state["count"]) == 1
+    with open_checkpoints(tmp_path) as kept:
+        run(once, checkpoints=kept, num_steps=6)
+        resumed, records = run(once, checkpoints=kept)
+    assert records == []
+    assert_equal(resumed, train)
+
+
 @pytest.mark.parametrize("kind", [Feed, ResidentFeed])
 @pytest.mark.parametrize("devices", [1, 8])
 def test_it_sees_the_whole_set_in_its_order(devices, kind):
