@@ -131,12 +131,13 @@ def colorization(
         target = at_cells(ab, out["classifier"])
         found, shares = soft_encode(target, neighbors)
         losses = soft_cross_entropy(out["classifier"], found, shares)
-        weights = class_weights(state.prior, uniform_share)
+        prior = jax.lax.stop_gradient(state.prior)
+        weights = class_weights(prior, uniform_share)
         counts = is_colored(ab)
         own = weights[found[..., 0]] * counts[:, None, None]
         value = jnp.mean(own * losses)
         # The best that is the same for all cells, whatever the network sees.
-        common = jnp.log(jnp.maximum(state.prior * weights, 1e-12))
+        common = jnp.log(jnp.maximum(prior * weights, 1e-12))
         common = jnp.broadcast_to(common, out["classifier"].shape)
         metrics = {
             "prior_loss": jnp.mean(own * soft_cross_entropy(common, found, shares)),

@@ -31,8 +31,6 @@ from jax_ssl.nn.network import GridNetwork, Heads, StatsState
 from jax_ssl.ops.color_bins import annealed_mean, gamut_bins, soft_encode
 from jax_ssl.ops.lab import rgb_to_lab
 
-TEMPERATURE = 0.38  # Of the annealed mean in pictures, that of colorization.
-
 
 class SplitEncoder(nn.Module):
     """Two encoders, one of the lightness of an image and one of its colours.
@@ -175,10 +173,10 @@ def split_brain(
         color, lightness = halves(prediction)
         if not classifies:
             return 50 * color, 50 * lightness + 50
-        share = jax.nn.softmax(lightness / TEMPERATURE, axis=-1)
+        share = jax.nn.softmax(lightness, axis=-1)
         middles = (jnp.arange(lightness_bins) + 0.5) * (100 / lightness_bins)
         light = (share * middles).sum(-1, keepdims=True)
-        return annealed_mean(color, TEMPERATURE), light
+        return annealed_mean(color, 1.0), light
 
     def shows(
         params: Params, state: StatsState, examples: Batch, key: Array
@@ -194,9 +192,9 @@ def split_brain(
         columns = {
             "truth": images,
             "lightness: true": painted(lab, grey),
-            "lightness: predicted from colours": painted(large, grey),
+            "lightness: predicted": painted(large, grey),
             "colours: true": painted(even, lab[..., 1:]),
-            "colours: predicted from lightness": painted(even, color),
+            "colours: predicted": painted(even, color),
             "both predictions": painted(large, color),
         }
         caption = (
@@ -205,7 +203,7 @@ def split_brain(
             "where those that sRGB does not have there are clipped."
         )
         if classifies:
-            caption += f" Annealed means at the temperature {TEMPERATURE}."
+            caption += " Predictions are the means of what is thought possible."
         pictures = {name: ("view", each) for name, each in columns.items()}
         return {"Cross-channel predictions": Shown(pictures, caption)}
 

@@ -14,12 +14,14 @@ from jax_ssl.methods.colorization import LightnessEncoder, at_cells, colorizatio
 from jax_ssl.ops.color_bins import gamut_bins, smoothed
 from jax_ssl.ops.lab import rgb_to_lab
 from tests.case import Case
-from tests.images import one_image
+from tests.images import one_image, painted_image
 from tests.methods.errors import B, Comparison, errors
 from tests.references import color as reference
 
 CASES = {
-    "colorization": Case("colorization", {}, one_image, share=0.75, learning_rate=0.05),
+    "colorization": Case(
+        "colorization", {}, painted_image, share=0.7, learning_rate=0.1
+    ),
 }
 KEY, STEP = jax.random.key(0), jnp.int32(0)
 N = 6

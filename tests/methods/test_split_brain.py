@@ -14,14 +14,20 @@ from jax_ssl.methods.split_brain import SplitEncoder, split_brain
 from jax_ssl.ops.color_bins import gamut_bins
 from jax_ssl.ops.lab import rgb_to_lab
 from tests.case import Case
-from tests.images import one_image
+from tests.images import one_image, painted_image
 from tests.methods.errors import B, Comparison, errors
 from tests.references import color as reference
 
 CASES = {
-    "split_brain": Case("split_brain", {}, one_image, share=0.8, learning_rate=0.05),
+    "split_brain": Case(
+        "split_brain", {}, painted_image, share=0.7, learning_rate=0.05
+    ),
     "split_brain-regression": Case(
-        "split_brain", {"objective": "regression"}, one_image, learning_rate=0.02
+        "split_brain",
+        {"objective": "regression"},
+        painted_image,
+        share=0.5,
+        learning_rate=0.05,
     ),
 }
 KEY, STEP = jax.random.key(0), jnp.int32(0)
