@@ -95,7 +95,8 @@ def colorization(
             inverse is taken; 1 weighs all colours alike.
 
     Raises:
-        ValueError: if a number is out of its range, or the views are standardized.
+        ValueError: if a number is out of its range, the prior of another length, or the
+            views are standardized.
 
     Note:
         In the released code the weights multiply the gradient alone, here also the
@@ -105,6 +106,11 @@ def colorization(
     checks.within(f"[1, {bins}]", neighbors=neighbors)
     checks.within("(0, 1]", uniform_share=uniform_share)
     not_standardized(views)
+    if prior is not None and jnp.shape(prior) != (bins,):
+        raise ValueError(
+            f"prior has the shape {jnp.shape(prior)}, and must have ({bins},), a share "
+            "for each colour of ops.color_bins.gamut_bins."
+        )
     dtype = getattr(encoder, "dtype", jnp.float32)
     net = GridNetwork.of(
         LightnessEncoder(encoder),
@@ -157,11 +163,11 @@ def colorization(
     ) -> tuple[Params, ColorizationState, Metrics]:
         del key
         counts = features[:num_examples].sum(0)
-        colored = counts.sum()
-        shares = jnp.where(colored > 0, counts / jnp.maximum(colored, 1), 1 / bins)
+        images = counts.sum()  # Those that are not grey.
+        shares = jnp.where(images > 0, counts / jnp.maximum(images, 1), 1 / bins)
         metrics = {
             "colors_seen": jnp.mean(counts > 0),
-            "grey_images": 1 - colored / num_examples,
+            "grey_images": 1 - images / num_examples,
         }
         return params, state._replace(prior=smoothed(shares)), metrics
 

@@ -212,6 +212,11 @@ def test_settings_are_refused(settings, message):
         colorization(ConvNet(), one_image, N, **settings)
 
 
+def test_a_prior_of_another_length_is_refused():
+    with pytest.raises(ValueError, match=r"prior has the shape \(10,\).*\(313,\)"):
+        colorization(ConvNet(), one_image, N, prior=jnp.full(10, 0.1))
+
+
 def test_views_without_their_colors_are_refused(method):
     recipe = VIEWS["random_crops"](**CROPS, mean=(0.5,), std=(0.2,))
     with pytest.raises(ValueError, match=r"standardized; set config\.views\.mean"):
