@@ -138,3 +138,16 @@ def dino_adamw():
         factors=(("^prototypes/", dict(name="after", epochs=1)),),
         clip_each=3.0,
     )
+
+
+def plain_crops(**settings):
+    """One random crop and mirror image in [0, 1], its colours as they are."""
+    return dict(
+        name="random_crops",
+        num_views=None,
+        interpolation="bilinear",
+        strength=0.0,
+        gray_probability=0.0,
+        blur_probability=0.0,
+        **settings,
+    )

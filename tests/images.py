@@ -68,3 +68,10 @@ def labelled_image(key, example):
     """One such view, labelled by the channel in which the image is brightest."""
     sums = example["image"].astype(jnp.float32).sum((0, 1))
     return {"image": plain_views(key, example)[0], "label": sums.argmax()}
+
+
+def painted_image(key, example):
+    """One view [H, W, 3] in [0, 1] that is orange where it is bright, else blue."""
+    light = jnp.clip(one_image(key, example).mean(-1, keepdims=True), 0, 1)
+    orange, blue = jnp.array([1.0, 0.6, 0.2]), jnp.array([0.2, 0.5, 1.0])
+    return light * jnp.where(light > 0.5, orange, blue)

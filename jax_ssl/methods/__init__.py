@@ -7,6 +7,7 @@ from jax_ssl.methods.barlow_twins import barlow_twins
 from jax_ssl.methods.byol import byol
 from jax_ssl.methods.classifier import classifier
 from jax_ssl.methods.clusterfit import clusterfit
+from jax_ssl.methods.colorization import colorization
 from jax_ssl.methods.deepcluster import deepcluster
 from jax_ssl.methods.deepcluster_v2 import deepcluster_v2
 from jax_ssl.methods.dino import dino
@@ -20,6 +21,7 @@ from jax_ssl.methods.npid import npid
 from jax_ssl.methods.rotation import rotation
 from jax_ssl.methods.simclr import simclr
 from jax_ssl.methods.simsiam import simsiam
+from jax_ssl.methods.split_brain import split_brain
 from jax_ssl.methods.swav import swav
 from jax_ssl.methods.triplet import triplet
 from jax_ssl.methods.vicreg import vicreg
@@ -42,6 +44,8 @@ METHODS: Mapping[str, Callable[..., Method]] = {
     "triplet": triplet,
     "rotation": rotation,
     "exemplar": exemplar,
+    "colorization": colorization,
+    "split_brain": split_brain,
     "mae": mae,
     "classifier": classifier,
     "dino": dino,

@@ -7,7 +7,7 @@ method can hand a part to a teacher, export one alone, or apply the first few.
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, Self, TypeAlias
 
 import flax.linen as nn
 import jax
@@ -62,9 +62,7 @@ class Network:
         self.first = next(iter(parts))
 
     @classmethod
-    def of(
-        cls, encoder: nn.Module, given: Heads | None, **made: nn.Module
-    ) -> "Network":
+    def of(cls, encoder: nn.Module, given: Heads | None, **made: nn.Module) -> Self:
         """An encoder and heads, of which those that are given replace those made.
 
         Raises:
@@ -78,6 +76,11 @@ class Network:
             )
         return cls(encoder=encoder, **{**made, **given})
 
+    @staticmethod
+    def handed_on(output: Any) -> Array:
+        """What the next part reads: pooled features, or the output itself."""
+        return output.pooled if isinstance(output, Features) else output
+
     def init(self, key: Array, x: Array) -> tuple[Params, PyTree]:
         """First params and stats for inputs like x [n, ...]; both are keyed by part."""
         params, stats = {}, {}
@@ -86,7 +89,7 @@ class Network:
             params[name], stats[name] = initialize(module, own_key, x)
             evaluate = functools.partial(forward, module, train=False, whole=True)
             output, _ = jax.eval_shape(evaluate, params[name], stats[name], x)
-            following = handed_on(output)
+            following = self.handed_on(output)
             x = jnp.zeros((1, *following.shape[1:]), following.dtype)
         return params, stats
 
@@ -140,7 +143,7 @@ class Network:
                     rngs=rngs,
                     whole=name != self.first,
                 )
-                x = handed_on(outputs[name])
+                x = self.handed_on(outputs[name])
         return outputs, stats
 
     def together(
@@ -206,7 +209,7 @@ class Network:
                 name: jax.random.fold_in(key, i) for name, key in (rngs or {}).items()
             }
             seen, stats = self.together(encoder, stats, stack, rngs=own)
-            pooled.append(handed_on(seen[self.first]))
+            pooled.append(self.handed_on(seen[self.first]))
         if len({x.shape[-1] for x in pooled}) > 1:
             raise ValueError(
                 f"crops of {[stack.shape[2:4] for stack in stacks]} pixels have "
@@ -269,6 +272,15 @@ class Network:
         }
 
 
+class GridNetwork(Network):
+    """A network whose heads read the encoder's grid [n, h, w, D], cell by cell."""
+
+    @staticmethod
+    def handed_on(output: Any) -> Array:
+        """What the next part reads: the grid of features, or the output itself."""
+        return output.grid if isinstance(output, Features) else output
+
+
 @dataclass(frozen=True)
 class Follow:
     """The `update` of a teacher that follows the params, by an exponential average.
@@ -296,8 +308,3 @@ class Follow:
         momentum = at(self.momentum, step - 1 if self.clock == "last" else step)
         moved = old._replace(params=ema(old.params, new, momentum))
         return params, state._replace(**{self.name: moved})
-
-
-def handed_on(output: Any) -> Array:
-    """What the next part reads: pooled features, or the output itself."""
-    return output.pooled if isinstance(output, Features) else output
