@@ -2,8 +2,10 @@
 
 Paper: arXiv:1505.05192; CIFAR-10 is not in it. Of 32 pixels the grid takes 30: patches
        of 8, gaps of 2, moved by up to 1. Images are not resized and patches not made
-       coarse, for so few pixels have no detail to lose. Network, optimizer and epochs
-       are this library's choice.
+       coarse, for so few pixels have no detail to lose. Patches keep their means and,
+       by the paper's projection, most of their colours: a short run without them fell
+       below an untrained network where whole images are judged, which have both.
+       Network, optimizer and epochs are this library's choice.
 Run:   jax-ssl train --config=configs/relative_patch_cifar10.py --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
@@ -25,7 +27,9 @@ def get_config():
         jitter=1,
         areas=None,
         coarse_probability=0.0,
-        colours="drop",
+        colours="project",
+        normalize=False,
+        **CIFAR10,
     )
     config.optimizer = dict(
         name="sgd",

@@ -6,9 +6,7 @@ to the mean of each tile hides the lens: red, green and blue are never magnified
 alike, so that the fringes of a patch tell how far it lies from the middle of the image.
 """
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import jax
@@ -16,103 +14,22 @@ import jax.numpy as jnp
 import numpy as np
 
 from jax_ssl.augment.channels import drop_channels, jitter_channels
-from jax_ssl.augment.crop import between, random_place
-from jax_ssl.augment.pixels import image_of, in_unit
+from jax_ssl.augment.crop import between
+from jax_ssl.augment.pixels import check_moments, image_of, standardize
+from jax_ssl.augment.tiles import SIDE, TILES, Grid
 from jax_ssl.augment.tones import sometimes
 from jax_ssl.core import checks
 from jax_ssl.core.method import ViewFn
 from jax_ssl.core.precise import matmul
 from jax_ssl.core.types import Array, Example
 from jax_ssl.ops import color
-from jax_ssl.ops.platforms import one_by_one
-from jax_ssl.ops.resize import Axis, apply_weights, axis_weights, resample
-
-SIDE = 3  # Cells along an axis.
-TILES = SIDE * SIDE
+from jax_ssl.ops.resize import Axis, apply_weights, axis_weights
 
 Colours: TypeAlias = Literal["drop", "project", "keep"]
-# Of the resized image: (uniform number in [0, 1), height, width) -> pixels of the
-# resized image for each of the image.
-Zoom: TypeAlias = Callable[[Array, Array, Array], float | Array]
 
 # What is left of a colour without its part along green minus magenta, (-1, 2, -1).
 _AXIS = np.array([-1.0, 2.0, -1.0])
 PROJECTION = np.eye(3) - np.outer(_AXIS, _AXIS) / (_AXIS @ _AXIS)
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Square tiles in the cells of a 3 x 3 grid, in pixels of the resized image.
-
-    Attributes:
-        size: side of a tile.
-        cell: side of its cell.
-        spread: along each axis a tile has `spread + 1` places, in the middle of its
-            cell, each as likely.
-    """
-
-    size: int
-    cell: int
-    spread: int
-
-    def corners(self, uniform: Array, height: Array, width: Array) -> Array:
-        """Top-left corners of the tiles, [9, 2], whole numbers.
-
-        Args:
-            uniform: [20] in [0, 1).
-            height: of the resized image, at least 3 cells.
-            width: likewise.
-        """
-        # A product that should be a whole number may lack a little.
-        free = jnp.floor(jnp.stack([height, width]) + 1e-3) - SIDE * self.cell
-        origin = random_place(uniform[:2], free)
-        cells = jnp.stack(jnp.divmod(jnp.arange(TILES), SIDE), axis=-1) * self.cell
-        first = (self.cell - self.size - self.spread) // 2
-        moved = random_place(uniform[2:].reshape(TILES, 2), self.spread)
-        return origin + cells + first + moved
-
-    def cut(
-        self, key: Array, image: Array, extent: Array | None, zoom: Zoom | None
-    ) -> Array:
-        """Cuts the tiles out of an image that is first resized as a whole.
-
-        Args:
-            key: PRNG key.
-            image: [H, W, C] uint8 or float.
-            extent: [2] (height, width) of the filled part, or None for all.
-            zoom: how it is resized; an image that is then smaller than the grid is
-                enlarged to it. None: not at all, where the grid fits.
-
-        Returns:
-            [9, size, size, C] float32 in [0, 1], row by row.
-
-        Raises:
-            ValueError: if the grid does not fit, and nothing says how to resize.
-        """
-        uniform = jax.random.uniform(key, (21,))
-        need = SIDE * self.cell
-        if zoom is None and extent is None and min(image.shape[:2]) < need:
-            raise ValueError(
-                f"three cells of {self.cell} pixels do not fit into images of "
-                f"{image.shape[0]} x {image.shape[1]}; lower config.views.size and the "
-                "gap, or say to what size images are brought first (areas, resize)."
-            )
-        sides = jnp.array(image.shape[:2]) if extent is None else extent
-        height, width = sides.astype(jnp.float32)
-        factor = 1.0 if zoom is None else zoom(uniform[-1], height, width)
-        factor = jnp.maximum(factor, need / jnp.minimum(height, width))
-        corners = self.corners(uniform[:-1], height * factor, width * factor)
-        most = max(min(image.shape[:2]) / need, 1.0)
-
-        @one_by_one
-        def tile(image: Array, corner: Array, step: Array, sides: Array) -> Array:
-            at = (corner[:, None] + jnp.arange(self.size) + 0.5) * step
-            rows, columns = (Axis(at[i], step, 0.0, sides[i]) for i in range(2))
-            return resample(image, rows, columns, max_scale=(most, most))
-
-        mapped = jax.vmap(tile, (None, 0, None, None))
-        tiles = mapped(image, corners, 1.0 / factor, sides)
-        return jnp.clip(in_unit(tiles, image.dtype), 0.0, 1.0)
 
 
 def relative_patch(
@@ -125,6 +42,8 @@ def relative_patch(
     coarse_areas: tuple[float, float] = (0.011, 0.98),
     colours: Colours = "drop",
     normalize: bool = True,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
 ) -> ViewFn:
     """Patches for the prediction of their relative place (arXiv 1505.05192).
 
@@ -146,6 +65,9 @@ def relative_patch(
         normalize: each channel of a patch loses its mean, and the patch is divided by
             its root mean square, which in the released code is then 50 and here 1, as
             the encoder is to see whole images of standard deviation 1 afterwards.
+        mean: per channel, subtracted from patches that are not normalized, so that the
+            encoder knows whole images, which have a mean of their own.
+        std: per channel, divided by.
 
     Returns:
         Patches [9, size, size, C] float32, row by row.
@@ -159,6 +81,7 @@ def relative_patch(
     checks.within("(0, 1]", coarse_areas=coarse_areas)
     checks.one_of(("drop", "project", "keep"), colours=colours)
     _check_bounds(coarse_areas=coarse_areas)
+    _check_scale(normalize, mean, std)
     if 2 * jitter > gap:
         raise ValueError(
             f"jitter = {jitter} moves two patches by more than gap = {gap} pixels "
@@ -185,9 +108,10 @@ def relative_patch(
                 lambda x: coarse(x, side),
                 probability=coarse_probability,
             )
+        patch = standardize(patch, mean, std)
         if colours == "project":
             patch = matmul(patch, jnp.float32(PROJECTION))
-        if normalize:
+        if normalize or colours == "drop":
             patch = patch - patch.mean((0, 1))
         if colours == "drop":
             # Half a grey level, as in the released code.
@@ -213,6 +137,8 @@ def jigsaw(
     gray_probability: float = 0.66,
     channel_jitter: int = 0,
     normalize: bool = True,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
 ) -> ViewFn:
     """Tiles for a jigsaw puzzle (arXiv 1603.09246), in their order.
 
@@ -231,6 +157,9 @@ def jigsaw(
             cell.
         normalize: each tile has mean 0 and standard deviation 1 over all its values; in
             the released code 50.
+        mean: per channel, subtracted from tiles that are not normalized, so that the
+            encoder knows whole images, which have a mean of their own.
+        std: per channel, divided by.
 
     Returns:
         Tiles [9, size, size, C] float32, row by row.
@@ -241,6 +170,7 @@ def jigsaw(
     checks.at_least(1, size=size, resize=resize)
     checks.at_least(0, gap=gap, jitter=jitter, channel_jitter=channel_jitter)
     checks.within("[0, 1]", gray_probability=gray_probability)
+    _check_scale(normalize, mean, std)
     if jitter + 2 * channel_jitter > gap:
         raise ValueError(
             f"jitter = {jitter} and twice channel_jitter = {channel_jitter} are more "
@@ -263,6 +193,7 @@ def jigsaw(
     def treat(key: Array, tile: Array) -> Array:
         if channel_jitter:
             tile = jitter_channels(key, tile, pixels=channel_jitter)
+        tile = standardize(tile, mean, std)
         return scaled(tile - tile.mean()) if normalize else tile
 
     def views(key: Array, example: Example) -> Array:
@@ -296,29 +227,23 @@ def coarse(image: Array, side: Array) -> Array:
 
 
 def scaled(tile: Array) -> Array:
-    """A tile divided by its root mean square; one of zeros stays as it is."""
-    return tile * jax.lax.rsqrt(jnp.maximum(jnp.square(tile).mean(), 1e-12))
+    """A tile divided by its root mean square, or by a quarter of a grey level.
 
-
-def visible(tiles: Array) -> Array:
-    """Tiles [n, 9, h, w, C] of any scale as values in [0, 1].
-
-    The mean of the nine is grey, and two standard deviations above it are white.
+    The latter keeps the rounding of a flat tile from being blown up.
     """
-    axes = tuple(range(1, tiles.ndim))
-    middle = tiles.mean(axes, keepdims=True)
-    spread = tiles.std(axes, keepdims=True)
-    return jnp.clip(0.5 + 0.25 * (tiles - middle) / (spread + 1e-6), 0.0, 1.0)
+    return tile / jnp.maximum(jnp.sqrt(jnp.square(tile).mean()), 1e-3)
 
 
-def pieced(tiles: Array) -> Array:
-    """Pictures [n, H, W, C] of tiles [n, 9, h, w, C] in [0, 1], with grey rims."""
-    rim = math.ceil(tiles.shape[2] / 16)
-    sides = ((0, 0), (0, 0), (rim, rim), (rim, rim), (0, 0))
-    tiles = jnp.pad(tiles, sides, constant_values=0.5)
-    n, _, h, w, channels = tiles.shape
-    board = tiles.reshape(n, SIDE, SIDE, h, w, channels).transpose(0, 1, 3, 2, 4, 5)
-    return board.reshape(n, SIDE * h, SIDE * w, channels)
+def _check_scale(
+    normalize: bool, mean: Sequence[float] | None, std: Sequence[float] | None
+) -> None:
+    """Refuses two ways of scaling at once."""
+    check_moments(mean, std)
+    if normalize and mean is not None:
+        raise ValueError(
+            f"normalize = {normalize} scales each tile by its own numbers; with mean = "
+            f"{mean} and std = {std} set config.views.normalize = False."
+        )
 
 
 def _check_bounds(**bounds: tuple[float, float]) -> tuple[float, float]:

@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jax_ssl.augment.puzzles import TILES, pieced, visible
+from jax_ssl.augment.tiles import TILES, pieced, visible
+from jax_ssl.core import checks
 from jax_ssl.core.method import Method, Shown, ViewFn
 from jax_ssl.core.types import Array, Batch, Metrics, Params, Views
 from jax_ssl.nn.network import Heads
@@ -70,6 +71,7 @@ def jigsaw(
     Raises:
         ValueError: if a setting is out of range.
     """
+    checks.within("[0, 4294967295]", permutation_seed=permutation_seed)
     table = permutation_set(
         num_permutations, TILES, criterion=distance, seed=permutation_seed
     )

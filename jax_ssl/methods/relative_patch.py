@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jax_ssl.augment.puzzles import pieced, visible
+from jax_ssl.augment.tiles import pieced, visible
 from jax_ssl.core.method import Method, Shown, ViewFn
 from jax_ssl.core.types import Array, Batch, Metrics, Params, Views
 from jax_ssl.nn.network import Heads, StatsState
