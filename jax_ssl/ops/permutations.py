@@ -45,7 +45,7 @@ def permutation_set(
     checks.within(f"[2, {LONGEST}]", length=length)
     checks.within(f"[2, {math.factorial(length)}]", num_permutations=count)
     checks.one_of(("mean", "minimum"), criterion=criterion)
-    every = np.array(list(itertools.permutations(range(length))), np.uint8).T
+    every = all_permutations(length)
     rng = np.random.default_rng(seed)
     # In random order, so that the first of several equally far ones is a random one.
     every = np.ascontiguousarray(every[:, rng.permutation(every.shape[1])])
@@ -66,6 +66,12 @@ def permutation_set(
     table = every[:, chosen].T.astype(np.int32)
     table.setflags(write=False)
     return table
+
+
+@functools.lru_cache(maxsize=1)
+def all_permutations(length: int) -> np.ndarray:
+    """Of the numbers 0 to length - 1, one a column: [length, length!] uint8."""
+    return np.array(list(itertools.permutations(range(length))), np.uint8).T
 
 
 def hamming(a: np.ndarray, b: np.ndarray) -> np.ndarray:
