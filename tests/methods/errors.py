@@ -237,7 +237,7 @@ def errors(comparison: Comparison) -> dict[str, float]:
         "gradient": float(
             np.linalg.norm(difference) / np.linalg.norm(flat(numeric)[0])
         ),
-        "state": float(max(jax.tree.leaves(off))),
+        "state": float(max(jax.tree.leaves(off), default=0.0)),
     }
 
 
