@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from jax_ssl.augment import audio, frames, recipes, views
+from jax_ssl.augment import audio, frames, puzzles, recipes, views
 from jax_ssl.core.method import ViewFn
 
 VIEWS: Mapping[str, Callable[..., ViewFn]] = {
@@ -15,5 +15,7 @@ VIEWS: Mapping[str, Callable[..., ViewFn]] = {
     "wave_window": audio.wave_window,
     "two_frames": frames.two_frames,
     "first_frame": frames.first_frame,
+    "relative_patch": puzzles.relative_patch,
+    "jigsaw": puzzles.jigsaw,
     **recipes.PAPERS,
 }

@@ -14,10 +14,12 @@ from jax_ssl.methods.dino import dino
 from jax_ssl.methods.dinov2 import dinov2
 from jax_ssl.methods.dinov2_distillation import dinov2_distillation
 from jax_ssl.methods.exemplar import exemplar
+from jax_ssl.methods.jigsaw import jigsaw
 from jax_ssl.methods.mae import mae
 from jax_ssl.methods.moco import moco
 from jax_ssl.methods.moco_v3 import moco_v3
 from jax_ssl.methods.npid import npid
+from jax_ssl.methods.relative_patch import relative_patch
 from jax_ssl.methods.rotation import rotation
 from jax_ssl.methods.simclr import simclr
 from jax_ssl.methods.simsiam import simsiam
@@ -46,6 +48,8 @@ METHODS: Mapping[str, Callable[..., Method]] = {
     "exemplar": exemplar,
     "colorization": colorization,
     "split_brain": split_brain,
+    "relative_patch": relative_patch,
+    "jigsaw": jigsaw,
     "mae": mae,
     "classifier": classifier,
     "dino": dino,

@@ -7,14 +7,15 @@ Views: [B, H, H, C] float, one of each image.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
 import optax
 
-from jax_ssl.core.method import Method, ViewFn
-from jax_ssl.core.types import Array, Metrics, Params
+from jax_ssl.core.method import Method, Shown, ViewFn
+from jax_ssl.core.types import Array, Batch, Metrics, Params
 from jax_ssl.nn.mlp import mlp_after
 from jax_ssl.nn.network import Heads, Network
 from jax_ssl.nn.views import image
@@ -58,8 +59,30 @@ def rotation(encoder: nn.Module, views: ViewFn, heads: Heads | None = None) -> M
         accuracy = (logits.argmax(-1) == wanted).mean()
         return value, (RotationState(stats), {"rotation_accuracy": accuracy})
 
-    kept = net.evaluated(chance=lambda batch_size: math.log(TURNS))
-    return Method(views=views, init=init, loss=loss, **kept)
+    def shows(
+        params: Params, state: RotationState, examples: Batch, key: Array
+    ) -> Mapping[str, Shown]:
+        del key
+        images = examples["view"]
+        if images.shape[1] != images.shape[2]:
+            return {}
+        seen = turned(images)
+        out, _ = net.together(params, state.stats, seen, train=False)
+        guess = out["classifier"].argmax(-1)
+        columns: dict[str, tuple[str, Array]] = {"image": ("view", images)}
+        for k in range(TURNS):
+            # Turning further by what lacks of a whole turn undoes it.
+            back = turned(seen[:, k])[jnp.arange(len(images)), -guess[:, k] % TURNS]
+            columns[f"turned by {90 * k}°: as seen"] = "view", seen[:, k]
+            columns[f"turned by {90 * k}°: turned back"] = "view", back
+        caption = (
+            "Each copy beside itself turned back by what the network says: where that "
+            "is upright, the network is right."
+        )
+        return {"Turns and guesses": Shown(columns, caption)}
+
+    kept = net.evaluated(chance=math.log(TURNS))
+    return Method(views=views, init=init, loss=loss, shows=shows, **kept)
 
 
 def turned(images: Array) -> Array:

@@ -46,6 +46,21 @@ def image(views: Views) -> Array:
     return views
 
 
+def tiles(views: Views, recipe: str) -> Array:
+    """The nine tiles of a 3 x 3 grid, [B, 9, h, w, C].
+
+    Args:
+        views: of the method.
+        recipe: that makes them, for the message.
+
+    Raises:
+        ValueError: if the views are something else.
+    """
+    if isinstance(views, Mapping) or views.ndim != 5 or views.shape[1] != 9:
+        raise _other(views, "nine tiles of each image, [B, 9, h, w, C]", recipe)
+    return views
+
+
 def one_and(field: str, views: Views, recipe: str) -> tuple[Array, Array]:
     """One view of each example, under "image", and a field of it such as its row.
 

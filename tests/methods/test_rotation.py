@@ -11,6 +11,8 @@ from jax_ssl.encoders.convnet import ConvNet
 from jax_ssl.methods.rotation import rotation, turned
 from tests.case import Case
 from tests.images import one_image
+from tests.methods.errors import B, Comparison, errors
+from tests.references import puzzles as reference
 
 CASES = {
     "rotation": Case("rotation", {}, one_image, share=0.9, learning_rate=0.05),
@@ -57,6 +59,37 @@ def test_loss_is_the_cross_entropy_of_all_turns(method, rng):
     assert value == pytest.approx(losses.mean(), abs=1e-5)
     accuracy = (logits.argmax(1) == wanted).mean()
     assert metrics["rotation_accuracy"] == pytest.approx(accuracy)
+
+
+def test_loss_and_gradient_are_float64s():
+    found = errors(
+        Comparison(
+            "rotation",
+            {},
+            reference.rotation,
+            views=lambda rng: rng.uniform(size=(B, 3, 3, 1)),
+        )
+    )
+    assert all(error < 1e-5 for error in found.values()), found
+
+
+def test_pictures_are_turned_back_by_the_guess(method, rng):
+    """A classifier that always says "half a turn" turns every copy by another half."""
+    images = jnp.asarray(rng.normal(size=(3, 8, 8, 3)), jnp.float32)
+    params, state = method.init(jax.random.key(1), images)
+    blind = jax.tree.map(jnp.zeros_like, params["classifier"])
+    blind["dense0"]["bias"] = jnp.array([0.0, 0.0, 1.0, 0.0])
+    params = {**params, "classifier": blind}
+    (shown,) = method.shows(params, state, {"view": images}, jax.random.key(0)).values()
+    original, *pictures = (x for _, x in shown.columns.values())
+    np.testing.assert_array_equal(original, images)
+    assert len(pictures) == 8
+    for k in range(4):
+        seen, back = pictures[2 * k], pictures[2 * k + 1]
+        np.testing.assert_array_equal(seen, np.rot90(images, k, axes=(1, 2)))
+        np.testing.assert_array_equal(back, np.rot90(images, k + 2, axes=(1, 2)))
+    wide = {"view": images[:, :6]}
+    assert method.shows(params, state, wide, jax.random.key(0)) == {}
 
 
 def test_chance_is_the_log_of_four(method, rng):
