@@ -30,6 +30,22 @@ def cifar10_evals(**standardized):
     )
 
 
+def mirrored(size, **standardized):
+    """The whole of a square image, or its mirror image, and nothing else."""
+    return dict(
+        name="random_crops",
+        num_views=None,
+        size=size,
+        min_scale=1.0,
+        min_ratio=1.0,
+        max_ratio=1.0,
+        strength=0.0,
+        gray_probability=0.0,
+        blur_probability=0.0,
+        **standardized,
+    )
+
+
 def imagenet(batch_size):
     """ImageNet's training images on canvases of 512 pixels, 786,432 bytes each.
 

@@ -9,11 +9,13 @@ from functools import partial
 from typing import Any
 
 from jax_ssl.encoders.convnet import ConvNet
+from jax_ssl.encoders.dense import DenseEncoder
 from jax_ssl.encoders.resnet import ResNet
 from jax_ssl.encoders.vit import ViT
 from jax_ssl.encoders.wave import WaveEncoder
 
 convnet = ConvNet
+dense = DenseEncoder
 wave = WaveEncoder
 
 # He et al. (2016, arXiv:1512.03385), table 1.
@@ -34,6 +36,7 @@ vit_h = partial(ViT, dim=1280, depth=32, num_heads=16, patch=14)
 
 ENCODERS: Mapping[str, Callable[..., Any]] = {
     "convnet": convnet,
+    "dense": dense,
     "resnet18": resnet18,
     "resnet34": resnet34,
     "resnet50": resnet50,

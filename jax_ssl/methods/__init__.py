@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from jax_ssl.core.method import Method
+from jax_ssl.methods.autoencoder import autoencoder
 from jax_ssl.methods.barlow_twins import barlow_twins
 from jax_ssl.methods.byol import byol
 from jax_ssl.methods.classifier import classifier
@@ -20,6 +21,7 @@ from jax_ssl.methods.simclr import simclr
 from jax_ssl.methods.simsiam import simsiam
 from jax_ssl.methods.swav import swav
 from jax_ssl.methods.triplet import triplet
+from jax_ssl.methods.vae import vae
 from jax_ssl.methods.vicreg import vicreg
 from jax_ssl.methods.w_mse import w_mse
 
@@ -38,6 +40,8 @@ METHODS: Mapping[str, Callable[..., Method]] = {
     "npid": npid,
     "triplet": triplet,
     "rotation": rotation,
+    "autoencoder": autoencoder,
+    "vae": vae,
     "mae": mae,
     "classifier": classifier,
     "dino": dino,
