@@ -154,3 +154,23 @@ def dino_adamw():
         factors=(("^prototypes/", dict(name="after", epochs=1)),),
         clip_each=3.0,
     )
+
+
+def two_players(rate, discriminator_rate):
+    """Adam of DCGAN, with a rate of its own for the discriminator; None: there is none.
+
+    pathak22/context-encoder, train.lua: the generator is ten times as fast.
+    """
+    players = ()
+    if discriminator_rate is not None:
+        own = dict(name="adam", b1=0.5, learning_rate=discriminator_rate)
+        players = (("^discriminator/", own),)
+    return dict(name="adam", b1=0.5, learning_rate=rate, groups=players)
+
+
+def bigan_adam(encoder_speed=1):
+    """Adam of jeffdonahue/bigan's scripts, the encoder so many times as fast."""
+    adam = dict(name="adam", b1=0.5, weight_decay=2.5e-5, learning_rate=2e-4)
+    faster = {**adam, "learning_rate": encoder_speed * 2e-4}
+    groups = (("^(encoder|latent)/", faster),) if encoder_speed != 1 else ()
+    return {**adam, "groups": groups}

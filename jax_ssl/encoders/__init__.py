@@ -9,12 +9,14 @@ from functools import partial
 from typing import Any
 
 from jax_ssl.encoders.convnet import ConvNet
+from jax_ssl.encoders.dcgan import StridedConvNet
 from jax_ssl.encoders.dense import DenseEncoder
 from jax_ssl.encoders.resnet import ResNet
 from jax_ssl.encoders.vit import ViT
 from jax_ssl.encoders.wave import WaveEncoder
 
 convnet = ConvNet
+dcgan = StridedConvNet
 dense = DenseEncoder
 wave = WaveEncoder
 
@@ -36,6 +38,7 @@ vit_h = partial(ViT, dim=1280, depth=32, num_heads=16, patch=14)
 
 ENCODERS: Mapping[str, Callable[..., Any]] = {
     "convnet": convnet,
+    "dcgan": dcgan,
     "dense": dense,
     "resnet18": resnet18,
     "resnet34": resnet34,

@@ -96,3 +96,25 @@ def estimated_contraction(
 
 def _summed(values: Array) -> Array:
     return values.reshape(values.shape[0], -1).sum(axis=1)
+
+
+def region_error(
+    prediction: Array, target: Array, region: Array, weight: Array
+) -> Array:
+    """Weighted squared error of a region, a mean over its values, [] float32.
+
+    Context encoders (Pathak et al., 2016, arXiv:1604.07379), section 3.2. What is
+    predicted outside of the region has no part in it and no gradient. The weights do
+    not enter the divisor, as in the released code.
+
+    Args:
+        prediction: [B, H, W, C].
+        target: [B, H, W, C].
+        region: [B, H, W] bool, at least one pixel.
+        weight: [B, H, W].
+    """
+    chex.assert_equal_shape([prediction, target])
+    chex.assert_equal_shape([region, weight])
+    error = prediction.astype(jnp.float32) - target.astype(jnp.float32)
+    error = jnp.square(error).mean(axis=-1) * weight
+    return jnp.where(region, error, 0.0).sum() / region.sum()

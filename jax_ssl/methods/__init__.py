@@ -5,8 +5,10 @@ from collections.abc import Callable, Mapping
 from jax_ssl.core.method import Method
 from jax_ssl.methods.autoencoder import autoencoder
 from jax_ssl.methods.barlow_twins import barlow_twins
+from jax_ssl.methods.bigan import bigan
 from jax_ssl.methods.byol import byol
 from jax_ssl.methods.classifier import classifier
+from jax_ssl.methods.context_encoder import context_encoder
 from jax_ssl.methods.deepcluster import deepcluster
 from jax_ssl.methods.deepcluster_v2 import deepcluster_v2
 from jax_ssl.methods.dino import dino
@@ -42,6 +44,8 @@ METHODS: Mapping[str, Callable[..., Method]] = {
     "rotation": rotation,
     "autoencoder": autoencoder,
     "vae": vae,
+    "context_encoder": context_encoder,
+    "bigan": bigan,
     "mae": mae,
     "classifier": classifier,
     "dino": dino,

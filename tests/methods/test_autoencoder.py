@@ -88,7 +88,7 @@ def test_loss_and_gradient_are_the_references(rng, objective, corruption):
         jacobian="exact",
     )
     views = jnp.asarray(rng.uniform(size=(5, 3, 3, 1)), jnp.float32)
-    params, state = method.init(KEY, views)
+    params, state = jax.jit(method.init)(KEY, views)
     params = stirred(params)
     (value, _), gradient = gradient_of(method, params, state, views)
     seen = corrupted(jax.random.split(KEY)[0], views, corruption, 0.25)
@@ -136,7 +136,7 @@ def test_target_is_the_clean_image():
         corruption="salt_and_pepper",
         corruption_amount=0.5,
     )
-    params, state = method.init(KEY, views)
+    params, state = jax.jit(method.init)(KEY, views)
     params["decoder"]["dense"] = {"kernel": jnp.zeros((4, 9)), "bias": jnp.full(9, 0.7)}
     assert loss_of(method, params, state, views)[0] < 1e-12
 
@@ -155,7 +155,7 @@ def test_linear_autoencoder_is_pca(rng):
         one_image,
         {"decoder": Flat((2, 3, 1))},
     )
-    params, state = method.init(KEY, views)
+    params, state = jax.jit(method.init)(KEY, views)
     tx = optax.adam(optax.cosine_decay_schedule(0.02, 4000))
 
     @jax.jit
