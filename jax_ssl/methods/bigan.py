@@ -24,7 +24,7 @@ from jax_ssl.losses.adversarial import (
     deceiving_loss,
     discriminator_loss,
 )
-from jax_ssl.nn.apply import forward, initialize
+from jax_ssl.nn.apply import along_rows, forward, initialize
 from jax_ssl.nn.mlp import mlp_after
 from jax_ssl.nn.network import Heads, Network, StatsState
 from jax_ssl.nn.norm import norm_groups
@@ -139,7 +139,7 @@ def bigan(
         params: Params, state: StatsState, views: Array, *, key: Array, step: Array
     ) -> tuple[Array, tuple[StatsState, Metrics]]:
         del step
-        shape, z = views.shape[1:], drawn(key, len(views))
+        shape, z = views.shape[1:], along_rows(drawn(key, len(views)))
         code, stats = coded(params, state.stats, views)
         fakes, stats["generator"] = made(params, state.stats, z, shape, True)
         judge, fixed = parts(shape)["discriminator"], jax.lax.stop_gradient(params)
