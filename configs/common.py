@@ -30,6 +30,22 @@ def cifar10_evals(**standardized):
     )
 
 
+def mirrored(size, **standardized):
+    """The whole of a square image, or its mirror image, and nothing else."""
+    return dict(
+        name="random_crops",
+        num_views=None,
+        size=size,
+        min_scale=1.0,
+        min_ratio=1.0,
+        max_ratio=1.0,
+        strength=0.0,
+        gray_probability=0.0,
+        blur_probability=0.0,
+        **standardized,
+    )
+
+
 def imagenet(batch_size):
     """ImageNet's training images on canvases of 512 pixels, 786,432 bytes each.
 
@@ -151,3 +167,23 @@ def plain_crops(**settings):
         blur_probability=0.0,
         **settings,
     )
+
+
+def two_players(rate, discriminator_rate):
+    """Adam of DCGAN, with a rate of its own for the discriminator; None: there is none.
+
+    pathak22/context-encoder, train.lua: the generator is ten times as fast.
+    """
+    players = ()
+    if discriminator_rate is not None:
+        own = dict(name="adam", b1=0.5, learning_rate=discriminator_rate)
+        players = (("^discriminator/", own),)
+    return dict(name="adam", b1=0.5, learning_rate=rate, groups=players)
+
+
+def bigan_adam(encoder_speed=1):
+    """Adam of jeffdonahue/bigan's scripts, the encoder so many times as fast."""
+    adam = dict(name="adam", b1=0.5, weight_decay=2.5e-5, learning_rate=2e-4)
+    faster = {**adam, "learning_rate": encoder_speed * 2e-4}
+    groups = (("^(encoder|latent)/", faster),) if encoder_speed != 1 else ()
+    return {**adam, "groups": groups}

@@ -21,8 +21,8 @@ import optax
 
 from jax_ssl.config.ranges import MEANT, RANGES
 from jax_ssl.core import checks
-from jax_ssl.optim import SCHEDULES
-from jax_ssl.optim.rules import Rates
+from jax_ssl.optim import OPTIMIZERS, SCHEDULES
+from jax_ssl.optim.rules import Groups, Rates
 
 Factory = Callable[..., Any]
 Settings = Mapping[str, Any]
@@ -36,6 +36,7 @@ MODULE_FIELDS = ("parent", "name")  # Flax gives them to every module.
 WORDS = {
     optax.Schedule: "schedule",
     Rates: "pairs of a pattern and a schedule",
+    Groups: "pairs of a pattern and an optimizer",
     types.NoneType: "None",
 }
 
@@ -86,7 +87,8 @@ def bind(factory: Factory, wires: Settings, settings: Settings) -> Any:
 
     A setting annotated `optax.Schedule` may be a number (constant) or a mapping with a
     "name" in `SCHEDULES`, itself bound with the same wires; so may the second of each
-    pair in a setting annotated `Rates`. Lists become tuples.
+    pair in a setting annotated `Rates`. In one annotated `Groups` the second is a
+    mapping with a "name" in `OPTIMIZERS`. Lists become tuples.
 
     Raises:
         ValueError: for an unknown setting (naming the nearest known one), a value that
@@ -241,6 +243,8 @@ def _fit(value: Any, hint: Any, label: str, wires: Settings | None) -> Any:
     options = args if origin in UNIONS else (hint,)
     if optax.Schedule in options and not (value is None and len(options) > 1):
         return _schedule(value, label, wires)
+    if hint is optax.GradientTransformation:
+        return _made(OPTIMIZERS, value, label, wires)
     if origin in UNIONS:
         several = [each for each in args if typing.get_origin(each) in SEQUENCES]
         if isinstance(value, list | tuple) and len(several) == 1:
@@ -306,10 +310,7 @@ def _refuse_outside(
 def _schedule(value: Any, label: str, wires: Settings | None) -> Any:
     """A schedule: made where there are wires, else as it is written, defaults added."""
     if isinstance(value, Mapping):
-        maker, settings = pick(SCHEDULES, value, label)
-        if wires is None:
-            return {"name": value["name"], **resolve(maker, settings)}
-        return bind(maker, wires, settings)
+        return _made(SCHEDULES, value, label, wires)
     if _is_a(value, float):
         _refuse_extremes(value, float, label)
         return value if wires is None else optax.constant_schedule(float(value))
@@ -319,6 +320,21 @@ def _schedule(value: Any, label: str, wires: Settings | None) -> Any:
         f"{label} = {value!r} must be a number or dict(name=..., ...) with a name out "
         f"of {sorted(SCHEDULES)}."
     )
+
+
+def _made(
+    table: Mapping[str, Factory], value: Any, label: str, wires: Settings | None
+) -> Any:
+    """What a mapping names in a table: made where there are wires, else as written."""
+    if not isinstance(value, Mapping):
+        raise ValueError(
+            f"{label} = {value!r} must be dict(name=..., ...) with a name out of "
+            f"{sorted(table)}."
+        )
+    maker, settings = pick(table, value, label)
+    if wires is None:
+        return {"name": value["name"], **resolve(maker, settings)}
+    return bind(maker, wires, settings)
 
 
 def _label(factory: Factory) -> str:

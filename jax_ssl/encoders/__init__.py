@@ -10,12 +10,16 @@ from typing import Any
 
 from jax_ssl.encoders.alexnet import AlexNet
 from jax_ssl.encoders.convnet import ConvNet
+from jax_ssl.encoders.dcgan import StridedConvNet
+from jax_ssl.encoders.dense import DenseEncoder
 from jax_ssl.encoders.resnet import ResNet
 from jax_ssl.encoders.vit import ViT
 from jax_ssl.encoders.wave import WaveEncoder
 
 alexnet = AlexNet
 convnet = ConvNet
+dcgan = StridedConvNet
+dense = DenseEncoder
 wave = WaveEncoder
 
 # He et al. (2016, arXiv:1512.03385), table 1.
@@ -37,6 +41,8 @@ vit_h = partial(ViT, dim=1280, depth=32, num_heads=16, patch=14)
 ENCODERS: Mapping[str, Callable[..., Any]] = {
     "alexnet": alexnet,
     "convnet": convnet,
+    "dcgan": dcgan,
+    "dense": dense,
     "resnet18": resnet18,
     "resnet34": resnet34,
     "resnet50": resnet50,

@@ -3,11 +3,14 @@
 from collections.abc import Callable, Mapping
 
 from jax_ssl.core.method import Method
+from jax_ssl.methods.autoencoder import autoencoder
 from jax_ssl.methods.barlow_twins import barlow_twins
+from jax_ssl.methods.bigan import bigan
 from jax_ssl.methods.byol import byol
 from jax_ssl.methods.classifier import classifier
 from jax_ssl.methods.clusterfit import clusterfit
 from jax_ssl.methods.colorization import colorization
+from jax_ssl.methods.context_encoder import context_encoder
 from jax_ssl.methods.deepcluster import deepcluster
 from jax_ssl.methods.deepcluster_v2 import deepcluster_v2
 from jax_ssl.methods.dino import dino
@@ -26,6 +29,7 @@ from jax_ssl.methods.simsiam import simsiam
 from jax_ssl.methods.split_brain import split_brain
 from jax_ssl.methods.swav import swav
 from jax_ssl.methods.triplet import triplet
+from jax_ssl.methods.vae import vae
 from jax_ssl.methods.vicreg import vicreg
 from jax_ssl.methods.w_mse import w_mse
 
@@ -50,6 +54,10 @@ METHODS: Mapping[str, Callable[..., Method]] = {
     "split_brain": split_brain,
     "relative_patch": relative_patch,
     "jigsaw": jigsaw,
+    "autoencoder": autoencoder,
+    "vae": vae,
+    "context_encoder": context_encoder,
+    "bigan": bigan,
     "mae": mae,
     "classifier": classifier,
     "dino": dino,

@@ -9,7 +9,9 @@ import jax
 
 from jax_ssl.core.types import Array, Params, PyTree
 from jax_ssl.nn.norm import MOMENTS, after_chunks
-from jax_ssl.parallel.chunks import chunk_count, map_chunks
+from jax_ssl.parallel.chunks import along_rows, chunk_count, map_chunks
+
+__all__ = ["along_rows", "forward", "initialize", "permuted"]
 
 
 def initialize(network: nn.Module, key: Array, *args: Any) -> tuple[Params, PyTree]:

@@ -9,7 +9,7 @@ import optax
 from jax_ssl.core import checks
 from jax_ssl.core.schedule import at
 from jax_ssl.core.types import Array, PyTree
-from jax_ssl.optim.rules import BIAS_AND_NORM, Rates, around, matrices
+from jax_ssl.optim.rules import BIAS_AND_NORM, Groups, Rates, around, matrices
 
 
 def lars(
@@ -25,6 +25,7 @@ def lars(
     exclude: tuple[str, ...] | None = BIAS_AND_NORM,
     rates: Rates = (),
     factors: Rates = (),
+    groups: Groups = (),
     clip_norm: float | None = None,
     clip_each: float | None = None,
 ) -> optax.GradientTransformation:
@@ -55,6 +56,7 @@ def lars(
             this is None.
         rates: (pattern, rate) pairs for parameters with a rate of their own.
         factors: (pattern, factor) pairs for parameters whose steps are multiplied.
+        groups: (pattern, optimizer) pairs for parameters with one of their own.
         clip_norm: largest global norm of the gradient, or None.
         clip_each: largest norm of the gradient of one array, or None.
 
@@ -88,7 +90,7 @@ def lars(
             *(last if rate == "inside" else reversed(last)),
         )
 
-    return around(steps, learning_rate, rates, factors, clip_norm, clip_each)
+    return around(steps, learning_rate, rates, factors, clip_norm, clip_each, groups)
 
 
 def _trust_ratio(

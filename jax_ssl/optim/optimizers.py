@@ -4,14 +4,15 @@ Weight decay leaves out biases, norms and everything with fewer than two axes, u
 `exclude` says otherwise. `rates` gives some parameters a learning rate of their own, or
 None to freeze them: (("^predictor/", 0.1), ("patch_embed/", None)). `factors` multiply
 the steps of some, by a number or along a schedule: (("patch_embed/", 0.2), ("^head/",
-dict(name="after", epochs=1))).
+dict(name="after", epochs=1))). `groups` give some an optimizer of their own, such as
+a second player's: (("^discriminator/", dict(name="adam", learning_rate=2e-4)),).
 """
 
 import optax
 
 from jax_ssl.core import checks
 from jax_ssl.optim.layer_decay import with_layer_decay
-from jax_ssl.optim.rules import BIAS_AND_NORM, Rates, around, matrices
+from jax_ssl.optim.rules import BIAS_AND_NORM, Groups, Rates, around, matrices
 
 
 def sgd(
@@ -23,6 +24,7 @@ def sgd(
     exclude: tuple[str, ...] | None = BIAS_AND_NORM,
     rates: Rates = (),
     factors: Rates = (),
+    groups: Groups = (),
     clip_norm: float | None = None,
     clip_each: float | None = None,
 ) -> optax.GradientTransformation:
@@ -37,6 +39,7 @@ def sgd(
             habit of older papers, which decay everything.
         rates: (pattern, rate) pairs for parameters with a rate of their own.
         factors: (pattern, factor) pairs for parameters whose steps are multiplied.
+        groups: (pattern, optimizer) pairs for parameters with one of their own.
         clip_norm: largest global norm of the gradient, or None.
         clip_each: largest norm of the gradient of one array, or None.
 
@@ -52,7 +55,7 @@ def sgd(
             optax.scale_by_learning_rate(rate),
         )
 
-    return around(steps, learning_rate, rates, factors, clip_norm, clip_each)
+    return around(steps, learning_rate, rates, factors, clip_norm, clip_each, groups)
 
 
 def adam(
@@ -65,6 +68,7 @@ def adam(
     exclude: tuple[str, ...] | None = BIAS_AND_NORM,
     rates: Rates = (),
     factors: Rates = (),
+    groups: Groups = (),
     clip_norm: float | None = None,
     clip_each: float | None = None,
 ) -> optax.GradientTransformation:
@@ -81,6 +85,7 @@ def adam(
             none.
         rates: (pattern, rate) pairs for parameters with a rate of their own.
         factors: (pattern, factor) pairs for parameters whose steps are multiplied.
+        groups: (pattern, optimizer) pairs for parameters with one of their own.
         clip_norm: largest global norm of the gradient, or None.
         clip_each: largest norm of the gradient of one array, or None.
 
@@ -94,7 +99,7 @@ def adam(
         plain = optax.adam(rate, b1=b1, b2=b2, eps=epsilon)
         return optax.chain(penalty, plain) if weight_decay else plain
 
-    return around(steps, learning_rate, rates, factors, clip_norm, clip_each)
+    return around(steps, learning_rate, rates, factors, clip_norm, clip_each, groups)
 
 
 def adamw(
@@ -107,6 +112,7 @@ def adamw(
     exclude: tuple[str, ...] | None = BIAS_AND_NORM,
     rates: Rates = (),
     factors: Rates = (),
+    groups: Groups = (),
     clip_norm: float | None = None,
     clip_each: float | None = None,
     layer_decay: float | None = None,
@@ -124,6 +130,7 @@ def adamw(
             none.
         rates: (pattern, rate) pairs for parameters with a rate of their own.
         factors: (pattern, factor) pairs for parameters whose steps are multiplied.
+        groups: (pattern, optimizer) pairs for parameters with one of their own.
         clip_norm: largest global norm of the gradient, or None.
         clip_each: largest norm of the gradient of one array, or None.
         layer_decay: ratio of the rates of neighbouring blocks of a vision transformer,
@@ -148,7 +155,7 @@ def adamw(
             mask=matrices(exclude),
         )
 
-    tx = around(steps, learning_rate, rates, factors, clip_norm, clip_each)
+    tx = around(steps, learning_rate, rates, factors, clip_norm, clip_each, groups)
     return with_layer_decay(tx, layer_decay)
 
 

@@ -20,6 +20,8 @@ BIAS_AND_NORM = (r"(^|/)bias$", r"(^|/)scale$")
 # Learning rates, or factors of the rate, of some parameters: (pattern, rate) pairs,
 # None for no learning.
 Rates: TypeAlias = tuple[tuple[str, optax.Schedule | None], ...]
+# Optimizers of some parameters: (pattern, optimizer) pairs.
+Groups: TypeAlias = tuple[tuple[str, optax.GradientTransformation], ...]
 
 
 def by_path(
@@ -107,6 +109,7 @@ def around(
     factors: Rates,
     clip_norm: float | None,
     clip_each: float | None,
+    groups: Groups = (),
 ) -> optax.GradientTransformation:
     """What all optimizers share: ceilings, then the steps by path, then factors.
 
@@ -119,18 +122,22 @@ def around(
             are, while their slots go on.
         clip_norm: largest norm of the gradients of all arrays together, or None.
         clip_each: largest norm of each by itself, seen before `clip_norm`, or None.
+        groups: (pattern, optimizer) pairs, see `by_path`; they come before `rates`.
 
     Raises:
         ValueError: if a ceiling is not positive, or a pattern is not a regular
             expression.
     """
-    for name, pairs in (("rates", rates), ("factors", factors)):
+    given = {"rates": rates, "factors": factors, "groups": groups}
+    for name, pairs in given.items():
         checks.patterns(**{name: [pattern for pattern, _ in pairs]})
     checks.positive(clip_norm=clip_norm, clip_each=clip_each)
     tx = steps(learning_rate)
     if rates:
         own = [(name, None if rate is None else steps(rate)) for name, rate in rates]
         tx = by_path([*own, ("", tx)], "rates")
+    if groups:
+        tx = by_path([*groups, ("", tx)], "groups")
     if factors:
         scales = [(name, _scaled(factor)) for name, factor in factors]
         tx = optax.chain(tx, by_path([*scales, ("", optax.identity())], "factors"))

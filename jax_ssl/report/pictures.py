@@ -7,6 +7,8 @@ import numpy as np
 
 from jax_ssl.report.blocks import Column, Pictures
 
+FILTERS, FILTERS_A_ROW = 96, 12  # What the page shows of a grid is 12 columns.
+
 
 class Examples(NamedTuple):
     """Examples to be shown, with any leading axes.
@@ -63,6 +65,24 @@ def views_grid(
         "views",
         [Column(head, values, **look) for head, values in named.items()],
         f"Views are of the size {' and '.join(sizes)}. {said}",
+    )
+
+
+def filters_grid(filters: np.ndarray) -> Pictures:
+    """Filters of the first layer, side by side.
+
+    Args:
+        filters: [n, h, w, C] float, at most the first `FILTERS` are shown.
+    """
+    shown = _stretched(filters[:FILTERS].astype(np.float32))
+    rows = -(-len(shown) // FILTERS_A_ROW)
+    blank = np.ones((rows * FILTERS_A_ROW - len(shown), *shown.shape[1:]), np.float32)
+    grid = np.concatenate([shown, blank]).reshape(rows, FILTERS_A_ROW, *shown.shape[1:])
+    said = f"{len(shown)} of {len(filters)} filters of {filters.shape[1:]} weights, "
+    return Pictures(
+        "filters",
+        [Column("", grid[:, i]) for i in range(FILTERS_A_ROW)],
+        f"{said}each from its least to its largest one.",
     )
 
 

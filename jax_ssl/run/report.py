@@ -31,6 +31,7 @@ from jax_ssl.report import ReportInputs, write_report
 from jax_ssl.report.blocks import KINDS, Column, Pictures
 from jax_ssl.report.pictures import (
     Examples,
+    filters_grid,
     neighbors_grid,
     operations_grid,
     views_grid,
@@ -70,7 +71,9 @@ def write_page(run: Run, train: TrainState | None) -> pathlib.Path:
         asked = run.test or run.train
         some = _some(asked, MAPPED)
         with telling("report · features and neighbours"):
-            pictures += _shown(look, train)
+            pictures += [*_shown(look, train)]
+            if look.kind == "image":
+                pictures += _filters(look, train)
             part = _features(run, train, some)
             pictures.append(_neighbors(look, train, asked, part))
         values = gathered(part.values.take(np.flatnonzero(part.counts)))
@@ -217,6 +220,21 @@ def _shown(look: Look, train: TrainState) -> Iterator[tuple[str, Pictures | str]
             grid.append(Column(word, drawn, kind, group=group))
         name = title.split(",")[0].lower().replace(" ", "_")
         yield title, Pictures(name, grid, shown.caption)
+
+
+def _filters(look: Look, train: TrainState) -> Iterator[tuple[str, Pictures | str]]:
+    """The weights of the encoder's first layer, where that reads the image itself."""
+    method = look.run.experiment.method
+    *_, height, width, channels = look.seen(sample(look.run.experiment.source, 1)).shape
+    whole = replicated(look.run.experiment.mesh)
+    export = together(method.exports["encoder"], out_shardings=whole)
+    for kernel in jax.tree.leaves(export(train.params, train.state)["params"]):
+        if kernel.ndim == 2 and len(kernel) == height * width * channels:
+            kernel = kernel.reshape(height, width, channels, -1)
+        if kernel.ndim == 4 and kernel.shape[2] == channels:
+            weights = np.moveaxis(np.asarray(kernel), -1, 0)
+            yield "Filters of the first layer", filters_grid(weights)
+            return
 
 
 def _neighbors(

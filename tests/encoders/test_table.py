@@ -36,6 +36,8 @@ COUNTS = {
 SMALL = {
     "alexnet": {"widths": (4, 6, 5), "kernel": 3, "stride": 1, "pools": (1,)},
     "convnet": {"widths": (4, 6)},
+    "dcgan": {"widths": (4, 6)},
+    "dense": {"widths": (6, 4)},
     "vit": {"dim": 16, "depth": 2, "num_heads": 2, "patch": 4, "image_size": 8},
     "wave": {"widths": (4, 6), "kernels": (4, 3), "strides": (2, 2), "norm_groups": 2},
 }
@@ -157,6 +159,9 @@ def test_bfloat16_computes_but_does_not_store(name):
         ("convnet", {"widths": ()}, "stages = 0 must be at least 1"),
         ("convnet", {"widths": (8, 0)}, r"widths = \(8, 0\) must be at least 1"),
         ("convnet", {"norm": "gn"}, "norm = 'gn' must be one of 'batch', 'group_ws'"),
+        ("dcgan", {"pool": "max"}, "pool = 'max' must be one of 'mean', 'flat'"),
+        ("dense", {"widths": (8, 0)}, r"widths = \(8, 0\) must be at least 1"),
+        ("dense", {"activation": "tanh"}, "activation = 'tanh' must be one of 'relu'"),
         ("vit", {"num_heads": 5}, "num_heads = 5 does not divide the width 192"),
         ("vit_b", {"dim": 100}, "num_heads = 12 does not divide the width 100"),
         ("vit", {"depth": 0}, "depth = 0 must be at least 1"),

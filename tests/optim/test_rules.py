@@ -6,8 +6,10 @@ import numpy as np
 import optax
 import pytest
 
+from jax_ssl.config.bind import bind, resolve
+from jax_ssl.optim import OPTIMIZERS
 from jax_ssl.optim.lars import lars
-from jax_ssl.optim.optimizers import adamw, sgd
+from jax_ssl.optim.optimizers import adam, adamw, sgd
 from jax_ssl.optim.rules import by_path, matrices, reset_slots
 
 
@@ -46,6 +48,57 @@ def test_first_rule_wins_and_none_freezes(params):
     assert got["head"] == pytest.approx({"kernel": 0.1, "bias": 0.1})
     assert got["encoder"]["norm"]["bias"] == 1e9
     assert got["encoder"]["head"]["kernel"] == pytest.approx(0.01)
+
+
+def test_groups_have_optimizers_of_their_own(params):
+    """Two players: Adam's first step is its rate, whatever the gradient."""
+    own = (
+        ("^head/", adam(learning_rate=0.5, b1=0.5)),
+        ("conv", sgd(learning_rate=2.0)),
+    )
+    tx = sgd(learning_rate=0.01, momentum=0.0, rates=(("norm/", 0.1),), groups=own)
+    got = moved(tx, params)
+    assert got["head"] == pytest.approx({"kernel": 0.5, "bias": 0.5}, rel=1e-5)
+    assert got["encoder"]["conv"]["kernel"] == 2
+    assert got["encoder"]["norm"] == pytest.approx({"scale": 0.1, "bias": 0.1})
+    assert got["encoder"]["head"]["kernel"] == pytest.approx(0.01)
+    with pytest.raises(
+        ValueError, match=r"optimizer\.groups: '\^heads/' decides over no"
+    ):
+        sgd(learning_rate=1.0, groups=(("^heads/", optax.sgd(1.0)),)).init(params)
+
+
+def test_a_group_of_a_page_is_the_optimizer_that_it_names(params):
+    wires = {"total_steps": 10, "steps_per_epoch": 5, "batch_size": 512}
+    rate = {"name": "constant", "value": 0.1, "scaling": "linear"}
+    group = {"name": "adam", "learning_rate": rate, "b1": 0.5, "b2": 0.9}
+    section = {"learning_rate": 0.01, "groups": [["^head/", group]]}
+    tx = bind(OPTIMIZERS["adam"], wires, section)
+    state = {"params": params, "slots": tx.init(params)}
+    theirs = optax.adam(0.2, b1=0.5, b2=0.9)
+    own, slots = params["head"], theirs.init(params["head"])
+    for size in (1.0, -3.0, 0.5):
+        gradient = jax.tree.map(lambda leaf, s=size: jnp.full_like(leaf, s), params)
+        updates, state["slots"] = tx.update(gradient, state["slots"], state["params"])
+        state["params"] = optax.apply_updates(state["params"], updates)
+        updates, slots = theirs.update(gradient["head"], slots, own)
+        own = optax.apply_updates(own, updates)
+    found = jax.tree.leaves(state["params"]["head"])
+    for a, b in zip(found, jax.tree.leaves(own), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+    # As it is written in config.json, all defaults filled in.
+    written = resolve(OPTIMIZERS["adam"], section)["groups"]
+    assert written[0][0] == "^head/"
+    assert written[0][1]["b1"] == 0.5
+    assert written[0][1]["epsilon"] == 1e-8
+    for wrong, message in (
+        ({"name": "adamm", "learning_rate": 1.0}, "did you mean 'adam'"),
+        ({"name": "adam", "learning_rate": 1.0, "b3": 0.9}, "no setting 'b3'"),
+        ({"name": "adam"}, "needs the setting 'learning_rate'"),
+        (0.1, r"= 0.1 must be dict\(name=..., ...\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            resolve(OPTIMIZERS["adam"], {**section, "groups": [["^head/", wrong]]})
 
 
 def test_frozen_parameters_have_no_slots(params):

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 
 from jax_ssl.config import Experiment, load_page, override, resolved
-from jax_ssl.run.report import SHOWN, Look, _shown
+from jax_ssl.run.report import SHOWN, Look, _filters, _shown
 from jax_ssl.run.run import Run
 
 VIT = (
@@ -89,3 +89,26 @@ def test_a_run_shows_the_patches_that_it_fills_in(tmp_path):
 
 def test_convnets_and_methods_without_pictures_show_nothing(tmp_path):
     assert drawn(tmp_path)[0] == {}
+
+
+def test_a_run_shows_the_filters_of_its_first_layer(tmp_path):
+    """All 3 x 3 weights of 24 filters, 12 in a row, each over its own range."""
+    experiment = Experiment(
+        resolved(load_page("configs/simclr_digits.py")), devices=jax.devices()[:1]
+    )
+    run = Run(experiment, tmp_path)
+    with jax.set_mesh(experiment.mesh):
+        train = run.program.start(jax.random.key(0))
+        ((title, pictures),) = _filters(Look(run), train)
+    assert title == "Filters of the first layer"
+    kernel = np.asarray(train.params["encoder"]["conv0"]["kernel"])
+    assert len(pictures.columns) == 12
+    shown = np.stack([column.values for column in pictures.columns], axis=1)
+    flat = shown.reshape(-1, *kernel.shape[:3])
+    count = kernel.shape[-1]
+    for i in range(count):
+        own = kernel[..., i]
+        expected = (own - own.min()) / (own.max() - own.min())
+        np.testing.assert_allclose(flat[i], expected, atol=1e-6)
+    assert (flat[count:] == 1).all()
+    assert f"{count} of {count} filters" in pictures.caption
