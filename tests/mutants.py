@@ -294,8 +294,8 @@ MUTANTS = {
     ),
     "chunks draw by their own row numbers": Mutant(
         "parallel/chunks.py",
-        "    return rows\n\n\ndef map_chunks(",
-        "    return jnp.arange(n, dtype=jnp.int32)\n\n\ndef map_chunks(",
+        "    return rows\n\n\ndef along_rows(",
+        "    return jnp.arange(n, dtype=jnp.int32)\n\n\ndef along_rows(",
         "nn/test_network.py parallel/test_chunks.py",
     ),
     "a bank drops rows of other pieces at its end": Mutant(

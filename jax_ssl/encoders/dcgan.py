@@ -40,7 +40,8 @@ class StridedConvNet(nn.Module, kw_only=True):
         """
         self.widths = tuple(self.widths)  # A module must be hashable.
         checks.words(self)
-        checks.at_least(1, widths=self.widths, levels=len(self.widths))
+        checks.at_least(1, widths=self.widths)
+        checks.not_empty(widths=self.widths)
         checks.at_least(1, groups=self.groups)
         super().__post_init__()
 

@@ -77,7 +77,8 @@ def autoencoder(
     if corruption in ("masking", "salt_and_pepper"):
         checks.within("[0, 1]", corruption_amount=corruption_amount)
     checks.at_least(0, contraction_weight=contraction_weight)
-    checks.at_least(1, code_dim=code_dim, decoder_levels=len(decoder_widths))
+    checks.at_least(1, code_dim=code_dim, decoder_widths=decoder_widths)
+    checks.not_empty(decoder_widths=decoder_widths)
     exact = jacobian == "exact"
     if exact and not (_one_sigmoid_layer(encoder) and code_dim is None):
         raise ValueError(

@@ -80,7 +80,8 @@ def bigan(
     Raises:
         ValueError: if a setting is out of range.
     """
-    checks.at_least(1, latent_dim=latent_dim, generator_levels=len(generator_widths))
+    checks.at_least(1, latent_dim=latent_dim, generator_widths=generator_widths)
+    checks.not_empty(generator_widths=generator_widths)
     checks.at_least(0, regression_weight=regression_weight)
     latent = mlp_after(encoder, (latent_dim,), norm="none")
 

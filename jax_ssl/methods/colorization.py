@@ -38,7 +38,6 @@ from jax_ssl.ops.lab import lab_to_rgb, rgb_to_lab
 GREY = 5.0
 # Of the pictures: from the mean to the mode, with the paper's 0.38 between them.
 TEMPERATURES = (1.0, 0.77, 0.58, 0.38, 0.14, 0.01)
-ONCE = 2**31 - 1  # Epochs between two estimates of the prior: no run has as many.
 
 
 class ColorizationState(NamedTuple):
@@ -193,7 +192,7 @@ def colorization(
 
     kept = net.evaluated(chance=math.log(bins))
     counted = prior is None and uniform_share < 1
-    refresh = Refresh(embed=embed, fit=fit, every_epochs=ONCE) if counted else None
+    refresh = Refresh(embed=embed, fit=fit, every_epochs=None) if counted else None
     return Method(
         views=views, init=init, loss=loss, refresh=refresh, shows=shows, **kept
     )

@@ -92,7 +92,8 @@ def context_encoder(
     checks.at_least(0, overlap=overlap, overlap_weight=overlap_weight)
     checks.at_least(0, reconstruction_weight=reconstruction_weight)
     checks.at_least(0, adversarial_weight=adversarial_weight)
-    checks.at_least(1, code_dim=code_dim, decoder_levels=len(decoder_widths))
+    checks.at_least(1, code_dim=code_dim, decoder_widths=decoder_widths)
+    checks.not_empty(decoder_widths=decoder_widths)
     if not reconstruction_weight + adversarial_weight > 0:
         raise ValueError(
             "reconstruction_weight = 0 and adversarial_weight = 0 leave no loss; the "

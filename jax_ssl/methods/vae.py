@@ -64,7 +64,8 @@ def vae(
     Raises:
         ValueError: if a setting is out of range.
     """
-    checks.at_least(1, latent_dim=latent_dim, decoder_levels=len(decoder_widths))
+    checks.at_least(1, latent_dim=latent_dim, decoder_widths=decoder_widths)
+    checks.not_empty(decoder_widths=decoder_widths)
     checks.positive(pixel_scale=pixel_scale)
     checks.at_least(0, beta=beta)
     posterior = mlp_after(encoder, (2 * latent_dim,), norm="none")

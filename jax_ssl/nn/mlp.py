@@ -1,6 +1,5 @@
 """The multilayer perceptron of projection heads."""
 
-import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -15,6 +14,7 @@ from jax_ssl.nn.affine import Dense
 from jax_ssl.nn.group_norm import StandardizedDense, norm_layer
 from jax_ssl.nn.norm import norm_groups
 from jax_ssl.ops.normalize import l2_normalize
+from jax_ssl.ops.platforms import on_cpu
 
 # torch's default for dense layers: uniform within 1 / sqrt(inputs).
 TORCH_UNIFORM = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
@@ -26,11 +26,9 @@ def gelu(x: Array) -> Array:
     On a CPU by erf, as in PyTorch, which takes a third of the time of JAX's erfc and is
     off by a rounding error of x where x is far below zero.
     """
-    return jax.lax.platform_dependent(
-        x,
-        cpu=lambda x: x * (0.5 + 0.5 * jax.lax.erf(x * math.sqrt(0.5))),
-        default=functools.partial(nn.gelu, approximate=False),
-    )
+    if not on_cpu():
+        return nn.gelu(x, approximate=False)
+    return x * (0.5 + 0.5 * jax.lax.erf(x * math.sqrt(0.5)))
 
 
 ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {

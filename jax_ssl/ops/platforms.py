@@ -70,6 +70,17 @@ def one_by_one(fn: Callable[..., PyTree]) -> Callable[..., PyTree]:
     return lambda *args: jax.lax.platform_dependent(*args, cpu=loop, default=wide)
 
 
+def on_cpu() -> bool:
+    """Whether what is being traced will run on a CPU: one in the mesh, or JAX's first.
+
+    Where derivatives go through a choice, it must fall while tracing: those of
+    `platform_dependent` keep what any of its branches would need.
+    """
+    # The mesh's, for a program may be compiled for a slice that is not here.
+    device = jax.sharding.get_abstract_mesh().abstract_device or jax.devices()[0]
+    return device.platform == "cpu"
+
+
 def made_once(x: Array, witness: Array) -> Array:
     """The array x, which a program for a CPU writes to memory before it is read.
 
@@ -98,8 +109,8 @@ def gradient_made_once(x: Array, witness: Array) -> Array:
     return x
 
 
-def _gradient(witness: Array, gradient: Array) -> tuple[Array, Array]:
-    return made_once(gradient, witness), jnp.zeros_like(witness)
+def _gradient(witness: Array, gradient: Array) -> tuple[Array, None]:
+    return made_once(gradient, witness), None
 
 
 gradient_made_once.defvjp(lambda x, witness: (x, witness), _gradient)

@@ -87,24 +87,3 @@ def test_gradients_of_sharded_rows_are_those_of_all(rng, inside):
     want = np.einsum("bnd,bno->do", x, g)
     np.testing.assert_allclose(to_kernel, want, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(to_bias, g.sum((0, 1)), rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("platform", ["tpu", "cuda"])
-def test_elsewhere_the_operations_are_jaxs(platform):
-    def operations(dense, spread):
-        def total(x, kernel, bias):
-            y = dense(x, kernel) + spread(bias, (8, 6, 4))
-            return jnp.square(y).sum()
-
-        shapes = [jax.ShapeDtypeStruct(s, "float32") for s in [(8, 6, 3), (3, 4), (4,)]]
-        traced = jax.jit(jax.grad(total, (0, 1, 2))).trace(*shapes)
-        text = traced.lower(lowering_platforms=(platform,)).as_text()
-        heavy = ("dot_general", "stablehlo.reduce", "transpose", "reshape")
-        return sorted(
-            line.split("=", 1)[1].split("loc(")[0].strip().split(" : ")[-1]
-            for line in text.splitlines()
-            if any(f"{word}" in line for word in heavy) and "=" in line
-        )
-
-    plain = operations(jnp.matmul, lambda v, shape: jnp.broadcast_to(v, shape))
-    assert operations(dense, spread) == plain
