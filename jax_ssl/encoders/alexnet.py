@@ -12,13 +12,10 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from jax_ssl.core import checks
-from jax_ssl.core.method import Shown
-from jax_ssl.core.types import Array, Batch, ComputeDtype, Features, Variables
+from jax_ssl.core.types import Array, ComputeDtype, Features
 from jax_ssl.encoders.conv import ConvNorm
 from jax_ssl.nn.group_norm import Norm
 from jax_ssl.nn.mlp import MLP
-
-SHOWN_COLUMNS, SHOWN_ROWS = 12, 8
 
 
 class AlexNet(nn.Module, kw_only=True):
@@ -116,26 +113,6 @@ class AlexNet(nn.Module, kw_only=True):
             )
             pooled = nn.relu(dense(pooled, train=train))
         return Features(pooled, grid=levels[-1], pyramid=tuple(levels))
-
-    def shows(self, variables: Variables, examples: Batch) -> dict[str, Shown]:
-        """Picture of the first filters of conv1, for the report; see `ShowFn`."""
-        del examples
-        kernel = variables["params"]["conv1"]["kernel"]  # [k, k, C, O]
-        filters = jnp.moveaxis(kernel, -1, 0)
-        low, high = (
-            f(filters, axis=(1, 2, 3), keepdims=True) for f in (jnp.min, jnp.max)
-        )
-        filters = (filters - low) / jnp.where(high > low, high - low, 1.0)
-        # Of a page's grid, a column for each remainder.
-        across = min(SHOWN_COLUMNS, len(filters))
-        down = min(SHOWN_ROWS, len(filters) // across)
-        grid = filters[: across * down].reshape(down, across, *filters.shape[1:])
-        columns = {str(i + 1): ("image", grid[:, i]) for i in range(across)}
-        caption = (
-            f"The first {across * down} of {len(filters)} filters, each from its least "
-            "weight to its largest over all channels."
-        )
-        return {"Filters of conv1": Shown(columns, caption)}
 
     def _fits(self, x: Array, least: int, size: tuple[int, ...]) -> None:
         """Refuses cells that a layer would leave none of."""

@@ -85,25 +85,6 @@ def test_fully_connected_layers_have_the_papers_sizes():
     assert "bias" not in dense["dense1"]
 
 
-@pytest.mark.parametrize(
-    ("width", "grid"), [(96, (8, 12)), (100, (8, 12)), (5, (1, 5))]
-)
-def test_filters_of_the_first_layer_are_shown(width, grid):
-    x = np.zeros((1, 16, 16, 3), np.float32)
-    encoder = ENCODERS["alexnet"](widths=(width,), kernel=3, stride=1, pools=())
-    params, stats = random_variables(encoder, x)
-    kernel = np.asarray(params["conv1"]["kernel"])
-    (shown,) = encoder.shows({"params": params, **stats}, {}).values()
-    assert list(shown.columns) == [str(i + 1) for i in range(grid[1])]
-    values = np.stack([np.asarray(array) for _, array in shown.columns.values()], 1)
-    assert values.shape == (*grid, 3, 3, 3)
-    for number in range(np.prod(grid)):
-        own = kernel[..., number]
-        wanted = (own - own.min()) / (own.max() - own.min())
-        found = values[number // grid[1], number % grid[1]]
-        np.testing.assert_allclose(found, wanted, atol=1e-6)
-
-
 @pytest.mark.parametrize("size", [32, 5])
 def test_image_too_small_for_the_layers_is_named(size):
     with pytest.raises(ValueError, match=f"{size} x {size} pixels are too small .* 32"):
