@@ -18,7 +18,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"
 JOINT = ROOT / "experiments" / "joint_embedding_cifar10" / "page.py"
 IMAGES = 5000
-EPOCHS = 16
+EPOCHS = 8
 WIDTHS = (8, 16, 64, 256)
 
 ADAM = dict(
@@ -42,7 +42,7 @@ OWN = {
     "vae": (
         2013,
         "vae_cifar10.py",
-        {"method.decoder_widths": (64, 32, 16), "method.beta.epochs": 4},
+        {"method.decoder_widths": (64, 32, 16), "method.beta.epochs": 2},
     ),
     # Each of the images is a class.
     "exemplar": (2014, "exemplar_cifar10.py", {}),
