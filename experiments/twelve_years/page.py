@@ -132,6 +132,7 @@ def get_config(method):
         config.method.teacher = ConfigDict(encoder)
     if method == "supervised":
         config.method = dict(name="classifier", num_classes=10)
+        config.views.name = "supervised"  # The same crops, with their labels.
     if method not in PLAYERS:
         config.optimizer = ADAM
     part = f"train[:{IMAGES}]"
