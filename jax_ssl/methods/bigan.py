@@ -185,7 +185,7 @@ def bigan(
         shape = images.shape[1:]
 
         def picture(z: Array) -> tuple[str, Array]:
-            return "view", made(params, state.stats, z, shape, False)[0]
+            return "view", made(params, state.stats, along_rows(z), shape, False)[0]
 
         random = {
             f"of random codes: {i + 1}": picture(drawn(own_key, len(images)))

@@ -19,7 +19,7 @@ from jax_ssl.core.method import Health, Method, Shown, ViewFn
 from jax_ssl.core.schedule import at
 from jax_ssl.core.types import Array, Batch, Metrics, Params, PyTree
 from jax_ssl.losses.reconstruction import bernoulli_nll, gaussian_kl, gaussian_nll
-from jax_ssl.nn.apply import forward, initialize
+from jax_ssl.nn.apply import along_rows, forward, initialize
 from jax_ssl.nn.mlp import mlp_after
 from jax_ssl.nn.network import Heads, Network, StatsState
 from jax_ssl.nn.upsampling import Upsampling, image_decoder
@@ -132,7 +132,7 @@ def vae(
         rows, shape = len(images), images.shape[1:]
 
         def pictures(z: Array) -> Array:
-            flat = z.reshape(-1, latent_dim)
+            flat = along_rows(z.reshape(-1, latent_dim))
             shown, _ = decoded(params, state.stats, flat, shape, False)
             shown = nn.sigmoid(shown) if likelihood == "bernoulli" else shown
             return shown.reshape(*z.shape[:-1], *shape)

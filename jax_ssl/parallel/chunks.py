@@ -74,13 +74,15 @@ def row_numbers(n: int) -> Array:
 def along_rows(x: Array) -> Array:
     """The array x [n, ...], whose rows lie on the devices as those of a batch do.
 
-    For what a loss draws by itself and a network reads. Without it the compiler chooses
-    a layout by the parameters; where these are split (fsdp), XLA for CPUs has then made
-    wrong numbers of a decoder (seen with jax 0.10.2).
+    For what a method draws by itself and a network reads. Without it the compiler
+    chooses a layout by the parameters; where these are split (fsdp), XLA for CPUs has
+    then made wrong numbers of a decoder (seen with jax 0.10.2). Rows that the devices
+    cannot share equally are whole on each.
     """
     if shard_count() == 1 or jax.sharding.get_abstract_mesh().manual_axes:
         return x
-    return jax.lax.with_sharding_constraint(x, P(BATCH_AXES))
+    shared = len(x) % shard_count() == 0
+    return jax.lax.with_sharding_constraint(x, P(BATCH_AXES) if shared else P())
 
 
 def map_chunks(
