@@ -90,9 +90,14 @@ def jit(
     return _jit(fn, FAST, backend, options)
 
 
-def once(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """`jax.jit(fn)` for what runs once on little data: on a CPU compiled in a hurry."""
-    return _jit(fn, HURRIED, jax.default_backend(), {})
+def once(fn: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    """`jax.jit(fn)` for what runs seldom on little data: on a CPU compiled in a hurry.
+
+    Args:
+        fn: the function.
+        **options: further ones of `jax.jit`.
+    """
+    return _jit(fn, HURRIED, jax.default_backend(), options)
 
 
 def _jit(

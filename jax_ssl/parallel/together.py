@@ -12,13 +12,19 @@ from jax_ssl.parallel.processes import meet
 
 
 def together(
-    fn: Callable[..., Any], *, static_argnums: Sequence[int] = (), **options: Any
+    fn: Callable[..., Any],
+    *,
+    static_argnums: Sequence[int] = (),
+    seldom: bool = False,
+    **options: Any,
 ) -> Callable[..., Any]:
     """`compiling.jit(fn)` that all processes have compiled before any of them runs it.
 
     Args:
         fn: the function.
         static_argnums: places of arguments that are hashed and not traced.
+        seldom: whether it runs so seldom, on little data, that its compilation counts
+            more: it is then `compiling.once(fn)`.
         **options: further ones of `jax.jit`.
     """
     compiled: dict[Any, Any] = {}
@@ -26,7 +32,8 @@ def together(
     @functools.cache
     def jitted() -> Any:
         # Not before the first call: to choose options starts the backend.
-        return compiling.jit(fn, static_argnums=static_argnums, **options)
+        jit = compiling.once if seldom else compiling.jit
+        return jit(fn, static_argnums=static_argnums, **options)
 
     def call(*args: Any) -> Any:
         if jax.process_count() == 1:

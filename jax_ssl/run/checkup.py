@@ -35,7 +35,7 @@ def doctor(run: Run, reporter: Reporter) -> list[Evaluation]:
         return []
     seed, restored = experiment.run.seed, reporter.run.restored_step
     rank = len(run.judge.seen(run.train).shape)
-    measured = together(measure_of(method, rank, seed=seed))
+    measured = together(measure_of(method, rank, seed=seed), seldom=True)
     rows = sample(run.experiment.source, settings.images)
     probe = _probe(run, rows)
 
