@@ -202,7 +202,10 @@ def test_pictures_are_the_clean_image_what_is_seen_and_the_decoders(rng):
         ),
         ({"contraction_weight": -1.0}, "contraction_weight = -1.0 must be at least 0"),
         ({"code_dim": 0}, "code_dim = 0 must be at least 1"),
-        ({"decoder_widths": ()}, "decoder_levels = 0 must be at least 1"),
+        (
+            {"decoder_widths": ()},
+            r"decoder_widths = \(\) must hold at least one number",
+        ),
         ({"heads": {"head": None}}, "no 'head'; its heads are decoder"),
     ],
 )
