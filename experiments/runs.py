@@ -49,3 +49,27 @@ def summary(folder: pathlib.Path):
             for kind in evaluation["rows"]
         }
     return row
+
+
+def leads(rows, measures):
+    """A table: accuracy of every seed, and the least lead over the better control.
+
+    Args:
+        rows: of `summary`, with "method", "seed" and, if it counts, "year".
+        measures: the titles to show.
+    """
+    years = any("year" in row for row in rows)
+    heads = ["year"] * years + ["method"]
+    heads += [head for measure in measures for head in (measure, "lead")] + ["seconds"]
+    marks = ["---"] * (1 + years) + ["---:"] * (2 * len(measures) + 1)
+    lines = [heads, marks]
+    for name in dict.fromkeys(row["method"] for row in rows):
+        mine = [row for row in rows if row["method"] == name]
+        cells = [str(row["year"]) for row in mine[:years]] + [name]
+        for measure in measures:
+            found = [row[measure] for row in mine]
+            cells.append(" / ".join(f"{x['trained']:.1f}" for x in found))
+            ahead = [x["trained"] - max(x["untrained"], x["pixels"]) for x in found]
+            cells.append(f"{min(ahead):+.1f}")
+        lines.append([*cells, " / ".join(str(row["seconds"]) for row in mine)])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -12,7 +12,7 @@ import pathlib
 
 from page import METHODS
 
-from experiments.runs import summary, train
+from experiments.runs import leads, summary, train
 from jax_ssl.checkpoint.run_folder import write_json_atomic
 
 HERE = pathlib.Path(__file__).parent
@@ -40,29 +40,7 @@ def main():
         if (found := summary(options.workdir / f"{name}-{seed}"))
     ]
     write_json_atomic(HERE / "results.json", {"runs": rows})
-    print(table(rows))
-
-
-def table(rows):
-    """Accuracy of every seed, and the least lead over the better of the controls."""
-    lines = [
-        "| method | " + " | ".join(f"{m} | lead" for m in MEASURES) + " | seconds |",
-        "| --- |" + " ---: |" * (2 * len(MEASURES) + 1),
-    ]
-    for name in dict.fromkeys(row["method"] for row in rows):
-        mine = [row for row in rows if row["method"] == name]
-        cells = []
-        for measure in MEASURES:
-            trained = [row[measure]["trained"] for row in mine]
-            leads = [
-                row[measure]["trained"]
-                - max(row[measure]["untrained"], row[measure]["pixels"])
-                for row in mine
-            ]
-            cells += [" / ".join(f"{x:.1f}" for x in trained), f"{min(leads):+.1f}"]
-        seconds = " / ".join(str(row["seconds"]) for row in mine)
-        lines.append(f"| {name} | " + " | ".join(cells) + f" | {seconds} |")
-    return "\n".join(lines)
+    print(leads(rows, MEASURES))
 
 
 if __name__ == "__main__":

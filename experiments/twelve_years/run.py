@@ -12,7 +12,7 @@ import pathlib
 
 from page import METHODS, YEARS
 
-from experiments.runs import summary, train
+from experiments.runs import leads, summary, train
 from jax_ssl.checkpoint.run_folder import write_json_atomic
 
 HERE = pathlib.Path(__file__).parent
@@ -43,25 +43,7 @@ def main():
         if (found := summary(options.workdir / f"{name}-{seed}"))
     ]
     write_json_atomic(HERE / "results.json", {"runs": rows})
-    print(table(rows))
-
-
-def table(rows):
-    """Accuracy of every seed, and the least lead over the better of the controls."""
-    lines = [
-        "| year | method | " + " | ".join(f"{m} | lead" for m in MEASURES) + " |",
-        "| --- | --- |" + " ---: |" * (2 * len(MEASURES)),
-    ]
-    for name in dict.fromkeys(row["method"] for row in rows):
-        mine = [row for row in rows if row["method"] == name]
-        cells = []
-        for measure in MEASURES:
-            found = [row[measure] for row in mine if measure in row]
-            leads = [x["trained"] - max(x["untrained"], x["pixels"]) for x in found]
-            shown = " / ".join(f"{x['trained']:.1f}" for x in found)
-            cells += [shown, f"{min(leads):+.1f}" if leads else ""]
-        lines.append(f"| {YEARS[name]} | {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    print(leads(rows, MEASURES))
 
 
 if __name__ == "__main__":

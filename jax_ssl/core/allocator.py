@@ -16,6 +16,8 @@ TUNABLES = "GLIBC_TUNABLES"
 SWITCH = "JAX_SSL_ALLOCATOR"
 OFFERED = pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled")
 DEVICES = pathlib.Path("/dev")
+# Huge pages for those who ask the kernel for them.
+HUGE = {"glibc.malloc.hugetlb": "1"}
 # Bytes from which on memory does not come from the heap, and of the heap's unused end
 # that are kept: more than there are. One heap for all threads, for others are small.
 KEPT = {
@@ -28,15 +30,16 @@ KEPT = {
 def start_with_allocator() -> None:
     """Starts this program anew, as the same process, with settings of glibc's malloc.
 
-    It happens where the C library is glibc, 2.35 or later, the kernel offers huge pages
-    to those who ask ("madvise"), and the machine has no TPU or GPU: there the step's
-    memory is not malloc's, and many threads read images. Nothing happens if the
-    variable GLIBC_TUNABLES already speaks of malloc, or JAX_SSL_ALLOCATOR is "0".
+    It happens where the C library is glibc, 2.35 or later, and the machine has no TPU
+    or GPU: there the step's memory is not malloc's, and many threads read images. Huge
+    pages are asked for where the kernel offers them to those who ask ("madvise").
+    Nothing happens if the variable GLIBC_TUNABLES already speaks of malloc, or
+    JAX_SSL_ALLOCATOR is "0".
     """
     told = os.environ.get(TUNABLES, "")
     if "malloc" in told or os.environ.get(SWITCH) == "0" or not _of_use():
         return
-    wanted = {"glibc.malloc.hugetlb": "1", **KEPT}
+    wanted = {**HUGE, **KEPT} if _offered() else KEPT
     texts = [f"{name}={value}" for name, value in wanted.items()]
     os.environ[TUNABLES] = ":".join([*filter(None, [told]), *texts])
     sys.stdout.flush()
@@ -49,7 +52,10 @@ def _of_use() -> bool:
         return False
     try:
         name, version = os.confstr("CS_GNU_LIBC_VERSION").split()  # type: ignore[union-attr]
-        new = tuple(map(int, version.split(".")[:2])) >= (2, 35)
-        return name == "glibc" and new and "[madvise]" in OFFERED.read_text()
+        return name == "glibc" and tuple(map(int, version.split(".")[:2])) >= (2, 35)
     except (AttributeError, OSError, ValueError):
         return False  # Another system, or another C library.
+
+
+def _offered() -> bool:
+    return OFFERED.is_file() and "[madvise]" in OFFERED.read_text()
