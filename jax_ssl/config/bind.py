@@ -21,6 +21,7 @@ import optax
 
 from jax_ssl.config.ranges import MEANT, RANGES
 from jax_ssl.core import checks
+from jax_ssl.core.compiling import once
 from jax_ssl.optim import OPTIMIZERS, SCHEDULES
 from jax_ssl.optim.rules import Groups, Rates
 
@@ -303,7 +304,8 @@ def _refuse_outside(
         return  # A schedule that is not made yet.
     if callable(value) and wires and "total_steps" in wires:
         last = wires["total_steps"] - 1
-        value = tuple(float(value(step)) for step in (0, last // 2, last))
+        at = once(value)
+        value = tuple(float(at(step)) for step in (0, last // 2, last))
     checks.within(interval, **{name: value})
 
 

@@ -4,6 +4,9 @@ E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI, 199
 1,797 images of its test set, 8 x 8 counts of ink from 0 to 16.
 """
 
+import importlib.util
+import pathlib
+
 import numpy as np
 
 from jax_ssl.core import checks
@@ -11,6 +14,8 @@ from jax_ssl.data.arrays import Arrays, arrays
 from jax_ssl.data.order import permutation
 
 TEST_EVERY = 5
+# In scikit-learn's folder; a line for each image, its label last.
+FILE = pathlib.Path("datasets", "data", "digits.csv.gz")
 
 
 def digits(*, split: str) -> Arrays:
@@ -34,11 +39,8 @@ def digits(*, split: str) -> Arrays:
         ValueError: for any other split.
     """
     checks.one_of(("train", "test", "all"), split=split)
-    from sklearn.datasets import load_digits  # Half a second; only where it is used.
-
-    data = load_digits()
-    images = np.rint(data.images * 255 / 16).astype(np.uint8)
-    labels = data.target.astype(np.int32)
+    counts, labels = _read()
+    images = np.rint(counts * 255 / 16).astype(np.uint8)
     shuffled = permutation(0, 0, len(labels))
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
     in_test = np.zeros(len(labels), bool)
@@ -49,3 +51,20 @@ def digits(*, split: str) -> Arrays:
         label_names=tuple("0123456789"),
         name=f"digits {split}",
     )
+
+
+def _read() -> tuple[np.ndarray, np.ndarray]:
+    """Counts [1797, 8, 8] and labels [1797] int32.
+
+    The file is read without scikit-learn, whose import would take as long as JAX's.
+    """
+    found = importlib.util.find_spec("sklearn")
+    folders = found.submodule_search_locations if found else None
+    file = pathlib.Path(folders[0]) / FILE if folders else FILE
+    if file.is_file():
+        table = np.loadtxt(file, delimiter=",")
+        return table[:, :-1].reshape(-1, 8, 8), table[:, -1].astype(np.int32)
+    from sklearn.datasets import load_digits  # Wherever that version keeps them.
+
+    data = load_digits()
+    return data.images, data.target.astype(np.int32)

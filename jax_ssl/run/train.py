@@ -2,12 +2,14 @@
 
 import argparse
 import contextlib
+import functools
 import logging
 import pathlib
 import time
 from typing import Any
 
 import jax
+import optax
 
 from jax_ssl.checkpoint.lock import owned, refuse_owned
 from jax_ssl.checkpoint.manager import open_checkpoints
@@ -18,7 +20,9 @@ from jax_ssl.checkpoint.run_folder import (
     data_of,
 )
 from jax_ssl.config import MAY_CHANGE, Experiment, load_page, override, resolved
+from jax_ssl.core.compiling import once
 from jax_ssl.core.signals import departure
+from jax_ssl.core.telling import telling
 from jax_ssl.core.trees import count
 from jax_ssl.data.identity import identity
 from jax_ssl.parallel.processes import await_file
@@ -29,8 +33,9 @@ from jax_ssl.run.export import write_export
 from jax_ssl.run.report import write_page
 from jax_ssl.run.results import merge
 from jax_ssl.run.run import CHECKPOINTS, METRICS, Run, check_same
+from jax_ssl.train.calls import Calls
 from jax_ssl.train.flops import live_flops
-from jax_ssl.train.loop import Outcome, fit
+from jax_ssl.train.loop import COMPILING, Outcome, fit
 from jax_ssl.train.metrics import read_metrics
 from jax_ssl.train.progress import RunFacts
 from jax_ssl.train.record import open_reporter
@@ -169,7 +174,7 @@ def train_run(run: Run) -> tuple[Outcome, list[dict[str, Any]]]:
             batch_size=feeding.batch_size,
             devices=list(experiment.mesh.devices.flat),
             restored_step=restored_step,
-            extra=lambda step: _extra(run, step),
+            extra=functools.partial(_extra, run, once(experiment.learning_rate)),
         )
         opened = open_reporter(run.workdir, facts, tensorboard=settings.tensorboard)
         with contextlib.closing(opened) as reporter:
@@ -177,6 +182,14 @@ def train_run(run: Run) -> tuple[Outcome, list[dict[str, Any]]]:
             def on_trace(traced: Any, steps: int) -> None:
                 reporter.flops = live_flops(traced.jaxpr) / steps
 
+            calls = Calls(program, on_trace)
+            checkup = experiment.checkup
+            others = [evaluation.every_steps for evaluation in evaluations]
+            others += [checkup.interval(plan)] if checkup else []
+            steps = plan.stop_after(restored_step, others) - restored_step
+            if steps > 0 and program.method.refresh is None:
+                with jax.set_mesh(experiment.mesh), telling(COMPILING):
+                    calls.begin(steps)  # While the doctor looks at the first state.
             outcome = fit(
                 program,
                 seed=settings.seed,
@@ -184,17 +197,17 @@ def train_run(run: Run) -> tuple[Outcome, list[dict[str, Any]]]:
                 recorder=reporter,
                 checkpoints=checkpoints,
                 evaluations=[*evaluations, *doctor(run, reporter)],
-                on_trace=on_trace,
+                compiled=calls,
                 view=experiment.view,
                 glance=reporter.glance,
             )
     return outcome, skipped
 
 
-def _extra(run: Run, step: int) -> dict[str, float]:
+def _extra(run: Run, rate: optax.Schedule, step: int) -> dict[str, float]:
     """What a train record says beside the loop's metrics."""
     # The rate that the last step used; schedules count completed steps.
-    found = {"learning_rate": float(run.experiment.learning_rate(step - 1))}
+    found = {"learning_rate": float(rate(step - 1))}
     if corrupt := run.feed.corrupt():
         found["corrupt_images"] = corrupt
     if (read_ms := run.feed.read_ms()) is not None:

@@ -10,13 +10,14 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from jax_ssl.core.fields import spec_of
 from jax_ssl.core.types import Batch, PyTree
 from jax_ssl.data.cache import load
 from jax_ssl.data.corrupt import MAX_CORRUPT_SHARE, Reader
 from jax_ssl.data.order import batches, decoded, rows_of_step
 from jax_ssl.data.source import Rows, Source
 from jax_ssl.parallel.feed import Prefetch, resident, take, to_global
-from jax_ssl.parallel.mesh import BATCH_AXES
+from jax_ssl.parallel.mesh import BATCH_AXES, row_sharding
 
 Calls = Sequence[tuple[int, int]]  # (first step, number of steps) of every call.
 
@@ -73,6 +74,11 @@ class Feed:
         """The payload of every call, in order: tuples of global batches, one a step."""
         return Prefetch(self._groups(calls), self._put)
 
+    def abstract(self, steps: int) -> PyTree:
+        """The payload of a call of so many steps, as `ShapeDtypeStruct`s."""
+        batch = spec_of(self.fields, self.batch_size, row_sharding(self.mesh))
+        return (batch,) * steps
+
     def sweep(self, rows: np.ndarray) -> Prefetch[PyTree]:
         """One piece for each of `rows` [batches, B].
 
@@ -127,6 +133,11 @@ class ResidentFeed(Feed):
         """Row numbers [steps, B] int32 of every call."""
         return Prefetch((self._rows(*call) for call in calls), self._placed)
 
+    def abstract(self, steps: int) -> PyTree:
+        """Row numbers [steps, B] int32."""
+        shape = (steps, self.batch_size)
+        return jax.ShapeDtypeStruct(shape, jnp.int32, sharding=self._where(len(shape)))
+
     def sweep(self, rows: np.ndarray) -> Prefetch[PyTree]:
         """Each of `rows` [batches, B], sharded like a batch."""
         return Prefetch(rows.astype(np.int32), self._placed)
@@ -155,5 +166,8 @@ class ResidentFeed(Feed):
 
     def _placed(self, rows: np.ndarray) -> jax.Array:
         """Row numbers [..., B], the last axis over all devices."""
-        where = NamedSharding(self.mesh, P(*(None,) * (rows.ndim - 1), BATCH_AXES))
+        where = self._where(rows.ndim)
         return jax.make_array_from_callback(rows.shape, where, rows.__getitem__)
+
+    def _where(self, rank: int) -> NamedSharding:
+        return NamedSharding(self.mesh, P(*(None,) * (rank - 1), BATCH_AXES))

@@ -16,6 +16,7 @@ from jax_ssl.core.state import TrainState
 from jax_ssl.core.telling import telling
 from jax_ssl.core.types import Metrics
 from jax_ssl.parallel.processes import meet
+from jax_ssl.train.calls import Calls
 from jax_ssl.train.interrupt import catch_signals
 from jax_ssl.train.program import Program
 from jax_ssl.train.record import Reporter
@@ -117,7 +118,7 @@ def fit(
     recorder: Reporter,
     checkpoints: Checkpoints | None = None,
     evaluations: Sequence[Evaluation] = (),
-    on_trace: Callable[[Any, int], None] | None = None,
+    compiled: Calls | None = None,
     view: ViewFn | None = None,
     glance: Callable[[int, Metrics], None] = lambda step, metrics: None,
 ) -> Outcome:
@@ -136,7 +137,7 @@ def fit(
         recorder: where metrics and what evaluations find go.
         checkpoints: where states go; None keeps nothing.
         evaluations: of the state, during training.
-        on_trace: called with each traced call (`jax.stages.Traced`) and its steps.
+        compiled: the program's calls, where some of them are being compiled already.
         view: the evaluation's: one example -> one un-augmented image [h, w, C]. Only
             methods with a `refresh` need it.
         glance: called after every call that no log line follows, with the steps
@@ -175,7 +176,7 @@ def fit(
                 others = [e for e in evaluations if not e.guards]
                 look([e for e in others if step % e.every_steps == 0], {})
         calls = _calls(plan, step, intervals)
-        compiled: dict[int, Any] = {}
+        compiled = Calls(made) if compiled is None else compiled
         pending: list[Metrics] = []  # Metrics of the calls since the last log line.
         logged = step
         waited = 0.0
@@ -189,13 +190,10 @@ def fit(
                 if k not in compiled:
                     jax.block_until_ready(train)  # Or running steps would go untimed.
                     with recorder.paused(), telling(COMPILING):
-                        traced = made.call.trace(train, made.feed.data, payload)
-                        if on_trace is not None:
-                            on_trace(traced, k)
-                        compiled[k] = traced.lower().compile()
+                        compiled(k)
                         meet()
                 interrupt.hold()
-                train, metrics = compiled[k](train, made.feed.data, payload)
+                train, metrics = compiled(k)(train, made.feed.data, payload)
                 step += k
                 pending.append(metrics)
                 if len(pending) > CALLS_IN_FLIGHT:

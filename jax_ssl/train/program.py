@@ -1,5 +1,6 @@
 """A method, an optimizer and a mesh as two functions ready to be compiled."""
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -84,6 +85,7 @@ def program(
     rows = row_sharding(mesh)
     batch = spec_of(feed.fields, feed.batch_size, rows)
 
+    @functools.partial(jax.jit, inline=True)  # It is traced once for both uses.
     def start(key: Array) -> TrainState:
         zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), batch)
         zeros = jax.lax.with_sharding_constraint(zeros, rows)

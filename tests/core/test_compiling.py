@@ -17,7 +17,8 @@ from jax_ssl.parallel.mesh import make_mesh
 
 @pytest.fixture
 def told(monkeypatch):
-    """The options that `jax.jit` was given, in order."""
+    """The options that `jax.jit` was given, in order; XLA_FLAGS is not set."""
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
     seen, plain = [], jax.jit
 
     def jit(fn, *, compiler_options=None, **more):
@@ -41,6 +42,12 @@ def test_options_of_today_are_known_to_this_jaxlib(told):
     assert told[-1] == dict(compiling.FAST)
     compiling.once(lambda x: x)
     assert told[-1] == dict(compiling.HURRIED)
+
+
+def test_what_the_user_has_chosen_stays(told, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--a=b --xla_backend_optimization_level=3")
+    compiling.once(lambda x: x)
+    assert told[-1] is None
 
 
 @pytest.mark.parametrize("platform", ["tpu", "gpu"])

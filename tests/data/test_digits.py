@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from jax_ssl.data.digits import digits
+from jax_ssl.data.digits import _read, digits
 
 
 def test_splits_share_the_digits_out_by_class():
@@ -46,3 +46,10 @@ def test_unknown_split_is_refused():
         ValueError, match="split = 'valid' must be one of 'train', 'test'"
     ):
         digits(split="valid")
+
+
+def test_the_file_holds_what_scikit_learn_reads_from_it():
+    theirs = load_digits()
+    counts, labels = _read()
+    np.testing.assert_array_equal(counts, theirs.images)
+    np.testing.assert_array_equal(labels, theirs.target)

@@ -15,6 +15,7 @@ from jax_ssl.core.method import Method
 from jax_ssl.core.types import Features
 from jax_ssl.data.arrays import arrays
 from jax_ssl.parallel.mesh import make_mesh
+from jax_ssl.train.calls import Calls
 from jax_ssl.train.feeds import Feed, ResidentFeed
 from jax_ssl.train.loop import Evaluation, NotFiniteError, Plan, fit
 from jax_ssl.train.program import program
@@ -287,3 +288,19 @@ def test_stops_are_a_function_of_the_step_alone():
         assert stops(step) == [s for s in whole if s > step]
     for n in (4, 7, 10, 25):
         assert set(range(n, 100, n)) <= set(whole)
+
+
+def test_a_call_compiled_beside_other_work_is_the_loops_own(straight):
+    made, traced = made_of(tiny_method()), []
+    calls = Calls(made, lambda call, steps: traced.append(steps))
+    with jax.set_mesh(made.mesh):
+        calls.begin(1)
+    outcome = fit(
+        made,
+        seed=SEED,
+        plan=Plan(num_steps=12, log_every=4),
+        recorder=Recorder(),
+        compiled=calls,
+    )
+    assert traced == [1]  # And not once more.
+    assert_equal(outcome.train, straight)
