@@ -17,7 +17,13 @@ from jax_ssl.core.types import Array, Batch, ComputeDtype, Features, Variables
 from jax_ssl.nn.affine import Dense, LayerNorm
 from jax_ssl.nn.depth import recomputed, scanned
 from jax_ssl.nn.transformer import Block
-from jax_ssl.ops.patches import gather_tokens, grid_shape, patchify
+from jax_ssl.ops.patches import (
+    gather_tokens,
+    grid_shape,
+    keep_mass,
+    patchify,
+    upsampled,
+)
 from jax_ssl.ops.positions import resample_positions, sincos_positions
 
 # Of pictures: the share of the attention that is kept (DINO, section 4.2.2), and heads.
@@ -197,7 +203,12 @@ class ViT(nn.Module, kw_only=True):
         return Features(pooled, normed[:, 1:].reshape(x.shape[0], h, w, self.dim))
 
     def tokens(
-        self, x: Array, keep: Array | None = None, *, train: bool = False
+        self,
+        x: Array,
+        keep: Array | None = None,
+        *,
+        mask: Array | None = None,
+        train: bool = False,
     ) -> Array:
         """Normed tokens of the images, the class token first.
 
@@ -205,15 +216,17 @@ class ViT(nn.Module, kw_only=True):
             x: [B, H, W, C].
             keep: [B, K] int32, numbers of the patches that enter the network, each with
                 the position of its place in the image; all patches if None.
+            mask: [B, h * w] bool, patches replaced by the mask token; not with `keep`.
             train: only drops paths.
 
         Returns:
             [B, 1 + K, D] float32, patches in the order of `keep`.
 
         Raises:
-            ValueError: if the patch does not divide H and W.
+            ValueError: if the patch does not divide H and W, or if there is a mask but
+                no mask token.
         """
-        return self.norm(self._encode(x, keep, None, train))
+        return self.norm(self._encode(x, keep, mask, train))
 
     def _encode(
         self, x: Array, keep: Array | None, mask: Array | None, train: bool
@@ -319,30 +332,3 @@ class ViT(nn.Module, kw_only=True):
         if self.num_heads > SHOWN_HEADS:
             caption += f" {SHOWN_HEADS} of {self.num_heads} heads are shown."
         return {"Attention": Shown(columns, caption)}
-
-
-def keep_mass(maps: Array, mass: float) -> Array:
-    """The fewest patches of each map that hold a share of its sum.
-
-    Args:
-        maps: [..., h, w], not negative; each is divided by its sum, so that what the
-            class token gives to itself does not count.
-        mass: share to keep, in (0, 1].
-
-    Returns:
-        [..., h, w] bool. Of patches of equal weight the first ones are kept.
-    """
-    flat = maps.reshape(*maps.shape[:-2], -1).astype(jnp.float32)
-    order = jnp.argsort(-flat, axis=-1, stable=True)
-    largest = jnp.take_along_axis(flat, order, axis=-1)
-    before = jnp.cumsum(largest, axis=-1) - largest
-    # A patch is kept while those before it are not enough; the margin is that of the
-    # sum's rounding, for maps on which the shares are met exactly.
-    needed = (mass - 1e-6) * largest.sum(-1, keepdims=True)
-    rank = jnp.argsort(order, axis=-1)
-    return jnp.take_along_axis(before < needed, rank, axis=-1).reshape(maps.shape)
-
-
-def upsampled(maps: Array, patch: int) -> Array:
-    """Every patch as a square of pixels, [..., h, w] -> [..., h * patch, w * patch]."""
-    return jnp.repeat(jnp.repeat(maps, patch, axis=-2), patch, axis=-1)

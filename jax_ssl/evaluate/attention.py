@@ -12,9 +12,10 @@ import numpy as np
 
 from jax_ssl.core import checks
 from jax_ssl.core.fields import VOID
-from jax_ssl.encoders.vit import ViT, keep_mass, upsampled
+from jax_ssl.encoders.vit import ViT
 from jax_ssl.evaluate.part import Part
 from jax_ssl.evaluate.protocol import Metric, Outcome, Protocol
+from jax_ssl.ops.patches import keep_mass, upsampled
 
 
 def attention_jaccard(

@@ -1,13 +1,16 @@
 """Masked autoencoder, MAE (He et al., 2022, arXiv:2111.06377).
 
 The encoder, a vision transformer, sees a random quarter of the patches of an image; a
-light decoder predicts the pixels of the others, and is then thrown away.
+light decoder predicts the pixels of the others, and is then thrown away. For comparison
+the encoder may instead see all places, with mask tokens, as in BERT (Devlin et al.,
+2019, arXiv:1810.04805).
 
 Views: [B, H, W, C] float.
 """
 
 import functools
 from collections.abc import Callable, Mapping
+from typing import Literal, TypeAlias, get_args
 
 import flax.linen as nn
 import jax
@@ -32,6 +35,9 @@ from jax_ssl.ops.patches import (
     unpatchify,
 )
 
+# What the encoder sees: the patches that are not hidden, or a token at every place.
+Encode: TypeAlias = Literal["visible", "all"]
+
 # Of the patches, hidden in pictures: figures 2 to 4 of the paper, and a harder one.
 SHOWN_RATIOS = (0.75, 0.85, 0.95)
 
@@ -42,19 +48,22 @@ class Autoencoder(nn.Module):
     Attributes:
         encoder: evaluation keeps it.
         decoder: training alone has it.
+        encode: "visible", or "all": the encoder has its mask token in the place of
+            every hidden patch.
     """
 
     encoder: ViT
     decoder: Decoder
+    encode: Encode = "visible"
 
     @nn.compact
     def __call__(
         self, images: Array, keep: Array, restore: Array, *, train: bool
     ) -> Array:
-        """Predictions [B, N, P] of all patches of the images [B, H, W, C].
+        """Predictions of all patches, [B, N, P] float32.
 
         Args:
-            images: of which only the patches `keep` are looked at.
+            images: [B, H, W, C], of which only the patches `keep` are looked at.
             keep: [B, K], see `Kept`.
             restore: [B, N], likewise.
             train: drops paths of the encoder, if it has any.
@@ -62,7 +71,13 @@ class Autoencoder(nn.Module):
         height, width, channels = images.shape[1:]
         patch = self.encoder.patch
         grid, values = grid_shape(height, width, patch), patch * patch * channels
-        tokens = self.encoder.tokens(images, keep, train=train)
+        if self.encode == "all":
+            hidden = restore >= keep.shape[1]
+            tokens = self.encoder.tokens(images, mask=hidden, train=train)
+            # Every patch has its token already, in its place.
+            restore = jnp.broadcast_to(jnp.arange(restore.shape[1]), restore.shape)
+        else:
+            tokens = self.encoder.tokens(images, keep, train=train)
         return self.decoder(tokens, restore, grid, values, train=train)
 
 
@@ -72,6 +87,7 @@ def mae(
     masks: Callable[[Array, Array], Kept] | None = None,
     *,
     mask_ratio: float = 0.75,
+    encode: Encode = "visible",
     norm_pix: bool = True,
     decoder_width: int = 512,
     decoder_depth: int = 8,
@@ -84,15 +100,20 @@ def mae(
     (P - 1) / P, P being the values of a patch.
 
     Args:
-        encoder: a `ViT`; evaluation keeps it and shows it all patches.
+        encoder: a `ViT`; evaluation keeps it and shows it all patches as they are.
         views: one example -> [H, W, C].
         masks: (key, images [B, H, W, C]) -> which patches stay visible, in the place
             of a random draw, such as those that were recorded of another program.
-        mask_ratio: share of the patches that are hidden, in (0, 1).
+        mask_ratio: share of the patches that are hidden, in (0, 1); 0.15 in BERT.
+        encode: "visible": the encoder sees the other patches alone, and the decoder
+            adds mask tokens. "all": the encoder sees its own mask token in each hidden
+            place (table 1c), and needs `mask_token=True`; every hidden patch becomes
+            the mask token, where BERT leaves some as they are and exchanges others.
         norm_pix: the target is each patch standardized by its own mean and (unbiased)
             variance, which table 1d finds best; False for the pixels themselves.
         decoder_width: of its tokens.
-        decoder_depth: its blocks.
+        decoder_depth: its blocks; with "all" there may be none, and the decoder then
+            reads every token by itself, as the heads of BERT do.
         decoder_heads: of its attention; divides the width.
 
     Raises:
@@ -105,14 +126,22 @@ def mae(
             "none; choose a vision transformer, such as encoder.name = 'vit_b'."
         )
     checks.within("(0, 1)", mask_ratio=mask_ratio)
-    checks.at_least(1, decoder_depth=decoder_depth, decoder_heads=decoder_heads)
+    checks.one_of(get_args(Encode), encode=encode)
+    if encode == "all" and not encoder.mask_token:
+        raise ValueError(
+            "encode = 'all' puts mask tokens into the encoder; set encoder.mask_token "
+            "= True."
+        )
+    # Only attention tells mask tokens of a decoder what is visible.
+    checks.at_least(1 if encode == "visible" else 0, decoder_depth=decoder_depth)
+    checks.at_least(1, decoder_heads=decoder_heads)
     if decoder_width % decoder_heads:
         raise ValueError(
             f"decoder_heads = {decoder_heads} must divide decoder_width = "
             f"{decoder_width}."
         )
     decoder = Decoder(decoder_width, decoder_depth, decoder_heads, encoder.dtype)
-    network = Autoencoder(encoder, decoder)
+    network = Autoencoder(encoder, decoder, encode)
     masks = masks or functools.partial(draw, patch=encoder.patch, mask_ratio=mask_ratio)
 
     def init(key: Array, views: Array) -> tuple[Params, StatsState]:
@@ -144,7 +173,8 @@ def mae(
         images = examples["view"]
         h, w = grid_shape(images.shape[1], images.shape[2], encoder.patch)
         columns: dict[str, tuple[str, Array]] = {"original": ("view", images)}
-        for ratio in (ratio for ratio in SHOWN_RATIOS if h * w * (1 - ratio) >= 1):
+        ratios = sorted({mask_ratio, *SHOWN_RATIOS})
+        for ratio in (ratio for ratio in ratios if h * w * (1 - ratio) >= 1):
             found = reconstruct(
                 network, params, images, key, mask_ratio=ratio, norm_pix=norm_pix
             )

@@ -20,11 +20,11 @@ class Decoder(nn.Module):
 
     MAE (He et al., 2022, arXiv:2111.06377), section 3 and appendix A.1: one learned
     token stands for every patch that is missing, and positions, fixed sines and
-    cosines, are added to all.
+    cosines, are added to all. Where none is missing, there is no such token.
 
     Attributes:
         width: of the decoder's tokens; a multiple of 4 and of `num_heads`.
-        depth: blocks.
+        depth: blocks; 0 for a head that reads every token by itself.
         num_heads: of their attention.
         dtype: compute dtype; parameters, the final norm and the output are float32.
     """
@@ -59,11 +59,13 @@ class Decoder(nn.Module):
 
         x = dense(self.width, "embed")(tokens)  # [B, 1 + K, width]
         front, visible = x[:, :1], x[:, 1:]
-        # A matrix, which decays as it does in the published recipe; vectors do not.
-        token = self.param("mask_token", nn.initializers.normal(0.02), (1, self.width))
-        missing = (x.shape[0], restore.shape[1] - visible.shape[1], self.width)
-        filled = jnp.broadcast_to(token.astype(x.dtype), missing)
-        patches = gather_tokens(jnp.concatenate([visible, filled], axis=1), restore)
+        if missing := restore.shape[1] - visible.shape[1]:
+            # A matrix, which decays as it does in the published recipe; vectors do not.
+            first = nn.initializers.normal(0.02)
+            token = self.param("mask_token", first, (1, self.width)).astype(x.dtype)
+            filled = jnp.broadcast_to(token, (x.shape[0], missing, self.width))
+            visible = jnp.concatenate([visible, filled], axis=1)
+        patches = gather_tokens(visible, restore)
         # The class token stays, at position 0, for the patches to look at.
         positions = np.pad(sincos_positions(*grid, self.width), ((1, 0), (0, 0)))
         x = jnp.concatenate([front, patches], axis=1) + positions.astype(x.dtype)

@@ -133,3 +133,30 @@ def kept_count(patches: int, mask_ratio: float) -> int:
             "least one must be visible and one masked."
         )
     return kept
+
+
+def keep_mass(maps: Array, mass: float) -> Array:
+    """The fewest patches of each map that hold a share of its sum.
+
+    Args:
+        maps: [..., h, w], not negative; each is divided by its sum, so that what the
+            class token gives to itself does not count.
+        mass: share to keep, in (0, 1].
+
+    Returns:
+        [..., h, w] bool. Of patches of equal weight the first ones are kept.
+    """
+    flat = maps.reshape(*maps.shape[:-2], -1).astype(jnp.float32)
+    order = jnp.argsort(-flat, axis=-1, stable=True)
+    largest = jnp.take_along_axis(flat, order, axis=-1)
+    before = jnp.cumsum(largest, axis=-1) - largest
+    # A patch is kept while those before it are not enough; the margin is that of the
+    # sum's rounding, for maps on which the shares are met exactly.
+    needed = (mass - 1e-6) * largest.sum(-1, keepdims=True)
+    rank = jnp.argsort(order, axis=-1)
+    return jnp.take_along_axis(before < needed, rank, axis=-1).reshape(maps.shape)
+
+
+def upsampled(maps: Array, patch: int) -> Array:
+    """Every patch as a square of pixels, [..., h, w] -> [..., h * patch, w * patch]."""
+    return jnp.repeat(jnp.repeat(maps, patch, axis=-2), patch, axis=-1)

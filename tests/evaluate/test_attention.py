@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from jax_ssl.encoders import ENCODERS
-from jax_ssl.encoders.vit import keep_mass, upsampled
 from jax_ssl.evaluate.attention import attention_jaccard, jaccard
 from jax_ssl.evaluate.part import part_of
+from jax_ssl.ops.patches import keep_mass, upsampled
 from tests.references import nn_layers as reference
 
 TINY = {"dim": 16, "depth": 2, "num_heads": 2, "patch": 4, "image_size": 16}

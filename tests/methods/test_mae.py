@@ -20,8 +20,11 @@ from jax_ssl.nn.decoder import Decoder
 from jax_ssl.nn.network import StatsState
 from jax_ssl.ops.normalize import standardize
 from jax_ssl.ops.patches import patchify, unpatchify
+from jax_ssl.ops.positions import sincos_positions
 from jax_ssl.train.flops import live_flops
-from tests.images import one_image
+from tests.case import Case
+from tests.images import SIZE, one_image
+from tests.methods.errors import central_differences, stirred, wide
 from tests.references import masked as reference
 
 PATCH = 2
@@ -38,6 +41,20 @@ DECODER = {"decoder_width": 16, "decoder_depth": 1, "decoder_heads": 2}
 VIT = ENCODERS["vit"](**TINY)
 NETWORK = Autoencoder(VIT, Decoder(width=16, depth=1, num_heads=2))
 KEY = jax.random.key(3)
+# The encoder with tokens at all places, as in BERT.
+FULL = VIT.clone(mask_token=True)
+FULL_NETWORK = Autoencoder(FULL, Decoder(width=16, depth=1, num_heads=2), "all")
+
+CASES = {
+    "mae-all": Case(
+        "mae",
+        {**DECODER, "decoder_depth": 0, "encode": "all", "mask_ratio": 0.25},
+        one_image,
+        encoder={"name": "vit", **TINY, "image_size": SIZE, "mask_token": True},
+        share=0.6,
+        learning_rate=0.03,
+    ),
+}
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +185,92 @@ def test_colour_of_an_image_is_found_from_its_visible_patches():
     assert trained(KEY)[-10:].mean() < 0.3
 
 
+@pytest.mark.parametrize(
+    "encode", ["all", pytest.param("visible", marks=pytest.mark.slow)]
+)
+def test_loss_and_gradient_are_float64s(encode):
+    """Of the whole method: transformers, loss, and which patches count."""
+    small = {**TINY, "dim": 4, "mlp_ratio": 1.0, "patch": 4, "image_size": 8}
+    vit = ENCODERS["vit"](**small, mask_token=encode == "all")
+    settings = {"decoder_width": 4, "decoder_depth": 1, "decoder_heads": 1}
+    settings |= {"encode": encode, "mask_ratio": 0.5}
+    method = METHODS["mae"](vit, one_image, **settings)
+    rng = np.random.default_rng(0)
+    images = jnp.asarray(rng.uniform(size=(2, 8, 8, 1)), jnp.float32)
+    params, state = jax.jit(method.init)(KEY, images)
+    params = stirred(params)
+
+    @jax.jit
+    def found(params):
+        loss = functools.partial(method.loss, key=KEY, step=0)
+        (value, _), gradient = jax.value_and_grad(loss, has_aux=True)(
+            params, state, images
+        )
+        return value, gradient
+
+    keep, _, mask = map(np.asarray, draw(KEY, images, 4, 0.5))
+    patches = wide(patchify(images, 4))
+    target = reference.standardized(patches)
+    tables = [wide(sincos_positions(2, 2, 4))] * 2
+
+    def loss(p):
+        made = reference.autoencoder(p, patches, keep, mask, tables, (2, 1), encode)
+        return reference.masked_mse(made, target, mask)[0]
+
+    p = jax.tree.map(wide, params)
+    value, gradient = found(params)
+    np.testing.assert_allclose(value, loss(p), rtol=1e-5)
+    numeric = central_differences(loss, p)
+    flat = [
+        np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
+        for tree in (gradient, numeric)
+    ]
+    difference = np.linalg.norm(wide(flat[0]) - flat[1])
+    assert difference < 1e-5 * np.linalg.norm(flat[1])
+
+
+@pytest.fixture(scope="module")
+def full_params(images):
+    patches = draw(KEY, images, PATCH, 0.25)
+    init = functools.partial(FULL_NETWORK.init, train=False)
+    found = jax.jit(init)(jax.random.key(1), images, patches.keep, patches.restore)
+    return stirred(found["params"])
+
+
+@jax.jit
+def full_predictions(params, images, keep, restore):
+    return FULL_NETWORK.apply({"params": params}, images, keep, restore, train=True)
+
+
+def test_an_encoder_of_all_places_does_not_see_the_hidden_pixels(images, full_params):
+    keep, restore, mask = draw(KEY, images, PATCH, 0.25)
+    seen = full_predictions(full_params, images, keep, restore)
+    blind = full_predictions(full_params, repainted(images, mask), keep, restore)
+    np.testing.assert_array_equal(seen, blind)
+    changed = full_predictions(full_params, repainted(images, ~mask), keep, restore)
+    assert np.abs(changed - seen).max() > 1e-3
+
+
+def test_mask_tokens_are_the_encoders_or_the_decoders(params, full_params):
+    assert "mask_token" in params["decoder"]
+    assert "mask_embed" not in params["encoder"]
+    assert "mask_token" not in full_params["decoder"]
+    assert full_params["encoder"]["mask_embed"].shape == (1, 16)
+
+
+def test_evaluation_shows_the_encoder_all_patches(images, full_params):
+    """Its mask token, which no image of an evaluation has, changes nothing there."""
+    method = METHODS["mae"](FULL, one_image, encode="all", **DECODER)
+    found = []
+    for token in (0.0, 5.0):
+        own = {**full_params["encoder"], "mask_embed": jnp.full((1, 16), token)}
+        variables = method.exports["encoder"](
+            {"encoder": own}, StatsState({"encoder": {}})
+        )
+        found.append(FULL.apply(variables, images, train=False).pooled)
+    np.testing.assert_array_equal(*found)
+
+
 @pytest.mark.parametrize("norm_pix", [True, False])
 @pytest.mark.parametrize("ratio", [0.75, 0.9])
 def test_what_is_visible_is_pasted_exactly(images, params, norm_pix, ratio):
@@ -223,6 +326,8 @@ def test_encoder_works_a_quarter_as_much():
         ({"mask_ratio": 0.0}, "mask_ratio = 0.0 must"),
         ({"decoder_heads": 3}, "decoder_heads = 3 must divide decoder_width = 16"),
         ({"decoder_depth": 0}, "decoder_depth = 0 must be at least 1"),
+        ({"encode": "all"}, "set encoder.mask_token = True"),
+        ({"encode": "masked"}, "encode = 'masked' must be one of 'visible', 'all'"),
     ],
 )
 def test_settings_are_refused(settings, message):
