@@ -70,6 +70,11 @@ def labelled_image(key, example):
     return {"image": plain_views(key, example)[0], "label": sums.argmax()}
 
 
+def labelled_pair(key, example):
+    """Two such views, and that label."""
+    return {**labelled_image(key, example), "image": plain_views(key, example)}
+
+
 def painted_image(key, example):
     """One view [H, W, 3] in [0, 1] that is orange where it is bright, else blue."""
     light = jnp.clip(one_image(key, example).mean(-1, keepdims=True), 0, 1)

@@ -17,7 +17,7 @@ PROJECTING = [
 CHANCE = [name for name, method in CASES.items() if method.health.chance is not None]
 # Those of whom equal images are all that chance asks for. Prototypes would have to be
 # equally near as well.
-PAIRED = {"simclr", "moco", "moco_v3", "npid", "triplet"}
+PAIRED = {"simclr", "supcon", "moco", "moco_v3", "npid", "triplet"}
 # The form of NPID that fixes its Z by the first scores of an untrained network.
 NCE = "npid"
 

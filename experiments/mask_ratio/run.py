@@ -17,7 +17,7 @@ from experiments.runs import summary, train
 from jax_ssl.checkpoint.run_folder import write_json_atomic
 
 mpl.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 HERE = pathlib.Path(__file__).parent
 MEASURES = ("linear", "20-NN")

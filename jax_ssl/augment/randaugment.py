@@ -1,8 +1,9 @@
 """RandAugment (Cubuk et al., arXiv 1909.13719), in the forms of timm and torchvision.
 
 The two differ in operations, amounts and chances. `RandAugment` is timm's
-`rand-m9-mstd0.5-inc1`, which the fine-tuning of MAE uses; `torchvision_rand_augment`
-has the defaults of torchvision's `RandAugment`.
+`rand-m9-mstd0.5-inc1`, which the fine-tuning of MAE uses; `first_rand_augment` is the
+form without `inc1`, which the views of InfoMin have; `torchvision_rand_augment` has the
+defaults of torchvision's `RandAugment`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -35,11 +36,14 @@ def random_operation(
     magnitude: float = 9.0,
     magnitude_std: float = 0.5,
     probability: float = 0.5,
+    increasing: bool = True,
 ) -> Operation:
     """Draws an operation of timm's `rand-m{magnitude}-mstd{magnitude_std}-inc1`.
 
     One of its 15 operations, and with `probability` an amount by a magnitude that is
-    normal and clipped to [0, 10]; otherwise the identity.
+    normal and clipped to [0, 10]; otherwise the identity. Without `increasing` it is
+    the form without `inc1`, in which the strongest magnitude solarizes nothing,
+    posterizes least and takes enhancements one way only, to their highest factor.
     """
     uniform_key, normal_key = jax.random.split(key)
     which, applied, coin = jax.random.uniform(uniform_key, (3,))
@@ -57,6 +61,10 @@ def random_operation(
         "solarize_add": jnp.floor(110.0 * share),
         "posterize": 4.0 - jnp.floor(4.0 * share),
     }
+    if not increasing:
+        amounts |= dict.fromkeys(ENHANCEMENTS, 0.1 + 1.8 * share)
+        amounts |= {"solarize": jnp.floor(256.0 * share)}
+        amounts |= {"posterize": jnp.floor(4.0 * share)}
     return _chosen(TIMM, which, amounts, applied < probability)
 
 
@@ -140,6 +148,9 @@ class RandAugment(Step):
         return jax.lax.scan(one, image, jax.random.split(key, self.num_ops))[0]
 
 
+first_rand_augment = partial(
+    RandAugment, magnitude=10.0, draw=partial(random_operation, increasing=False)
+)
 torchvision_rand_augment = partial(
     RandAugment, draw=random_operation_torchvision, interpolation="nearest", fill=0.0
 )

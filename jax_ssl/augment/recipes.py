@@ -10,10 +10,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from jax_ssl.augment.crop import RandomCrop
 from jax_ssl.augment.exemplar import exemplar
 from jax_ssl.augment.pixels import IMAGENET_MEAN, IMAGENET_STD
-from jax_ssl.augment.recipe import Recipe
+from jax_ssl.augment.randaugment import first_rand_augment
+from jax_ssl.augment.recipe import Recipe, View
+from jax_ssl.augment.steps import Blur, ColorJitter, Grayscale, Standardize
 from jax_ssl.augment.views import center_crop, random_crops, two_crops
+from jax_ssl.core import checks
 from jax_ssl.core.method import ViewFn
 
 STANDARDIZED: dict[str, Any] = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
@@ -156,6 +160,50 @@ def dino(
     return Recipe("dino", stacks)
 
 
+def infomin(
+    *,
+    size: int = 224,
+    min_scale: float = 0.2,
+    strength: float = 1.0,
+    blur_probability: float = 0.5,
+    rand_augment_ops: int = 2,
+    rand_augment_magnitude: float = 10.0,
+    gray_probability: float = 0.2,
+    mean: Sequence[float] | None = IMAGENET_MEAN,
+    std: Sequence[float] | None = IMAGENET_STD,
+) -> Recipe:
+    """InfoMin (arXiv 2005.10243): views that share as little as the task allows.
+
+    The pair of its released code, augmentation "D": crop and mirror, SimCLR's jitter
+    and blur, then RandAugment, and gray last. The settings come in this order. That
+    code's geometric operations choose between two filters, here they are bicubic.
+
+    Args:
+        size: side of the views.
+        min_scale: smallest share of the image's area.
+        strength: multiplies the jitter's amounts.
+        blur_probability: that a view is blurred.
+        rand_augment_ops: operations of RandAugment in a row, 0 for none.
+        rand_augment_magnitude: their mean strength, up to 10.
+        gray_probability: that a view loses its colours.
+        mean: subtracted.
+        std: divided by.
+
+    Returns:
+        [2, size, size, 3], standardized.
+    """
+    checks.within("[0, 10]", rand_augment_magnitude=rand_augment_magnitude)
+    view = View(
+        RandomCrop(size=size, min_scale=min_scale, interpolation="bilinear"),
+        ColorJitter(strength=strength),
+        Blur(probability=blur_probability),
+        first_rand_augment(num_ops=rand_augment_ops, magnitude=rand_augment_magnitude),
+        Grayscale(probability=gray_probability),
+        Standardize(mean, std),
+    )
+    return Recipe("infomin", (view, view))
+
+
 # NPID, instance discrimination (arXiv 1805.01978), as its released code has it: gray
 # comes before the jitter. On CIFAR-10 that code has size=32, flip=0.
 npid = partial(
@@ -212,6 +260,7 @@ PAPERS: dict[str, Callable[..., ViewFn]] = {
     "deepcluster": deepcluster,
     "dino": dino,
     "exemplar": exemplar,
+    "infomin": infomin,
     # MAE (arXiv 2111.06377), appendix A.1: crop and mirror alone, as in its table 1e.
     # Crops that do not fit are clipped, as in the released code.
     "mae": partial(
@@ -229,6 +278,10 @@ PAPERS: dict[str, Callable[..., ViewFn]] = {
     "simclr_cifar": partial(two_crops, size=32, strength=0.5, blur_probability=0.0),
     # SimSiam (arXiv 2011.10566), section 3: MoCo v2's numbers; no blur on CIFAR-10.
     "simsiam": moco_v2,
+    # SupCon (arXiv 2004.11362): the numbers of the authors' PyTorch code, for CIFAR-10.
+    # Its mean and deviation are the data set's; at 224 pixels the paper has AutoAugment
+    # and others.
+    "supcon": partial(moco_v2, blur_probability=0.0, carried=("label",)),
     # Training with labels: the crop of Inception (arXiv 1409.4842), section 6, and
     # mirror. The fine-tuning of MAE (arXiv 2111.06377, table 9) has rand_augment_ops=2
     # and, in its released code, erase_probability=0.25.

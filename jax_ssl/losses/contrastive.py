@@ -87,7 +87,7 @@ def nt_xent_with_accuracy(
     checks.positive(temperature=temperature)
     unit = l2_normalize(z.astype(jnp.float32), epsilon=0)
     B, _, D = unit.shape
-    if _chosen(form, 4 * (2 * B) ** 2 // shard_count()) == "gather":
+    if chosen_form(form, 4 * (2 * B) ** 2 // shard_count()) == "gather":
         row_loss = functools.partial(_gathered_anchors, temperature=temperature)
         return mean_over_rows(row_loss, unit)
     rows, partners = (x.reshape(2 * B, D) for x in (unit, unit[:, ::-1]))
@@ -137,7 +137,7 @@ def info_nce(
     checks.positive(temperature=temperature)
     q, k, negatives = (x.astype(jnp.float32) for x in (q, k, negatives))
     K, shards = len(negatives), shard_count()
-    chosen = _chosen(form, negatives.nbytes)
+    chosen = chosen_form(form, negatives.nbytes)
     if chosen == "ring" and K % shards:
         if form == "ring":
             raise ValueError(
@@ -182,7 +182,7 @@ def info_nce_in_batch(
     chex.assert_equal_shape([q, k])
     checks.positive(temperature=temperature)
     q, k = (x.astype(jnp.float32) for x in (q, k))
-    return _against(q, k, k, temperature, reach=_chosen(form, k.nbytes))
+    return _against(q, k, k, temperature, reach=chosen_form(form, k.nbytes))
 
 
 def _against(
@@ -203,7 +203,12 @@ def check_form(form: str, setting: str = "form") -> None:
     checks.one_of(get_args(Form), **{setting: form})
 
 
-def _chosen(form: Form, gathered_bytes: int) -> Literal["gather", "ring"]:
+def chosen_form(form: Form, gathered_bytes: int) -> Literal["gather", "ring"]:
+    """The form itself, and for "auto" the one that the bytes of the gathered speak for.
+
+    Raises:
+        ValueError: if the form is unknown.
+    """
     check_form(form)
     if form == "auto":
         return "ring" if gathered_bytes > GATHER_LIMIT else "gather"

@@ -27,6 +27,7 @@ from jax_ssl.methods.rotation import rotation
 from jax_ssl.methods.simclr import simclr
 from jax_ssl.methods.simsiam import simsiam
 from jax_ssl.methods.split_brain import split_brain
+from jax_ssl.methods.supcon import supcon
 from jax_ssl.methods.swav import swav
 from jax_ssl.methods.triplet import triplet
 from jax_ssl.methods.vae import vae
@@ -35,6 +36,7 @@ from jax_ssl.methods.w_mse import w_mse
 
 METHODS: Mapping[str, Callable[..., Method]] = {
     "simclr": simclr,
+    "supcon": supcon,
     "byol": byol,
     "simsiam": simsiam,
     "barlow_twins": barlow_twins,

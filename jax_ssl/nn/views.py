@@ -77,6 +77,24 @@ def one_and(field: str, views: Views, recipe: str) -> tuple[Array, Array]:
     return views["image"], views[field]
 
 
+def pair_and(field: str, views: Views, recipe: str) -> tuple[Array, Array]:
+    """Two views of one size, under "image", and a field of the example.
+
+    Args:
+        field: name of the field, [B].
+        views: {"image": [B, 2, ...], field: [B]}.
+        recipe: a recipe that makes such views, for the message.
+
+    Raises:
+        ValueError: if the views are something else.
+    """
+    images, values = one_and(field, views, recipe)
+    if images.ndim in ALONE or images.shape[1] != 2:
+        wanted = f"{{'image': two views of one size, [B, 2, ...], {field!r}: [B]}}"
+        raise _other(views, wanted, recipe)
+    return images, values
+
+
 def crop_stacks(views: Views) -> list[Array]:
     """Crops of one size each, the large ones first.
 

@@ -1,4 +1,4 @@
-"""A log-sum-exp over the rows of the global batch whose scores are never all held.
+"""Sums over the rows of the global batch whose pairs are never all held.
 
 The scores of n rows against m are made in tiles, used and forgotten, forward and again
 backward, so memory grows with the rows and not with their pairs. Rows of other devices
@@ -105,6 +105,30 @@ def logsumexp_over_rows(
     scale = jnp.asarray(scale, jnp.float32)
     plan = _Plan(allowed, reach, block)
     return _over_rows(plan, (x, shift, x_ids), (y, y_ids), scale)
+
+
+def sums_over_rows(
+    x: Array,
+    ids: PyTree,
+    *,
+    allowed: tiles.AllowedFn = different,
+    block: int = BLOCK,
+) -> Array:
+    """Sums of the rows that belong to each row: Σ_j x_j over all j with allowed(i, j).
+
+    The rows pass once around the ring forward, and their cotangents once backward. With
+    n rows on a device memory is O(n D + block²). Sums are full float32.
+
+    Args:
+        x: [n, D], rows sharded over the mesh.
+        ids: integers [n, ...] or a tree of them, sharded like x.
+        allowed: which pairs count, see `logsumexp_over_rows`; it must be symmetric.
+        block: most rows in a tile.
+
+    Returns:
+        [n, D] float32.
+    """
+    return _sums(_Plan(allowed, "ring", block), x.astype(jnp.float32), ids)
 
 
 @dataclass(frozen=True)
@@ -227,3 +251,35 @@ def _backward(
     start = (y, y_ids), jnp.zeros_like(y), jnp.zeros_like(own.x)
     (_, dy, dx), _ = lax.scan(hop, start, length=plan.hops)
     return tiles.join(dx, len(x)), plan.returned(dy)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _sums(plan: _Plan, x: Array, ids: PyTree) -> Array:
+    def mine(x: Array, ids: PyTree) -> Array:
+        own = tiles.cut(ids, plan.block)
+
+        def hop(state: PyTree, _: None) -> tuple[PyTree, None]:
+            visitors, sums = state
+            coming, others = plan.onward(visitors), plan.others(*visitors)
+            add = functools.partial(tiles.add_rows, plan.allowed)
+            sums = lax.map(lambda row: add(row[0], others, row[1]), (own, sums))
+            return (coming, sums), None
+
+        start = (x, ids), tiles.cut(jnp.zeros_like(x), plan.block)
+        (_, sums), _ = lax.scan(hop, start, length=plan.hops)
+        return tiles.join(sums, len(x))
+
+    rows = P(BATCH_AXES)
+    return on_shards(mine, (rows, rows), rows)(x, ids)
+
+
+def _sums_fwd(plan: _Plan, x: Array, ids: PyTree) -> tuple[Array, PyTree]:
+    return _sums(plan, x, ids), ids
+
+
+def _sums_bwd(plan: _Plan, ids: PyTree, g: Array) -> tuple[Array, None]:
+    # The matrix of what is allowed is its own transpose.
+    return _sums(plan, g, ids), None
+
+
+_sums.defvjp(_sums_fwd, _sums_bwd)

@@ -119,7 +119,7 @@ def map_examples(
 
 
 def mean_over_rows(
-    row_loss: Callable[[Array, Array, Array], PyTree], x: Array
+    row_loss: Callable[[PyTree, PyTree, Array], PyTree], x: PyTree
 ) -> PyTree:
     """Mean over the rows of `x` of a loss in which each row looks at every row.
 
@@ -131,14 +131,14 @@ def mean_over_rows(
     Args:
         row_loss: the loss of each of a shard's rows, or a tree of such numbers; every
             leaf is [b].
-        x: [B, ...], rows sharded over the mesh.
+        x: [B, ...], or a tree of such arrays, rows sharded over the mesh.
 
     Returns:
         [] float32 for every leaf, the mean over the global batch.
     """
 
-    def mine(x: Array) -> PyTree:
-        return row_loss(x, everyone(x), first_row(len(x)))
+    def mine(x: PyTree) -> PyTree:
+        return row_loss(x, everyone(x), first_row(len(jax.tree.leaves(x)[0])))
 
     rows = on_shards(mine, P(BATCH_AXES), P(BATCH_AXES), check_vma=True)(x)
     return jax.tree.map(jnp.mean, rows)

@@ -161,14 +161,36 @@ def add_gradients(
     return lax.scan(row_of_tiles, start, (jnp.arange(dx.shape[0]), own, lse, g))[0]
 
 
+def add_rows(allowed: AllowedFn, ids: PyTree, others: Others, sums: Array) -> Array:
+    """Adds Σ_j y_j over the allowed j.
+
+    Args:
+        allowed: which pairs count.
+        ids: of one tile of the rows that sum, [b, ...].
+        others: all tiles of the others.
+        sums: of that tile so far, [b, D].
+    """
+
+    def tile(sums: Array, others: Others) -> tuple[Array, None]:
+        counts = _pairs(allowed, ids, others).astype(sums.dtype)
+        return sums + einsum("bc,cd->bd", counts, others.y), None
+
+    return lax.scan(tile, sums, others)[0]
+
+
+def _pairs(allowed: AllowedFn, ids: PyTree, others: Others) -> Array:
+    """[b, c] bool, pairs that count."""
+    pairs = allowed(
+        jax.tree.map(lambda a: a[:, None], ids),
+        jax.tree.map(lambda a: a[None], others.ids),
+    )
+    return pairs & others.real
+
+
 def _differences(
     allowed: AllowedFn, scale: float | Array, own: Own, others: Others
 ) -> Array:
     """[b, c]; -inf for pairs that do not count."""
-    pairs = allowed(
-        jax.tree.map(lambda a: a[:, None], own.ids),
-        jax.tree.map(lambda a: a[None], others.ids),
-    )
     # Subtracted before scaling: close scores then differ by what they differ.
     difference = scale * (einsum("bd,cd->bc", own.x, others.y) - own.shift[:, None])
-    return jnp.where(pairs & others.real, difference, -jnp.inf)
+    return jnp.where(_pairs(allowed, own.ids, others), difference, -jnp.inf)

@@ -86,6 +86,14 @@ def test_other_settings_of_timm_are_followed():
     check_all(step, timm_law(magnitude=5.0, std=2.0, probability=0.8))
 
 
+def test_steps_follow_timms_first_law():
+    rng = np.random.default_rng(3)
+    draw = functools.partial(reference.timm_step, increasing=False)
+    expected = [draw(rng, 9.7, 0.5, 0.5, HEIGHT, WIDTH) for _ in range(DRAWS)]
+    step = drawn(randaugment.random_operation, magnitude=9.7, increasing=False)
+    check_all(step, expected)
+
+
 @pytest.mark.parametrize("magnitude", [9, 0, 30])
 def test_steps_follow_torchvisions_law(magnitude):
     rng = np.random.default_rng(4)
@@ -110,10 +118,15 @@ TIMM_NAMES = {
 }
 
 
-def test_the_reference_is_timms():
+@pytest.mark.parametrize("increasing", [True, False])
+def test_the_reference_is_timms(increasing):
     timm = judge("timm.data.auto_augment")
     names = [TIMM_NAMES.get(name, name.title()) for name in reference.TIMM]
-    policy = timm.rand_augment_transform("rand-m9-mstd0.5-inc1", {})
+    form = "rand-m9-mstd0.5-inc1"
+    if not increasing:
+        names = [name.removesuffix("Increasing") for name in names]
+        form = "rand-m9-mstd0.5"
+    policy = timm.rand_augment_transform(form, {})
     assert [op.name for op in policy.ops] == names
     assert policy.num_layers == 2
     assert {(op.prob, op.magnitude, op.magnitude_std) for op in policy.ops} == {
@@ -125,7 +138,7 @@ def test_the_reference_is_timms():
             side = 1.0 if "translate" in ours else 0.0
             got = {function(magnitude, {})[0] for _ in range(40)}  # Either sign.
             expected = {
-                reference.timm_amount(ours, magnitude, sign, side, side)
+                reference.timm_amount(ours, magnitude, sign, side, side, increasing)
                 for sign in (-1, 1)
             }
             assert sorted(got) == pytest.approx(sorted(expected))

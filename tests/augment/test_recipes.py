@@ -58,6 +58,7 @@ def test_recipe_makes_what_its_docstring_says(batch, name):
         "mae": one,
         "supervised_test": one,
         "supervised": {"image": one, "label": ()},
+        "supcon": {"image": pair, "label": ()},
         "npid": {"image": one, "index": ()},
         "deepcluster": {"image": one, "index": ()},
         "dino": {"global": pair, "local": (8, 96, 96, 3)},
@@ -105,6 +106,8 @@ NUMBERS = {
     + [(0.05, 0.14, *MOCO[2:4], STRONG, 0.8, 0.2, (0.5, P), 0)] * 6,
     "dino": pair(0.4, 1.0, "bicubic", "torchvision")
     + [(0.05, 0.4, *WHOLE[2:], BYOLS, 0.8, 0.2, (0.5, P), 0)] * 8,
+    "infomin": [(*MOCO[:4], STRONG, 0.8, 0.2, (0.5, B), 0)] * 2,
+    "supcon": [(*MOCO[:7], 0, 0)] * 2,
     "mae": [(0.2, 1.0, "bicubic", "clipped", None, 0, 0, 0, 0)],
     "deepcluster": [(0.08, 1.0, "bilinear", "torchvision", None, 0, 0, 0, 0)],
     "supervised": [(0.08, 1.0, "bilinear", "torchvision", None, 0, 0, 0, 0)],
@@ -149,6 +152,16 @@ def test_steps_come_in_the_papers_order():
     assert order("byol") == full
     assert order("moco_v1") == ["grayscale", "color jitter", "standardize"]
     assert VIEWS["byol"]().parts()[""][1].steps[1].name == "grayscale"
+    last = ["RandAugment", "grayscale", "standardize"]
+    assert order("infomin") == ["color jitter", "blur", *last]
+
+
+def test_infomin_has_the_first_form_of_rand_augment():
+    step = VIEWS["infomin"]().parts()[""][0].steps[2]
+    assert (step.num_ops, step.magnitude) == (2, 10.0)
+    assert step.draw.keywords == {"increasing": False}
+    with pytest.raises(ValueError, match="rand_augment_magnitude = 11"):
+        VIEWS["infomin"](rand_augment_magnitude=11)
 
 
 def test_byol_adds_brightness_and_simclr_multiplies():

@@ -26,6 +26,8 @@ KINDS = {
     "image": array(8, 8, 3),
     "image and row": {"image": array(8, 8, 3), "index": ROW},
     "image and label": {"image": array(8, 8, 3), "label": ROW},
+    "two and row": {"image": array(2, 8, 8, 3), "index": ROW},
+    "two and label": {"image": array(2, 8, 8, 3), "label": ROW},
     "crops": {"global": array(2, 8, 8, 3), "local": array(3, 4, 4, 3)},
     "crops and row": {
         "global": array(2, 8, 8, 3),
@@ -45,6 +47,10 @@ READERS = {
         lambda views: reading.one_and("index", views, "npid"),
         {"image and row"},
     ),
+    "pair_and": (
+        lambda views: reading.pair_and("index", views, "supcon"),
+        {"two and row"},
+    ),
     "crop_stacks": (
         reading.crop_stacks,
         {"two", "four", "crops", "crops and row", "one crop"},
@@ -61,6 +67,7 @@ READERS = {
 # What the methods of the battery read; all other kinds are refused.
 METHODS = {
     "simclr": {"two"},
+    "supcon": {"two and label"},
     "byol": {"two"},
     "w_mse": {"two", "four"},
     "moco": {"two"},

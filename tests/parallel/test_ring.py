@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 
 from jax_ssl.parallel.mesh import make_mesh, replicated, row_sharding
-from jax_ssl.parallel.ring import different, every, logsumexp_over_rows
+from jax_ssl.parallel.ring import (
+    different,
+    every,
+    logsumexp_over_rows,
+    sums_over_rows,
+)
 from tests.references import contrastive as reference
 
 SCALE = 5.0
@@ -269,3 +274,24 @@ def test_refusals_name_the_value():
         pytest.raises(ValueError, match="8 devices cannot share the 6 rows of x"),
     ):
         logsumexp_over_rows(x, x, x[:, 0], scale=1)
+
+
+@pytest.mark.parametrize("devices", [1, 8])
+@pytest.mark.parametrize("block", [3, 1024])
+def test_sums_and_their_gradient_are_those_of_the_matrix(rng, devices, block):
+    x, weights = (rng.normal(size=(16, 5)).astype(np.float32) for _ in range(2))
+    ids = (np.arange(16), rng.integers(0, 4, 16))
+    matrix = (ids[1][:, None] == ids[1]) & ~np.eye(16, dtype=bool)
+
+    def total(x):
+        sums = sums_over_rows(x, ids, allowed=same_label, block=block)
+        return (weights * jnp.sin(sums)).sum(), sums
+
+    mesh = make_mesh(devices=jax.devices()[:devices])
+    with jax.set_mesh(mesh):
+        placed = jax.device_put(x, row_sharding(mesh))
+        (_, sums), gradient = jax.jit(jax.value_and_grad(total, has_aux=True))(placed)
+    expected = matrix @ x.astype(np.float64)
+    np.testing.assert_allclose(sums, expected, rtol=1e-5, atol=1e-6)
+    slope = matrix.T @ (weights * np.cos(expected))
+    np.testing.assert_allclose(gradient, slope, rtol=1e-5, atol=1e-5)

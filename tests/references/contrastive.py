@@ -79,6 +79,55 @@ def nt_xent_accuracy(z):
     return hits / (2 * B)
 
 
+def supervised(z, labels, temperature, mean):
+    """SupCon's L_out ("outside") or L_in ("inside") over all anchors, and its gradient.
+
+    Args:
+        z: [B, 2, D].
+        labels: [B].
+        temperature: positive.
+        mean: where the mean over the positives stands.
+    """
+    z = np.asarray(z, np.float64)
+    B, _, D = z.shape
+    rows = z.reshape(2 * B, D)
+    u, _ = unit_rows(rows)
+    label = np.repeat(labels, 2)
+    total, gradient = 0.0, np.zeros_like(u)
+    for i in range(2 * B):
+        others = [k for k in range(2 * B) if k != i]
+        positives = [k for k in others if label[k] == label[i]]
+        score = {k: float(u[i] @ u[k]) / temperature for k in others}
+        top = max(score.values())
+        weight = {k: np.exp(score[k] - top) for k in others}
+        everything = sum(weight.values())
+        share = {k: weight[k] / everything for k in others}
+        of_class = sum(weight[k] for k in positives)
+        if mean == "outside":
+            losses = [np.log(everything) + top - score[k] for k in positives]
+            total += sum(losses) / len(losses)
+            wanted = dict.fromkeys(positives, 1 / len(positives))
+        else:
+            total -= np.log(of_class / everything / len(positives))
+            wanted = {k: weight[k] / of_class for k in positives}
+        for k in others:
+            slope = (share[k] - wanted.get(k, 0.0)) / temperature
+            gradient[i] += slope * u[k]
+            gradient[k] += slope * u[i]
+    gradient = through_unit_rows(rows, gradient / (2 * B))
+    return total / (2 * B), gradient.reshape(z.shape)
+
+
+def supervised_accuracy(z, labels):
+    """Share of anchors whose most similar other row is of their class."""
+    z = np.asarray(z, np.float64)
+    u, _ = unit_rows(z.reshape(-1, z.shape[-1]))
+    label = np.repeat(labels, 2)
+    scores = u @ u.T
+    np.fill_diagonal(scores, -np.inf)
+    return (label[scores.argmax(1)] == label).mean()
+
+
 def info_nce(q, k, negatives, temperature):
     """MoCo's equation 1, mean over queries, and its gradient in q.
 
@@ -164,27 +213,4 @@ def decoupled(z, temperature):
             u[i] @ u[k] / temperature for k in range(len(u)) if k // 2 != i // 2
         ]
         losses.append(log_sum_exp(negatives) - u[i] @ u[i ^ 1] / temperature)
-    return np.mean(losses)
-
-
-def supervised(z, labels, temperature, place):
-    """Khosla et al. (arXiv:2004.11362), equation 2 ("out") or 3 ("in").
-
-    Args:
-        z: [n, D].
-        labels: [n], every one at least twice.
-        temperature: positive.
-        place: of the sum over positives, outside or inside of the logarithm.
-    """
-    u, _ = unit_rows(np.asarray(z, np.float64))
-    n = len(u)
-    losses = []
-    for i in range(n):
-        score = {a: u[i] @ u[a] / temperature for a in range(n) if a != i}
-        whole = log_sum_exp(list(score.values()))
-        shares = [np.exp(score[p] - whole) for p in score if labels[p] == labels[i]]
-        if place == "out":
-            losses.append(-np.mean(np.log(shares)))
-        else:
-            losses.append(-np.log(np.mean(shares)))
     return np.mean(losses)

@@ -104,6 +104,12 @@ def simclr(p, held, state, views, drawn, temperature):
     return contrastive.nt_xent(z, temperature)[0], {"stats": stats}
 
 
+def supcon(p, held, state, views, drawn, temperature, mean):
+    z, stats = embed_crops(views["image"], p, state["stats"])
+    value, _ = contrastive.supervised(z, views["label"], temperature, mean)
+    return value, {"stats": stats}
+
+
 def triplet(p, held, state, views, drawn, margin, mining):
     z, stats = embed_crops(views, p, state["stats"])
     return triplets.triplet(z, margin, mining)[0], {"stats": stats}

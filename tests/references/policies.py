@@ -17,11 +17,13 @@ TORCHVISION = (
 ENHANCEMENTS = ("color", "contrast", "brightness", "sharpness")
 
 
-def timm_amount(name, magnitude, sign, height, width):
-    """The argument of an "increasing" operation at a magnitude of 0 to 10."""
+def timm_amount(name, magnitude, sign, height, width, increasing=True):
+    """The argument of an operation, "increasing" or not, at a magnitude of 0 to 10."""
     m = magnitude / 10
     if name in ENHANCEMENTS:
-        return max(0.1, 1 + sign * 0.9 * m)
+        return max(0.1, 1 + sign * 0.9 * m) if increasing else 0.1 + 1.8 * m
+    if not increasing and name in ("posterize", "solarize"):
+        return int(m * {"posterize": 4, "solarize": 256}[name])
     return {
         "rotate": sign * 30 * m,
         "shear_x": sign * 0.3 * m,
@@ -34,13 +36,13 @@ def timm_amount(name, magnitude, sign, height, width):
     }.get(name, 0.0)
 
 
-def timm_step(rng, magnitude, std, probability, height, width):
+def timm_step(rng, magnitude, std, probability, height, width, increasing=True):
     name = TIMM[rng.integers(len(TIMM))]
     if rng.random() > probability:
         return "identity", 0.0
     drawn = min(10.0, max(0.0, rng.normal(magnitude, std)))
     sign = rng.choice([-1, 1])
-    return name, timm_amount(name, drawn, sign, height, width)
+    return name, timm_amount(name, drawn, sign, height, width, increasing)
 
 
 def torchvision_step(rng, magnitude, bins, height, width):
