@@ -142,6 +142,24 @@ def test_deepcluster_has_the_papers_network_too():
         page("deepcluster_imagenet.py:vgg16")
 
 
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("mae_cifar10.py:bert", {"encode": "all", "mask_ratio": 0.15}),
+        ("mae_cifar10.py", {"encode": "visible", "mask_ratio": 0.75}),
+        ("mae_imagenet.py:vit_l-800-all", {"encode": "all", "mask_ratio": 0.75}),
+        ("mae_imagenet.py:vit_l-1600", {"encode": "visible", "mask_ratio": 0.75}),
+    ],
+)
+def test_pages_of_mae_say_where_mask_tokens_are(name, wanted):
+    config = resolved(page(name))
+    experiment = Experiment(config, source=source_of(config))
+    assert wanted.items() <= config["method"].items()
+    assert experiment.method.encoder.mask_token == (wanted["encode"] == "all")
+    with pytest.raises(ValueError, match="say "):
+        page(f"{name.partition(':')[0]}:huge")
+
+
 def test_page_takes_an_argument():
     steps = [
         resolved(page(f"simclr_imagenet.py:{n}"))["run"]["num_epochs"]

@@ -91,6 +91,12 @@ OWN = {
     ),
     # No learner without labels: what the labels of these images are worth.
     "supervised": (2012, "rotation_cifar10.py", {}),
+    # Nor is this one: what the same labels are worth to SimCLR.
+    "supcon": (
+        2020,
+        "supcon_cifar10.py",
+        {"method.hidden_dim": 256, "method.output_dim": 64, "method.scale": 1.0},
+    ),
 }
 PLAYERS = ("context_encoder_joint", "bigan")
 # Of the study of the joint-embedding family, with its smaller heads.

@@ -94,7 +94,7 @@ def supervised_contrastive(
 
     Note:
         The authors' codes multiply this loss by τ, or by τ / 0.07; that factor is left
-        to the learning rate.
+        to the method.
     """
     chex.assert_shape(z, (None, 2, None))
     chex.assert_shape(labels, z.shape[:1])

@@ -27,6 +27,7 @@ def supcon(
     *,
     temperature: float = 0.1,
     mean: Mean = "outside",
+    scale: float = 1.0,
     hidden_dim: int = 2048,
     output_dim: int = 128,
     similarity: Form = "auto",
@@ -43,12 +44,14 @@ def supcon(
         temperature: τ, positive.
         mean: "outside" for the paper's L_out, which it finds better by far, or "inside"
             for L_in; see `losses.supcon`.
+        scale: factor of the loss; the authors' codes have temperature / 0.07 (PyTorch)
+            and the temperature (TensorFlow).
         hidden_dim: width of the projector's inner layer.
         output_dim: D, width of the projections.
         similarity: "gather", "ring" or "auto", the form of the loss. It decides over
             memory and communication and changes nothing else.
     """
-    checks.positive(temperature=temperature)
+    checks.positive(temperature=temperature, scale=scale)
     check_mean(mean)
     check_form(similarity, "similarity")
     projector = mlp_after(encoder, (hidden_dim, output_dim), norm="none")
@@ -72,10 +75,10 @@ def supcon(
             mean=mean,
             form=similarity,
         )
-        return value, (StatsState(stats), {"contrastive_accuracy": accuracy})
+        return scale * value, (StatsState(stats), {"contrastive_accuracy": accuracy})
 
     def chance(batch_size: int) -> float:
-        return math.log(2 * batch_size - 1)
+        return scale * math.log(2 * batch_size - 1)
 
     kept = net.evaluated("projector", chance=chance)
     return Method(views=views, init=init, loss=loss, **kept)

@@ -72,7 +72,7 @@ def one_and(field: str, views: Views, recipe: str) -> tuple[Array, Array]:
     Raises:
         ValueError: if the views are something else.
     """
-    if not isinstance(views, Mapping) or not {"image", field} <= set(views):
+    if not _named(field, views) or views["image"].ndim not in ALONE:
         raise _other(views, f"{{'image', {field!r}}}", recipe)
     return views["image"], views[field]
 
@@ -88,11 +88,11 @@ def pair_and(field: str, views: Views, recipe: str) -> tuple[Array, Array]:
     Raises:
         ValueError: if the views are something else.
     """
-    images, values = one_and(field, views, recipe)
-    if images.ndim in ALONE or images.shape[1] != 2:
+    images = views["image"] if _named(field, views) else None
+    if images is None or images.ndim in ALONE or images.shape[1] != 2:
         wanted = f"{{'image': two views of one size, [B, 2, ...], {field!r}: [B]}}"
         raise _other(views, wanted, recipe)
-    return images, values
+    return images, views[field]
 
 
 def crop_stacks(views: Views) -> list[Array]:
@@ -142,6 +142,10 @@ def two_global_crops(views: Views) -> list[Array]:
     if stacks[0].shape[1] != 2:
         raise _other(views, "two global crops, and any number of local ones", "dino")
     return stacks
+
+
+def _named(field: str, views: Views) -> bool:
+    return isinstance(views, Mapping) and {"image", field} <= set(views)
 
 
 def _other(views: Views, wanted: str, recipe: str, carried: str = "") -> ValueError:

@@ -46,8 +46,9 @@ def labelled(rng):
 
 @pytest.mark.parametrize("mean", ["outside", "inside"])
 def test_loss_gradient_and_state_are_float64s(mean):
-    settings = {"hidden_dim": 8, "output_dim": 4, "temperature": 0.5, "mean": mean}
-    told = functools.partial(reference.supcon, temperature=0.5, mean=mean)
+    settings = {"temperature": 0.5, "mean": mean, "scale": 0.7}
+    told = functools.partial(reference.supcon, **settings)
+    settings |= {"hidden_dim": 8, "output_dim": 4}
     found = errors(Comparison("supcon", settings, told, views=labelled))
     assert all(error < 1e-5 for error in found.values()), found
 
@@ -64,7 +65,6 @@ def test_labels_move_the_loss_and_what_is_learned():
     alone, _ = loss(params, state, {**shared, "label": jnp.arange(8)})
     assert abs(value - alone) > 1e-2
     assert 0 <= metrics["contrastive_accuracy"] <= 1
-    # An untrained network with small scores is near chance.
     assert method.health.chance(8) == math.log(15)
 
 
@@ -72,6 +72,7 @@ def test_labels_move_the_loss_and_what_is_learned():
     ("settings", "message"),
     [
         ({"temperature": -1.0}, "temperature = -1.0 must be positive"),
+        ({"scale": 0.0}, "scale = 0.0 must be positive"),
         ({"mean": "middle"}, "mean = 'middle' must be one of"),
         ({"similarity": "dense"}, "similarity = 'dense' must be one of"),
     ],

@@ -104,10 +104,10 @@ def simclr(p, held, state, views, drawn, temperature):
     return contrastive.nt_xent(z, temperature)[0], {"stats": stats}
 
 
-def supcon(p, held, state, views, drawn, temperature, mean):
+def supcon(p, held, state, views, drawn, temperature, mean, scale):
     z, stats = embed_crops(views["image"], p, state["stats"])
     value, _ = contrastive.supervised(z, views["label"], temperature, mean)
-    return value, {"stats": stats}
+    return scale * value, {"stats": stats}
 
 
 def triplet(p, held, state, views, drawn, margin, mining):
