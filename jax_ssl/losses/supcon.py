@@ -45,7 +45,7 @@ class Scores(NamedTuple):
         peers: log-sum-exp over the rows of other images of its class, likewise.
         nearest: the largest of them, likewise.
         mean: over all positives, the other view among them with 0.
-        count: number of positives, at least 1.
+        positives: their number, at least 1.
     """
 
     negatives: Array
@@ -53,7 +53,7 @@ class Scores(NamedTuple):
     peers: Array
     nearest: Array
     mean: Array
-    count: Array
+    positives: Array
 
 
 def supervised_contrastive(
@@ -123,12 +123,12 @@ def _judged(
 ) -> tuple[Array, Array]:
     """Loss and hit of every anchor."""
     # Logs of Σ_P, and of Σ_A over it: neither is the difference of two large numbers.
-    positives = jax.nn.softplus(scores.peers)
-    beyond = jax.nn.softplus(scores.negatives - positives)
+    of_class = jax.nn.softplus(scores.peers)
+    beyond = jax.nn.softplus(scores.negatives - of_class)
     if mean == "inside":
-        value = beyond + jnp.log(scores.count)
+        value = beyond + jnp.log(scores.positives)
     else:
-        value = beyond + positives - scores.mean
+        value = beyond + of_class - scores.mean
     ahead = scores.hardest - jnp.maximum(scores.nearest, 0)
     return value, is_lead(lax.stop_gradient(ahead * temperature))
 
