@@ -11,6 +11,7 @@ import argparse
 import pathlib
 
 import matplotlib as mpl
+
 from experiments.runs import summary, train
 from jax_ssl.checkpoint.run_folder import write_json_atomic
 

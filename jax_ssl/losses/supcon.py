@@ -74,7 +74,8 @@ def supervised_contrastive(
     Args:
         z: [B, 2, D] projections, rows of the batch sharded over the mesh; of any
             length, see `nt_xent`.
-        labels: [B] integers, sharded likewise; equal ones are one class.
+        labels: [B] integers, sharded likewise; equal ones are one class, whatever their
+            value: none stands for "unknown".
         temperature: τ, positive; may be traced.
         mean: "outside" for L_out, "inside" for L_in.
         form: as in `nt_xent`: "gather" holds the similarities of a device's rows to

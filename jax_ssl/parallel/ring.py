@@ -259,15 +259,15 @@ def _sums(plan: _Plan, x: Array, ids: PyTree) -> Array:
         own = tiles.cut(ids, plan.block)
 
         def hop(state: PyTree, _: None) -> tuple[PyTree, None]:
-            visitors, sums = state
+            visitors, total = state
             coming, others = plan.onward(visitors), plan.others(*visitors)
             add = functools.partial(tiles.add_rows, plan.allowed)
-            sums = lax.map(lambda row: add(row[0], others, row[1]), (own, sums))
-            return (coming, sums), None
+            total = lax.map(lambda row: add(row[0], others, row[1]), (own, total))
+            return (coming, total), None
 
         start = (x, ids), tiles.cut(jnp.zeros_like(x), plan.block)
-        (_, sums), _ = lax.scan(hop, start, length=plan.hops)
-        return tiles.join(sums, len(x))
+        (_, total), _ = lax.scan(hop, start, length=plan.hops)
+        return tiles.join(total, len(x))
 
     rows = P(BATCH_AXES)
     return on_shards(mine, (rows, rows), rows)(x, ids)
