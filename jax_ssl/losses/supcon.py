@@ -96,6 +96,11 @@ def supervised_contrastive(
     Note:
         The authors' codes multiply this loss by τ, or by τ / 0.07; that factor is left
         to the method.
+
+        Against float64, value and gradient agree to 1e-5 for τ of 0.05 and above. Where
+        the rows of a class almost coincide, the value still does, but the gradient of
+        L_out, by then near zero, is a difference of nearly equal shares: of rows within
+        an angle of 0.005 it has three digits.
     """
     chex.assert_shape(z, (None, 2, None))
     chex.assert_shape(labels, z.shape[:1])

@@ -271,6 +271,21 @@ def test_evaluation_shows_the_encoder_all_patches(images, full_params):
     np.testing.assert_array_equal(*found)
 
 
+def test_pictures_have_the_ratio_of_training_among_them(images, full_params):
+    method = METHODS["mae"](FULL, one_image, encode="all", mask_ratio=0.25, **DECODER)
+
+    def shown(params, images):
+        made = method.shows(params, StatsState({}), {"view": images}, KEY)
+        (picture,) = made.values()
+        return {title: array for title, (_, array) in picture.columns.items()}
+
+    made = jax.eval_shape(shown, full_params, images)
+    hidden = [title.partition(" ")[0] for title in made if title.endswith(": pasted")]
+    # Of 16 patches 95 % leave none.
+    assert hidden == ["25%", "75%", "85%"]
+    assert {array.shape for array in made.values()} == {images.shape}
+
+
 @pytest.mark.parametrize("norm_pix", [True, False])
 @pytest.mark.parametrize("ratio", [0.75, 0.9])
 def test_what_is_visible_is_pasted_exactly(images, params, norm_pix, ratio):
