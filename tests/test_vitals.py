@@ -80,8 +80,9 @@ def test_chance_is_the_loss_of_equal_images(name):
             return method.views(jax.random.key(2), same)
 
         views = jax.vmap(view)(index)
-        if not isinstance(views, dict):  # Both views of it are one too.
-            views = jnp.broadcast_to(views[:, :1], views.shape)
+        # Where there are two views of it, both are one too.
+        first_of = lambda x: jnp.broadcast_to(x[:, :1], x.shape) if x.ndim == 5 else x
+        views = jax.tree.map(first_of, views)
         key = jax.random.key(3)
         value, (state, _) = method.loss(params, state, views, key=key, step=step)
         return value, state
