@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jax_ssl.augment.affine import quarter_turn
 from jax_ssl.augment.color import ORDERS, Jitter, apply_jitter
 from jax_ssl.augment.crop import random_place
 from jax_ssl.augment.pixels import check_moments, standardize
@@ -239,11 +240,7 @@ class Turn(Step):
 
     def __call__(self, key: Array, image: Array) -> Array:
         """[..., h, h, C] -> the same."""
-        quarters = self.draw(key)
-        image = jnp.where(quarters % 2 == 1, jnp.swapaxes(image, -3, -2), image)
-        turned = (quarters == 1) | (quarters == 2)
-        image = jnp.where(turned, jnp.flip(image, -3), image)
-        return jnp.where(quarters >= 2, jnp.flip(image, -2), image)
+        return quarter_turn(image, self.draw(key))
 
 
 @dataclass(frozen=True)
