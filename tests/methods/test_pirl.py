@@ -32,7 +32,7 @@ SMALL = {"output_dim": 8, "num_negatives": 24, "temperature": 0.3}
 FLAT = {"name": "convnet", "widths": (8, 16), "pool": "flat"}
 CASES = {
     "pirl": Case(
-        "pirl", SMALL, puzzle_view, encoder=FLAT, share=0.7, learning_rate=0.001
+        "pirl", SMALL, puzzle_view, encoder=FLAT, share=0.75, learning_rate=0.004
     ),
     "pirl-rotation": Case(
         "pirl",
