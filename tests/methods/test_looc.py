@@ -30,7 +30,9 @@ def tinted(key, example):
 
 SMALL = {"hidden_dim": 32, "output_dim": 16, "momentum": 0.9, "queue_size": 48}
 CASES = {
-    "looc": Case("looc", {**SMALL, "num_kept": 1}, tinted, share=0.7),
+    "looc": Case(
+        "looc", {**SMALL, "num_kept": 1}, tinted, share=0.8, learning_rate=0.003
+    ),
     "looc-spaces": Case(
         "looc",
         {**SMALL, "evaluated": "spaces", "similarity": "ring"},
