@@ -83,6 +83,36 @@ OWN = {
         {"encoder.widths": tuple(width // 2 for width in WIDTHS)},
     ),
     "rotation": (2018, "rotation_cifar10.py", {}),
+    # Two halves, as in "split_brain".
+    "cmc": (
+        2019,
+        "cmc_cifar10.py",
+        {
+            "encoder.widths": tuple(width // 2 for width in WIDTHS),
+            "method.output_dim": 64,
+        },
+    ),
+    "pirl_jigsaw": (
+        2019,
+        "pirl_cifar10.py:jigsaw",
+        {"method.output_dim": 64, "method.hidden_dim": 256},
+    ),
+    "pirl_rotation": (
+        2019,
+        "pirl_cifar10.py:rotation",
+        {"method.output_dim": 64, "method.hidden_dim": 256},
+    ),
+    "looc": (
+        2020,
+        "looc_cifar10.py",
+        {
+            "encoder.groups": 4,
+            "method.output_dim": 64,
+            "method.hidden_dim": 256,
+            "method.temperature": 0.2,
+            "method.queue_size": 4096,
+        },
+    ),
     # Of the encoder that the run of "rotation" has exported; run.py names its file.
     "clusterfit": (
         2020,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from jax_ssl.augment import audio, frames, puzzles, recipes, views
+from jax_ssl.augment import audio, frames, invariant, puzzles, recipes, views
 from jax_ssl.core.method import ViewFn
 
 VIEWS: Mapping[str, Callable[..., ViewFn]] = {
@@ -17,5 +17,7 @@ VIEWS: Mapping[str, Callable[..., ViewFn]] = {
     "first_frame": frames.first_frame,
     "relative_patch": puzzles.relative_patch,
     "jigsaw": puzzles.jigsaw,
+    "pirl": invariant.pirl,
+    "looc": invariant.looc,
     **recipes.PAPERS,
 }

@@ -4,7 +4,7 @@ A recipe is a view function and can also be read: `recipe.parts()["local"][0].st
 """
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -59,13 +59,21 @@ class View:
         Returns:
             [size, size, C] float32, in [0, 1] unless a step leaves it.
         """
-        keys = jax.random.split(key, 1 + len(self.steps))
+        return self.drawn(jax.random.split(key, 1 + len(self.steps)), image, extent)
+
+    def drawn(self, keys: Array, image: Array, extent: Array | None) -> Array:
+        """The view whose crop and steps draw with keys [1 + steps] of their own."""
         # The resampling first: bytes are fewer to read than floats.
         x = self.crop(keys[0], image, extent)
         x = jnp.clip(in_unit(x, image.dtype), 0.0, 1.0)
-        for key, step in zip(keys[1:], self.steps, strict=True):
-            x = step(key, x)
-        return x
+        return in_turn(self.steps, keys[1:], x)
+
+
+def in_turn(steps: Sequence[Step], keys: Array, image: Array) -> Array:
+    """Some steps on an image in [0, 1], each with its own of keys [steps]."""
+    for key, step in zip(keys, steps, strict=True):
+        image = step(key, image)
+    return image
 
 
 Part = View | tuple[View, ...]

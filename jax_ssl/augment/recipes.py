@@ -257,6 +257,8 @@ PAPERS: dict[str, Callable[..., ViewFn]] = {
     "byol": partial(
         barlow_twins, sampling="clipped", brightness="additive", blur_kernel="sampled"
     ),
+    # CMC (arXiv 1906.05849): crop and mirror alone, in [0, 1]; 0.08 for its ResNets.
+    "cmc": partial(deepcluster, min_scale=0.2, mean=None, std=None),
     "deepcluster": deepcluster,
     "dino": dino,
     "exemplar": exemplar,

@@ -14,10 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jax_ssl.augment.affine import quarter_turn
 from jax_ssl.augment.color import ORDERS, Jitter, apply_jitter
 from jax_ssl.augment.crop import random_place
 from jax_ssl.augment.pixels import check_moments, standardize
-from jax_ssl.augment.tones import sometimes
+from jax_ssl.augment.tones import random_photometric, sometimes
 from jax_ssl.core import checks
 from jax_ssl.core.types import Array
 from jax_ssl.ops import color
@@ -210,6 +211,36 @@ class Solarize(Step):
         """[..., h, w, C] in [0, 1] -> the same."""
         solarized = functools.partial(color.solarize, threshold=self.threshold)
         return sometimes(key, image, solarized, probability=self.probability)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Photometric(Step):
+    """Posterisation, sharpness, solarisation and autocontrast: all four, or none."""
+
+    probability: float = 0.66
+
+    name = "photometric"
+
+    def __call__(self, key: Array, image: Array) -> Array:
+        """[..., h, w, C] in [0, 1] -> the same."""
+        return random_photometric(key, image, probability=self.probability)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn(Step):
+    """None, one, two or three quarter turns, each as likely; pixels are only moved."""
+
+    name = "quarter turn"
+
+    def draw(self, key: Array) -> Array:
+        """The number of counter-clockwise quarters, [] int32 in 0 to 3."""
+        applied, which = jax.random.uniform(key, (2,))
+        quarters = random_place(which, 3).astype(jnp.int32)
+        return jnp.where(applied < self.probability, quarters, 0)
+
+    def __call__(self, key: Array, image: Array) -> Array:
+        """[..., h, h, C] -> the same."""
+        return quarter_turn(image, self.draw(key))
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,7 @@ def info_nce(
     *,
     temperature: float | Array,
     form: Form = "auto",
+    own: Array | None = None,
 ) -> tuple[Array, Array]:
     """InfoNCE with negatives that all queries share, and how often it is solved.
 
@@ -117,9 +118,10 @@ def info_nce(
             devices rows of it, which travel; the devices must be able to share them.
             "auto": the ring where the queue is larger than `GATHER_LIMIT` bytes and
             can be shared.
+        own: [B, J, D], further negatives of each query alone, or None.
 
     Returns:
-        [] float32 loss, the mean over the global batch; log(K + 1) where all scores
+        [] float32 loss, the mean over the global batch; log(K + J + 1) where all scores
         agree. [] float32, the share of queries that score their key above all
         negatives, by more than `LEAD`; it has no gradient.
 
@@ -135,6 +137,9 @@ def info_nce(
     chex.assert_equal_shape([q, k])
     chex.assert_equal_shape_suffix([q, negatives], 1)
     checks.positive(temperature=temperature)
+    if own is not None:
+        chex.assert_shape(own, (len(q), None, q.shape[1]))
+        own = own.astype(jnp.float32)
     q, k, negatives = (x.astype(jnp.float32) for x in (q, k, negatives))
     K, shards = len(negatives), shard_count()
     chosen = chosen_form(form, negatives.nbytes)
@@ -146,7 +151,7 @@ def info_nce(
             )
         chosen = "gather"
     reach = "ring" if chosen == "ring" else "whole"
-    return _against(q, k, negatives, temperature, allowed=every, reach=reach)
+    return _against(q, k, negatives, temperature, own, allowed=every, reach=reach)
 
 
 def info_nce_in_batch(
@@ -186,11 +191,21 @@ def info_nce_in_batch(
 
 
 def _against(
-    q: Array, k: Array, rows: Array, temperature: float | Array, **how: Any
+    q: Array,
+    k: Array,
+    rows: Array,
+    temperature: float | Array,
+    own: Array | None = None,
+    **how: Any,
 ) -> tuple[Array, Array]:
     """Loss and accuracy of q [B, D] with the positives k among the scores of `rows`."""
     positive = jnp.sum(q * k, axis=1)
     lse, top = logsumexp_over_rows(q, rows, positive, scale=1 / temperature, **how)
+    if own is not None:
+        scores = einsum("bd,bjd->bj", q, own) - positive[:, None]
+        scores = scores / temperature
+        lse = jnp.logaddexp(lse, jax.nn.logsumexp(scores, axis=1))
+        top = jnp.maximum(top, lax.stop_gradient(scores).max(1))
     return jax.nn.softplus(lse).mean(), is_lead(top * temperature).mean()
 
 

@@ -4,6 +4,9 @@ The memory bank holds a unit vector per image. No gradient flows into it; its ro
 after the loss has read them.
 """
 
+import math
+from typing import Literal, TypeAlias
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -19,6 +22,9 @@ from jax_ssl.parallel.bank import (
     logsumexp_over_bank,
     write_bank,
 )
+
+# How the own memory is told from a few others: by `bank_nce`, or `bank_info_nce`.
+Contrast: TypeAlias = Literal["nce", "softmax"]
 
 
 def new_bank(key: Array, num_examples: int, dim: int) -> Array:
@@ -109,6 +115,75 @@ def bank_nce(
         "positive_similarity": positive.mean(),
         "contrastive_accuracy": is_lead(noise.max(1) - positive).mean(),
     }
+
+
+def bank_info_nce(
+    v: Array, index: Array, slots: Array, bank: Array, *, temperature: float
+) -> tuple[Array, dict[str, Array]]:
+    """Cross-entropy of the image's own memory among itself and some others.
+
+    -log(exp(v · f_own / τ) / (exp(v · f_own / τ) + Σ_j exp(v · f_j / τ))) over the
+    slots j of a row.
+
+    Args:
+        v: [B, D] unit vectors, rows sharded over the mesh.
+        index: [B] int32, the rows' images, sharded likewise.
+        slots: [B, m] int32, other images for each row; sharded likewise.
+        bank: [N, D], see `parallel.bank`.
+        temperature: τ, positive.
+
+    Returns:
+        [] float32, the mean over the global batch, log(1 + m) where all scores agree;
+        {"positive_similarity", "contrastive_accuracy"} as of `bank_nce`.
+
+    Raises:
+        AssertionError: if the shapes do not fit.
+    """
+    chex.assert_equal_shape_prefix([v, slots], 1)
+    positive = _positive_scores(v, index, bank)
+    noise = bank_scores(v, slots, bank) - positive[:, None]
+    value = jax.nn.softplus(jax.nn.logsumexp(noise / temperature, axis=1))
+    return value.mean(), {
+        "positive_similarity": positive.mean(),
+        "contrastive_accuracy": is_lead(noise.max(1)).mean(),
+    }
+
+
+def bank_contrast(
+    objective: Contrast,
+    v: Array,
+    index: Array,
+    slots: Array,
+    bank: Array,
+    *,
+    partition: Array,
+    num_examples: int,
+    temperature: float,
+) -> tuple[Array, dict[str, Array]]:
+    """`bank_nce`, or `bank_info_nce` where the objective is "softmax".
+
+    Returns:
+        [] float32 loss and the terms of `bank_nce`; the softmax has no use for a
+        partition and returns it as it is.
+    """
+    if objective == "softmax":
+        value, terms = bank_info_nce(v, index, slots, bank, temperature=temperature)
+        return value, {"partition": partition, **terms}
+    return bank_nce(
+        v,
+        index,
+        slots,
+        bank,
+        partition=partition,
+        num_examples=num_examples,
+        temperature=temperature,
+    )
+
+
+def contrast_chance(objective: Contrast, num_negatives: int) -> float:
+    """The least that one probability for every slot costs in `bank_contrast`."""
+    m = num_negatives
+    return math.log1p(m) + (m * math.log1p(1 / m) if objective == "nce" else 0.0)
 
 
 def remember(bank: Array, index: Array, v: Array, *, momentum: float) -> Array:

@@ -9,6 +9,7 @@ from jax_ssl.methods.bigan import bigan
 from jax_ssl.methods.byol import byol
 from jax_ssl.methods.classifier import classifier
 from jax_ssl.methods.clusterfit import clusterfit
+from jax_ssl.methods.cmc import cmc
 from jax_ssl.methods.colorization import colorization
 from jax_ssl.methods.context_encoder import context_encoder
 from jax_ssl.methods.deepcluster import deepcluster
@@ -18,10 +19,12 @@ from jax_ssl.methods.dinov2 import dinov2
 from jax_ssl.methods.dinov2_distillation import dinov2_distillation
 from jax_ssl.methods.exemplar import exemplar
 from jax_ssl.methods.jigsaw import jigsaw
+from jax_ssl.methods.looc import looc
 from jax_ssl.methods.mae import mae
 from jax_ssl.methods.moco import moco
 from jax_ssl.methods.moco_v3 import moco_v3
 from jax_ssl.methods.npid import npid
+from jax_ssl.methods.pirl import pirl
 from jax_ssl.methods.relative_patch import relative_patch
 from jax_ssl.methods.rotation import rotation
 from jax_ssl.methods.simclr import simclr
@@ -49,6 +52,9 @@ METHODS: Mapping[str, Callable[..., Method]] = {
     "deepcluster_v2": deepcluster_v2,
     "clusterfit": clusterfit,
     "npid": npid,
+    "cmc": cmc,
+    "pirl": pirl,
+    "looc": looc,
     "triplet": triplet,
     "rotation": rotation,
     "exemplar": exemplar,

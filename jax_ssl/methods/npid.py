@@ -16,7 +16,13 @@ import jax.numpy as jnp
 from jax_ssl.core import checks
 from jax_ssl.core.method import Method, ViewFn
 from jax_ssl.core.types import Array, Metrics, Params, Views
-from jax_ssl.losses.instance import bank_nce, bank_softmax, new_bank, remember
+from jax_ssl.losses.instance import (
+    bank_nce,
+    bank_softmax,
+    contrast_chance,
+    new_bank,
+    remember,
+)
 from jax_ssl.nn.mlp import TORCH_UNIFORM, mlp_after
 from jax_ssl.nn.network import Heads, Network
 from jax_ssl.nn.views import one_and
@@ -115,8 +121,7 @@ def npid(
         return value, (NPIDState(stats, bank, partition), metrics)
 
     # The least that one probability for everything can cost, 1 / n or 1 / (1 + m).
-    m = num_negatives
-    chance = math.log1p(m) + m * math.log1p(1 / m)
+    chance = contrast_chance("nce", num_negatives)
     if objective == "softmax":
         chance = math.log(num_examples)
     kept = net.evaluated("projector", chance=chance)

@@ -95,6 +95,29 @@ def pair_and(field: str, views: Views, recipe: str) -> tuple[Array, Array]:
     return images, views[field]
 
 
+def transformed(views: Views, pretext: str) -> Array:
+    """Nine tiles of each image [B, 9, h, w, C], or one image [B, H, W, C].
+
+    Args:
+        views: {"transformed": one of these, ...}.
+        pretext: tiles for "jigsaw", otherwise an image.
+
+    Raises:
+        ValueError: if the views are something else.
+    """
+    seen = views.get("transformed") if isinstance(views, Mapping) else None
+    tiled = pretext == "jigsaw"
+    if (
+        seen is None
+        or seen.ndim != (5 if tiled else 4)
+        or (tiled and seen.shape[1] != 9)
+    ):
+        kind = "[B, 9, h, w, C]" if tiled else "[B, H, W, C]"
+        wanted = f"{{'image', 'transformed': {kind}, 'index'}}"
+        raise _other(views, wanted, "pirl")
+    return seen
+
+
 def crop_stacks(views: Views) -> list[Array]:
     """Crops of one size each, the large ones first.
 

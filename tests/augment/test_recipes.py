@@ -67,10 +67,14 @@ def test_recipe_makes_what_its_docstring_says(batch, name):
         "exemplar": {"image": (32, 32, 3), "index": ()},
         "relative_patch": (9, 96, 96, 3),
         "jigsaw": (9, 64, 64, 3),
+        "cmc": {"image": one, "index": ()},
+        "pirl": {"image": one, "transformed": (9, 64, 64, 3), "index": ()},
+        "looc": (4, 224, 224, 3),
     }
     assert made == expected.get(name, pair)
-    # SimCLR reads pixels in [0, 1]; the tiles of a puzzle have their own moments.
-    plain = name.startswith("simclr") or name in ("relative_patch", "jigsaw")
+    # SimCLR reads pixels in [0, 1], and so does CMC, which makes Lab of them; the tiles
+    # of a puzzle have their own moments.
+    plain = name.startswith("simclr") or name in ("cmc", "relative_patch", "jigsaw")
     assert (resolve(VIEWS[name], {})["mean"] is None) == plain
 
 
@@ -109,6 +113,7 @@ NUMBERS = {
     "infomin": [(*MOCO[:4], STRONG, 0.8, 0.2, (0.5, B), 0)] * 2,
     "supcon": [(*MOCO[:7], 0, 0)] * 2,
     "mae": [(0.2, 1.0, "bicubic", "clipped", None, 0, 0, 0, 0)],
+    "cmc": [(0.2, 1.0, "bilinear", "torchvision", None, 0, 0, 0, 0)],
     "deepcluster": [(0.08, 1.0, "bilinear", "torchvision", None, 0, 0, 0, 0)],
     "supervised": [(0.08, 1.0, "bilinear", "torchvision", None, 0, 0, 0, 0)],
 }
@@ -138,7 +143,7 @@ def test_recipe_has_its_papers_numbers(name):
 
 def test_every_paper_is_covered():
     # Those of pretext tasks have tests of their own, operation by operation.
-    own = {"exemplar", "relative_patch", "jigsaw"}
+    own = {"exemplar", "relative_patch", "jigsaw", "pirl", "looc"}
     assert {*NUMBERS, "supervised_test", *own} == set(PAPERS)
 
 

@@ -1,5 +1,6 @@
 """InfoNCE against a queue and within the batch: float64 loops, laws, devices."""
 
+import functools
 import re
 
 import jax
@@ -78,6 +79,20 @@ class TestQueue:
         negatives = jnp.stack([0.9 * q[0], q[1], 0.6 * q[2]])
         _, accuracy = contrastive.info_nce(q, k, negatives, temperature=0.2)
         np.testing.assert_allclose(accuracy, 1 / 3, rtol=1e-6)
+
+    def test_own_negatives_are_as_if_in_a_queue_of_the_row_alone(self, rng):
+        q, k, negatives = unit_rows(rng, 4, 4, 9)
+        own = np.stack(unit_rows(rng, 3, 3, 3, 3))
+        own[0, 1] = 2 * q[0]  # Beats the key, which then has no lead.
+        found = jax.jit(functools.partial(contrastive.info_nce, temperature=0.2))
+        value, accuracy = found(q, k, negatives, own=own)
+        rows = [
+            found(q[b : b + 1], k[b : b + 1], np.concatenate([negatives, own[b]]))
+            for b in range(4)
+        ]
+        np.testing.assert_allclose(value, np.mean([x for x, _ in rows]), rtol=1e-5)
+        np.testing.assert_allclose(accuracy, np.mean([a for _, a in rows]))
+        assert float(rows[0][1]) == 0
 
     def test_shapes_must_fit(self):
         with pytest.raises(AssertionError):

@@ -10,9 +10,16 @@ import pytest
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from jax_ssl.losses.instance import bank_nce, bank_softmax, new_bank, remember
+from jax_ssl.losses.instance import (
+    bank_info_nce,
+    bank_nce,
+    bank_softmax,
+    contrast_chance,
+    new_bank,
+    remember,
+)
 from jax_ssl.parallel.mesh import make_mesh, row_sharding
-from tests.references import contrastive, instance
+from tests.references import contrastive, instance, multiview
 
 B, D, M, N = 16, 12, 40, 300
 known = {"num_examples": N, "temperature": 0.1}
@@ -20,6 +27,9 @@ softmax = jax.jit(
     jax.value_and_grad(functools.partial(bank_softmax, **known), has_aux=True)
 )
 nce = jax.jit(jax.value_and_grad(functools.partial(bank_nce, **known), has_aux=True))
+few = jax.jit(
+    jax.value_and_grad(functools.partial(bank_info_nce, temperature=0.1), has_aux=True)
+)
 moved = jax.jit(functools.partial(remember, momentum=0.5))
 
 
@@ -77,6 +87,24 @@ def test_nce_and_gradient_match_float64_loops(drawn):
         assert_close(gradient, wanted)
 
 
+def test_softmax_among_the_slots_matches_float64_loops(drawn, rng):
+    v, index, slots, bank = drawn
+    (value, terms), gradient = few(v, index, slots, filled(bank))
+    wide = [x.astype(np.float64) for x in (v, bank)]
+    expected = multiview.softmax(wide[0], index, slots, wide[1], 0.1)
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+    direction = rng.normal(size=v.shape)
+    ahead, behind = (
+        multiview.softmax(wide[0] + h * direction, index, slots, wide[1], 0.1)
+        for h in (1e-6, -1e-6)
+    )
+    slope = np.sum(np.asarray(gradient, np.float64) * direction)
+    np.testing.assert_allclose(slope, (ahead - behind) / 2e-6, rtol=1e-4)
+    own = (wide[0] * wide[1][index]).sum(1)
+    leads = own > np.einsum("bd,bmd->bm", wide[0], wide[1][slots]).max(1) + 1e-6
+    np.testing.assert_allclose(terms["contrastive_accuracy"], leads.mean())
+
+
 def test_reference_gradients_are_those_of_central_differences(rng, drawn):
     v, index, slots, bank = drawn
     direction = rng.normal(size=v.shape)
@@ -99,6 +127,10 @@ def test_chance(drawn):
     # Equal scores: the estimate is n exp(s / τ), and P = 1 / n.
     (value, _), _ = nce(alike, index, slots, flat, partition=jnp.float32(0))
     np.testing.assert_allclose(value, np.log(1 + M) + M * np.log1p(1 / M), rtol=1e-5)
+    np.testing.assert_allclose(contrast_chance("nce", M), value, rtol=1e-5)
+    (value, _), _ = few(alike, index, slots, flat)
+    np.testing.assert_allclose(value, np.log(1 + M), rtol=1e-5)
+    np.testing.assert_allclose(contrast_chance("softmax", M), value, rtol=1e-5)
 
 
 def test_estimate_over_every_slot_once_is_the_exact_partition(drawn):
@@ -129,6 +161,7 @@ def test_devices_agree(drawn, fsdp):
     expected = (
         softmax(v, index, bank),
         nce(v, index, slots, bank, partition=zero),
+        few(v, index, slots, bank),
         moved(bank, index, v),
     )
     mesh = make_mesh(fsdp=fsdp)
@@ -138,6 +171,7 @@ def test_devices_agree(drawn, fsdp):
         found = (
             softmax(v, index, bank),
             nce(v, index, slots, bank, partition=zero),
+            few(v, index, slots, bank),
             moved(bank, index, v),
         )
     jax.tree.map(
@@ -145,7 +179,7 @@ def test_devices_agree(drawn, fsdp):
         found,
         expected,
     )
-    assert found[2].sharding.is_equivalent_to(bank.sharding, 2)
+    assert found[-1].sharding.is_equivalent_to(bank.sharding, 2)
 
 
 @pytest.mark.parametrize("objective", ["softmax", "nce"])
