@@ -6,6 +6,7 @@ forgotten before the next is swept.
 """
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -20,6 +21,7 @@ from jax.sharding import Mesh
 from jax_ssl.checkpoint.run_folder import json_value
 from jax_ssl.core.method import Method, ViewFn, encoder_input, seen_by
 from jax_ssl.core.types import Array, Batch, Params, PyTree, State
+from jax_ssl.evaluate import mfcc
 from jax_ssl.evaluate.part import Part, left_out, on_host, swept
 from jax_ssl.evaluate.protocol import Outcome, Protocol, Reader, Skipped
 from jax_ssl.evaluate.raw import flattened, pooling_side
@@ -33,6 +35,7 @@ Tell: TypeAlias = Callable[[str, int], AbstractContextManager[Callable[[int], No
 Read: TypeAlias = tuple[Reader | None, str]  # A protocol's reader and `reads`.
 
 TRAINED, UNTRAINED = "trained", "untrained"
+SAMPLES, MFCC = "samples", "mfcc"
 RAW: Read = (None, "raw")
 POOLED: Read = (None, "pooled")
 NOT_FINITE = Skipped("there are numbers that are not finite")
@@ -113,12 +116,12 @@ class Judge:
         Returns:
             {"evaluations": [...], "skipped": [{"protocol", "reason"}]}, plain JSON.
         """
-        lacks = {
-            p.name: lacking(p, train, "training") or lacking(p, test, "test")
+        lacks = [
+            (p, lacking(p, train, "training") or lacking(p, test, "test"))
             for p in protocols
-        }
-        skipped = [{"protocol": n, "reason": why} for n, why in lacks.items() if why]
-        asked = [p for p in protocols if not lacks[p.name]]
+        ]
+        skipped = [{"protocol": p.name, "reason": why} for p, why in lacks if why]
+        asked = [p for p, why in lacks if not why]
         fields = tuple(dict.fromkeys(name for p in asked for name in p.needs))
         known = train.feed.fields
 
@@ -128,7 +131,8 @@ class Judge:
             """What protocols say of one kind of features, which it alone holds."""
             whole: PyTree = trained if kind == TRAINED else ()
             whole = self.fresh() if kind == UNTRAINED else whole
-            reads = list(dict.fromkeys(_read_of(p, kind) for p in mine))
+            rate = self.rate(train)
+            reads = list(dict.fromkeys(_read_of(p, kind, rate) for p in mine))
             total = train.count + test.count
             with tell(f"{kind}: features of {total:,} examples", total) as advance:
                 parts = [
@@ -138,7 +142,7 @@ class Judge:
             del whole
             for protocol in mine:
                 labels = [n for n in protocol.needs if known[n].kind == "label"]
-                given = [part[_read_of(protocol, kind)] for part in parts]
+                given = [part[_read_of(protocol, kind, rate)] for part in parts]
                 own = [part.labelled(labels) for part in given]
                 learned = protocol.reads != "head"  # From the training part.
                 without = left_out(given, own, labels if learned else ())
@@ -153,7 +157,10 @@ class Judge:
                 for outcome in outcomes:
                     yield protocol, outcome, {**own[0].detail, **without}
 
-        kinds = self.kinds(train) if kinds is None else kinds
+        if kinds is None:
+            kinds = self.kinds(train)
+            if self.rate(train) is not None and not mfcc.installed():
+                skipped.append({"protocol": MFCC, "reason": mfcc.LACKING})
         found: dict[tuple[Protocol, str], Record] = {}
         refused: dict[tuple[Protocol, str], list[str]] = {}
         for kind, mine in ((k, m) for k in kinds for m in _together(asked, k)):
@@ -161,6 +168,7 @@ class Judge:
                 if isinstance(outcome, Skipped):
                     refused.setdefault((protocol, outcome.reason), []).append(kind)
                     continue
+                outcome = _titled(outcome, protocol)
                 setting = json.dumps(json_value(outcome.settings))
                 # The outcomes of all kinds are the rows of one evaluation.
                 new: Record = {
@@ -190,10 +198,22 @@ class Judge:
         evaluations = sorted(found.values(), key=lambda e: order.index(e["protocol"]))
         return json_value({"evaluations": evaluations, "skipped": skipped})
 
-    def kinds(self, data: Data) -> tuple[str, str, str]:
-        """The kinds of features; the last one is the input itself."""
+    def kinds(self, data: Data) -> tuple[str, ...]:
+        """The kinds of features, of which the third is the input itself.
+
+        Of waves whose rate is known there is a fourth, "mfcc", where librosa is.
+        """
         image = len(self.seen(data).shape) > 2
-        return TRAINED, UNTRAINED, "pixels" if image else "samples"
+        known = TRAINED, UNTRAINED, "pixels" if image else SAMPLES
+        more = self.rate(data) is not None and mfcc.installed()
+        return (*known, MFCC) if more else known
+
+    def rate(self, data: Data) -> float | None:
+        """Samples a second of what the encoder reads, if that is a wave of one."""
+        waves = [f for f in data.feed.fields.values() if f.kind == "wave"]
+        if len(self.seen(data).shape) != 1 or len(waves) != 1:
+            return None
+        return waves[0].rate
 
     def parts(
         self,
@@ -290,7 +310,7 @@ class Judge:
         """What is read [B, ...] of examples x [B, ...]."""
         reader, word = read
         if word == "raw":
-            return flattened(x)
+            return flattened(x) if reader is None else reader((), x)
         params, state = whole
         if word == "head":
             assert self.method.health.project is not None
@@ -314,10 +334,32 @@ def lacking(protocol: Protocol, data: Data, part: str) -> str:
     return f"the {part} part, {data.feed.name}, has no {words}" if lacks else ""
 
 
-def _read_of(protocol: Protocol, kind: str) -> Read:
+def _read_of(protocol: Protocol, kind: str, rate: float | None = None) -> Read:
     if kind in (TRAINED, UNTRAINED):
         return protocol.reader, protocol.reads
+    if kind == MFCC:
+        assert rate is not None
+        return _cepstral(rate, protocol.places), "raw"
     return RAW
+
+
+@functools.cache
+def _cepstral(rate: float, places: int) -> Reader:
+    """MFCCs as a reader without variables, one for the same arguments."""
+    read = mfcc.mfcc_reader(rate, places)
+    return lambda variables, x: read(x)
+
+
+def _titled(outcome: Outcome, protocol: Protocol) -> Outcome:
+    """The outcome, which names the field that is predicted if that is not "label"."""
+    name = protocol.needs[0] if protocol.needs else "label"
+    if protocol.kind != "label" or name == "label":
+        return outcome
+    return dataclasses.replace(
+        outcome,
+        title=f"{name}: {outcome.title}",
+        settings={**outcome.settings, "label": name},
+    )
 
 
 def _together(protocols: Sequence[Protocol], kind: str) -> Iterator[Sequence[Protocol]]:
@@ -331,4 +373,6 @@ def _together(protocols: Sequence[Protocol], kind: str) -> Iterator[Sequence[Pro
 def _takes(protocol: Protocol, kind: str) -> bool:
     if kind == TRAINED:
         return True
+    if kind == MFCC and protocol.places:
+        return protocol.controls
     return protocol.controls and (kind == UNTRAINED or protocol.reads == "pooled")

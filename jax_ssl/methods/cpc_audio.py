@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import flax.linen as nn
-import jax
-import jax.numpy as jnp
 
 from jax_ssl.core import checks
 from jax_ssl.core.method import Method, Shown, ViewFn
@@ -94,7 +92,6 @@ def cpc_audio(
 
     def init(key: Array, views: Array) -> tuple[Params, StatsState]:
         params, stats = net.init(key, wave(views))
-        jax.eval_shape(predicted, params, stats, views)
         return params, StatsState(stats)
 
     def loss(
