@@ -170,9 +170,7 @@ def _window(
 ) -> Array:
     key, *keys = jax.random.split(key, 1 + len(steps))
     room = length - samples
-    first = jax.random.randint(
-        key, (), jnp.minimum(room, 0), jnp.maximum(room, 0) + 1
-    )
+    first = jax.random.randint(key, (), jnp.minimum(room, 0), jnp.maximum(room, 0) + 1)
     window = cut(wave, first, samples)
     for key, step in zip(keys, steps, strict=True):
         window = step(key, window)

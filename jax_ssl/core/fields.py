@@ -68,8 +68,8 @@ class Field:
             float32 in [0, 1]; mask [H, W] uint8, a class or 255 for none; depth [H, W]
             float32 in metres and disparity [H, W] float32 in pixels, both 0 where
             unknown; flow [H, W, 3] float32, u and v in pixels and 1 where known, else
-            0; wave [T] float32 in [-1, 1]; length [] int32, samples that a wave fills of
-            its array, from the first; matrix [3, m] float32, from a camera's
+            0; wave [T] float32 in [-1, 1]; length [] int32, how many samples of its
+            array a wave fills; matrix [3, m] float32, from a camera's
             coordinates to pixels, such as intrinsics; boxes [n, 5] float32, (class,
             x0, y0, x1, y1) in pixels, rows of -1 where there is none; label [] int32;
             labels [K] uint8, 1 for each class that applies; index [] int32, the row;

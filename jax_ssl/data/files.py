@@ -80,9 +80,7 @@ def files_in(root: str, extensions: Sequence[str], what: str) -> tuple[str, ...]
     return tuple(sorted(files))
 
 
-def classes_of(
-    files: Sequence[str], root: str, what: str
-) -> tuple[np.ndarray, Field]:
+def classes_of(files: Sequence[str], root: str, what: str) -> tuple[np.ndarray, Field]:
     """The folders directly under the root as classes, in alphabetical order.
 
     Args:

@@ -188,7 +188,7 @@ def codes_and_contexts(features: Features) -> tuple[Array, Array]:
 
 
 def _uniform(width: int) -> nn.initializers.Initializer:
-    """torch's first weights of recurrent layers: uniform within 1 / sqrt(width)."""
+    """Torch's first weights of recurrent layers: uniform within 1 / sqrt(width)."""
     end = width**-0.5
     draw = nn.initializers.uniform(2 * end)
     return lambda *args, **settings: draw(*args, **settings) - end

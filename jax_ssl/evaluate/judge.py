@@ -6,7 +6,6 @@ forgotten before the next is swept.
 """
 
 import dataclasses
-import functools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -22,8 +21,21 @@ from jax_ssl.checkpoint.run_folder import json_value
 from jax_ssl.core.method import Method, ViewFn, encoder_input, seen_by
 from jax_ssl.core.types import Array, Batch, Params, PyTree, State
 from jax_ssl.evaluate import mfcc
+from jax_ssl.evaluate.kinds import (
+    MFCC,
+    POOLED,
+    RAW,
+    SAMPLES,
+    TRAINED,
+    UNTRAINED,
+    Read,
+    read_of,
+    takes,
+    titled,
+    together,
+)
 from jax_ssl.evaluate.part import Part, left_out, on_host, swept
-from jax_ssl.evaluate.protocol import Outcome, Protocol, Reader, Skipped
+from jax_ssl.evaluate.protocol import Outcome, Protocol, Skipped
 from jax_ssl.evaluate.raw import flattened, pooling_side
 from jax_ssl.parallel.rows import map_examples
 from jax_ssl.train.feeds import Feed
@@ -32,12 +44,7 @@ from jax_ssl.train.sweep import Sweep
 Record: TypeAlias = dict[str, Any]
 # (what is done, its parts) -> a block, which gets what is told of the parts.
 Tell: TypeAlias = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
-Read: TypeAlias = tuple[Reader | None, str]  # A protocol's reader and `reads`.
 
-TRAINED, UNTRAINED = "trained", "untrained"
-SAMPLES, MFCC = "samples", "mfcc"
-RAW: Read = (None, "raw")
-POOLED: Read = (None, "pooled")
 NOT_FINITE = Skipped("there are numbers that are not finite")
 NO_LABELS = Skipped("no example of one of the parts has a label")
 
@@ -132,7 +139,7 @@ class Judge:
             whole: PyTree = trained if kind == TRAINED else ()
             whole = self.fresh() if kind == UNTRAINED else whole
             rate = self.rate(train)
-            reads = list(dict.fromkeys(_read_of(p, kind, rate) for p in mine))
+            reads = list(dict.fromkeys(read_of(p, kind, rate) for p in mine))
             total = train.count + test.count
             with tell(f"{kind}: features of {total:,} examples", total) as advance:
                 parts = [
@@ -142,7 +149,7 @@ class Judge:
             del whole
             for protocol in mine:
                 labels = [n for n in protocol.needs if known[n].kind == "label"]
-                given = [part[_read_of(protocol, kind, rate)] for part in parts]
+                given = [part[read_of(protocol, kind, rate)] for part in parts]
                 own = [part.labelled(labels) for part in given]
                 learned = protocol.reads != "head"  # From the training part.
                 without = left_out(given, own, labels if learned else ())
@@ -163,12 +170,12 @@ class Judge:
                 skipped.append({"protocol": MFCC, "reason": mfcc.LACKING})
         found: dict[tuple[Protocol, str], Record] = {}
         refused: dict[tuple[Protocol, str], list[str]] = {}
-        for kind, mine in ((k, m) for k in kinds for m in _together(asked, k)):
+        for kind, mine in ((k, m) for k in kinds for m in together(asked, k)):
             for protocol, outcome, detail in answers(kind, mine):
                 if isinstance(outcome, Skipped):
                     refused.setdefault((protocol, outcome.reason), []).append(kind)
                     continue
-                outcome = _titled(outcome, protocol)
+                outcome = titled(outcome, protocol)
                 setting = json.dumps(json_value(outcome.settings))
                 # The outcomes of all kinds are the rows of one evaluation.
                 new: Record = {
@@ -191,7 +198,7 @@ class Judge:
                     }
                 )
         for (protocol, reason), those in refused.items():
-            taken = [kind for kind in kinds if _takes(protocol, kind)]
+            taken = [kind for kind in kinds if takes(protocol, kind)]
             where = "" if those == taken else f"{' and '.join(those)} features: "
             skipped.append({"protocol": protocol.name, "reason": where + reason})
         order = [protocol.name for protocol in asked]
@@ -291,7 +298,7 @@ class Judge:
         if not jnp.issubdtype(seen.dtype, jnp.floating):
             raise ValueError(f"the encoder would read {seen.dtype}, not floats.")
         rows = jax.ShapeDtypeStruct((self.mesh.size, *seen.shape), seen.dtype)
-        for read in dict.fromkeys((POOLED, *(_read_of(p, TRAINED) for p in protocols))):
+        for read in dict.fromkeys((POOLED, *(read_of(p, TRAINED) for p in protocols))):
             found = jax.eval_shape(
                 lambda whole, x, r=read: self._features(r, whole, x), whole, rows
             )
@@ -332,47 +339,3 @@ def lacking(protocol: Protocol, data: Data, part: str) -> str:
     lacks = [name for name in protocol.needs if name not in data.feed.fields]
     words = " and no ".join("labels" if name == "label" else name for name in lacks)
     return f"the {part} part, {data.feed.name}, has no {words}" if lacks else ""
-
-
-def _read_of(protocol: Protocol, kind: str, rate: float | None = None) -> Read:
-    if kind in (TRAINED, UNTRAINED):
-        return protocol.reader, protocol.reads
-    if kind == MFCC:
-        assert rate is not None
-        return _cepstral(rate, protocol.places), "raw"
-    return RAW
-
-
-@functools.cache
-def _cepstral(rate: float, places: int) -> Reader:
-    """MFCCs as a reader without variables, one for the same arguments."""
-    read = mfcc.mfcc_reader(rate, places)
-    return lambda variables, x: read(x)
-
-
-def _titled(outcome: Outcome, protocol: Protocol) -> Outcome:
-    """The outcome, which names the field that is predicted if that is not "label"."""
-    name = protocol.needs[0] if protocol.needs else "label"
-    if protocol.kind != "label" or name == "label":
-        return outcome
-    return dataclasses.replace(
-        outcome,
-        title=f"{name}: {outcome.title}",
-        settings={**outcome.settings, "label": name},
-    )
-
-
-def _together(protocols: Sequence[Protocol], kind: str) -> Iterator[Sequence[Protocol]]:
-    """Protocols that take a kind of features, by the sweeps that they share."""
-    mine = [p for p in protocols if _takes(p, kind)]
-    if shared := [p for p in mine if not p.alone]:
-        yield shared
-    yield from ([p] for p in mine if p.alone)
-
-
-def _takes(protocol: Protocol, kind: str) -> bool:
-    if kind == TRAINED:
-        return True
-    if kind == MFCC and protocol.places:
-        return protocol.controls
-    return protocol.controls and (kind == UNTRAINED or protocol.reads == "pooled")

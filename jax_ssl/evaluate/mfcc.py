@@ -10,7 +10,6 @@ import functools
 import importlib.util
 from collections.abc import Callable
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 

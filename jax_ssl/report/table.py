@@ -20,7 +20,13 @@ NAMES = {
     "mfcc": "MFCCs",
     "untrained": "untrained encoder",
 }
-FEATURES = ("trained", "untrained", "pixels", "samples", "mfcc")  # in this order; others follow
+FEATURES = (
+    "trained",
+    "untrained",
+    "pixels",
+    "samples",
+    "mfcc",
+)  # in this order; others follow
 
 
 def words(name: Any) -> str:

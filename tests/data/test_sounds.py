@@ -130,6 +130,6 @@ def test_what_cannot_be_is_refused(spoken):
     save(spoken / "z.wav", tone(9))
     with pytest.raises(ValueError, match=r"1 sounds lie directly in .*'z\.wav'"):
         sounds(path=str(spoken), samples=9, labels="folders")
+    (spoken / "none").mkdir()
     with pytest.raises(FileNotFoundError, match=r"holds no sound"):
-        (spoken / "none").mkdir()
         sounds(path=str(spoken / "none"), samples=9)

@@ -72,7 +72,9 @@ def test_no_example_has_frames_on_both_sides_of_the_choice(monkeypatch):
         list(frames(Sequence(), places=4, **QUICK).run(part(60, 0)[0], part(9, 1)[0]))
     held = seen[0]
     assert len(held) == 4 * 6
-    np.testing.assert_array_equal(held.reshape(6, 4) % 4, np.arange(4)[None].repeat(6, 0))
+    np.testing.assert_array_equal(
+        held.reshape(6, 4) % 4, np.arange(4)[None].repeat(6, 0)
+    )
 
 
 def test_places_are_the_middles_of_equal_parts(rng):
