@@ -44,13 +44,13 @@ def one_image(key, example):
 
 
 def one_wave(key, example):
-    """One such view as a wave: its brightness, pixel by pixel, [H W]."""
+    """One such view as a wave: its numbers one after the other, [H W C]."""
     return as_waves(one_image(key, example)[None])[0]
 
 
 def as_waves(images):
-    """Images [B, H, W, C] as waves [B, H W] of their brightness."""
-    return images.mean(-1).reshape(len(images), -1) - 0.5
+    """Images [B, H, W, C] as waves [B, H W C]."""
+    return images.reshape(len(images), -1) - 0.5
 
 
 def plain_crops(key, example):

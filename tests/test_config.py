@@ -140,6 +140,17 @@ def test_a_protocol_of_several_parts_is_for_the_end_of_a_run():
         Experiment(resolved(config), source=source_of(config))
 
 
+def test_every_protocol_predicts_every_field_of_labels():
+    config = override(page("cpc_audio_digits.py"), ["evals.knn={'k': 5}"])
+    asked = Experiment(resolved(config), source=source_of(config)).protocols
+    found = [(p.name, p.needs) for p in asked]
+    names = ("frames", "knn", "linear")
+    assert found == [(n, (field,)) for n in names for field in ("label", "speaker")]
+    config = override(config, ["evals.labels=()"])
+    asked = Experiment(resolved(config), source=source_of(config)).protocols
+    assert [(p.name, p.needs) for p in asked] == [(n, ("label",)) for n in names]
+
+
 def test_deepcluster_has_the_papers_network_too():
     config = resolved(page("deepcluster_imagenet.py:alexnet"))
     assert config["encoder"]["name"] == "alexnet"

@@ -168,7 +168,8 @@ def decode(file: BinaryIO, *, rate: int, start: int = 0, samples: int) -> np.nda
     if not np.isfinite(wave).all():
         raise UnsetError("it holds samples that are no finite numbers")
     if own != rate and len(wave):
-        from scipy.signal import resample_poly  # Half a second; only where it is used.
+        # Half a second; only where it is used.
+        from scipy.signal import resample_poly  # type: ignore[import-untyped]
 
         common = math.gcd(own, rate)
         wave = resample_poly(wave, rate // common, own // common)

@@ -93,7 +93,7 @@ class Prepared(Source):
         fields = {name: column.field for name, column in columns.items()}
         example = {name: value for name, (value, _) in found.items()}
         if self._measured:
-            example["length"] = np.int32(len(example["wave"]))
+            example["length"] = np.array(len(example["wave"]), np.int32)
             fields["length"] = LENGTH
         for name, field in fields.items():
             if field.kind == "boxes":

@@ -7,6 +7,8 @@ which never looks at another step, follows each layer. `ContextEncoder` adds the
 recurrent network that sums up the past.
 """
 
+from typing import Any
+
 import flax.linen as nn
 import jax.numpy as jnp
 
@@ -119,7 +121,8 @@ class GRU(nn.Module):
     def __call__(self, x: Array) -> Array:
         """Maps sequences [B, t, D] to the states after each step, [B, t, H] float32."""
         init = _uniform(self.width)
-        like = {"kernel_init": init, "bias_init": init, "dtype": self.dtype}
+        like: dict[str, Any] = {"kernel_init": init, "bias_init": init}
+        like["dtype"] = self.dtype
 
         def step(hidden: nn.Module, state: Array, gates: Array) -> tuple[Array, Array]:
             own = jnp.split(hidden(state).astype(jnp.float32), 3, axis=-1)

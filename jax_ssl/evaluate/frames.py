@@ -90,6 +90,7 @@ def frames(
 
 def split(part: Part) -> Part:
     """Features [n, F, D] as n F examples, those of one example side by side."""
+    assert not isinstance(part.values, Split)
     count = part.values.shape[1]
     return dataclasses.replace(
         part,

@@ -317,7 +317,7 @@ class Judge:
         """What is read [B, ...] of examples x [B, ...]."""
         reader, word = read
         if word == "raw":
-            return flattened(x) if reader is None else reader((), x)
+            return flattened(x) if reader is None else reader({}, x)
         params, state = whole
         if word == "head":
             assert self.method.health.project is not None

@@ -61,7 +61,7 @@ def mfcc(waves: Array, rate: float) -> Array:
         rate: samples a second.
     """
     import librosa  # type: ignore[import-not-found, import-untyped, unused-ignore]
-    from scipy.fft import dct
+    from scipy.fft import dct  # type: ignore[import-untyped]
 
     size, hop = round(WINDOW * rate), round(HOP * rate)
     padded = 2 ** int(np.ceil(np.log2(size)))

@@ -163,10 +163,10 @@ class Split:
         whole: the features.
     """
 
-    def __init__(self, whole: "Kept") -> None:
+    def __init__(self, whole: OnMesh | OnHost) -> None:
         self.whole, self.dtype = whole, whole.dtype
-        count, self._each, width = whole.shape
-        self.shape = (count * self._each, width)
+        self._each: int = whole.shape[1]
+        self.shape = (whole.shape[0] * self._each, *whole.shape[2:])
 
     def take(self, numbers: np.ndarray) -> Array:
         """Rows of these numbers, [m, D], on every device."""

@@ -104,7 +104,8 @@ def cpc_audio(
             losses, hits = nce_of_batch(guesses, codes)
         else:
             anchors = guesses.shape[1], num_negatives
-            places = draw_negatives(key, *codes.shape[:2], anchors)
+            rows, steps, _ = codes.shape
+            places = draw_negatives(key, rows, steps, anchors)
             losses, hits = nce_of_drawn(guesses, codes, places)
         metrics = {"contrastive_accuracy": hits.mean()}
         metrics |= {f"horizon_accuracy_{k + 1}": hits[k] for k in range(horizons)}

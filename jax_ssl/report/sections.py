@@ -173,7 +173,8 @@ def _by_number(record: Record, name: str, family: Mapping[int, str]) -> Curves:
     """A chart of the last values of a family of metrics over their numbers."""
     rows = [{"number": i, name: record.get(family[i])} for i in sorted(family)]
     over, _, what = name.partition("_")
-    title = f"{table.words(what or name)} by {over}, in the last record"
+    over, what = (over, what) if what else ("number", name)
+    title = f"{table.words(what)} by {over}, in the last record"
     curves = {"": series.curve(rows, name, "number")}
     return Curves(f"family_{name}", title, curves, None, over)
 

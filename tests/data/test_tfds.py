@@ -348,7 +348,7 @@ def test_audio_and_video_are_cut_or_padded_to_one_length(tmp_path, rng):
     ]
     write_dataset(tmp_path, described, {"train": [examples]})
     settings = {"dataset": "toy", "data_dir": str(tmp_path), "split": "train"}
-    with pytest.raises(ValueError, match="no field is obvious"):
+    with pytest.raises(ValueError, match=r"'audio' \(wave\) .* set data\.lengths"):
         tfds(**settings)
     source = tfds(**settings, lengths={"audio": 7, "video": 2})
     assert source.fields["wave"] == Field("wave", (7,), np.float32, rate=8000)
