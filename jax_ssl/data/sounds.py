@@ -103,9 +103,9 @@ def sounds(
     checks.one_of(("none", "folders"), labels=labels)
     checks.one_of(("first", "all"), pieces=pieces)
     checks.at_least(1, samples=samples, rate=rate)
-    soundfile()
     root = os.path.join(os.path.expanduser(path), split).rstrip(os.sep) or os.sep
     files = files_in(root, EXTENSIONS, "sound")
+    soundfile()
     if names:
         files = _named(files, os.path.expanduser(names))
     rate = _first_rate(root, files) if rate is None else rate

@@ -9,14 +9,12 @@ from collections.abc import Callable
 import chex
 import jax
 import jax.numpy as jnp
-from jax.sharding import PartitionSpec as P
 
 from jax_ssl.core.precise import einsum
 from jax_ssl.core.types import Array
 from jax_ssl.losses.contrastive import LEAD
 from jax_ssl.ops.normalize import l2_normalize
-from jax_ssl.parallel.mesh import BATCH_AXES
-from jax_ssl.parallel.rows import everyone, first_row, on_shards
+from jax_ssl.parallel.rows import everyone, first_row, map_shards
 
 # What a device may hold of gathered negatives at a time: 256 MiB.
 GATHERED = 2**28
@@ -160,7 +158,6 @@ def _means(
     mine: Callable[..., tuple[Array, Array]], *arrays: Array
 ) -> tuple[Array, Array]:
     """Means over the global batch of what each shard says of its rows, [b, K]."""
-    floats = [a.astype(jnp.float32) if a.dtype != jnp.int32 else a for a in arrays]
-    split = P(BATCH_AXES)
-    loss, hit = on_shards(mine, (split,) * len(floats), split)(*floats)
+    given = tuple(a if a.dtype == jnp.int32 else a.astype(jnp.float32) for a in arrays)
+    loss, hit = map_shards(lambda rows, whole: mine(*rows), given)
     return loss.mean(0), hit.mean(0)
