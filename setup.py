@@ -41,6 +41,7 @@ setup(
     extras_require={
         "test": ["pytest>=8.0", "pytest-xdist>=3.5", "tensorboardX>=2.6"],
         "lint": ["ruff>=0.12", "mypy>=1.15"],
+        "audio": ["soundfile>=0.12", "librosa>=0.10"],  # Sound files; MFCCs.
         "tensorboard": ["tensorboardX>=2.6"],
         "cuda": ["jax[cuda12]>=0.10.2"],
         "tpu": ["jax[tpu]>=0.10.2"],

@@ -1,6 +1,6 @@
 """What a small case of a method is; see `tests/cases.py`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,7 @@ class Case:
         steps: their number.
         learning_rate: of those steps.
         least_loss: the lowest that the loss can be, from which both are counted.
+        reads: what the encoder reads of images [B, H, W, C].
     """
 
     method: str
@@ -37,6 +38,7 @@ class Case:
     steps: int = 40
     learning_rate: float = 0.01
     least_loss: float = 0.0
+    reads: Callable[[Any], Any] = lambda images: images
 
     def build(self, given: Mapping[str, Any] | None = None, **encoder: Any) -> Method:
         """The method, with further wires; keywords are settings of the encoder."""

@@ -43,6 +43,16 @@ def one_image(key, example):
     return plain_views(key, example)[0]
 
 
+def one_wave(key, example):
+    """One such view as a wave: its numbers one after the other, [H W C]."""
+    return as_waves(one_image(key, example)[None])[0]
+
+
+def as_waves(images):
+    """Images [B, H, W, C] as waves [B, H W C]."""
+    return images.reshape(len(images), -1) - 0.5
+
+
 def plain_crops(key, example):
     """Two such views and two small ones, {"global": [2, ...], "local": [2, ...]}."""
     own, other = jax.random.split(key)

@@ -8,7 +8,7 @@ from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
 
 from jax_ssl.config import Experiment, load_page, override, resolved
-from jax_ssl.core.fields import INDEX, ON_CANVAS, Field, spec_of
+from jax_ssl.core.fields import INDEX, LENGTH, ON_CANVAS, Field, spec_of
 from jax_ssl.train.feeds import Feed
 from jax_ssl.train.program import program
 
@@ -23,8 +23,14 @@ class Fake:
 
     def __init__(self, length, shape, canvas=False):
         self.length = length
+        wave = {
+            "wave": Field("wave", shape, jnp.float32, rate=16_000),
+            "length": LENGTH,
+        }
         self.fields = {
-            "image": Field("image", shape, jnp.uint8),
+            **(
+                wave if len(shape) == 1 else {"image": Field("image", shape, jnp.uint8)}
+            ),
             "index": INDEX,
             "label": Field("label", (), jnp.int32),
             **(ON_CANVAS if canvas else {}),
@@ -44,6 +50,8 @@ SHAPES = {
     "imagenet2012": ((1_281_167, (512, 512, 3)), True),
     "imagenette/160px-v2": ((9469, (256, 256, 3)), True),
     "folder": ((400, (128, 128, 3)), True),
+    "npz": ((2700, (8192,)), False),
+    "sounds": ((70_000, (81_920,)), False),
 }
 
 
@@ -132,6 +140,17 @@ def test_a_protocol_of_several_parts_is_for_the_end_of_a_run():
         Experiment(resolved(config), source=source_of(config))
 
 
+def test_every_protocol_predicts_every_field_of_labels():
+    config = override(page("cpc_audio_digits.py"), ["evals.knn={'k': 5}"])
+    asked = Experiment(resolved(config), source=source_of(config)).protocols
+    found = [(p.name, p.needs) for p in asked]
+    names = ("frames", "knn", "linear")
+    assert found == [(n, (field,)) for n in names for field in ("label", "speaker")]
+    config = override(config, ["evals.labels=()"])
+    asked = Experiment(resolved(config), source=source_of(config)).protocols
+    assert [(p.name, p.needs) for p in asked] == [(n, ("label",)) for n in names]
+
+
 def test_deepcluster_has_the_papers_network_too():
     config = resolved(page("deepcluster_imagenet.py:alexnet"))
     assert config["encoder"]["name"] == "alexnet"
@@ -158,6 +177,16 @@ def test_pages_of_mae_say_where_mask_tokens_are(name, wanted):
     assert experiment.method.encoder.mask_token == (wanted["encode"] == "all")
     with pytest.raises(ValueError, match="say "):
         page(f"{name.partition(':')[0]}:huge")
+
+
+def test_cpc_on_librispeech_has_the_released_codes_settings_too():
+    config = resolved(page("cpc_audio_librispeech.py:cpc_audio"))
+    assert config["method"]["num_negatives"] == 128
+    assert Experiment(config, source=source_of(config)).method.health.chance(64) == (
+        pytest.approx(4.8598, abs=1e-4)
+    )
+    with pytest.raises(ValueError, match="no recipe 'deep'; choose one of paper, cpc"):
+        page("cpc_audio_librispeech.py:deep")
 
 
 def test_page_takes_an_argument():

@@ -260,9 +260,9 @@ def test_bfloat16_and_chunks_keep_the_kinds_of_the_state(case, first):
     assert metrics["loss"].dtype == jnp.float32
 
 
-def test_export_fits_a_bare_encoder(method, first):
+def test_export_fits_a_bare_encoder(case, method, first):
     variables = method.exports["encoder"](first.params, first.state)
-    image = jnp.asarray(batch()["image"], jnp.float32) / 255
+    image = case.reads(jnp.asarray(batch()["image"], jnp.float32) / 255)
     own = jax.eval_shape(
         functools.partial(method.encoder.init, train=False), jax.random.key(0), image
     )
@@ -307,7 +307,7 @@ def test_bfloat16_stays_finite(case):
     train, metrics = run(half, train, 2)
     assert all(np.isfinite(value) for value in metrics.values()), metrics
     variables = method.exports["encoder"](train.params, train.state)
-    image = jnp.asarray(batch()["image"], jnp.float32) / 255
+    image = case.reads(jnp.asarray(batch()["image"], jnp.float32) / 255)
     features = method.encoder.apply(variables, image, train=False)
     assert np.isfinite(features.pooled).all()
 

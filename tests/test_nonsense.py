@@ -35,6 +35,7 @@ BASE = {
     "run": {"num_steps": 10},
     "doctor": None,
 }
+WAVE_GRU = {"name": "wave_gru", "widths": (4,), "kernels": (4,), "strides": (2,)}
 WAVES = {"name": "synthetic_waves", "num_examples": 16, "samples": 64}
 FRAMES = {"name": "synthetic_frames", "num_examples": 16, "size": 8}
 # Settings without a default, and a few whose default is too large for 16 examples.
@@ -74,8 +75,12 @@ def config_of(path):
         own = config[section] = {**(config.get(section) or {}), **own}
     if name in ("mae", "dinov2", "dinov2_distillation") and section == "method":
         config["encoder"] = dict(VIT)
-    if name in ("two_windows", "wave_window"):
+    if name in ("random_window", "two_windows", "wave_window"):
         config["data"] = WAVES
+        config["evals"]["view"] = {"name": "wave_window", "samples": 32}
+    if name == "cpc_audio":
+        config["encoder"], config["data"] = dict(WAVE_GRU), WAVES
+        config["views"] = {"name": "random_window", "samples": 32}
         config["evals"]["view"] = {"name": "wave_window", "samples": 32}
     if name in ("two_frames", "first_frame"):
         config["data"], config["evals"]["view"] = FRAMES, {"name": "first_frame"}

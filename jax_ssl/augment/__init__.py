@@ -11,6 +11,7 @@ VIEWS: Mapping[str, Callable[..., ViewFn]] = {
     "two_affine": views.two_affine,
     "center_crop": views.center_crop,
     "identity": views.identity,
+    "random_window": audio.random_window,
     "two_windows": audio.two_windows,
     "wave_window": audio.wave_window,
     "two_frames": frames.two_frames,

@@ -134,9 +134,10 @@ class Experiment:
         wires["num_classes"] = self.method.health.classes
         wires["example_seen"] = functools.partial(seen_by, self.view, source.fields)
         asked = [
-            bound(f"evals.{name}", PROTOCOLS[name], chosen)
+            bound(f"evals.{name}", PROTOCOLS[name], one)
             for name, chosen in protocols.items()
             if chosen is not None
+            for one in _for_each(self.evals.labels, chosen)
         ]
         self.protocols: list[Protocol] = []
         for found in asked:
@@ -262,6 +263,13 @@ class Experiment:
         with naming("evals.view"):
             seen = read_by(self.view, source.fields)
         return {*seen, *(needed & set(source.fields))}
+
+
+def _for_each(labels: Sequence[str], chosen: Settings) -> list[Settings]:
+    """A protocol's settings for each field that it shall predict."""
+    if not labels or "label" not in chosen:
+        return [chosen]
+    return [{**chosen, "label": label} for label in labels]
 
 
 @contextlib.contextmanager

@@ -193,6 +193,8 @@ class Evals:
         view: the un-augmented view, dict(name=..., ...).
         train: keys of `data` that differ for the labelled training part.
         test: keys of `data` that differ for the test part; None: there is none.
+        labels: fields of kind label, each of which is predicted by every protocol that
+            has a setting `label`; () for the one that this setting names.
         unknown_classes: what becomes of a class, by its name, that `train` lacks:
             "refuse" the part; "drop": its examples are left out; "keep": they count as
             wrong.
@@ -205,6 +207,7 @@ class Evals:
     view: dict
     train: dict | None = None
     test: dict | None = None
+    labels: tuple[str, ...] = ()
     unknown_classes: Unknown = "refuse"
     online: dict | None = None
     batch_size: int = 512

@@ -22,7 +22,7 @@ from jax_ssl.core.types import Array
 
 Picture = Literal["image", "frames", "mask", "depth", "disparity", "flow"]
 Placed = Literal["boxes", "matrix", "size", "scale"]  # On a picture.
-Kind = Literal[Picture, Placed, "wave", "label", "labels", "index"]
+Kind = Literal[Picture, Placed, "wave", "length", "label", "labels", "index"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 # Axes of an example's array, a digit where the length is fixed, and what it may hold.
@@ -34,6 +34,7 @@ _LAYOUT: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "disparity": ("HW", ("float32",)),
     "flow": ("HW3", ("float32",)),
     "wave": ("T", ("float32",)),
+    "length": ("", ("int32",)),
     "matrix": ("3M", ("float32",)),
     "boxes": ("N5", ("float32",)),
     "label": ("", ("int32",)),
@@ -67,7 +68,8 @@ class Field:
             float32 in [0, 1]; mask [H, W] uint8, a class or 255 for none; depth [H, W]
             float32 in metres and disparity [H, W] float32 in pixels, both 0 where
             unknown; flow [H, W, 3] float32, u and v in pixels and 1 where known, else
-            0; wave [T] float32 in [-1, 1]; matrix [3, m] float32, from a camera's
+            0; wave [T] float32 in [-1, 1]; length [] int32, how many samples of its
+            array a wave fills; matrix [3, m] float32, from a camera's
             coordinates to pixels, such as intrinsics; boxes [n, 5] float32, (class,
             x0, y0, x1, y1) in pixels, rows of -1 where there is none; label [] int32;
             labels [K] uint8, 1 for each class that applies; index [] int32, the row;
@@ -119,6 +121,7 @@ class Field:
 Fields = Mapping[str, Field]
 
 INDEX = Field("index", (), np.dtype("int32"))
+LENGTH = Field("length", (), np.dtype("int32"))
 # Those that every source with a canvas has beside its pictures.
 ON_CANVAS: Fields = {
     "size": Field("size", (2,), np.dtype("int32")),

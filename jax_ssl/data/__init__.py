@@ -5,6 +5,7 @@ from collections.abc import Callable
 from jax_ssl.data.arrays import npz
 from jax_ssl.data.digits import digits
 from jax_ssl.data.folder import folder
+from jax_ssl.data.sounds import sounds
 from jax_ssl.data.source import Source
 from jax_ssl.data.synthetic import synthetic
 from jax_ssl.data.synthetic_frames import synthetic_frames
@@ -15,6 +16,7 @@ SOURCES: dict[str, Callable[..., Source]] = {
     "digits": digits,
     "folder": folder,
     "npz": npz,
+    "sounds": sounds,
     "synthetic": synthetic,
     "synthetic_frames": synthetic_frames,
     "synthetic_waves": synthetic_waves,

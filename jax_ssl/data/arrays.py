@@ -16,6 +16,7 @@ from jax_ssl.data.bands import Channels, count_of
 from jax_ssl.data.corrupt import spread
 from jax_ssl.data.ranges import Range, bounds, check_range, in_range
 from jax_ssl.data.source import Rows, Source, absent
+from jax_ssl.data.waves import apart
 
 _LARGEST = float(np.finfo(np.float32).max)
 # Of the kinds whose floats are bounded, the lowest and highest value.
@@ -218,6 +219,7 @@ def npz(
     split: str = "",
     fields: Mapping[str, Kind] | None = None,
     rate: float | None = None,
+    samples: int | None = None,
     range: tuple[float | str, float | str] | None = None,
     channels: int | tuple[int, ...] | None = None,
 ) -> Arrays:
@@ -234,6 +236,10 @@ def npz(
         fields: further arrays and their kinds, such as {"depth": "depth", "intrinsics":
             "matrix"}. With these there need not be images.
         rate: of a wave, samples per second.
+        samples: of a wave. Those of several lengths may lie one after the other in one
+            array, with their borders under the key offsets [N + 1]: the first so many
+            samples of each stay, zeros follow shorter ones, and the field "length" says
+            how many are its own. None for as many as the longest has.
         range: the numbers that are black and white in images, such as (0, 4095) for 12
             bits in uint16, or percentiles of each, such as ("0.1%", "99.9%"); NaN is
             black. None for 0 to 255 in uint8, and 0 to 1 in floats; others need it.
@@ -265,6 +271,21 @@ def npz(
                     f"{path} holds no {name} for data.split = {split!r}: looked for "
                     f"{', '.join(keys)}; the keys present are {sorted(archive)}."
                 )
+        for name in [n for n, kind in (fields or {}).items() if kind == "wave"]:
+            if given[name].ndim == 1:
+                keys = [*_keys("offsets", split), "offsets"]
+                found = next((key for key in keys if key in archive), None)
+                if found is None:
+                    raise ValueError(
+                        f"{path}: {name} has one axis and there is no key "
+                        f"{keys[0]!r} that says where its waves end; store [N, T], or "
+                        "the offsets [N + 1]."
+                    )
+                given[name], given["length"] = apart(
+                    given[name], _read(archive, found, path), samples, path
+                )
+            elif samples is not None:
+                given[name] = given[name][:, :samples]
         for key in (key for word in NAMES for key in (*_keys(word, split), word)):
             if names is None and key in archive:
                 values = _read(archive, key, path)

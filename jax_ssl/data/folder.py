@@ -4,7 +4,6 @@ import contextlib
 import functools
 import logging
 import os
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,10 +17,11 @@ from jax_ssl.data.bands import Sides, count_of
 from jax_ssl.data.cache import DEFAULT_CACHE_GIB, cached
 from jax_ssl.data.canvas import decode, needed_for, shrink, sides_of, stack
 from jax_ssl.data.corrupt import spread
+from jax_ssl.data.files import classes_of, files_in, known_of
 from jax_ssl.data.images import MAX_MEGAPIXELS, open_file, opened
 from jax_ssl.data.images import pages as pages_in
 from jax_ssl.data.ranges import check_range
-from jax_ssl.data.source import Rows, Source, UnsetError, absent
+from jax_ssl.data.source import Rows, Source, UnsetError
 
 EXTENSIONS = (
     ".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm",
@@ -52,11 +52,8 @@ class Folder(Source):
 
     def stored(self, row: int) -> bytes:  # noqa: D102
         try:
-            with open_file(self._path(row)) as file:
-                size = os.fstat(file.fileno()).st_size
-                page = 0 if self.pages is None else int(self.pages[row])
-                said = size.to_bytes(8, "little") + page.to_bytes(8, "little")
-                return said + file.read(2**20)
+            page = 0 if self.pages is None else int(self.pages[row])
+            return known_of(self._path(row), page)
         except (OSError, ValueError):
             return b""
 
@@ -144,7 +141,7 @@ def folder(
     image = Field("image", (*frame, count_of(channels)), np.dtype("uint8"))
     fields = {"image": image, **ON_CANVAS, "index": INDEX}
     root = os.path.join(os.path.expanduser(path), split).rstrip(os.sep) or os.sep
-    files, numbers = _image_files(root), None
+    files, numbers = files_in(root, EXTENSIONS, "image"), None
     name = os.path.basename(os.path.abspath(root))
     needed = functools.partial(needed_for, frame)
 
@@ -176,18 +173,7 @@ def folder(
         )
     label = None
     if labels == "folders":
-        outside = [file for file in files if "/" not in file]
-        if outside:
-            raise ValueError(
-                f"data.labels = 'folders', but {len(outside)} images lie directly in "
-                f"{root}, such as {outside[0]!r}; move them into class folders or set "
-                "data.labels = 'none'."
-            )
-        words = [file.split("/", 1)[0] for file in files]
-        classes, indices = np.unique(words, return_inverse=True)
-        label = indices.astype(np.int32)
-        names = tuple(classes.tolist())
-        fields["label"] = Field("label", (), label.dtype, names)
+        label, fields["label"] = classes_of(files, root, "image")
     read = functools.partial(
         decode, channels=channels, range=range, max_megapixels=max_megapixels
     )
@@ -219,63 +205,3 @@ def _pages_of(
 
     with ThreadPoolExecutor(16) as pool:
         return list(pool.map(look, files))
-
-
-def _image_files(root: str) -> tuple[str, ...]:
-    if not os.path.isdir(root):
-        raise FileNotFoundError(absent("data.path", root, "folder"))
-    files, others, seen = [], Counter[str](), set()
-    special, folders = [], [""]
-    while folders:
-        here = folders.pop()
-        real = os.path.realpath(os.path.join(root, here))
-        if real in seen:  # Links may lead in a circle.
-            continue
-        seen.add(real)
-        try:
-            # In order, so that of two ways to one folder the same is always taken.
-            inside = sorted(os.scandir(real), key=lambda entry: entry.name)
-        except OSError as error:
-            raise ValueError(
-                f"data.path: {real!r} cannot be read ({error.strerror}); permit it, or "
-                "move that folder away."
-            ) from error
-        below = []
-        for entry in inside:
-            name = f"{here}{entry.name}"
-            extension = os.path.splitext(name)[1].lower()
-            hidden, kind = entry.name.startswith("."), _kind(entry)
-            if kind == "folder":
-                below += [] if hidden else [f"{name}/"]
-            elif extension not in EXTENSIONS or hidden:
-                others[extension] += 1
-            elif kind == "special":
-                special.append(name)
-            else:
-                files.append(name)
-        folders += reversed(below)
-    if special:
-        log.warning(
-            "%s: left out %d that are no files but a FIFO, a device or a socket, such "
-            "as %s",
-            root,
-            len(special),
-            special[0],
-        )
-    if not files:
-        raise FileNotFoundError(
-            f"{root!r} holds no image: none of its {others.total()} files ends in one "
-            f"of {', '.join(EXTENSIONS)} (most frequent: {others.most_common(3)})."
-        )
-    return tuple(sorted(files))
-
-
-def _kind(entry: os.DirEntry[str]) -> Literal["folder", "file", "special"]:
-    """A link to nothing, or in a circle, is a file: reading it says what is wrong."""
-    try:
-        if entry.is_dir():
-            return "folder"
-        there = entry.is_file() or not os.path.exists(entry.path)
-        return "file" if there else "special"
-    except OSError:
-        return "file"

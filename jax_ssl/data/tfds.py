@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from jax_ssl.core.fields import INDEX, ON_CANVAS, Kind
+from jax_ssl.core.fields import INDEX, LENGTH, ON_CANVAS, Kind
 from jax_ssl.data.cache import DEFAULT_CACHE_GIB, cached
 from jax_ssl.data.canvas import Sides, shrink, sides_of, stack
 from jax_ssl.data.ranges import Range, check_range
@@ -40,10 +40,17 @@ class Prepared(Source):
         """The columns to decode: those kept, and a picture if its size is needed."""
         wanted = set(self.fields)
         pictures = [name for name, c in self.columns.items() if c.field.sides]
+        if self._measured:
+            wanted.add("wave")
         sized = any(f.kind in NEED_SIZE for f in self.fields.values())
         if sized and wanted.isdisjoint(pictures):
             wanted |= set(pictures[:1])
         return {name: c for name, c in self.columns.items() if name in wanted}
+
+    @property
+    def _measured(self) -> bool:
+        """Whether the length of the wave is asked for, which is no feature of TFDS."""
+        return "length" in self.fields and "length" not in self.columns
 
     @cached_property
     def _parse(self) -> Callable[[bytes], dict[str, Any]]:
@@ -85,6 +92,9 @@ class Prepared(Source):
         height, width = next(iter(sizes.values()), (1, 1))
         fields = {name: column.field for name, column in columns.items()}
         example = {name: value for name, (value, _) in found.items()}
+        if self._measured:
+            example["length"] = np.array(len(example["wave"]), np.int32)
+            fields["length"] = LENGTH
         for name, field in fields.items():
             if field.kind == "boxes":
                 example[name][:, 1:] *= np.array([width, height] * 2, np.float32)
@@ -106,6 +116,7 @@ def tfds(
     canvas: int | tuple[int, int] | None = None,
     image_key: str = "",
     label_key: str = "",
+    wave_key: str = "",
     fields: Mapping[str, Kind] | None = None,
     lengths: Mapping[str, int] | None = None,
     range: tuple[float | str, float | str] | None = None,
@@ -130,6 +141,8 @@ def tfds(
         image_key: feature that is the field "image"; "" for the one of that name, or
             the only one.
         label_key: feature that is the field "label"; "" as for the image.
+        wave_key: feature that is the field "wave"; "" as for the image. Where it is of
+            any length, the field "length" says how many samples are its own.
         fields: kinds of features that are not obvious, such as {"depth_map": "depth"};
             see `core.fields.Field`. Flow may lack its third channel.
         lengths: of videos, audio and boxes of any number, how many frames, samples or
@@ -149,7 +162,7 @@ def tfds(
 
     directory = _find(data_dir, dataset)
     frame = None if canvas is None else sides_of(canvas)
-    keys = {"image": image_key, "label": label_key}
+    keys = {"image": image_key, "label": label_key, "wave": wave_key}
     check_range(range)
     try:
         info = tensorflow_datasets.builder_from_directory(os.fspath(directory)).info
@@ -169,6 +182,8 @@ def tfds(
     known = {name: column.field for name, column in columns.items()}
     if frame is not None and any(field.sides for field in known.values()):
         known |= ON_CANVAS
+    if "wave" in columns and columns["wave"].feature.shape == (None,):
+        known.setdefault("length", LENGTH)
     known["index"] = INDEX
     name, size = f"{dataset} {split}", len(records)
     source = Prepared(name, known, size, records, parts, columns, frame)
@@ -187,8 +202,8 @@ def _columns(
 
     Args:
         features: of the data set.
-        keys: which features are the fields "image" and "label"; "" where that is to be
-            found out.
+        keys: which features are the fields "image", "label" and "wave"; "" where that
+            is to be found out.
         asked: kinds of features, where they are set.
         lengths: of features, where they are set.
         canvas: (H, W) of pictures, if any.

@@ -14,13 +14,14 @@ from jax_ssl.encoders.dcgan import StridedConvNet
 from jax_ssl.encoders.dense import DenseEncoder
 from jax_ssl.encoders.resnet import ResNet
 from jax_ssl.encoders.vit import ViT
-from jax_ssl.encoders.wave import WaveEncoder
+from jax_ssl.encoders.wave import ContextEncoder, WaveEncoder
 
 alexnet = AlexNet
 convnet = ConvNet
 dcgan = StridedConvNet
 dense = DenseEncoder
 wave = WaveEncoder
+wave_gru = ContextEncoder
 
 # He et al. (2016, arXiv:1512.03385), table 1.
 resnet18 = partial(ResNet, stage_sizes=(2, 2, 2, 2), bottleneck=False)
@@ -55,4 +56,5 @@ ENCODERS: Mapping[str, Callable[..., Any]] = {
     "vit_l": vit_l,
     "vit_h": vit_h,
     "wave": wave,
+    "wave_gru": wave_gru,
 }

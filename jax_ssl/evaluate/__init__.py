@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from jax_ssl.evaluate.attention import attention_jaccard
 from jax_ssl.evaluate.classification import classification
 from jax_ssl.evaluate.few_label import few_label
+from jax_ssl.evaluate.frames import frames
 from jax_ssl.evaluate.knn import knn
 from jax_ssl.evaluate.layers import layers
 from jax_ssl.evaluate.linear import linear
@@ -14,6 +15,7 @@ from jax_ssl.evaluate.retrieval import retrieval
 PROTOCOLS: Mapping[str, Callable[..., Protocol | list[Protocol] | None]] = {
     "classification": classification,
     "few_label": few_label,
+    "frames": frames,
     "knn": knn,
     "layers": layers,
     "linear": linear,

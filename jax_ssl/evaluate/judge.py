@@ -20,8 +20,22 @@ from jax.sharding import Mesh
 from jax_ssl.checkpoint.run_folder import json_value
 from jax_ssl.core.method import Method, ViewFn, encoder_input, seen_by
 from jax_ssl.core.types import Array, Batch, Params, PyTree, State
+from jax_ssl.evaluate import mfcc
+from jax_ssl.evaluate.kinds import (
+    MFCC,
+    POOLED,
+    RAW,
+    SAMPLES,
+    TRAINED,
+    UNTRAINED,
+    Read,
+    read_of,
+    takes,
+    titled,
+    together,
+)
 from jax_ssl.evaluate.part import Part, left_out, on_host, swept
-from jax_ssl.evaluate.protocol import Outcome, Protocol, Reader, Skipped
+from jax_ssl.evaluate.protocol import Outcome, Protocol, Skipped
 from jax_ssl.evaluate.raw import flattened, pooling_side
 from jax_ssl.parallel.rows import map_examples
 from jax_ssl.train.feeds import Feed
@@ -30,11 +44,7 @@ from jax_ssl.train.sweep import Sweep
 Record: TypeAlias = dict[str, Any]
 # (what is done, its parts) -> a block, which gets what is told of the parts.
 Tell: TypeAlias = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
-Read: TypeAlias = tuple[Reader | None, str]  # A protocol's reader and `reads`.
 
-TRAINED, UNTRAINED = "trained", "untrained"
-RAW: Read = (None, "raw")
-POOLED: Read = (None, "pooled")
 NOT_FINITE = Skipped("there are numbers that are not finite")
 NO_LABELS = Skipped("no example of one of the parts has a label")
 
@@ -113,12 +123,12 @@ class Judge:
         Returns:
             {"evaluations": [...], "skipped": [{"protocol", "reason"}]}, plain JSON.
         """
-        lacks = {
-            p.name: lacking(p, train, "training") or lacking(p, test, "test")
+        lacks = [
+            (p, lacking(p, train, "training") or lacking(p, test, "test"))
             for p in protocols
-        }
-        skipped = [{"protocol": n, "reason": why} for n, why in lacks.items() if why]
-        asked = [p for p in protocols if not lacks[p.name]]
+        ]
+        skipped = [{"protocol": p.name, "reason": why} for p, why in lacks if why]
+        asked = [p for p, why in lacks if not why]
         fields = tuple(dict.fromkeys(name for p in asked for name in p.needs))
         known = train.feed.fields
 
@@ -128,7 +138,8 @@ class Judge:
             """What protocols say of one kind of features, which it alone holds."""
             whole: PyTree = trained if kind == TRAINED else ()
             whole = self.fresh() if kind == UNTRAINED else whole
-            reads = list(dict.fromkeys(_read_of(p, kind) for p in mine))
+            rate = self.rate(train)
+            reads = list(dict.fromkeys(read_of(p, kind, rate) for p in mine))
             total = train.count + test.count
             with tell(f"{kind}: features of {total:,} examples", total) as advance:
                 parts = [
@@ -138,7 +149,7 @@ class Judge:
             del whole
             for protocol in mine:
                 labels = [n for n in protocol.needs if known[n].kind == "label"]
-                given = [part[_read_of(protocol, kind)] for part in parts]
+                given = [part[read_of(protocol, kind, rate)] for part in parts]
                 own = [part.labelled(labels) for part in given]
                 learned = protocol.reads != "head"  # From the training part.
                 without = left_out(given, own, labels if learned else ())
@@ -153,14 +164,18 @@ class Judge:
                 for outcome in outcomes:
                     yield protocol, outcome, {**own[0].detail, **without}
 
-        kinds = self.kinds(train) if kinds is None else kinds
+        if kinds is None:
+            kinds = self.kinds(train)
+            if self.rate(train) is not None and not mfcc.installed():
+                skipped.append({"protocol": MFCC, "reason": mfcc.LACKING})
         found: dict[tuple[Protocol, str], Record] = {}
         refused: dict[tuple[Protocol, str], list[str]] = {}
-        for kind, mine in ((k, m) for k in kinds for m in _together(asked, k)):
+        for kind, mine in ((k, m) for k in kinds for m in together(asked, k)):
             for protocol, outcome, detail in answers(kind, mine):
                 if isinstance(outcome, Skipped):
                     refused.setdefault((protocol, outcome.reason), []).append(kind)
                     continue
+                outcome = titled(outcome, protocol)
                 setting = json.dumps(json_value(outcome.settings))
                 # The outcomes of all kinds are the rows of one evaluation.
                 new: Record = {
@@ -183,17 +198,29 @@ class Judge:
                     }
                 )
         for (protocol, reason), those in refused.items():
-            taken = [kind for kind in kinds if _takes(protocol, kind)]
+            taken = [kind for kind in kinds if takes(protocol, kind)]
             where = "" if those == taken else f"{' and '.join(those)} features: "
             skipped.append({"protocol": protocol.name, "reason": where + reason})
         order = [protocol.name for protocol in asked]
         evaluations = sorted(found.values(), key=lambda e: order.index(e["protocol"]))
         return json_value({"evaluations": evaluations, "skipped": skipped})
 
-    def kinds(self, data: Data) -> tuple[str, str, str]:
-        """The kinds of features; the last one is the input itself."""
+    def kinds(self, data: Data) -> tuple[str, ...]:
+        """The kinds of features, of which the third is the input itself.
+
+        Of waves whose rate is known there is a fourth, "mfcc", where librosa is.
+        """
         image = len(self.seen(data).shape) > 2
-        return TRAINED, UNTRAINED, "pixels" if image else "samples"
+        known = TRAINED, UNTRAINED, "pixels" if image else SAMPLES
+        more = self.rate(data) is not None and mfcc.installed()
+        return (*known, MFCC) if more else known
+
+    def rate(self, data: Data) -> float | None:
+        """Samples a second of what the encoder reads, if that is a wave of one."""
+        waves = [f for f in data.feed.fields.values() if f.kind == "wave"]
+        if len(self.seen(data).shape) != 1 or len(waves) != 1:
+            return None
+        return waves[0].rate
 
     def parts(
         self,
@@ -271,7 +298,7 @@ class Judge:
         if not jnp.issubdtype(seen.dtype, jnp.floating):
             raise ValueError(f"the encoder would read {seen.dtype}, not floats.")
         rows = jax.ShapeDtypeStruct((self.mesh.size, *seen.shape), seen.dtype)
-        for read in dict.fromkeys((POOLED, *(_read_of(p, TRAINED) for p in protocols))):
+        for read in dict.fromkeys((POOLED, *(read_of(p, TRAINED) for p in protocols))):
             found = jax.eval_shape(
                 lambda whole, x, r=read: self._features(r, whole, x), whole, rows
             )
@@ -290,7 +317,7 @@ class Judge:
         """What is read [B, ...] of examples x [B, ...]."""
         reader, word = read
         if word == "raw":
-            return flattened(x)
+            return flattened(x) if reader is None else reader({}, x)
         params, state = whole
         if word == "head":
             assert self.method.health.project is not None
@@ -312,23 +339,3 @@ def lacking(protocol: Protocol, data: Data, part: str) -> str:
     lacks = [name for name in protocol.needs if name not in data.feed.fields]
     words = " and no ".join("labels" if name == "label" else name for name in lacks)
     return f"the {part} part, {data.feed.name}, has no {words}" if lacks else ""
-
-
-def _read_of(protocol: Protocol, kind: str) -> Read:
-    if kind in (TRAINED, UNTRAINED):
-        return protocol.reader, protocol.reads
-    return RAW
-
-
-def _together(protocols: Sequence[Protocol], kind: str) -> Iterator[Sequence[Protocol]]:
-    """Protocols that take a kind of features, by the sweeps that they share."""
-    mine = [p for p in protocols if _takes(p, kind)]
-    if shared := [p for p in mine if not p.alone]:
-        yield shared
-    yield from ([p] for p in mine if p.alone)
-
-
-def _takes(protocol: Protocol, kind: str) -> bool:
-    if kind == TRAINED:
-        return True
-    return protocol.controls and (kind == UNTRAINED or protocol.reads == "pooled")

@@ -116,7 +116,11 @@ def linear(
         if counts.max() < 2:
             yield Skipped("no class has two training examples, one to be held out")
             return
-        fitted, validation = hold_out(known, held_out, seed)
+        of_one = train.of_one  # An example's places are never on both sides.
+        fitted, validation = (
+            (rows[:, None] * of_one + np.arange(of_one)).ravel()
+            for rows in hold_out(known[::of_one], held_out, seed)
+        )
         fit = partial(
             fit_heads,
             train,

@@ -36,12 +36,14 @@ class Part:
         rows: [n] row of the data set, -1 where a place holds no example.
         detail: how they were made, for results.json: "dimensions", and where they apply
             "corrupt_examples" (how many were left out) and "pooled_by".
+        of_one: consecutive places that belong to one example, and have its row.
     """
 
     values: "Kept"
     fields: Mapping[str, np.ndarray]
     rows: np.ndarray
     detail: Mapping[str, Any] = field(default_factory=dict)
+    of_one: int = 1
 
     @property
     def counts(self) -> np.ndarray:
@@ -154,7 +156,31 @@ class OnHost:
             yield jax.make_array_from_process_local_data(where, flat), numbers.ravel()
 
 
-Kept: TypeAlias = OnMesh | OnHost
+class Split:
+    """Features [n, F, D] of n examples as those of n F, [n F, D].
+
+    Args:
+        whole: the features.
+    """
+
+    def __init__(self, whole: OnMesh | OnHost) -> None:
+        self.whole, self.dtype = whole, whole.dtype
+        self._each: int = whole.shape[1]
+        self.shape = (whole.shape[0] * self._each, *whole.shape[2:])
+
+    def take(self, numbers: np.ndarray) -> Array:
+        """Rows of these numbers, [m, D], on every device."""
+        example, place = np.divmod(np.asarray(numbers), self._each)
+        return _one_of_each(self.whole.take(example), jnp.asarray(place, jnp.int32))
+
+    def blocks(self) -> Iterator[tuple[Array, np.ndarray]]:
+        """Blocks of rows over the mesh, and their numbers."""
+        for values, numbers in self.whole.blocks():
+            own = numbers[:, None] * self._each + np.arange(self._each)
+            yield _flat(values), own.ravel()
+
+
+Kept: TypeAlias = OnMesh | OnHost | Split
 
 
 def swept(
@@ -224,5 +250,9 @@ def on_mesh(rows: np.ndarray) -> Array:
 
 
 _take = together(take_rows)
+_flat = together(lambda values: values.reshape(-1, values.shape[-1]))
+_one_of_each = together(
+    lambda values, place: jnp.take_along_axis(values, place[:, None, None], 1)[:, 0]
+)
 _finite = together(lambda values: jnp.isfinite(values).all())
 _sum = together(lambda spread: spread.sum(0))

@@ -87,6 +87,8 @@ class Protocol:
             an order that does not depend on the features.
         reader: what reads the examples in the place of the encoder; its answer stands
             for what `reads` names.
+        places: of the grid that are read of every example, as many of the control by
+            MFCCs; 0 where one vector is read.
         controls: whether untrained features and raw input stand beside the result.
         alone: whether what it reads is large, so that the data are swept for it by
             itself, after the others, and no other features are held meanwhile.
@@ -101,6 +103,7 @@ class Protocol:
     metrics: tuple[Metric, ...] = ACCURACY
     run: Callable[[Part, Part], Iterable[Outcome | Skipped]]
     reader: Reader | None = None
+    places: int = 0
     controls: bool = True
     alone: bool = False
     per_class: int = 0

@@ -12,6 +12,7 @@ from jax_ssl.methods.clusterfit import clusterfit
 from jax_ssl.methods.cmc import cmc
 from jax_ssl.methods.colorization import colorization
 from jax_ssl.methods.context_encoder import context_encoder
+from jax_ssl.methods.cpc_audio import cpc_audio
 from jax_ssl.methods.deepcluster import deepcluster
 from jax_ssl.methods.deepcluster_v2 import deepcluster_v2
 from jax_ssl.methods.dino import dino
@@ -66,6 +67,7 @@ METHODS: Mapping[str, Callable[..., Method]] = {
     "vae": vae,
     "context_encoder": context_encoder,
     "bigan": bigan,
+    "cpc_audio": cpc_audio,
     "mae": mae,
     "classifier": classifier,
     "dino": dino,

@@ -1,5 +1,7 @@
 """Normalisation that never looks at another row: group norm on standardised weights.
 
+Channel norm, which never looks at another place either, is for sequences.
+
 Also the choice between it and batch norm, by one word for a whole network.
 """
 
@@ -51,6 +53,30 @@ class GroupNorm(Scaled):
         variance = jnp.square(centred).mean((1, 3), keepdims=True)
         y = (centred * lax.rsqrt(variance + self.epsilon)).reshape(x.shape)
         return self.scaled(y)
+
+
+class ChannelNorm(Scaled):
+    """Normalisation over the channels of every place by itself, as CPC_audio has it.
+
+    It is layer norm whose variance is the unbiased one, Σ (x - mean)² / (C - 1), as in
+    facebookresearch/CPC_audio. No place learns anything of another one, which a norm
+    over time would let it: there the future leaks into the past.
+    """
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> Array:
+        """Normalises x [..., C] over C, alike in training and evaluation.
+
+        Raises:
+            ValueError: if there is one channel alone.
+        """
+        del train
+        width = x.shape[-1]
+        checks.at_least(2, channels_of_channel_norm=width)
+        x = x.astype(jnp.float32)
+        centred = x - x.mean(-1, keepdims=True)
+        variance = jnp.square(centred).sum(-1, keepdims=True) / (width - 1)
+        return self.scaled(centred * lax.rsqrt(variance + self.epsilon))
 
 
 def standardize_kernel(kernel: Array, epsilon: float = 1e-10) -> Array:

@@ -46,6 +46,17 @@ def image(views: Views) -> Array:
     return views
 
 
+def wave(views: Views) -> Array:
+    """One window of a wave, [B, T].
+
+    Raises:
+        ValueError: if the views are something else.
+    """
+    if isinstance(views, Mapping) or views.ndim != 2:
+        raise _other(views, "one window of each wave, [B, T]", "random_window")
+    return views
+
+
 def tiles(views: Views, recipe: str) -> Array:
     """The nine tiles of a 3 x 3 grid, [B, 9, h, w, C].
 

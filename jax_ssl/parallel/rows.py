@@ -147,7 +147,9 @@ def mean_over_rows(
 def map_shards(
     fn: Callable[[PyTree, PyTree], PyTree], rows: PyTree, whole: PyTree = ()
 ) -> PyTree:
-    """Applies `fn(rows of one shard, whole)` on every device, without communication.
+    """Applies `fn(rows of one shard, whole)` on every device.
+
+    Nothing is communicated unless `fn` asks for it, by `everyone` for instance.
 
     Args:
         fn: (tree of [n, ...], whole) -> tree of [n, ...].

@@ -25,6 +25,7 @@ class ReportInputs:
         features: [N, D] frozen features of the map; None before the first checkpoint.
         labels: [N] int classes of `features`; negative where unlabelled.
         label_names: names by class, for the map.
+        more_labels: by further fields, (labels, names) as these, for a map each.
         environment: command, commit, date, seconds, versions, devices; any of them.
         warnings: sentences for the top of the page, such as a count of corrupt images.
     """
@@ -37,6 +38,9 @@ class ReportInputs:
     features: np.ndarray | None = None
     labels: np.ndarray | None = None
     label_names: Sequence[str] | None = None
+    more_labels: Mapping[str, tuple[np.ndarray, Sequence[str] | None]] = field(
+        default_factory=dict
+    )
     environment: Mapping[str, Any] = field(default_factory=dict)
     warnings: Sequence[str] = ()
 

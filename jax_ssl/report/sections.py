@@ -3,7 +3,7 @@
 import itertools
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,7 +76,7 @@ def sections(inputs: ReportInputs, seed: int) -> list[Section]:
         Section("Curves", _curves(inputs)),
         Section("Health", health(inputs)),
         *(Section(title, [grid for _, grid in pairs]) for title, pairs in pictures),
-        Section("Map of the features", [_map(inputs, seed)]),
+        Section("Map of the features", _maps(inputs, seed)),
         Section("Time", _time(inputs)),
         Section("Settings and environment", _settings(inputs)),
     ]
@@ -127,6 +127,10 @@ def _curves(inputs: ReportInputs) -> list[Block]:
     drawn[1:1] = _metric_curves(inputs)
     keys = dict.fromkeys(key for record in train for key in record)
     own = {key: (table.words(key), "") for key in keys if key not in {*LINES, *OTHER}}
+    families = _families(own)
+    drawn += [_by_number(train[-1], *family) for family in families.items()]
+    numbered = {key for family in families.values() for key in family.values()}
+    own = {key: said for key, said in own.items() if key not in numbered}
     folded = _lines(train, own, "metric_")
     if not drawn and not folded:
         return ["No metrics have been recorded yet."]
@@ -152,6 +156,29 @@ def _lines(
     ]
 
 
+def _families(keys: Iterable[str]) -> dict[str, dict[int, str]]:
+    """Keys that differ in a number at their end alone, by what they share.
+
+    Three or more of them are one quantity along a scale, such as horizon_accuracy_1.
+    """
+    found: dict[str, dict[int, str]] = {}
+    for key in keys:
+        name, _, number = key.rpartition("_")
+        if name and number.isdecimal():
+            found.setdefault(name, {})[int(number)] = key
+    return {name: family for name, family in found.items() if len(family) > 2}
+
+
+def _by_number(record: Record, name: str, family: Mapping[int, str]) -> Curves:
+    """A chart of the last values of a family of metrics over their numbers."""
+    rows = [{"number": i, name: record.get(family[i])} for i in sorted(family)]
+    over, _, what = name.partition("_")
+    over, what = (over, what) if what else ("number", name)
+    title = f"{table.words(what)} by {over}, in the last record"
+    curves = {"": series.curve(rows, name, "number")}
+    return Curves(f"family_{name}", title, curves, None, over)
+
+
 def _metric_curves(inputs: ReportInputs) -> list[Curves]:
     """A chart for each evaluation in training, with the controls of its last record."""
     by_title: dict[str, list[Record]] = {}
@@ -169,25 +196,39 @@ def _metric_curves(inputs: ReportInputs) -> list[Curves]:
     return charts
 
 
-def _map(inputs: ReportInputs, seed: int) -> Block:
+def _maps(inputs: ReportInputs, seed: int) -> list[Block]:
+    """One layout of the features, coloured by each field of labels in turn."""
     if inputs.features is None:
-        return "No features have been computed: the run has no checkpoint yet."
+        return ["No features have been computed: the run has no checkpoint yet."]
     total = len(inputs.features)
     if broken := int((~np.isfinite(inputs.features).all(axis=1)).sum()):
-        return f"{broken:,} of {total:,} feature rows are not finite: there is no map."
+        said = f"{broken:,} of {total:,} feature rows are not finite: there is no map."
+        return [said]
     points, rows = tsne_map(inputs.features, seed=seed)
-    labels, coloring = inputs.labels, "There are no labels to colour them by."
-    if labels is not None:
-        labels = np.asarray(labels)[rows]
-        classes = plural(len(np.unique(labels[labels >= 0])), "class")
-        coloring = f"Colours and names show at most ten of {classes}."
-    said = (
+    about = (
         f"t-SNE (van der Maaten and Hinton, 2008) of {len(rows):,} of "
-        f"{plural(total, 'feature row')}. {coloring} Labels play no part in the "
-        "layout. Only neighbourhoods mean something: distances between groups, and "
-        "between two maps, do not."
+        f"{plural(total, 'feature row')}."
     )
-    return Map("tsne", "Map of the features", points, labels, inputs.label_names, said)
+    own = {"": (inputs.labels, inputs.label_names)}
+    maps: list[Block] = []
+    for field, (labels, names) in {**own, **inputs.more_labels}.items():
+        coloring = "There are no labels to colour them by."
+        if labels is not None:
+            labels = np.asarray(labels)[rows]
+            classes = plural(len(np.unique(labels[labels >= 0])), "class")
+            coloring = f"Colours and names show at most ten of {classes}."
+        said = (
+            f"{about} {coloring} Labels play no part in the layout. Only "
+            "neighbourhoods mean something: distances between groups, and between two "
+            "maps, do not."
+        )
+        title = "Map of the features"
+        if field:
+            title += f", coloured by {table.words(field)}"
+            said = f"The same points, coloured by {table.words(field)}. {coloring}"
+        name = f"tsne_{field}" if field else "tsne"
+        maps.append(Map(name, title, points, labels, names, said))
+    return maps
 
 
 def spending(metrics: Sequence[Record]) -> dict[str, float]:

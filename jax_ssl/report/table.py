@@ -14,8 +14,19 @@ from jax_ssl.report.quantities import DASH, is_number, quantity
 
 # Of evaluations that name no metrics.
 METRICS: tuple[Record, ...] = ({"name": "accuracy", "unit": "%", "better": "higher"},)
-NAMES = {"pixels": "raw pixels", "untrained": "untrained encoder"}
-FEATURES = ("trained", "untrained", "pixels")  # in this order; others follow
+NAMES = {
+    "pixels": "raw pixels",
+    "samples": "raw samples",
+    "mfcc": "MFCCs",
+    "untrained": "untrained encoder",
+}
+FEATURES = (
+    "trained",
+    "untrained",
+    "pixels",
+    "samples",
+    "mfcc",
+)  # in this order; others follow
 
 
 def words(name: Any) -> str:

@@ -67,6 +67,7 @@ def write_page(run: Run, train: TrainState | None) -> pathlib.Path:
     with telling("report · views"):
         pictures = [*_views(look), *_fields(look)]
     features = labels = None
+    more: dict[str, Any] = {}
     if train is not None:
         asked = run.test or run.train
         some = _some(asked, MAPPED)
@@ -78,8 +79,9 @@ def write_page(run: Run, train: TrainState | None) -> pathlib.Path:
             pictures.append(_neighbors(look, train, asked, part))
         values = gathered(part.values.take(np.flatnonzero(part.counts)))
         features = values / np.maximum(np.linalg.norm(values, axis=1), 1e-12)[:, None]
-        if "label" in part.fields:
-            labels = part.fields["label"][part.counts]
+        own = {name: x[part.counts] for name, x in part.fields.items()}
+        labels = own.pop("label", None)
+        more = {n: (x, names_of(asked.feed.fields, n)) for n, x in own.items()}
     results = recorded(run.workdir)
     metrics = read_metrics(run.workdir / METRICS)
     where = dict(results.get("environment") or environment())
@@ -95,6 +97,7 @@ def write_page(run: Run, train: TrainState | None) -> pathlib.Path:
         features=features,
         labels=labels,
         label_names=_class_names(run),
+        more_labels=more,
         environment=where,
         warnings=run.seen[1],
     )
@@ -269,7 +272,8 @@ def _neighbors(
 
 
 def _features(run: Run, train: TrainState, data: Data) -> Part:
-    fields = ("label",) if "label" in data.feed.fields else ()
+    known = data.feed.fields.items()
+    fields = tuple(name for name, field in known if field.kind == "label")
     whole = train.params, train.state
     return run.judge.parts([POOLED], whole, data, fields)[POOLED]
 

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 Clock = Callable[[], float]
 
 # Kinds of features that an evaluation may show beside the trained ones.
-CONTROLS = ("untrained", "pixels")
+CONTROLS = ("untrained", "pixels", "samples", "mfcc")
 # What the record of a refresh has beside its own numbers.
 REFRESHED_WHERE = ("kind", "step", "epoch", "seconds")
 # What stands beside a bar, the most important first, and the columns left to the bar.

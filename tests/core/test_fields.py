@@ -25,6 +25,7 @@ SIDES = {
     "disparity": (4, 6),
     "flow": (4, 6, 3),
     "wave": (9,),
+    "length": (),
     "matrix": (3, 4),
     "boxes": (2, 5),
     "label": (),
@@ -34,7 +35,7 @@ SIDES = {
     "scale": (2,),
 }
 DTYPES = {"mask": "uint8", "labels": "uint8", "size": "int32"} | dict.fromkeys(
-    ("label", "index"), "int32"
+    ("label", "index", "length"), "int32"
 )
 FIELDS = {
     kind: Field(kind, shape, np.dtype(DTYPES.get(kind, "float32")))

@@ -255,6 +255,35 @@ def test_only_the_fields_that_are_kept_come(images):
     assert set(matches_fields(source)) == {"image", "label", "index"}
 
 
+def test_npz_may_hold_waves_one_after_the_other(tmp_path, rng):
+    path = tmp_path / "set.npz"
+    waves = [rng.integers(-32768, 32768, n).astype(np.int16) for n in (5, 9, 3)]
+    joined, offsets = np.concatenate(waves), np.array([0, 5, 14, 17])
+    speaker = np.array(["eve", "adam", "eve"])
+    np.savez(path, wave_train=joined, offsets_train=offsets, speaker_train=speaker)
+    settings = {"path": str(path), "split": "train", "rate": 8000.0}
+    settings["fields"] = {"wave": "wave", "speaker": "label"}
+    source = npz(**settings, samples=7)
+    assert source.fields["wave"].rate == 8000
+    assert source.fields["speaker"].names == ("adam", "eve")
+    rows = matches_fields(source)  # Rows 2, 0, 2.
+    wanted = np.zeros((2, 7))
+    wanted[0, :3], wanted[1, :5] = waves[2] / 32768, waves[0] / 32768
+    np.testing.assert_allclose(rows["wave"], wanted[[0, 1, 0]], atol=1e-7)
+    assert rows["length"].tolist() == [3, 5, 3]
+    assert source[np.array([1])]["length"] == 7  # The first seven of nine.
+    np.testing.assert_allclose(source[np.array([1])]["wave"][0], waves[1][:7] / 32768)
+    assert npz(**settings).fields["wave"].shape == (9,)
+    for wrong, message in (
+        ({"offsets": [0, 5, 14, 18]}, "from 0 to 17, the number of samples"),
+        ({"offsets": [0, 5, 5, 17]}, "wave 1 holds no sample"),
+        ({}, "no key 'offsets_train'"),
+    ):
+        np.savez(path, wave_train=joined, speaker_train=speaker, **wrong)
+        with pytest.raises(ValueError, match=message):
+            npz(**settings)
+
+
 def test_npz_lists_the_keys_it_found(tmp_path, images):
     path = tmp_path / "set.npz"
     np.savez(path, pictures=images, x_test=images)
@@ -267,4 +296,4 @@ def test_npz_lists_the_keys_it_found(tmp_path, images):
 
 def test_the_table_names_every_source():
     synthetic = {"synthetic", "synthetic_frames", "synthetic_waves"}
-    assert set(SOURCES) == {"digits", "folder", "npz", "tfds"} | synthetic
+    assert set(SOURCES) == {"digits", "folder", "npz", "sounds", "tfds"} | synthetic

@@ -348,14 +348,18 @@ def test_audio_and_video_are_cut_or_padded_to_one_length(tmp_path, rng):
     ]
     write_dataset(tmp_path, described, {"train": [examples]})
     settings = {"dataset": "toy", "data_dir": str(tmp_path), "split": "train"}
-    with pytest.raises(ValueError, match="no field is obvious"):
+    with pytest.raises(ValueError, match=r"'audio' \(wave\) .* set data\.lengths"):
         tfds(**settings)
     source = tfds(**settings, lengths={"audio": 7, "video": 2})
-    assert source.fields["audio"] == Field("wave", (7,), np.float32, rate=8000)
+    assert source.fields["wave"] == Field("wave", (7,), np.float32, rate=8000)
     assert source.fields["video"] == Field("frames", (2, 4, 6, 3), np.uint8)
     rows = source[np.arange(2)]
     padded = np.stack([np.r_[waves[0], 0, 0], waves[1][:7]])
-    np.testing.assert_allclose(rows["audio"], padded / 32768, atol=1e-7)
+    np.testing.assert_allclose(rows["wave"], padded / 32768, atol=1e-7)
+    assert rows["length"].tolist() == [5, 7]
+    assert source.keep(["length"])[np.arange(2)]["length"].tolist() == [5, 7]
+    with pytest.raises(ValueError, match=r"data.wave_key = 'video' is not of the kind"):
+        tfds(**settings, lengths={"audio": 7}, wave_key="video")
     np.testing.assert_array_equal(rows["video"][0], films[0][:2])
     np.testing.assert_array_equal(rows["video"][1, 0], films[1][0])
     assert not rows["video"][1, 1].any()

@@ -41,11 +41,12 @@ SMALL = {
     "vit": {"dim": 16, "depth": 2, "num_heads": 2, "patch": 4, "image_size": 8},
     "wave": {"widths": (4, 6), "kernels": (4, 3), "strides": (2, 2), "norm_groups": 2},
 }
+SMALL["wave_gru"] = {**SMALL["wave"], "context": 5}
 
 
 def inputs(name):
     """Four images, or waves."""
-    shape = (4, 64) if name == "wave" else (4, 8, 8, 3)
+    shape = (4, 64) if name.startswith("wave") else (4, 8, 8, 3)
     return np.random.default_rng(0).uniform(size=shape).astype(np.float32)
 
 
@@ -55,7 +56,7 @@ def signature(tree):
 
 @pytest.mark.parametrize("name", ENCODERS)
 def test_every_encoder_traces_abstractly(name):
-    shape = (2, 20480) if name == "wave" else (2, 224, 224, 3)
+    shape = (2, 20480) if name.startswith("wave") else (2, 224, 224, 3)
     init = functools.partial(ENCODERS[name]().init_with_output, train=False)
     image = jax.ShapeDtypeStruct(shape, jnp.float32)
     features, variables = jax.eval_shape(init, jax.random.key(0), image)
@@ -64,7 +65,7 @@ def test_every_encoder_traces_abstractly(name):
     dim = features.pooled.shape[1]
     assert features.pooled.shape == (2, dim)
     assert features.pooled.dtype == jnp.float32
-    assert features.grid.ndim == (3 if name == "wave" else 4)
+    assert features.grid.ndim == (3 if name.startswith("wave") else 4)
     assert features.grid.shape[-1] == dim
     sides = [level.shape[1] for level in features.pyramid]
     assert sides == sorted(sides, reverse=True)  # From fine to coarse.

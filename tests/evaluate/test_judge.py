@@ -385,7 +385,7 @@ def test_fields_that_follow_the_view_are_those_of_the_view():
 
 def test_the_last_kind_is_named_after_the_input():
     mesh = make_mesh(devices=jax.devices()[:1])
-    waves = arrays({"wave": np.zeros((4, 64), np.float32)}, {"wave": "wave"}, rate=8000)
+    waves = arrays({"wave": np.zeros((4, 64), np.float32)}, {"wave": "wave"})
     assert isinstance(waves.fields["wave"], Field)
     one = Judge(method(), lambda key, example: example["wave"], fresh, mesh)
     assert one.kinds(data(waves, mesh)) == ("trained", "untrained", "samples")

@@ -9,7 +9,7 @@ from PIL import Image, ImageColor
 from jax_ssl.report import Column, Pictures, ReportInputs, write_report
 from jax_ssl.report.blocks import Curves
 from jax_ssl.report.pictures import Examples, neighbors_grid, views_grid
-from jax_ssl.report.sections import along
+from jax_ssl.report.sections import _by_number, _families, _maps, along
 from jax_ssl.report.theme import DARK, LIGHT
 from tests.report.inputs import RESULTS, images, look, metrics
 from tests.report.reading import Page
@@ -180,6 +180,41 @@ def test_evaluations_along_an_axis_are_a_curve(tmp_path):
     written(tmp_path, results={"evaluations": points, "skipped": []})
     assert (tmp_path / "along_layers.png").is_file()
     assert along(points[:1]) == []
+
+
+def test_metrics_that_differ_in_their_number_are_one_chart(tmp_path):
+    def record(step, *values):
+        numbered = {f"horizon_accuracy_{k}": v for k, v in enumerate(values, start=1)}
+        return {"kind": "train", "step": step, "loss": 1.0, **numbered, "top_5": 0.5}
+
+    records = [record(1, 0.1, 0.1, 0.1), record(2, 0.6, 0.4, 0.3)]
+    page = written(tmp_path, metrics=records)
+    assert (tmp_path / "family_horizon_accuracy.png").is_file()
+    assert not list(tmp_path.glob("metric_horizon*"))
+    assert (tmp_path / "metric_top_5.png").is_file()  # Alone it is no family.
+    said = [attributes.get("alt") for _, attributes in page.elements]
+    assert "accuracy by horizon, in the last record" in said
+    (family,) = _families(records[0]).items()
+    chart = _by_number(records[1], *family)
+    np.testing.assert_array_equal(chart.curves[""].x, [1, 2, 3])
+    np.testing.assert_array_equal(chart.curves[""].y, [0.6, 0.4, 0.3])
+
+
+def test_every_field_of_labels_has_a_map_of_the_same_points(tmp_path, rng):
+    digits, speakers = np.arange(20) % 4, np.arange(20) // 10
+    inputs = ReportInputs(
+        title="t",
+        features=rng.normal(size=(20, 5)),
+        labels=digits,
+        more_labels={"speaker": (speakers, ["eve", "adam"])},
+    )
+    first, second = _maps(inputs, 0)
+    assert [first.name, second.name] == ["tsne", "tsne_speaker"]
+    np.testing.assert_array_equal(first.points, second.points)
+    np.testing.assert_array_equal(second.labels, speakers)
+    assert second.title == "Map of the features, coloured by speaker"
+    write_report(tmp_path, inputs)
+    assert (tmp_path / "tsne_speaker.png").is_file()
 
 
 def test_on_a_phone_labels_and_numbers_are_two_elements_with_room_between(report):

@@ -41,12 +41,12 @@ def test_old_evaluations_without_a_title_are_told_apart():
 def test_unknown_kinds_of_features_follow_and_are_controls():
     rows = [
         {"features": name, "accuracy": value}
-        for name, value in (("mfcc", 0.5), ("trained", 0.75), ("pixels", "nan"))
+        for name, value in (("gabor", 0.5), ("trained", 0.75), ("pixels", "nan"))
     ]
     table = evaluation_table([{"protocol": "knn", "rows": rows}])
     assert table.head[2:] == [
-        *("trained", "raw pixels", "mfcc"),
-        *("trained minus raw pixels", "trained minus mfcc"),
+        *("trained", "raw pixels", "gabor"),
+        *("trained minus raw pixels", "trained minus gabor"),
     ]
     assert [cell.text for cell in table.rows[0][2:]] == [
         *("75.00 %", "–", "50.00 %", "–", "+25.00")

@@ -1,0 +1,130 @@
+"""Files under a folder, by their suffix, and the classes that sub-folders stand for."""
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from jax_ssl.core.fields import Field
+from jax_ssl.data.images import open_file
+from jax_ssl.data.source import absent
+
+log = logging.getLogger(__name__)
+
+
+def files_in(root: str, extensions: Sequence[str], what: str) -> tuple[str, ...]:
+    """Files of these kinds under a folder, at any depth, in the order of their paths.
+
+    Links are followed, names that begin with a dot are not.
+
+    Args:
+        root: the folder.
+        extensions: that count, in lower case, with the dot.
+        what: they hold, for messages.
+
+    Returns:
+        Paths relative to the root, "/" between parts, sorted.
+
+    Raises:
+        FileNotFoundError: if there is no such folder, or no such file in it.
+        ValueError: for a folder inside that cannot be read.
+    """
+    if not os.path.isdir(root):
+        raise FileNotFoundError(absent("data.path", root, "folder"))
+    files, others, seen = [], Counter[str](), set()
+    special, folders = [], [""]
+    while folders:
+        here = folders.pop()
+        real = os.path.realpath(os.path.join(root, here))
+        if real in seen:  # Links may lead in a circle.
+            continue
+        seen.add(real)
+        try:
+            # In order, so that of two ways to one folder the same is always taken.
+            inside = sorted(os.scandir(real), key=lambda entry: entry.name)
+        except OSError as error:
+            raise ValueError(
+                f"data.path: {real!r} cannot be read ({error.strerror}); permit it, or "
+                "move that folder away."
+            ) from error
+        below = []
+        for entry in inside:
+            name = f"{here}{entry.name}"
+            extension = os.path.splitext(name)[1].lower()
+            hidden, kind = entry.name.startswith("."), _kind(entry)
+            if kind == "folder":
+                below += [] if hidden else [f"{name}/"]
+            elif extension not in extensions or hidden:
+                others[extension] += 1
+            elif kind == "special":
+                special.append(name)
+            else:
+                files.append(name)
+        folders += reversed(below)
+    if special:
+        log.warning(
+            "%s: left out %d that are no files but a FIFO, a device or a socket, such "
+            "as %s",
+            root,
+            len(special),
+            special[0],
+        )
+    if not files:
+        raise FileNotFoundError(
+            f"{root!r} holds no {what}: none of its {others.total()} files ends in one "
+            f"of {', '.join(extensions)} (most frequent: {others.most_common(3)})."
+        )
+    return tuple(sorted(files))
+
+
+def classes_of(files: Sequence[str], root: str, what: str) -> tuple[np.ndarray, Field]:
+    """The folders directly under the root as classes, in alphabetical order.
+
+    Args:
+        files: relative to the root.
+        root: for messages.
+        what: they hold, likewise.
+
+    Returns:
+        [N] int32 classes of the files; the field that they are.
+
+    Raises:
+        ValueError: if a file lies directly under the root.
+    """
+    outside = [file for file in files if "/" not in file]
+    if outside:
+        raise ValueError(
+            f"data.labels = 'folders', but {len(outside)} {what}s lie directly in "
+            f"{root}, such as {outside[0]!r}; move them into class folders or set "
+            "data.labels = 'none'."
+        )
+    words = [file.split("/", 1)[0] for file in files]
+    classes, indices = np.unique(words, return_inverse=True)
+    label = indices.astype(np.int32)
+    return label, Field("label", (), label.dtype, tuple(classes.tolist()))
+
+
+def known_of(path: str, part: int) -> bytes:
+    """What tells a file from another: its size and first MiB, and a part's number.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    with open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        said = size.to_bytes(8, "little") + part.to_bytes(8, "little")
+        return said + file.read(2**20)
+
+
+def _kind(entry: os.DirEntry[str]) -> Literal["folder", "file", "special"]:
+    """A link to nothing, or in a circle, is a file: reading it says what is wrong."""
+    try:
+        if entry.is_dir():
+            return "folder"
+        there = entry.is_file() or not os.path.exists(entry.path)
+        return "file" if there else "special"
+    except OSError:
+        return "file"
