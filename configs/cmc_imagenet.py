@@ -1,7 +1,7 @@
 """CMC of lightness and colours, two ResNet-50, ImageNet, 240 epochs.
 
-Paper: arXiv:1906.05849; 66.2 % top-1 and 87.0 % top-5 with a linear probe on ResNet-50
-      ; 68.4 % is the best that the README of the released code
+Paper: arXiv:1906.05849; 66.2 % top-1 and 87.0 % top-5 with a linear probe on
+       ResNet-50; 68.4 % is the best that the README of the released code
        (HobbitLong/CMC) gives. Numbers are those of that code and README: 16,384
        negatives, a crop of 8 % and more. Its linear classifier is trained at rates of
        30 to 50, here by the sweep of all protocols.

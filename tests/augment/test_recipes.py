@@ -23,7 +23,7 @@ SMALL_DINO = {"global_size": 24, "local_size": 12, "num_locals": 3}
 
 GENERAL = {
     *("random_crops", "two_crops", "two_affine", "center_crop", "identity"),
-    *("first_frame", "two_frames", "two_windows", "wave_window"),
+    *("first_frame", "two_frames", "random_window", "two_windows", "wave_window"),
 }
 PAPERS = sorted(set(VIEWS) - GENERAL)
 
