@@ -9,7 +9,9 @@ Data:  the Free Spoken Digit Dataset (github.com/Jakobovski/free-spoken-digit-da
        written by experiments/spoken_digits/convert.py; no recording is in two parts.
 Run:   jax-ssl train --config=configs/cpc_audio_digits.py --workdir=DIR \
            --config.data.path=spoken_digits.npz
-Ours:  not yet run.
+Ours:  two seeds, linear probes on test takes: speaker of one frame 85.0 and 86.8 %,
+       MFCCs 69.2, untrained 42.7 and 43.4; digit of a recording 89.3 and 78.0 %,
+       MFCCs 95.7, untrained 42.0 and 45.3; experiments/spoken_digits
 """
 
 from ml_collections import ConfigDict

@@ -258,6 +258,7 @@ SECTIONS = (*TABLES, *PLAIN)
 # by rounding.
 MAY_CHANGE = (
     "data.data_dir",
+    "data.names",
     "data.path",
     "doctor",
     "evals",
