@@ -98,7 +98,8 @@ def pirl(
             and its noise, which that code has with two-layer heads.
         transformed_weight: λ, in [0, 1]; not read without a pretext.
         temperature: τ, positive.
-        num_negatives: m, images drawn as noise for each row and term.
+        num_negatives: m, images drawn as noise for each row and term. Where m is not
+            far below n, the image is often noise to itself.
         momentum: weight of the old memory, in [0, 1).
         head_layers: 1, a linear map of images and of tiles; or 2, with a ReLU between.
         hidden_dim: width between the two.
