@@ -162,8 +162,8 @@ def pirl(
             seen = transformed(views, pretext)
             spec, _ = jax.eval_shape(encoded, params, stats, seen)
             blank = jnp.zeros((1, *spec.shape[1:]), spec.dtype)
-            head = Network(transformed_projector=net.parts["transformed_projector"])
-            own, more = head.init(head_key, blank)
+            last = Network(transformed_projector=net.parts["transformed_projector"])
+            own, more = last.init(head_key, blank)
             params, stats = {**params, **own}, {**stats, **more}
         bank = new_bank(bank_key, num_examples, output_dim)
         return params, PIRLState(stats, bank, jnp.zeros(()))
