@@ -1,10 +1,11 @@
 """CMC of lightness and colours, two ResNet-50, ImageNet, 240 epochs.
 
 Paper: arXiv:1906.05849; 66.2 % top-1 and 87.0 % top-5 with a linear probe on
-       ResNet-50; 68.4 % is the best that the README of the released code
-       (HobbitLong/CMC) gives. Numbers are those of that code and README: 16,384
-       negatives, a crop of 8 % and more. Its linear classifier is trained at rates of
-       30 to 50, here by the sweep of all protocols.
+       ResNet-50, and 68.4 % in the README of the released code (HobbitLong/CMC), whose
+       crop, optimizer, batch and banks these are. The 16,384 negatives, 240 epochs and
+       their drops are remembered of the paper; that code has 4,096, 400, and drops at
+       250, 300 and 350 by default. Its linear classifier is trained at rates of 30 to
+       50, here by the sweep of all protocols.
 Run:   jax-ssl train --config=configs/cmc_imagenet.py --workdir=runs/cmc_imagenet \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.

@@ -83,10 +83,11 @@ OWN = {
         {"encoder.widths": tuple(width // 2 for width in WIDTHS)},
     ),
     "rotation": (2018, "rotation_cifar10.py", {}),
-    # Two halves, as in "split_brain".
+    # Two halves, as in "split_brain". Memories are too old where an image is seen eight
+    # times: the others of the batch take their place.
     "cmc": (
         2019,
-        "cmc_cifar10.py",
+        "cmc_cifar10.py:in_batch",
         {
             "encoder.widths": tuple(width // 2 for width in WIDTHS),
             "method.output_dim": 64,
@@ -95,12 +96,20 @@ OWN = {
     "pirl_jigsaw": (
         2019,
         "pirl_cifar10.py:jigsaw",
-        {"method.output_dim": 64, "method.hidden_dim": 256},
+        {
+            "method.output_dim": 64,
+            "method.hidden_dim": 256,
+            "method.num_negatives": 512,
+        },
     ),
     "pirl_rotation": (
         2019,
         "pirl_cifar10.py:rotation",
-        {"method.output_dim": 64, "method.hidden_dim": 256},
+        {
+            "method.output_dim": 64,
+            "method.hidden_dim": 256,
+            "method.num_negatives": 512,
+        },
     ),
     "looc": (
         2020,

@@ -107,6 +107,7 @@ def cmc(
             without banks.
         temperature: τ, positive.
         num_negatives: m, images drawn as noise for each row; not read by "in_batch".
+            Where m is not far below n, the image is often noise to itself.
         momentum: weight of the old memory, in [0, 1); not read by "in_batch".
         output_dim: D, width of a half's feature.
         similarity: "gather", "ring" or "auto", the form of "in_batch".
@@ -194,14 +195,15 @@ def cmc(
         columns = {
             "image": images,
             "lightness: seen": lightness,
-            "lightness: colours nearest to it": color[scores.argmax(1)],
+            "lightness: finds": color[scores.argmax(1)],
             "colours: seen": color,
-            "colours: lightness nearest to them": lightness[scores.argmax(0)],
+            "colours: find": lightness[scores.argmax(0)],
         }
         caption = (
-            "What each half sees, and what the other half sees of that one of these "
-            f"{len(images)} images whose feature is the nearest: its own, where the "
-            "network is right. Colours are shown at an even lightness of 70."
+            "What each half sees, and what it finds with its feature: that one of "
+            f"these {len(images)} images whose other half has the nearest feature, its "
+            "own where the network is right. Colours are shown at an even lightness "
+            "of 70."
         )
         pictures = {name: ("view", each) for name, each in columns.items()}
         return {"Lightness and colours, matched": Shown(pictures, caption)}

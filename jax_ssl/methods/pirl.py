@@ -98,7 +98,8 @@ def pirl(
             and its noise, which that code has with two-layer heads.
         transformed_weight: λ, in [0, 1]; not read without a pretext.
         temperature: τ, positive.
-        num_negatives: m, images drawn as noise for each row and term.
+        num_negatives: m, images drawn as noise for each row and term. Where m is not
+            far below n, the image is often noise to itself.
         momentum: weight of the old memory, in [0, 1).
         head_layers: 1, a linear map of images and of tiles; or 2, with a ReLU between.
         hidden_dim: width between the two.
@@ -161,8 +162,8 @@ def pirl(
             seen = transformed(views, pretext)
             spec, _ = jax.eval_shape(encoded, params, stats, seen)
             blank = jnp.zeros((1, *spec.shape[1:]), spec.dtype)
-            head = Network(transformed_projector=net.parts["transformed_projector"])
-            own, more = head.init(head_key, blank)
+            last = Network(transformed_projector=net.parts["transformed_projector"])
+            own, more = last.init(head_key, blank)
             params, stats = {**params, **own}, {**stats, **more}
         bank = new_bank(bank_key, num_examples, output_dim)
         return params, PIRLState(stats, bank, jnp.zeros(()))
