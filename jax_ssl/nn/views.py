@@ -77,6 +77,25 @@ def one_and(field: str, views: Views, recipe: str) -> tuple[Array, Array]:
     return views["image"], views[field]
 
 
+def pair_and(field: str, views: Views, recipe: str) -> tuple[Array, Array]:
+    """Two views of each example, under "image", and a field of it such as its label.
+
+    Args:
+        field: name of the field, [B].
+        views: {"image": [B, 2, ...], field: [B]}.
+        recipe: a recipe that makes such views where it is told num_views, for the
+            message.
+
+    Raises:
+        ValueError: if the views are something else.
+    """
+    images, carried = one_and(field, views, recipe)
+    if images.ndim in ALONE or images.shape[1] != 2:
+        wanted = f"{{'image', {field!r}}}, two views of each image and a field"
+        raise _other(views, wanted, recipe, " and config.views.num_views = 2")
+    return images, carried
+
+
 def crop_stacks(views: Views) -> list[Array]:
     """Crops of one size each, the large ones first.
 
@@ -110,7 +129,8 @@ def crops_and(field: str, views: Views) -> tuple[list[Array], Array]:
     """
     if not isinstance(views, Mapping) or field not in views:
         wanted = f"{{'global', 'local', ..., {field!r}}}, stacks of crops and a field"
-        raise _other(views, wanted, "swav", carried=field)
+        carried = f" and config.views.carried = ({field!r},)"
+        raise _other(views, wanted, "swav", carried)
     return crop_stacks(views), views[field]
 
 
@@ -126,9 +146,8 @@ def two_global_crops(views: Views) -> list[Array]:
     return stacks
 
 
-def _other(views: Views, wanted: str, recipe: str, carried: str = "") -> ValueError:
+def _other(views: Views, wanted: str, recipe: str, more: str = "") -> ValueError:
     shapes: Any = jax.tree.map(lambda leaf: tuple(jnp.shape(leaf)), views)
-    more = f" and config.views.carried = ({carried!r},)" if carried else ""
     return ValueError(
         f"the views are {shapes}, and this method reads {wanted}; choose a recipe that "
         f"makes such views, for example config.views.name = {recipe!r}{more}."
