@@ -15,9 +15,9 @@ from ml_collections import ConfigDict
 from jax_ssl.config import load_page
 
 PAGE = pathlib.Path(__file__).parents[2] / "configs" / "mean_teacher_cifar10.py"
-IMAGES, HELD_OUT = "train[:20000]", "train[45000:]"
-WIDE = dict(name="convnet", widths=(16, 32, 64, 128))
-NARROW = dict(name="convnet", widths=(8, 16, 32, 64))
+IMAGES = "train[:20000]"
+WIDE = dict(name="convnet", widths=(8, 16, 32, 64))
+NARROW = dict(name="convnet", widths=(4, 8, 16, 32))
 LABELS = dict(num_classes=10, first_std=0.01)
 PARTS = ("labels", "mean_teacher", "student", "alone")
 
@@ -28,7 +28,9 @@ def get_config(part):
     config = ConfigDict(load_page(str(PAGE)).to_dict())
     config.encoder = NARROW if part in ("student", "alone") else WIDE
     config.data.split = IMAGES
-    config.run = dict(num_steps=1000, seed=0, report=False, log_every_steps=50)
+    config.feed.update(batch_size=64, labelled=16)
+    config.doctor = None
+    config.run = dict(num_steps=800, seed=0, report=False, log_every_steps=50)
     config.optimizer.learning_rate = dict(
         name="warmup_cosine", peak_value=0.003, warmup_steps=50
     )
@@ -46,6 +48,6 @@ def get_config(part):
         config.method = dict(
             name="classifier", label_smoothing=0.0, mixup=0.0, cutmix=0.0
         )
-        config.feed.update(batch_size=config.feed.labelled, labelled=None)
+        config.feed.update(batch_size=32, labelled=None)
     config.method.update(LABELS)
     return config
