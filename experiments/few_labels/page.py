@@ -28,9 +28,10 @@ def get_config(part):
     config = ConfigDict(load_page(str(PAGE)).to_dict())
     config.encoder = NARROW if part in ("student", "alone") else WIDE
     config.data.split = IMAGES
-    config.feed.update(batch_size=64, labelled=16)
+    config.feed.update(batch_size=64, labelled=32)
     config.doctor = None
-    config.run = dict(num_steps=800, seed=0, report=False, log_every_steps=50)
+    num_steps = 800 if part in ("student", "alone") else 2000
+    config.run = dict(num_steps=num_steps, seed=0, report=False, log_every_steps=50)
     config.optimizer.learning_rate = dict(
         name="warmup_cosine", peak_value=0.003, warmup_steps=50
     )

@@ -118,9 +118,10 @@ class Experiment:
                     source = few_of_each(source, count, seed=seed)
         self.everything: Source = source
         with naming("feed"):
-            self.steps_per_epoch = steps_per_epoch(
-                self.feeding.batch_size, len(source), self.share
-            )
+            size = self.feeding.batch_size
+            if not here:  # Which of its examples have a label is not known.
+                size -= self.feeding.labelled or 0
+            self.steps_per_epoch = steps_per_epoch(size, len(source), self.share)
         self.plan = self.run.plan(self.steps_per_epoch)
 
         wires |= {
