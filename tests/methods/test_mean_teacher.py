@@ -13,6 +13,7 @@ from jax_ssl.optim.schedules import after, sigmoid_ramp
 from tests.case import Case
 from tests.images import labelled_image, plain_views
 from tests.leaves import assert_equal
+from tests.methods.errors import Linear
 
 B, K = 16, 3
 KEY = jax.random.key(1)
@@ -49,10 +50,9 @@ def views():
     return {"image": jnp.float32(image), "label": jnp.int32(label)}
 
 
-def made(views, **settings):
-    encoder = ENCODERS["convnet"](widths=(4, 8))
+def made(views, encoder=None, **settings):
     settings = {"num_classes": K, "first_std": 0.5, **settings}
-    method = METHODS["mean_teacher"](encoder, labelled_pair, **settings)
+    method = METHODS["mean_teacher"](encoder or Linear(), labelled_pair, **settings)
     params, state = jax.jit(method.init)(jax.random.key(0), views)
     return method, params, state
 
@@ -115,7 +115,7 @@ def test_chance_is_the_logarithm_of_the_classes(views):
 
 
 def test_the_teacher_is_judged_and_exported(views):
-    method, params, state = made(views)
+    method, params, state = made(views, ENCODERS["convnet"](widths=(4,)))
     teacher = jax.tree.map(lambda leaf: leaf + 0.5, state.teacher)
     state = state._replace(teacher=teacher)
     own = {"params": teacher.params["encoder"], **teacher.stats["encoder"]}
