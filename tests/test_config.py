@@ -234,7 +234,10 @@ def test_bad_settings_are_refused_before_compilation(assignment, message):
             "views",
             "border, degrees, max_scale, mean, min_scale, noise, shear, std, translate",
         ),
-        ("feed", "batch_size, labels_per_class, labels_seed, resident, workers"),
+        (
+            "feed",
+            "batch_size, labelled, labels_per_class, labels_seed, resident, workers",
+        ),
         ("mesh", "fsdp, rules"),
         ("evals.knn", "k, label, temperature"),
     ],

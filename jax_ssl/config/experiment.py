@@ -26,8 +26,8 @@ from jax_ssl.core.fields import read_by
 from jax_ssl.core.method import Method, ViewFn, seen_by
 from jax_ssl.data import SOURCES
 from jax_ssl.data.classes import check_labels, renumbered
-from jax_ssl.data.few import few_of_each
-from jax_ssl.data.order import steps_per_epoch
+from jax_ssl.data.few import few_of_each, partly_labelled
+from jax_ssl.data.order import Share, steps_per_epoch
 from jax_ssl.data.source import Source
 from jax_ssl.encoders import ENCODERS
 from jax_ssl.evaluate import PROTOCOLS
@@ -61,6 +61,7 @@ class Experiment:
         source: the same with the fields that training and, where it reads the same
             ones, evaluation look at.
         feeding: how they are fed.
+        share: of each batch that is labelled, where other rows are not.
         view: the evaluation's un-augmented view.
         evals: what is evaluated, beside
         protocols: that judge the end of the run.
@@ -99,7 +100,7 @@ class Experiment:
         self.checkup: Checkup | None = doctor and bound("doctor", Checkup, doctor)
         self.mesh = make_mesh(fsdp=self.devices.fsdp, devices=devices)
         check_batch_size(self.feeding.batch_size, self.mesh.size, self.run.chunks)
-        here = source is None
+        here, self.share = source is None, Share()
         if source is None:
             source = made("data", SOURCES, config["data"])
             ruling = {
@@ -108,12 +109,19 @@ class Experiment:
                 if name in source.fields
             }
             source, _ = renumbered(source, ruling, unknown="keep")
-            if (count := self.feeding.labels_per_class) is not None:
-                with naming("feed"):
-                    seed = self.feeding.labels_seed
+            count, seed = self.feeding.labels_per_class, self.feeding.labels_seed
+            with naming("feed"):
+                if self.feeding.labelled is not None:
+                    source = partly_labelled(source, count, seed=seed)
+                    self.share = Share(self.feeding.labelled, source.num_labelled)
+                elif count is not None:
                     source = few_of_each(source, count, seed=seed)
         self.everything: Source = source
-        self.steps_per_epoch = steps_per_epoch(self.feeding.batch_size, len(source))
+        with naming("feed"):
+            size = self.feeding.batch_size
+            if not here:  # Which of its examples have a label is not known.
+                size -= self.feeding.labelled or 0
+            self.steps_per_epoch = steps_per_epoch(size, len(source), self.share)
         self.plan = self.run.plan(self.steps_per_epoch)
 
         wires |= {
@@ -178,7 +186,8 @@ class Experiment:
         for name in read:
             if (field := fields[name]).kind == "label":
                 with naming("method"):
-                    check_labels(source, name, num_classes)
+                    few = self.method.health.unlabelled
+                    check_labels(source, name, num_classes, unlabelled=few)
                 names = field.names or tuple(map(str, range(num_classes)))
                 fields[name] = replace(field, names=names)
         return replace(source, fields=fields)

@@ -36,6 +36,11 @@ class Feeding:
         labels_per_class: train on so many examples of each class alone, drawn once; it
             is for methods that read labels. None: on all.
         labels_seed: of that draw; of one seed, fewer examples are among the more.
+        labelled: so many rows of each batch have a label and all others none, which -1
+            stands for: `mean_teacher` and `distillation` learn from both kinds. An
+            epoch is a pass over the examples without. Labels are those of
+            labels_per_class, and hidden elsewhere; without it, all that there are.
+            None: examples are of one kind.
     """
 
     batch_size: int
@@ -43,10 +48,12 @@ class Feeding:
     workers: int = 0
     labels_per_class: int | None = None
     labels_seed: int = 0
+    labelled: int | None = None
 
     def __post_init__(self) -> None:
         checks.at_least(1, batch_size=self.batch_size)
         checks.at_least(1, labels_per_class=self.labels_per_class)
+        checks.within(f"[1, {self.batch_size})", labelled=self.labelled)
         checks.at_least(0, workers=self.workers, labels_seed=self.labels_seed)
 
 

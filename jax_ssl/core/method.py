@@ -155,12 +155,15 @@ class Health:
         chance: batch size -> the loss by chance; None if there is no such value.
         prototypes: how many the embeddings are compared with, if there are any.
         classes: how many the head scores, where it is a classifier.
+        unlabelled: whether it learns from examples without a label too, whose label
+            is -1.
     """
 
     project: ProjectFn | None = None
     chance: ChanceFn | None = None
     prototypes: int | None = None
     classes: int | None = None
+    unlabelled: bool = False
 
 
 @dataclass(frozen=True)

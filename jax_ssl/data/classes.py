@@ -112,7 +112,9 @@ def renumbered(
     return replace(source, fields=fields, numbers=numbers) if numbers else source, said
 
 
-def check_labels(source: Source, name: str, num_classes: int) -> None:
+def check_labels(
+    source: Source, name: str, num_classes: int, *, unlabelled: bool = False
+) -> None:
     """Refuses labels that a classifier has no output for.
 
     Where the classes have names, their number bounds the labels, and only a few are
@@ -122,6 +124,7 @@ def check_labels(source: Source, name: str, num_classes: int) -> None:
         source: training part.
         name: of a field of kind label.
         num_classes: outputs of the classifier.
+        unlabelled: whether negative labels, which stand for none, are welcome.
 
     Raises:
         ValueError: naming the largest label, or a negative one.
@@ -129,7 +132,7 @@ def check_labels(source: Source, name: str, num_classes: int) -> None:
     names = source.fields[name].names
     labels = np.unique(labels_of(source, name))
     largest = int(labels[-1]) if names is None else len(names) - 1
-    if labels[0] < 0:
+    if labels[0] < 0 and not unlabelled:
         raise ValueError(
             f"{source.name} holds the {name} {labels[0]}, which is no class; leave out "
             "examples that have none."

@@ -1,4 +1,4 @@
-"""A few labelled examples of every class, drawn once, to learn from them alone."""
+"""A few labelled examples of every class, drawn once: alone, or before all others."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -8,6 +8,8 @@ import numpy as np
 from jax_ssl.data.cache import load
 from jax_ssl.data.corrupt import Reader
 from jax_ssl.data.source import CorruptExamples, Rows, Source
+
+NO_LABEL = np.int32(-1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +45,57 @@ class Chosen(Source):
         return {name: found[name] for name in self.fields if name != "index"}
 
 
+@dataclass(frozen=True, eq=False)
+class PartlyLabelled(Chosen):
+    """All rows of a source, first those that have a label; see `partly_labelled`."""
+
+    num_labelled: int
+    label: str
+
+    def listed(self) -> Iterable[bytes | memoryview]:  # noqa: D102
+        yield from super().listed()
+        yield str(self.num_labelled).encode()
+
+    def read(self, rows: np.ndarray) -> Rows:  # noqa: D102
+        found = super().read(rows)
+        if self.label in found:
+            known = found[self.label]
+            found[self.label] = np.where(rows < self.num_labelled, known, NO_LABEL)
+        return found
+
+
+def partly_labelled(
+    source: Source, count: int | None, *, seed: int, label: str = "label"
+) -> PartlyLabelled:
+    """The same examples, of which some have a label and all others -1, which is none.
+
+    Those with a label come first, and rows of both kinds are in their order in the
+    source. The labels of the others are not handed out, to training or to evaluation.
+
+    Args:
+        source: with labels; examples whose label is negative have none.
+        count: how many of each class keep their label, those of `few_of_each`; None for
+            all that have one.
+        seed: of the choice.
+        label: the field.
+
+    Raises:
+        ValueError: as `few_of_each` does, or if all examples have a label.
+    """
+    rows = _labelled(source, count, seed, label)
+    if len(rows) == len(source):
+        raise ValueError(
+            f"feed.labelled: all {len(source)} examples of {source.name} have a label; "
+            "say with feed.labels_per_class how many of each class shall keep it."
+        )
+    others = np.setdiff1d(np.arange(len(source)), rows)
+    name = f"{source.name}, {len(rows)} of them with a label"
+    order = np.concatenate([rows, others])
+    return PartlyLabelled(
+        name, source.fields, len(order), source, order, len(rows), label
+    )
+
+
 def few_of_each(
     source: Source, count: int, *, seed: int, label: str = "label"
 ) -> Source:
@@ -59,6 +112,13 @@ def few_of_each(
     Raises:
         ValueError: if there are no labels, or a class has fewer examples, naming it.
     """
+    rows = _labelled(source, count, seed, label)
+    name = f"{source.name}, {count} of each class"
+    return Chosen(name, source.fields, len(rows), source, rows)
+
+
+def _labelled(source: Source, count: int | None, seed: int, label: str) -> np.ndarray:
+    """Rows of so many examples of each class, or of all that have a label, rising."""
     if label not in source.fields:
         raise ValueError(
             f"labels_per_class = {count}: {source.name} has no field {label!r} to "
@@ -66,6 +126,8 @@ def few_of_each(
         )
     kept = source.keep([label])
     labels = load(kept, reader=Reader(kept, max_corrupt=1.0))[label]
+    if count is None:
+        return np.flatnonzero(labels >= 0)
     chosen = []
     for number in np.unique(labels[labels >= 0]).tolist():
         rows = np.flatnonzero(labels == number)
@@ -78,6 +140,4 @@ def few_of_each(
             )
         order = np.random.default_rng([seed, number]).permutation(rows)
         chosen.append(order[:count])
-    rows = np.sort(np.concatenate(chosen)).astype(np.int64)
-    name = f"{source.name}, {count} of each class"
-    return Chosen(name, source.fields, len(rows), source, rows)
+    return np.sort(np.concatenate(chosen)).astype(np.int64)

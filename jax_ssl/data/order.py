@@ -3,6 +3,10 @@
 Every epoch has its own permutation; the rows left over when the batch size does not
 divide the data set are dropped, other ones in each epoch. A run needs to save nothing
 but its step to continue with the very next batch, on any number of hosts.
+
+Where a `Share` of each batch is labelled, an epoch is a pass over the examples without
+labels. Those with labels have an order of their own, which begins anew as often as it
+must, also within a batch.
 """
 
 import functools
@@ -12,6 +16,7 @@ import os
 from collections import deque
 from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,6 +25,24 @@ from jax_ssl.data.corrupt import Reader
 from jax_ssl.data.source import Rows, Source
 
 Places = tuple[np.ndarray, np.ndarray]  # An order of all rows; positions in it.
+
+
+class Share(NamedTuple):
+    """How many rows of a batch have labels, where others have none.
+
+    They are spread evenly over the batch, so that equal runs of its rows, which devices
+    and chunks take, hold equally many or one more.
+
+    Attributes:
+        rows: L, of each batch; 0 where the examples are of one kind.
+        examples: n, of the data set; they are its first ones.
+    """
+
+    rows: int = 0
+    examples: int = 0
+
+
+ONE_KIND = Share()
 
 
 @functools.lru_cache(maxsize=4)
@@ -37,12 +60,32 @@ def permutation(seed: int, epoch: int, num_examples: int) -> np.ndarray:
     return order
 
 
-def steps_per_epoch(batch_size: int, num_examples: int) -> int:
-    """Full batches in an epoch, N // B.
+@functools.lru_cache(maxsize=2)
+def _two_orders(
+    seed: int, epochs: tuple[int, int], num_examples: int, n: int
+) -> np.ndarray:
+    """Two orders of the n labelled rows, of its epoch and the next, then the others."""
+    known, epoch = epochs
+    # Keys that no epoch of the others has.
+    first = [permutation(seed, 2**63 + e, n) for e in (known, known + 1)]
+    return np.concatenate([*first, n + permutation(seed, epoch, num_examples - n)])
+
+
+def steps_per_epoch(batch_size: int, num_examples: int, share: Share = ONE_KIND) -> int:
+    """Full batches in an epoch, N // B; with a share (N - n) // (B - L).
 
     Raises:
         ValueError: if the data set does not fill one batch.
     """
+    if share.rows:
+        others = batch_size - share.rows, num_examples - share.examples
+        if share.rows > share.examples or others[0] > others[1]:
+            raise ValueError(
+                f"feed.labelled = {share.rows} of feed.batch_size = {batch_size} rows "
+                f"do not fit a data set of {share.examples} labelled and {others[1]} "
+                "other examples; a batch holds each of them once at most."
+            )
+        return others[1] // others[0]
     if batch_size < 1 or num_examples < batch_size:
         raise ValueError(
             f"feed.batch_size = {batch_size} does not fit a data set of {num_examples} "
@@ -52,7 +95,7 @@ def steps_per_epoch(batch_size: int, num_examples: int) -> int:
 
 
 def rows_of_step(
-    seed: int, step: int, batch_size: int, num_examples: int
+    seed: int, step: int, batch_size: int, num_examples: int, share: Share = ONE_KIND
 ) -> np.ndarray:
     """Rows of the global batch of a step.
 
@@ -61,22 +104,37 @@ def rows_of_step(
         step: from 0; steps continue over epochs, N // B of them in each.
         batch_size: B, of the global batch.
         num_examples: N.
+        share: of labelled rows, at places i for which (i + 1) L / B reaches the next
+            whole number.
 
     Returns:
-        [B] int64, distinct rows in 0 ... N - 1.
+        [B] int64, rows in 0 ... N - 1, distinct but for labelled ones in a batch in
+        which their order begins anew.
 
     Raises:
         ValueError: if N < B, or for a negative step.
     """
-    order, places = _places(seed, step, batch_size, num_examples)
+    order, places = _places(seed, step, batch_size, num_examples, share)
     return order[places]
 
 
-def _places(seed: int, step: int, batch_size: int, num_examples: int) -> Places:
+def _places(
+    seed: int, step: int, batch_size: int, num_examples: int, share: Share
+) -> Places:
     checks.at_least(0, step=step)
-    epoch, number = divmod(step, steps_per_epoch(batch_size, num_examples))
-    places = number * batch_size + np.arange(batch_size)
-    return permutation(seed, epoch, num_examples), places
+    epoch, number = divmod(step, steps_per_epoch(batch_size, num_examples, share))
+    if not share.rows:
+        places = number * batch_size + np.arange(batch_size)
+        return permutation(seed, epoch, num_examples), places
+    L, n = share
+    others = batch_size - L
+    known, place = divmod(step * L, n)
+    counts = np.arange(batch_size + 1) * L // batch_size
+    labelled = np.diff(counts) > 0
+    places = np.empty(batch_size, np.int64)
+    places[labelled] = place + np.arange(L)
+    places[~labelled] = 2 * n + number * others + np.arange(others)
+    return _two_orders(seed, (known, epoch), num_examples, n), places
 
 
 def batches(
@@ -90,6 +148,7 @@ def batches(
     count: int = 1,
     workers: int = 0,
     reader: Reader | None = None,
+    share: Share = ONE_KIND,
 ) -> Generator[Rows, None, None]:
     """The batches of steps start ... stop - 1, decoded ahead by threads.
 
@@ -108,6 +167,7 @@ def batches(
         workers: threads that read and decode; 0 for one per core.
         reader: of the same source, which counts what is corrupt and says how much may
             be; a new one unless given.
+        share: of labelled rows.
 
     Returns:
         Generator of {name: [B / P, ...]}; closing it ends its threads. Nothing is read
@@ -118,7 +178,7 @@ def batches(
         TooManyCorrupt: from `next`, if more is corrupt than the reader allows.
     """
     num_examples = len(source)
-    steps_per_epoch(batch_size, num_examples)
+    steps_per_epoch(batch_size, num_examples, share)
     if not 0 <= process < count or batch_size % count:
         raise ValueError(
             f"process {process} of {count} cannot take an equal share of "
@@ -129,7 +189,7 @@ def batches(
 
     def places() -> Iterable[Places]:
         for step in steps:
-            order, everyone = _places(seed, step, batch_size, num_examples)
+            order, everyone = _places(seed, step, batch_size, num_examples, share)
             yield order, everyone[first:last]
 
     return decoded(reader or Reader(source), places(), last - first, workers)

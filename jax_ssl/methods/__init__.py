@@ -18,10 +18,12 @@ from jax_ssl.methods.deepcluster_v2 import deepcluster_v2
 from jax_ssl.methods.dino import dino
 from jax_ssl.methods.dinov2 import dinov2
 from jax_ssl.methods.dinov2_distillation import dinov2_distillation
+from jax_ssl.methods.distillation import distillation
 from jax_ssl.methods.exemplar import exemplar
 from jax_ssl.methods.jigsaw import jigsaw
 from jax_ssl.methods.looc import looc
 from jax_ssl.methods.mae import mae
+from jax_ssl.methods.mean_teacher import mean_teacher
 from jax_ssl.methods.moco import moco
 from jax_ssl.methods.moco_v3 import moco_v3
 from jax_ssl.methods.npid import npid
@@ -70,6 +72,8 @@ METHODS: Mapping[str, Callable[..., Method]] = {
     "cpc_audio": cpc_audio,
     "mae": mae,
     "classifier": classifier,
+    "mean_teacher": mean_teacher,
+    "distillation": distillation,
     "dino": dino,
     "dinov2": dinov2,
     "dinov2_distillation": dinov2_distillation,

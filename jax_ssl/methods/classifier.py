@@ -18,7 +18,7 @@ from jax_ssl.core import checks
 from jax_ssl.core.method import Health, Load, Method, ViewFn
 from jax_ssl.core.types import Array, Metrics, Params, Variables, Views
 from jax_ssl.nn.heads import LinearHead
-from jax_ssl.nn.network import Heads, Network
+from jax_ssl.nn.network import Copy, Heads, Network
 from jax_ssl.nn.views import one_and
 
 
@@ -118,6 +118,10 @@ def classifier(
     def export(params: Params, state: ClassifierState) -> Variables:
         return {"params": own(params, state)["encoder"], **state.stats["encoder"]}
 
+    def whole(params: Params, state: ClassifierState) -> Variables:
+        everything = {**own(params, state), "head": params["head"]}
+        return Copy(everything, state.stats).variables()
+
     def fill(
         params: Params, state: ClassifierState, variables: Variables
     ) -> tuple[Params, ClassifierState]:
@@ -137,7 +141,7 @@ def classifier(
         views=views,
         init=init,
         loss=loss,
-        exports={"encoder": export},
+        exports={"encoder": export, "classifier": whole},
         loads={"encoder": Load(export, fill)},
         health=Health(scores, classes=num_classes),
     )

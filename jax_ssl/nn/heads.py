@@ -60,6 +60,7 @@ class LinearHead(nn.Module):
             and offset.
         relu: whether a ReLU comes first.
         dtype: compute dtype; parameters are float32 and so is the output.
+        dropout: share of what the map reads that is zero in training.
     """
 
     count: int
@@ -67,6 +68,7 @@ class LinearHead(nn.Module):
     batch_norm: bool = False
     relu: bool = False
     dtype: Any = jnp.float32
+    dropout: float = 0.0
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> Array:
@@ -75,6 +77,7 @@ class LinearHead(nn.Module):
             norm = BatchNorm(epsilon=1e-6, use_scale=False, use_bias=False, name="norm")
             x = norm(x, train=train)
         x = nn.relu(x) if self.relu else x
+        x = nn.Dropout(self.dropout, deterministic=not train)(x)
         init = nn.initializers.normal(self.first_std)
         dense = Dense(self.count, kernel_init=init, dtype=self.dtype, name="dense")
         return dense(x).astype(jnp.float32)

@@ -36,6 +36,18 @@ class Copy(NamedTuple):
     params: Params
     stats: PyTree
 
+    def variables(self) -> Variables:
+        """All of it, for a file: {"params": by part, "stats": by part}."""
+        return {"params": self.params, "stats": self.stats}
+
+    def holding(self, variables: Variables) -> "Copy":
+        """The same parts with what `variables` gives; a file leaves out what is {}."""
+        given = (variables.get(name, {}) for name in ("params", "stats"))
+        params, stats = (
+            {part: own.get(part, {}) for part in self.params} for own in given
+        )
+        return Copy(params, stats)
+
 
 class StatsState(NamedTuple):
     """State of a method that carries nothing else beside its params."""

@@ -88,13 +88,16 @@ def one_and(field: str, views: Views, recipe: str) -> tuple[Array, Array]:
     return views["image"], views[field]
 
 
-def pair_and(field: str, views: Views, recipe: str) -> tuple[Array, Array]:
+def pair_and(
+    field: str, views: Views, recipe: str, more: str = ""
+) -> tuple[Array, Array]:
     """Two views of one size, under "image", and a field of the example.
 
     Args:
         field: name of the field, [B].
         views: {"image": [B, 2, ...], field: [B]}.
         recipe: a recipe that makes such views, for the message.
+        more: what else it must be told.
 
     Raises:
         ValueError: if the views are something else.
@@ -102,7 +105,7 @@ def pair_and(field: str, views: Views, recipe: str) -> tuple[Array, Array]:
     images = views["image"] if _named(field, views) else None
     if images is None or images.ndim in ALONE or images.shape[1] != 2:
         wanted = f"{{'image': two views of one size, [B, 2, ...], {field!r}: [B]}}"
-        raise _other(views, wanted, recipe)
+        raise _other(views, wanted, recipe, more)
     return images, views[field]
 
 
@@ -162,7 +165,8 @@ def crops_and(field: str, views: Views) -> tuple[list[Array], Array]:
     """
     if not isinstance(views, Mapping) or field not in views:
         wanted = f"{{'global', 'local', ..., {field!r}}}, stacks of crops and a field"
-        raise _other(views, wanted, "swav", carried=field)
+        carried = f" and config.views.carried = ({field!r},)"
+        raise _other(views, wanted, "swav", carried)
     return crop_stacks(views), views[field]
 
 
@@ -182,9 +186,8 @@ def _named(field: str, views: Views) -> bool:
     return isinstance(views, Mapping) and {"image", field} <= set(views)
 
 
-def _other(views: Views, wanted: str, recipe: str, carried: str = "") -> ValueError:
+def _other(views: Views, wanted: str, recipe: str, more: str = "") -> ValueError:
     shapes: Any = jax.tree.map(lambda leaf: tuple(jnp.shape(leaf)), views)
-    more = f" and config.views.carried = ({carried!r},)" if carried else ""
     return ValueError(
         f"the views are {shapes}, and this method reads {wanted}; choose a recipe that "
         f"makes such views, for example config.views.name = {recipe!r}{more}."

@@ -194,22 +194,51 @@ def step_decay(
 
 
 def after(
-    total_steps: int, steps_per_epoch: int, *, epochs: float, value: float = 1.0
+    total_steps: int,
+    steps_per_epoch: int,
+    *,
+    epochs: float,
+    value: float = 1.0,
+    first: float = 0.0,
 ) -> optax.Schedule:
-    """0 for the first epochs, then a value: DINO's prototypes stand still for one.
+    """One value for the first epochs, then another: DINO's prototypes stand still.
 
     Args:
         total_steps: length of the run.
         steps_per_epoch: length of an epoch.
-        epochs: how long it is 0; not negative.
+        epochs: how long it is the first value; not negative.
         value: afterwards.
+        first: until then.
 
     Raises:
         ValueError: if the epochs are negative, or as long as the run.
     """
     start = round(epochs * steps_per_epoch)
     _refuse_beyond(f"epochs = {epochs} ({start} steps)", start, total_steps)
-    return lambda step: jnp.where(jnp.asarray(step) < start, 0.0, value)
+    return lambda step: jnp.where(jnp.asarray(step) < start, first, value)
+
+
+def sigmoid_ramp(
+    total_steps: int, steps_per_epoch: int, *, value: float, epochs: float | None = None
+) -> optax.Schedule:
+    """A rise in the shape of a sigmoid's, value · exp(-5 (1 - s / S)²), then constant.
+
+    It begins at 0.0067 of the value (Laine & Aila, 2017, arXiv:1610.02242; mean
+    teachers have the weight of their consistency so).
+
+    Args:
+        total_steps: length of the run.
+        steps_per_epoch: length of an epoch.
+        value: from step S on.
+        epochs: length S of the rise; the whole run unless given. It may be longer than
+            the run, which then ends on the way.
+
+    Raises:
+        ValueError: if the rise has no steps.
+    """
+    steps = total_steps if epochs is None else round(epochs * steps_per_epoch)
+    checks.at_least(1, **{"steps of the rise": steps})
+    return lambda step: value * jnp.exp(-5 * (1 - jnp.minimum(step / steps, 1.0)) ** 2)
 
 
 SCHEDULES: Mapping[str, Callable[..., optax.Schedule]] = {
@@ -219,6 +248,7 @@ SCHEDULES: Mapping[str, Callable[..., optax.Schedule]] = {
     "warmup_cosine": warmup_cosine,
     "step_decay": step_decay,
     "after": after,
+    "sigmoid_ramp": sigmoid_ramp,
 }
 
 

@@ -104,6 +104,7 @@ class Run:
             seed=self.experiment.run.seed,
             batch_size=feeding.batch_size,
             workers=feeding.workers,
+            share=self.experiment.share,
         )
 
     @functools.cached_property

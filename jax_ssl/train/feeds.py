@@ -14,7 +14,7 @@ from jax_ssl.core.fields import spec_of
 from jax_ssl.core.types import Batch, PyTree
 from jax_ssl.data.cache import load
 from jax_ssl.data.corrupt import MAX_CORRUPT_SHARE, Reader
-from jax_ssl.data.order import batches, decoded, rows_of_step
+from jax_ssl.data.order import ONE_KIND, Share, batches, decoded, rows_of_step
 from jax_ssl.data.source import Rows, Source
 from jax_ssl.parallel.feed import Prefetch, resident, take, to_global
 from jax_ssl.parallel.mesh import BATCH_AXES, row_sharding
@@ -32,6 +32,7 @@ class Feed:
         fields: of one example.
         batch_size: of the global batch.
         num_examples: of the data set.
+        share: of each batch that is labelled, where other rows are not.
         data: what stays in device memory all along; `()` if nothing.
     """
 
@@ -44,6 +45,7 @@ class Feed:
         batch_size: int,
         workers: int = 0,
         max_corrupt: float = MAX_CORRUPT_SHARE,
+        share: Share = ONE_KIND,
     ) -> None:
         """Opens the feed.
 
@@ -54,11 +56,12 @@ class Feed:
             batch_size: of the global batch.
             workers: threads that read and decode; 0 for one per core.
             max_corrupt: share of examples that may be corrupt.
+            share: of each batch that is labelled, where other rows are not.
         """
         self.source, self.mesh, self.seed = source, mesh, seed
         self.name, self.fields = source.name, source.fields
         self.batch_size, self.workers = batch_size, workers
-        self.num_examples = len(source)
+        self.num_examples, self.share = len(source), share
         self.reader = Reader(source, max_corrupt)
         self.data = self._loaded()
 
@@ -117,6 +120,7 @@ class Feed:
                 count=jax.process_count(),
                 workers=self.workers,
                 reader=self.reader,
+                share=self.share,
             )
         ) as host:
             for _, count in calls:
@@ -160,7 +164,7 @@ class ResidentFeed(Feed):
 
     def _rows(self, first: int, count: int) -> np.ndarray:
         steps = range(first, first + count)
-        settings = self.batch_size, self.num_examples
+        settings = self.batch_size, self.num_examples, self.share
         rows = [rows_of_step(self.seed, step, *settings) for step in steps]
         return np.stack(rows).astype(np.int32)
 

@@ -45,7 +45,7 @@ class Refresher:
                 "a stage between epochs needs a method with a refresh, and a view that "
                 "shows the encoder an example as it is (`view`, config.evals.view)."
             )
-        epoch = steps_per_epoch(feed.batch_size, feed.num_examples)
+        epoch = steps_per_epoch(feed.batch_size, feed.num_examples, feed.share)
         self.every_steps = (refresh.every_epochs or 0) * epoch
         self._recalls = refresh.recall is not None
 

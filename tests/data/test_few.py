@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jax_ssl.data.arrays import arrays
-from jax_ssl.data.few import few_of_each
+from jax_ssl.data.few import few_of_each, partly_labelled
 from jax_ssl.data.identity import identity
 from jax_ssl.data.source import CorruptExamples
 
@@ -77,3 +77,42 @@ def test_what_is_not_there_is_named():
         ValueError, match=r"labels_per_class = 1: .* has no field 'label'"
     ):
         few_of_each(bare, 1, seed=0)
+
+
+def test_few_labels_stand_before_all_other_images_and_no_other_label_is_seen():
+    few, mixed = few_of_each(source(), 2, seed=3), partly_labelled(source(), 2, seed=3)
+    everyone = np.arange(len(mixed))
+    found = mixed[everyone]
+    assert mixed.num_labelled == len(few) == 8
+    known = few[np.arange(8)]
+    for name in ("image", "label"):
+        np.testing.assert_array_equal(found[name][:8], known[name])
+    np.testing.assert_array_equal(found["label"][8:], -1)
+    assert found["label"].dtype == np.int32
+    # Every image once, the others in their order too.
+    there = found["image"][:, 0, 0, 0]
+    assert sorted(there) == list(range(len(LABELS)))
+    assert list(there[8:]) == sorted(there[8:])
+    # Whatever is asked for, and in whichever order.
+    alone = mixed.keep(["label"])[everyone[::-1]]["label"]
+    np.testing.assert_array_equal(alone[::-1], found["label"])
+    assert set(mixed.keep(["image"])[everyone]) == {"image", "index"}
+
+
+def test_without_a_number_all_that_have_a_label_keep_it():
+    mixed = partly_labelled(source(), None, seed=0)
+    labels = mixed[np.arange(len(mixed))]["label"]
+    assert mixed.num_labelled == 13  # All but the one of the class 9.
+    assert labels[:13].min() >= 0
+    assert list(labels[13:]) == [-1]
+    whole = arrays({"image": np.zeros((3, 2, 2, 1), np.uint8), "label": [0, 1, 0]})
+    with pytest.raises(ValueError, match=r"all 3 examples .* feed.labels_per_class"):
+        partly_labelled(whole, None, seed=0)
+
+
+def test_the_choice_of_labels_is_part_of_the_identity():
+    def told(count, seed):
+        return identity(partly_labelled(source(), count, seed=seed))["digest"]
+
+    assert told(1, 0) == told(1, 0)
+    assert len({told(1, 0), told(1, 1), told(2, 0)}) == 3

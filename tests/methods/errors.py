@@ -59,6 +59,13 @@ def two_crops(rng):
     return {"global": images, "index": rng.permutation(32)[:B].astype(np.int32)}
 
 
+def labelled_pair(rng):
+    """Two views of each image, of which half have a label."""
+    labels = np.where(np.arange(B) % 2, -1, rng.integers(0, 4, B))
+    images = rng.uniform(size=(B, 2, 3, 3, 1))
+    return {"image": images, "label": labels.astype(np.int32)}
+
+
 HEAD = {"hidden_dim": 8, "output_dim": 4}
 TEACHER = {**HEAD, "momentum": MOMENTUM}
 BANK = {"num_examples": 32}
@@ -158,6 +165,23 @@ COMPARISONS = {
         functools.partial(reference.deepcluster_v2, temperature=0.1),
         views=two_crops,
         wires=BANK,
+    ),
+    "Mean teacher": Comparison(
+        "mean_teacher",
+        {"num_classes": 4, "consistency_weight": 30.0, "momentum": MOMENTUM},
+        functools.partial(reference.mean_teacher, weight=30.0, consistency="mse"),
+        views=labelled_pair,
+    ),
+    "Mean teacher, divergence": Comparison(
+        "mean_teacher",
+        {
+            "num_classes": 4,
+            "consistency": "kl",
+            "consistency_weight": 30.0,
+            "momentum": MOMENTUM,
+        },
+        functools.partial(reference.mean_teacher, weight=30.0, consistency="kl"),
+        views=labelled_pair,
     ),
     "DINO": Comparison(
         "dino",

@@ -65,7 +65,12 @@ def params_of(method):
     return jax.eval_shape(start, jax.random.key(0), batch()).params
 
 
-WITH_HEADS = {c.method: c for c in METHODS_UNDER_TEST.values() if "heads" in wires(c)}
+# The first case of each method.
+WITH_HEADS = {
+    case.method: case
+    for case in reversed(METHODS_UNDER_TEST.values())
+    if "heads" in wires(case)
+}
 
 
 @pytest.mark.parametrize("case", WITH_HEADS.values(), ids=WITH_HEADS)

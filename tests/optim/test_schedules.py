@@ -13,6 +13,7 @@ from jax_ssl.optim.schedules import (
     cosine,
     linear,
     scaled_rate,
+    sigmoid_ramp,
     step_decay,
     warmup_cosine,
 )
@@ -161,8 +162,22 @@ def test_after_is_nothing_at_first():
     values = [float(schedule(s)) for s in (0, 74, 75, 499)]
     assert values == [0, 0, 2, 2]
     assert made(after, epochs=0)(0) == 1
+    two = made(after, epochs=1.5, value=2.0, first=0.5)
+    assert [float(two(s)) for s in (0, 74, 75)] == [0.5, 0.5, 2]
     with pytest.raises(ValueError, match=r"epochs = 10.0 \(500 steps\) must be"):
         made(after, epochs=10)
+
+
+def test_a_sigmoid_ramp_rises_to_its_value():
+    schedule = made(sigmoid_ramp, value=100.0, epochs=8)
+    steps = (0, 100, 200, 300, 400, 499)
+    wanted = [100 * np.exp(-5 * (1 - t) ** 2) for t in (0, 0.25, 0.5, 0.75, 1, 1)]
+    np.testing.assert_allclose([float(schedule(s)) for s in steps], wanted, rtol=1e-5)
+    assert float(schedule(0)) == pytest.approx(0.6738, rel=1e-4)
+    whole = made(sigmoid_ramp, value=1.0)
+    assert float(whole(250)) == pytest.approx(np.exp(-1.25))
+    with pytest.raises(ValueError, match="steps of the rise = 0 must be at least 1"):
+        made(sigmoid_ramp, value=1.0, epochs=0)
 
 
 def test_schedules_take_a_traced_step():
@@ -173,6 +188,7 @@ def test_schedules_take_a_traced_step():
         "warmup_cosine": {"peak_value": 1.0, "warmup_epochs": 2},
         "step_decay": {"value": 1.0, "drops": (3, 5)},
         "after": {"epochs": 1},
+        "sigmoid_ramp": {"value": 1.0},
     }
     assert set(settings) == set(SCHEDULES)
     for name, factory in SCHEDULES.items():

@@ -292,3 +292,27 @@ def deepcluster_v2(p, held, state, views, drawn, temperature):
     for v, bank in enumerate(banks):
         bank[index] = z[:, v]
     return np.mean(terms), {**state, "stats": stats, "banks": tuple(banks)}
+
+
+def mean_teacher(p, held, state, views, drawn, *, weight, consistency):
+    """Tarvainen & Valpola's loss; the teacher sees the second view."""
+    del held, drawn
+
+    def scores(x, params):
+        dense = params["head"]["dense"]
+        return features(x, params["encoder"]) @ dense["kernel"] + dense["bias"]
+
+    images = views["image"]
+    said, taught = (
+        scores(images[:, 0], p),
+        scores(images[:, 1], state["teacher"]["params"]),
+    )
+    known, _ = prediction.labelled_cross_entropy(said, views["label"])
+    if consistency == "mse":
+        apart, _ = prediction.probability_mse(said, taught)
+    else:
+        apart, _ = prediction.softened_kl(said, taught, 1.0)
+    return known + weight * apart, {
+        "stats": state["stats"],
+        "teacher": state["teacher"],
+    }

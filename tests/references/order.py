@@ -45,3 +45,25 @@ def replaced(order, place, bad):
     while order[place] in bad:
         place = (place + 1) % len(order)
     return order[place]
+
+
+def mixed_rows_of_step(seed, step, batch_size, num_examples, labelled, known):
+    """Rows of a step of which so many are among the first `known` rows.
+
+    Their stream is one permutation after the other, of the keys 2**63, 2**63 + 1, ...;
+    an epoch is a pass over the others. Place i is a labelled one's where the number of
+    these due by then, i + 1 of all places, has risen.
+    """
+    others = num_examples - known
+    rest = rows_of_step(seed, step, batch_size - labelled, others)
+    stream = []
+    epoch = step * labelled // known
+    while len(stream) < 2 * known:
+        stream += permutation(seed, 2**63 + epoch + len(stream) // known, known)
+    first = step * labelled % known
+    chosen, rest = iter(stream[first:]), iter(rest)
+    rows = []
+    for i in range(batch_size):
+        due = (i + 1) * labelled // batch_size > i * labelled // batch_size
+        rows.append(next(chosen) if due else known + next(rest))
+    return rows
