@@ -16,6 +16,16 @@ CONFIGS = pathlib.Path(__file__).parent.parent / "configs"
 PAGES = sorted(path for path in CONFIGS.glob("*.py") if path.stem != "common")
 
 
+def heard(shape):
+    """The fields of a sound."""
+    return {"wave": Field("wave", shape, jnp.float32, rate=16_000), "length": LENGTH}
+
+
+def seen(shape):
+    """The field of an image."""
+    return {"image": Field("image", shape, jnp.uint8)}
+
+
 class Fake:
     """A source with the shapes of a data set, and none of its images."""
 
@@ -23,14 +33,8 @@ class Fake:
 
     def __init__(self, length, shape, canvas=False):
         self.length = length
-        wave = {
-            "wave": Field("wave", shape, jnp.float32, rate=16_000),
-            "length": LENGTH,
-        }
         self.fields = {
-            **(
-                wave if len(shape) == 1 else {"image": Field("image", shape, jnp.uint8)}
-            ),
+            **(heard(shape) if len(shape) == 1 else seen(shape)),
             "index": INDEX,
             "label": Field("label", (), jnp.int32),
             **(ON_CANVAS if canvas else {}),
