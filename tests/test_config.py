@@ -23,14 +23,13 @@ class Fake:
 
     def __init__(self, length, shape, canvas=False):
         self.length = length
-        wave = {
-            "wave": Field("wave", shape, jnp.float32, rate=16_000),
-            "length": LENGTH,
-        }
+        if len(shape) == 1:
+            wave = Field("wave", shape, jnp.float32, rate=16_000)
+            fields = {"wave": wave, "length": LENGTH}
+        else:
+            fields = {"image": Field("image", shape, jnp.uint8)}
         self.fields = {
-            **(
-                wave if len(shape) == 1 else {"image": Field("image", shape, jnp.uint8)}
-            ),
+            **fields,
             "index": INDEX,
             "label": Field("label", (), jnp.int32),
             **(ON_CANVAS if canvas else {}),
