@@ -107,6 +107,10 @@ def pirl(
 
     Raises:
         ValueError: if a number is out of its range.
+
+    Note:
+        As in the released code the encoder sees images and transformed ones one after
+        the other, and running statistics of its batch norm are of both.
     """
     checks.one_of(PRETEXTS, pretext=pretext)
     checks.one_of(("nce", "softmax"), objective=objective)
