@@ -3,8 +3,9 @@
 A recipe is a view function and can also be read: `recipe.parts()["local"][0].steps`.
 """
 
+import functools
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -67,6 +68,11 @@ class View:
             x = step(key, x)
         return x
 
+    @functools.cached_property
+    def mapped(self) -> Callable[..., Array]:
+        """The view for `vmap`; all programs of a run share its one trace."""
+        return one_by_one(self)
+
 
 Part = View | tuple[View, ...]
 
@@ -104,7 +110,7 @@ class Recipe:
 
         def make(part: Part) -> Array:
             if isinstance(part, View):
-                return one_by_one(part)(next(keys), image, extent)
+                return part.mapped(next(keys), image, extent)
             return stack_of(part, jnp.stack([next(keys) for _ in part]), image, extent)
 
         if not isinstance(self.views, Mapping):
@@ -126,5 +132,5 @@ def stack_of(
     stacks = []
     for view, run in itertools.groupby(views):
         mine, keys = jnp.split(keys, [len(list(run))])
-        stacks.append(jax.vmap(one_by_one(view), (0, None, None))(mine, image, extent))
+        stacks.append(jax.vmap(view.mapped, (0, None, None))(mine, image, extent))
     return stacks[0] if len(stacks) == 1 else jnp.concatenate(stacks)
