@@ -3,8 +3,9 @@
 A recipe is a view function and can also be read: `recipe.parts()["local"][0].steps`.
 """
 
+import functools
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -68,13 +69,17 @@ class View:
         x = jnp.clip(in_unit(x, image.dtype), 0.0, 1.0)
         return in_turn(self.steps, keys[1:], x)
 
+    @functools.cached_property
+    def mapped(self) -> Callable[..., Array]:
+        """The view for `vmap`; all programs of a run share its one trace."""
+        return one_by_one(self)
+
 
 def in_turn(steps: Sequence[Step], keys: Array, image: Array) -> Array:
     """Some steps on an image in [0, 1], each with its own of keys [steps]."""
     for key, step in zip(keys, steps, strict=True):
         image = step(key, image)
     return image
-
 
 Part = View | tuple[View, ...]
 
@@ -112,7 +117,7 @@ class Recipe:
 
         def make(part: Part) -> Array:
             if isinstance(part, View):
-                return one_by_one(part)(next(keys), image, extent)
+                return part.mapped(next(keys), image, extent)
             return stack_of(part, jnp.stack([next(keys) for _ in part]), image, extent)
 
         if not isinstance(self.views, Mapping):
@@ -134,5 +139,5 @@ def stack_of(
     stacks = []
     for view, run in itertools.groupby(views):
         mine, keys = jnp.split(keys, [len(list(run))])
-        stacks.append(jax.vmap(one_by_one(view), (0, None, None))(mine, image, extent))
+        stacks.append(jax.vmap(view.mapped, (0, None, None))(mine, image, extent))
     return stacks[0] if len(stacks) == 1 else jnp.concatenate(stacks)

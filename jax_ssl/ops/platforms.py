@@ -62,11 +62,12 @@ def one_by_one(fn: Callable[..., PyTree]) -> Callable[..., PyTree]:
 
     Returns:
         A function of the same arguments, by position. It may be mapped repeatedly, as
-        over the views of each of many examples.
+        over the views of each of many examples. It keeps its traces: called again with
+        arrays of the same shapes, in another program too, it does not call `fn`.
     """
     # As decorators the contexts are entered anew at every call.
-    loop = jax.custom_batching.sequential_vmap(looping(True)(fn))
-    wide = looping(False)(fn)
+    loop = jax.custom_batching.sequential_vmap(jax.jit(looping(True)(fn)))
+    wide = jax.jit(looping(False)(fn))
     return lambda *args: jax.lax.platform_dependent(*args, cpu=loop, default=wide)
 
 

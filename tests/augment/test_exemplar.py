@@ -3,7 +3,6 @@
 import colorsys
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.ndimage import map_coordinates
@@ -47,7 +46,7 @@ def drawn(step):
     ],
 )
 def test_saturation_and_value_are_those_of_colorsys(image, curves):
-    found = color.saturation_value(image, *jnp.array(curves, jnp.float32))
+    found = jax.jit(color.saturation_value)(image, *np.array(curves, np.float32))
     wanted = np.empty(image.shape)
     for place in np.ndindex(image.shape[:2]):
         h, *rest = colorsys.rgb_to_hsv(*image[place].astype(np.float64))
@@ -57,8 +56,8 @@ def test_saturation_and_value_are_those_of_colorsys(image, curves):
 
 
 def test_hue_turns_as_in_colorsys(image):
-    shifts = [HueShift(amount=0.1)(jax.random.key(i), image) for i in range(20)]
-    found = np.asarray(shifts)[:, 3, 3]
+    shift = jax.jit(jax.vmap(HueShift(amount=0.1), (0, None)))
+    found = np.asarray(shift(jax.random.split(KEY, 20), image))[:, 3, 3]
     h, s, v = colorsys.rgb_to_hsv(*image[3, 3].astype(np.float64))
     turned = [colorsys.rgb_to_hsv(*pixel)[0] - h for pixel in found.astype(np.float64)]
     turned = (np.array(turned) + 0.5) % 1 - 0.5
@@ -82,7 +81,9 @@ def test_contrast_multiplies_the_coordinates_along_the_components(rng, image):
     coordinates = np.linalg.solve(rows.T, (image.reshape(-1, 3) - center).T)
     wanted = (rows.T @ (factors[:, None] * coordinates)).T + center
     wanted = np.clip(wanted, 0, 1).reshape(image.shape)
-    np.testing.assert_allclose(step(KEY, image), wanted, atol=2e-6)
+    np.testing.assert_allclose(
+        jax.jit(lambda *given: step(*given))(KEY, image), wanted, atol=2e-6
+    )
 
 
 def test_factors_and_powers_follow_their_laws():
@@ -110,7 +111,7 @@ def test_patch_moves_as_scipy_samples_it(rng, resize, border):
         degrees=20.0,
         border=border,
     )
-    found = patch(KEY, picture, None)
+    found = jax.jit(patch)(KEY, picture, None)
     uniform = np.asarray(jax.random.uniform(KEY, (5,)), np.float64)
     angle = np.deg2rad(20 * (2 * uniform[0] - 1))
     shift = 0.2 * 8 * (2 * uniform[1:3] - 1)
@@ -137,7 +138,7 @@ def test_transformations_of_no_strength_leave_the_image(rng):
     picture = reference.picture(rng, 8, 8)
     recipe = VIEWS["exemplar"](size=8, strength=0.0, **STILL, **PLAIN)
     assert recipe.parts()[""][0].steps == ()
-    found = recipe(KEY, {"image": picture})
+    found = jax.jit(recipe)(KEY, {"image": picture})
     np.testing.assert_allclose(found, picture / 255, atol=1e-6)
 
 
@@ -161,7 +162,8 @@ def test_recipe_has_the_papers_ranges_and_order():
 
 def test_a_pair_of_views_is_made_for_other_methods(rng):
     example = {"image": reference.picture(rng, 8, 8)}
-    found = np.asarray(VIEWS["exemplar"](num_views=2, size=8, **PLAIN)(KEY, example))
+    views = jax.jit(VIEWS["exemplar"](num_views=2, size=8, **PLAIN))
+    found = np.asarray(views(KEY, example))
     assert found.shape == (2, 8, 8, 3)
     assert np.abs(found[0] - found[1]).max() > 0.01
     assert found.min() >= 0

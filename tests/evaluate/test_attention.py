@@ -1,5 +1,7 @@
 """Attention maps: shares, what is kept of them, and overlap with objects."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,14 +28,16 @@ def made(rng, **settings):
 
 def test_rows_sum_to_one_at_any_size(rng):
     encoder, variables = made(rng, registers=3)
+    look = jax.jit(lambda *given: encoder.attention(*given))
+    look_at_maps = jax.jit(lambda *given: encoder.attention_maps(*given))
     for height, width in ((16, 16), (24, 32)):
         images = rng.normal(size=(2, height, width, 3)).astype(np.float32)
-        weights = encoder.attention(variables, images)
+        weights = look(variables, images)
         h, w = height // 4, width // 4
         assert weights.shape == (2, 2, 1 + 3 + h * w)
         assert np.min(weights) >= 0
         np.testing.assert_allclose(weights.sum(-1), 1, rtol=1e-5)
-        maps = encoder.attention_maps(variables, images)
+        maps = look_at_maps(variables, images)
         np.testing.assert_array_equal(maps.reshape(2, 2, -1), weights[:, :, 4:])
 
 
@@ -43,13 +47,14 @@ def test_weights_are_those_of_the_last_block(rng):
     images = rng.normal(size=(1, 16, 16, 3)).astype(np.float32)
     shallow = encoder.clone(depth=1)
     params = variables["params"]
-    _, kept = shallow.apply(
-        {"params": {k: v for k, v in params.items() if k != "block1"}},
-        images,
+    apply = functools.partial(
+        shallow.apply,
         train=False,
         capture_intermediates=lambda module, _: module.name == "block0",
         mutable=["intermediates"],
     )
+    first = {k: v for k, v in params.items() if k != "block1"}
+    _, kept = jax.jit(apply)({"params": first}, images)
     x = np.asarray(kept["intermediates"]["block0"]["__call__"][0], np.float64)
     block = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params["block1"])
     mean, var = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
@@ -63,7 +68,7 @@ def test_weights_are_those_of_the_last_block(rng):
         v = np.zeros_like(k)
         v[:, token] = 1.0
         wanted[:, :, token] = reference.attention(q, k, v)[:, 0, :, 0]
-    found = encoder.attention(variables, images)
+    found = jax.jit(lambda *given: encoder.attention(*given))(variables, images)
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-6)
 
 

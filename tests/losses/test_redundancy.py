@@ -20,12 +20,19 @@ def graded(loss, z):
     return jax.value_and_grad(loss)(z)
 
 
+# Compiled, so that rows of operations are not compiled one by one.
+@jax.jit
 def of_barlow(z):
     return barlow_twins(z, redundancy_weight=LAMBDA)[0]
 
 
+@jax.jit
 def of_vicreg(z):
     return vicreg(z)[0]
+
+
+vicreg_terms = jax.jit(lambda z: vicreg(z)[1])
+whitening = jax.jit(w_mse, static_argnames=("size", "distance"))
 
 
 REFERENCES = {
@@ -92,7 +99,7 @@ def test_the_number_of_devices_does_not_matter(rng, loss, devices, fsdp):
 class TestBarlowTwins:
     def test_terms_are_the_reference_s(self, rng):
         z = rng.normal(size=(6, 2, 4)).astype(np.float32)
-        _, terms = barlow_twins(z)
+        terms = jax.jit(lambda z: barlow_twins(z)[1])(z)
         _, invariance, redundancy = reference.barlow_twins(z, LAMBDA)
         np.testing.assert_allclose(terms["invariance"], invariance, rtol=1e-5)
         np.testing.assert_allclose(terms["redundancy"], redundancy, rtol=1e-5)
@@ -135,16 +142,16 @@ class TestBarlowTwins:
 class TestVICReg:
     def test_terms_are_the_reference_s(self, rng):
         z = rng.normal(0, 0.7, size=(6, 2, 4)).astype(np.float32)
-        value, terms = vicreg(
-            z, invariance_weight=3.0, variance_weight=2.0, covariance_weight=0.5
-        )
+        weights = {"invariance": 3.0, "variance": 2.0, "covariance": 0.5}
+        settings = {f"{name}_weight": weight for name, weight in weights.items()}
+        value, terms = jax.jit(functools.partial(vicreg, **settings))(z)
         expected, *wanted = reference.vicreg(z, (3.0, 2.0, 0.5))
         np.testing.assert_allclose(value, expected, rtol=1e-5)
         names = ("invariance", "variance", "covariance")
         np.testing.assert_allclose([terms[n] for n in names], wanted, rtol=1e-5)
 
     def test_constant_features_lose_the_variance_term(self):
-        _, terms = vicreg(np.full((8, 2, 5), 2.0))
+        terms = vicreg_terms(np.full((8, 2, 5), 2.0))
         assert terms["invariance"] == terms["covariance"] == 0
         np.testing.assert_allclose(terms["variance"], 0.99, rtol=1e-6)
         np.testing.assert_allclose(of_vicreg(np.ones((8, 2, 5))), 24.75, rtol=1e-6)
@@ -156,7 +163,7 @@ class TestVICReg:
 
     def test_twice_the_features(self, rng):
         z = rng.normal(0, 2, size=(32, 2, 6)).astype(np.float32)
-        once, twice = vicreg(z)[1], vicreg(2 * z)[1]
+        once, twice = vicreg_terms(z), vicreg_terms(2 * z)
         assert once["variance"] == twice["variance"] == 0
         np.testing.assert_allclose(twice["invariance"], 4 * once["invariance"], 1e-6)
         np.testing.assert_allclose(twice["covariance"], 16 * once["covariance"], 1e-6)
@@ -164,7 +171,7 @@ class TestVICReg:
     def test_signs_of_channels_do_not_matter_to_the_covariance(self, rng):
         z = rng.normal(size=(16, 2, 6)).astype(np.float32)
         signs = rng.choice([-1, 1], (2, 6))
-        got, want = vicreg(signs * z)[1], vicreg(z)[1]
+        got, want = vicreg_terms(signs * z), vicreg_terms(z)
         np.testing.assert_allclose(got["covariance"], want["covariance"], rtol=1e-5)
 
     def test_one_row_is_refused(self):
@@ -199,9 +206,9 @@ class TestWMSE:
 
     def test_equal_views_have_no_loss_and_independent_ones_two(self, rng, case):
         z, orders = case
-        assert w_mse(z[:, [0, 0]], orders, size=32) < 1e-9
+        assert whitening(z[:, [0, 0]], orders, size=32) < 1e-9
         z = rng.normal(size=(1024, 2, 4)).astype(np.float32)
-        value = w_mse(z, partitions(rng, 1, 1024), size=128)
+        value = whitening(z, partitions(rng, 1, 1024), size=128)
         np.testing.assert_allclose(value, 2, rtol=0.1)
 
     def test_a_lower_triangular_map_changes_nothing(self, rng, case):
@@ -210,7 +217,9 @@ class TestWMSE:
         np.fill_diagonal(lower, rng.uniform(0.5, 2, 4))
         moved = (z @ lower.T + rng.normal(size=4)).astype(np.float32)
         np.testing.assert_allclose(
-            w_mse(moved, orders, size=32), w_mse(z, orders, size=32), rtol=1e-4
+            whitening(moved, orders, size=32),
+            whitening(z, orders, size=32),
+            rtol=1e-4,
         )
 
     def test_only_who_shares_a_sub_batch_matters(self, rng, case):
@@ -218,14 +227,17 @@ class TestWMSE:
         inside = orders.reshape(-1, 32)
         shuffled = np.concatenate([rng.permutation(part) for part in inside[::-1]])
         np.testing.assert_allclose(
-            w_mse(z, shuffled[None], size=32), w_mse(z, orders, size=32), rtol=1e-5
+            whitening(z, shuffled[None], size=32),
+            whitening(z, orders, size=32),
+            rtol=1e-5,
         )
 
     def test_partitions_are_averaged(self, rng, case):
         z, _ = case
         orders = partitions(rng, 3, 64)
-        each = [w_mse(z, order[None], size=16) for order in orders]
-        np.testing.assert_allclose(w_mse(z, orders, size=16), np.mean(each), rtol=1e-6)
+        each = [whitening(z, order[None], size=16) for order in orders]
+        value = whitening(z, orders, size=16)
+        np.testing.assert_allclose(value, np.mean(each), rtol=1e-6)
 
     @pytest.mark.parametrize("devices", [2, 8])
     def test_the_number_of_devices_does_not_matter(self, case, devices):

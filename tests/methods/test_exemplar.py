@@ -30,17 +30,23 @@ CASES = {
 }
 
 
-def made(rng, **settings):
-    """(method, params, state, views, compiled loss)."""
-    views = {
-        "image": jnp.asarray(rng.uniform(size=(B, 8, 8, 3)), jnp.float32),
-        "index": jnp.asarray(rng.permutation(N)[:B], jnp.int32),
-    }
+@functools.cache
+def made(dropout=0.5):
+    """(method, params, state, compiled loss)."""
     encoder = ENCODERS["convnet"](widths=(4, 8))
-    method = METHODS["exemplar"](encoder, one_view, N, **settings)
+    method = METHODS["exemplar"](encoder, one_view, N, dropout=dropout)
+    views = {"image": jnp.zeros((B, 8, 8, 3)), "index": jnp.arange(B)}
     params, state = jax.jit(method.init)(jax.random.key(0), views)
-    loss = jax.jit(functools.partial(method.loss, key=KEY, step=jnp.int32(0)))
-    return method, params, state, views, loss
+    loss = jax.jit(functools.partial(method.loss, step=jnp.int32(0)))
+    return method, params, state, functools.partial(loss, key=KEY)
+
+
+@pytest.fixture
+def views(rng):
+    return {
+        "image": rng.uniform(size=(B, 8, 8, 3)).astype(np.float32),
+        "index": rng.permutation(N)[:B].astype(np.int32),
+    }
 
 
 def test_loss_gradient_and_state_are_those_of_float64():
@@ -51,42 +57,43 @@ def test_loss_gradient_and_state_are_those_of_float64():
     assert all(error < 1e-5 for error in found.values()), found
 
 
-def test_chance_is_the_log_of_the_number_of_seeds(rng):
-    method, params, state, views, loss = made(rng)
-    blind = jax.tree.map(jnp.zeros_like, params["classifier"])
+def test_chance_is_the_log_of_the_number_of_seeds(views):
+    method, params, state, loss = made()
+    blind = jax.tree.map(np.zeros_like, params["classifier"])
     value, (_, metrics) = loss({**params, "classifier": blind}, state, views)
     assert value == pytest.approx(math.log(N), abs=1e-6)
     assert method.health.chance(B) == pytest.approx(math.log(N))
     # Equal scores are given to class 0.
-    hit = np.mean(np.asarray(views["index"]) == 0)
+    hit = np.mean(views["index"] == 0)
     assert metrics["exemplar_accuracy"] == pytest.approx(hit)
 
 
-def test_seeds_that_are_one_image_cannot_cost_less_than_the_log_of_two(rng):
-    _, params, state, views, loss = made(rng, dropout=0.0)
-    image = jnp.broadcast_to(views["image"][:1], views["image"].shape)
-    twins = {"image": image, "index": jnp.arange(B, dtype=jnp.int32) % 2}
+def test_seeds_that_are_one_image_cannot_cost_less_than_the_log_of_two(views):
+    _, params, state, loss = made(dropout=0.0)
+    image = np.broadcast_to(views["image"][:1], views["image"].shape)
+    twins = {"image": image, "index": np.arange(B, dtype=np.int32) % 2}
     for gain in (0.0, 1.0, 30.0):
-        head = jax.tree.map(lambda x, g=gain: g * x, params["classifier"])
+        scaled = lambda x, gain=gain: np.float32(gain) * np.asarray(x)
+        head = jax.tree.map(scaled, params["classifier"])
         value, _ = loss({**params, "classifier": head}, state, twins)
         assert value >= math.log(2) - 1e-6
 
 
-def test_other_names_of_seeds_need_another_classifier_and_no_more(rng):
-    _, params, state, views, loss = made(rng)
-    names = jnp.asarray(rng.permutation(N))
-    renamed = {**views, "index": names[views["index"]].astype(jnp.int32)}
-    moved = jax.tree.map(lambda x: x[..., jnp.argsort(names)], params["classifier"])
+def test_other_names_of_seeds_need_another_classifier_and_no_more(views, rng):
+    _, params, state, loss = made()
+    names = rng.permutation(N)
+    renamed = {**views, "index": names[views["index"]].astype(np.int32)}
+    move = lambda x: np.asarray(x)[..., np.argsort(names)]
+    moved = jax.tree.map(move, params["classifier"])
     value, _ = loss(params, state, views)
     same, _ = loss({**params, "classifier": moved}, state, renamed)
     assert same == pytest.approx(float(value), rel=1e-6)
 
 
-def test_dropout_is_drawn_from_the_key(rng):
-    method, params, state, views, _ = made(rng, dropout=0.5)
+def test_dropout_is_drawn_from_the_key(views):
+    _, params, state, loss = made(dropout=0.5)
     one, two, again = (
-        method.loss(params, state, views, key=jax.random.key(k), step=jnp.int32(0))[0]
-        for k in (0, 1, 0)
+        loss(params, state, views, key=jax.random.key(k))[0] for k in (0, 1, 0)
     )
     assert one == again
     assert one != two
@@ -104,7 +111,7 @@ def test_settings_are_refused(settings, examples, message):
         METHODS["exemplar"](ENCODERS["convnet"](), one_view, examples, **settings)
 
 
-def test_a_recipe_without_the_rows_is_refused(rng):
-    method, _, _, views, _ = made(rng)
+def test_a_recipe_without_the_rows_is_refused(views):
+    method = made()[0]
     with pytest.raises(ValueError, match=r"reads \{'image', 'index'\}.*'exemplar'"):
         method.init(KEY, views["image"])

@@ -86,33 +86,43 @@ def test_every_head_can_be_given_and_none_that_is_not_there(case):
         assert params_of(case.build({"heads": {name: Same()}}))[name] == {}
 
 
-def masked_loss(case, key, **given):
-    method = case.build(given, drop_path=0.0)
-    views = map_examples(method.views, jax.random.key(2), batch())
-    params, state = once(method.init)(jax.random.key(0), views)
-    loss = once(functools.partial(method.loss, step=jnp.int32(0)))
-    return loss(params, state, views, key=key)[0], views
+def masked_losses(case, key, other, recorded):
+    """The loss of drawn masks, and for another key that of `recorded(views)`."""
+    method = case.build(drop_path=0.0)
+    make = once(functools.partial(map_examples, method.views))
+    views = make(jax.random.key(2), batch())
+    first = once(method.init)(jax.random.key(0), views)
+    masks = recorded(views)
+    given = case.build({"masks": lambda key, images: masks}, drop_path=0.0)
+    return [
+        once(functools.partial(m.loss, step=jnp.int32(0)))(*first, views, key=k)[0]
+        for m, k in ((method, key), (given, other))
+    ]
 
 
 def test_recorded_masks_of_mae_are_the_masks():
     case = METHODS_UNDER_TEST["mae"]
     drawn, other = jax.random.split(jax.random.key(3))
-    expected, views = masked_loss(case, drawn)
-    recorded = mae_draw(drawn, views, 2, case.settings.get("mask_ratio", 0.75))
-    found, _ = masked_loss(case, other, masks=lambda key, images: recorded)
+    ratio = case.settings.get("mask_ratio", 0.75)
+    draw = jax.jit(lambda views: mae_draw(drawn, views, 2, ratio))
+    expected, found = masked_losses(case, drawn, other, draw)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_recorded_masks_of_dinov2_are_the_masks():
     case = METHODS_UNDER_TEST["dinov2"]
     drawn, other = jax.random.split(jax.random.key(3))
-    expected, _ = masked_loss(case, drawn)
-    recorded = block_masks(
-        jax.random.split(drawn, 3)[0],
-        2 * BATCH,
-        (SIZE // 2, SIZE // 2),
-        probability=case.settings.get("mask_probability", 0.5),
-        ratios=case.settings.get("mask_ratios", (0.1, 0.5)),
-    )
-    found, _ = masked_loss(case, other, masks=lambda key, crops: recorded)
+
+    @jax.jit
+    def draw(views):
+        del views
+        return block_masks(
+            jax.random.split(drawn, 3)[0],
+            2 * BATCH,
+            (SIZE // 2, SIZE // 2),
+            probability=case.settings.get("mask_probability", 0.5),
+            ratios=case.settings.get("mask_ratios", (0.1, 0.5)),
+        )
+
+    expected, found = masked_losses(case, drawn, other, draw)
     np.testing.assert_allclose(found, expected, rtol=1e-5)

@@ -14,6 +14,7 @@ from jax_ssl.ops.permutations import permutation_set
 from tests.case import Case
 from tests.images import batch
 from tests.methods.errors import KEY, B, Comparison, errors
+from tests.methods.pairs import losses
 from tests.references import puzzles as reference
 
 WIDTHS = {"tile_dim": 16, "hidden_dims": (16,)}
@@ -32,13 +33,20 @@ CASES = {
 }
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def method():
     return jigsaw(ConvNet(widths=(4, 8)), OPEN, num_permutations=30, **WIDTHS)
 
 
-def loss_of(method, params, state, views, key=KEY):
-    return method.loss(params, state, views, key=key, step=jnp.int32(0))
+@pytest.fixture(scope="module")
+def first(method):
+    """The first params and state."""
+    return jax.jit(method.init)(jax.random.key(1), jnp.zeros((4, 9, 4, 4, 3)))
+
+
+@pytest.fixture(scope="module")
+def loss(method):
+    return losses(method)
 
 
 def test_loss_and_gradient_are_float64s():
@@ -54,11 +62,11 @@ def test_loss_and_gradient_are_float64s():
     assert all(error < 1e-5 for error in found.values()), found
 
 
-def test_chance_is_the_log_of_the_permutations(method, rng):
-    views = jnp.asarray(rng.normal(size=(2, 9, 4, 4, 3)), jnp.float32)
-    params, state = method.init(jax.random.key(1), views)
-    blind = jax.tree.map(jnp.zeros_like, params["classifier"])
-    value, _ = loss_of(method, {**params, "classifier": blind}, state, views)
+def test_chance_is_the_log_of_the_permutations(method, first, loss, rng):
+    views = jnp.asarray(rng.normal(size=(4, 9, 4, 4, 3)), jnp.float32)
+    params, state = first
+    blind = jax.tree.map(np.zeros_like, params["classifier"])
+    value, _ = loss({**params, "classifier": blind}, state, views)
     assert value == pytest.approx(math.log(30), abs=1e-6)
     assert method.health.chance(16) == pytest.approx(math.log(30))
 
@@ -67,21 +75,24 @@ def test_chance_is_the_log_of_the_permutations(method, rng):
 def test_the_table_is_kept_with_the_network(distance):
     settings = {"num_permutations": 30, "distance": distance, "permutation_seed": 5}
     method = jigsaw(ConvNet(widths=(4,)), OPEN, **settings, **WIDTHS)
-    views = jnp.zeros((2, 9, 4, 4, 3))
-    params, state = method.init(jax.random.key(1), views)
+
+    @jax.jit
+    def tables(views):
+        params, state = method.init(jax.random.key(1), views)
+        _, (after, _) = method.loss(params, state, views, key=KEY, step=jnp.int32(0))
+        return state.permutations, after.permutations
+
+    first, after = tables(jnp.zeros((2, 9, 4, 4, 3)))
     table = permutation_set(30, criterion=distance, seed=5)
-    np.testing.assert_array_equal(state.permutations, table)
-    _, (after, _) = loss_of(method, params, state, views)
-    np.testing.assert_array_equal(after.permutations, table)
+    np.testing.assert_array_equal(first, table)
+    np.testing.assert_array_equal(after, table)
 
 
-def test_swapped_tiles_are_another_puzzle_of_the_same_tiles(method, rng):
+def test_swapped_tiles_are_another_puzzle_of_the_same_tiles(first, loss, rng):
     """The encoder and its batch norm see a set of tiles, the classifier an order."""
-    tiles = jnp.asarray(rng.normal(size=(4, 9, 4, 4, 3)), jnp.float32)
-    params, state = method.init(jax.random.key(1), tiles)
-    value, (after, _) = loss_of(method, params, state, tiles)
-    swapped = tiles[:, jnp.array([1, 0, *range(2, 9)])]
-    other, (moved, _) = loss_of(method, params, state, swapped)
+    tiles = rng.normal(size=(4, 9, 4, 4, 3)).astype(np.float32)
+    value, (after, _) = loss(*first, tiles)
+    other, (moved, _) = loss(*first, tiles[:, [1, 0, *range(2, 9)]])
     for part in ("encoder", "projector"):
         jax.tree.map(
             lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6),
@@ -91,16 +102,20 @@ def test_swapped_tiles_are_another_puzzle_of_the_same_tiles(method, rng):
     assert abs(value - other) > 1e-4
 
 
-def test_pictures_undo_the_shuffle_where_the_guess_is_right(method):
+def test_pictures_undo_the_shuffle_where_the_guess_is_right(method, first):
     examples = {**batch(), "view": batch()["image"] / 255}
-    params, state = method.init(jax.random.key(1), jnp.zeros((16, 9, 4, 4, 3)))
+    params, state = first
 
-    def drawn(**others):
-        table = state._replace(**others)
-        (shown,) = method.shows(params, table, examples, KEY).values()
-        return [np.asarray(x) for _, x in shown.columns.values()]
+    @jax.jit
+    def pictures(table):
+        own = state._replace(permutations=table)
+        (shown,) = method.shows(params, own, examples, KEY).values()
+        return [x for _, x in shown.columns.values()]
 
-    _, shuffled, guessed, true = drawn()
+    def drawn(table):
+        return map(np.asarray, pictures(table))
+
+    _, shuffled, guessed, true = drawn(state.permutations)
     assert shuffled.shape == (16, 18, 18, 3)
     for board, other in ((shuffled, true), (guessed, true)):
         np.testing.assert_allclose(
@@ -109,7 +124,7 @@ def test_pictures_undo_the_shuffle_where_the_guess_is_right(method):
     assert (shuffled != true).any((1, 2, 3)).all()
     # Where all permutations are one, every guess is right.
     one = jnp.broadcast_to(state.permutations[7], (30, 9))
-    _, shuffled, guessed, true = drawn(permutations=one)
+    _, shuffled, guessed, true = drawn(one)
     np.testing.assert_array_equal(guessed, true)
     assert (shuffled != true).any((1, 2, 3)).all()
 

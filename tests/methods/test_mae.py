@@ -11,11 +11,8 @@ import pytest
 
 from jax_ssl.encoders import ENCODERS
 from jax_ssl.methods import METHODS
-from jax_ssl.methods.mae import (
-    Autoencoder,
-    draw,
-    reconstruct,
-)
+from jax_ssl.methods.mae import Autoencoder, reconstruct
+from jax_ssl.methods.mae import draw as drawn
 from jax_ssl.nn.decoder import Decoder
 from jax_ssl.nn.network import StatsState
 from jax_ssl.ops.normalize import standardize
@@ -41,6 +38,7 @@ DECODER = {"decoder_width": 16, "decoder_depth": 1, "decoder_heads": 2}
 VIT = ENCODERS["vit"](**TINY)
 NETWORK = Autoencoder(VIT, Decoder(width=16, depth=1, num_heads=2))
 KEY = jax.random.key(3)
+draw = jax.jit(drawn, static_argnums=(2, 3))
 # The encoder with tokens at all places, as in BERT.
 FULL = VIT.clone(mask_token=True)
 FULL_NETWORK = Autoencoder(FULL, Decoder(width=16, depth=1, num_heads=2), "all")
@@ -85,7 +83,8 @@ def repainted(images, mask):
 def test_loss_and_metrics_are_the_references(images, params, norm_pix):
     method = METHODS["mae"](VIT, one_image, norm_pix=norm_pix, **DECODER)
     state = StatsState({})
-    value, (after, metrics) = method.loss(params, state, images, key=KEY, step=0)
+    loss = jax.jit(functools.partial(method.loss, key=KEY, step=0))
+    value, (after, metrics) = loss(params, state, images)
     assert after == state
     keep, restore, mask = draw(KEY, images, PATCH, 0.75)
     found = predictions(params, images, keep, restore)

@@ -13,6 +13,7 @@ from jax_ssl.methods.relative_patch import FIRST, SECOND, WANTED, relative_patch
 from tests.case import Case
 from tests.images import batch
 from tests.methods.errors import B, Comparison, errors
+from tests.methods.pairs import losses
 from tests.references import puzzles as reference
 
 WIDTHS = {"patch_dim": 16, "hidden_dims": (16,)}
@@ -33,13 +34,20 @@ CASES = {
 }
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def method():
     return relative_patch(ConvNet(widths=(4, 8)), OPEN, **WIDTHS)
 
 
-def loss_of(method, params, state, views):
-    return method.loss(params, state, views, key=jax.random.key(0), step=jnp.int32(0))
+@pytest.fixture(scope="module")
+def first(method):
+    """The first params and state."""
+    return jax.jit(method.init)(jax.random.key(1), jnp.zeros((2, 9, 4, 4, 3)))
+
+
+@pytest.fixture(scope="module")
+def loss(method):
+    return losses(method)
 
 
 def test_loss_and_gradient_are_float64s():
@@ -64,29 +72,30 @@ def test_labels_are_row_by_row_and_the_way_back_is_seven_less():
     np.testing.assert_array_equal(np.bincount(WANTED), [2] * 8)
 
 
-def test_chance_is_the_log_of_eight(method, rng):
+def test_chance_is_the_log_of_eight(method, first, loss, rng):
     views = jnp.asarray(rng.normal(size=(2, 9, 4, 4, 3)), jnp.float32)
-    params, state = method.init(jax.random.key(1), views)
-    blind = jax.tree.map(jnp.zeros_like, params["classifier"])
-    value, (_, metrics) = loss_of(method, {**params, "classifier": blind}, state, views)
+    params, state = first
+    blind = jax.tree.map(np.zeros_like, params["classifier"])
+    value, (_, metrics) = loss({**params, "classifier": blind}, state, views)
     assert value == pytest.approx(math.log(8), abs=1e-6)
     assert metrics["relative_patch_accuracy"] == 1 / 8
     assert method.health.chance(16) == pytest.approx(math.log(8))
 
 
-def test_patches_that_are_all_alike_cannot_be_told(method):
-    views = jnp.full((3, 9, 4, 4, 3), 0.3)
-    params, state = method.init(jax.random.key(1), views)
-    _, (_, metrics) = loss_of(method, params, state, views)
+def test_patches_that_are_all_alike_cannot_be_told(first, loss):
+    _, (_, metrics) = loss(*first, jnp.full((2, 9, 4, 4, 3), 0.3))
     assert metrics["relative_patch_accuracy"] == 1 / 8
 
 
-def test_pictures_show_the_pair_at_its_place_and_at_the_guess(method):
+def test_pictures_show_the_pair_at_its_place_and_at_the_guess(method, first):
     examples = {**batch(), "view": batch()["image"] / 255}
-    params, state = method.init(jax.random.key(1), jnp.zeros((16, 9, 4, 4, 3)))
-    (shown,) = method.shows(params, state, examples, jax.random.key(2)).values()
-    found = {name: np.asarray(x) for name, (_, x) in shown.columns.items()}
-    first, second, guessed, true = (found[name] for name in list(found)[1:])
+
+    @jax.jit
+    def pictures(params, state):
+        (shown,) = method.shows(params, state, examples, jax.random.key(2)).values()
+        return [x for _, x in shown.columns.values()]
+
+    _, first, second, guessed, true = map(np.asarray, pictures(*first))
     assert guessed.shape == true.shape == (16, 18, 18, 3)
     for pair, board in [*zip(zip(first, second, strict=True), true, strict=True)]:
         tiles = board.reshape(3, 6, 3, 6, 3).swapaxes(1, 2).reshape(9, 6, 6, 3)

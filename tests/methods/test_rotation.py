@@ -1,5 +1,6 @@
 """RotNet's turns, its loss against float64, and its laws."""
 
+import functools
 import math
 
 import jax
@@ -12,6 +13,7 @@ from jax_ssl.methods.rotation import rotation, turned
 from tests.case import Case
 from tests.images import one_image
 from tests.methods.errors import B, Comparison, errors
+from tests.methods.pairs import losses
 from tests.references import puzzles as reference
 
 CASES = {
@@ -19,30 +21,37 @@ CASES = {
 }
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def method():
     return rotation(ConvNet(widths=(4, 8)), one_image)
 
 
-def loss_of(method, params, state, views):
-    key, step = jax.random.key(0), jnp.int32(0)
-    return method.loss(params, state, views, key=key, step=step)
+@pytest.fixture(scope="module")
+def first(method):
+    """The first params and state."""
+    return jax.jit(method.init)(jax.random.key(1), jnp.zeros((5, 8, 8, 3)))
+
+
+@pytest.fixture(scope="module")
+def loss(method):
+    return losses(method)
 
 
 def test_turns_are_numpys_and_a_group(rng):
     images = rng.normal(size=(3, 6, 6, 2)).astype(np.float32)
-    turns = np.asarray(turned(jnp.asarray(images)))
+    turn = jax.jit(turned)
+    turns = np.asarray(turn(images))
     for k in range(4):
         np.testing.assert_array_equal(turns[:, k], np.rot90(images, k, axes=(1, 2)))
         # A turn of what was turned k times is the next turn of the image.
-        again = np.asarray(turned(jnp.asarray(turns[:, k])))[:, 1]
+        again = np.asarray(turn(turns[:, k]))[:, 1]
         np.testing.assert_array_equal(again, turns[:, (k + 1) % 4])
 
 
-def test_loss_is_the_cross_entropy_of_all_turns(method, rng):
-    views = jnp.asarray(rng.normal(size=(5, 8, 8, 3)), jnp.float32)
-    params, state = method.init(jax.random.key(1), views)
-    value, (_, metrics) = loss_of(method, params, state, views)
+def test_loss_is_the_cross_entropy_of_all_turns(method, first, loss, rng):
+    views = rng.normal(size=(5, 8, 8, 3)).astype(np.float32)
+    params, state = first
+    value, (_, metrics) = loss(params, state, views)
     kernel, bias = (
         np.asarray(params["classifier"]["dense0"][name], np.float64)
         for name in ("kernel", "bias")
@@ -50,9 +59,8 @@ def test_loss_is_the_cross_entropy_of_all_turns(method, rng):
     turns = np.stack([np.rot90(views, k, axes=(1, 2)) for k in range(4)], 1)
     # One pass over all turns of all images, as batch norm must see them.
     variables = method.exports["encoder"](params, state)
-    features, _ = method.encoder.apply(
-        variables, turns.reshape(20, 8, 8, 3), train=True, mutable=["batch_stats"]
-    )
+    apply = functools.partial(method.encoder.apply, train=True, mutable=["batch_stats"])
+    features, _ = jax.jit(apply)(variables, turns.reshape(20, 8, 8, 3))
     logits = np.asarray(features.pooled, np.float64) @ kernel + bias
     wanted = np.tile(np.arange(4), 5)
     losses = np.log(np.exp(logits).sum(1)) - logits[np.arange(20), wanted]
@@ -73,38 +81,40 @@ def test_loss_and_gradient_are_float64s():
     assert all(error < 1e-5 for error in found.values()), found
 
 
-def test_pictures_are_turned_back_by_the_guess(method, rng):
+def test_pictures_are_turned_back_by_the_guess(method, first, rng):
     """A classifier that always says "half a turn" turns every copy by another half."""
-    images = jnp.asarray(rng.normal(size=(3, 8, 8, 3)), jnp.float32)
-    params, state = method.init(jax.random.key(1), images)
-    blind = jax.tree.map(jnp.zeros_like, params["classifier"])
+    images = rng.normal(size=(3, 8, 8, 3)).astype(np.float32)
+    params, state = first
+    blind = jax.tree.map(np.zeros_like, params["classifier"])
     blind["dense0"]["bias"] = jnp.array([0.0, 0.0, 1.0, 0.0])
     params = {**params, "classifier": blind}
-    (shown,) = method.shows(params, state, {"view": images}, jax.random.key(0)).values()
-    original, *pictures = (x for _, x in shown.columns.values())
+
+    @jax.jit
+    def drawn(view):
+        shown = method.shows(params, state, {"view": view}, jax.random.key(0))
+        return [x for each in shown.values() for _, x in each.columns.values()]
+
+    original, *pictures = drawn(images)
     np.testing.assert_array_equal(original, images)
     assert len(pictures) == 8
     for k in range(4):
         seen, back = pictures[2 * k], pictures[2 * k + 1]
         np.testing.assert_array_equal(seen, np.rot90(images, k, axes=(1, 2)))
         np.testing.assert_array_equal(back, np.rot90(images, k + 2, axes=(1, 2)))
-    wide = {"view": images[:, :6]}
-    assert method.shows(params, state, wide, jax.random.key(0)) == {}
+    assert drawn(images[:, :6]) == []
 
 
-def test_chance_is_the_log_of_four(method, rng):
-    views = jnp.asarray(rng.normal(size=(2, 8, 8, 3)), jnp.float32)
-    params, state = method.init(jax.random.key(1), views)
-    blind = jax.tree.map(jnp.zeros_like, params["classifier"])
-    value, _ = loss_of(method, {**params, "classifier": blind}, state, views)
+def test_chance_is_the_log_of_four(method, first, loss, rng):
+    views = rng.normal(size=(5, 8, 8, 3)).astype(np.float32)
+    params, state = first
+    blind = jax.tree.map(np.zeros_like, params["classifier"])
+    value, _ = loss({**params, "classifier": blind}, state, views)
     assert value == pytest.approx(math.log(4), abs=1e-6)
     assert method.health.chance(16) == pytest.approx(math.log(4))
 
 
-def test_images_that_no_turn_changes_cannot_be_told(method):
-    grey = jnp.full((3, 8, 8, 3), 0.3)
-    params, state = method.init(jax.random.key(1), grey)
-    _, (_, metrics) = loss_of(method, params, state, grey)
+def test_images_that_no_turn_changes_cannot_be_told(first, loss):
+    _, (_, metrics) = loss(*first, jnp.full((5, 8, 8, 3), 0.3))
     assert metrics["rotation_accuracy"] == 0.25
 
 
