@@ -187,3 +187,15 @@ def bigan_adam(encoder_speed=1):
     faster = {**adam, "learning_rate": encoder_speed * 2e-4}
     groups = (("^(encoder|latent)/", faster),) if encoder_speed != 1 else ()
     return {**adam, "groups": groups}
+
+
+def amdim_adam(drops):
+    """Adam of AMDIM's released code, a fifth of its rate after each of some epochs."""
+    return dict(
+        name="adam",
+        b1=0.8,
+        weight_decay=1e-5,
+        learning_rate=dict(
+            name="step_decay", value=2e-4, drops=drops, factor=0.2, warmup_steps=500
+        ),
+    )

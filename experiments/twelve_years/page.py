@@ -122,6 +122,17 @@ OWN = {
             "method.queue_size": 4096,
         },
     ),
+    "cpc_vision": (
+        2018,
+        "cpc_vision_cifar10.py",
+        {"encoder.norm": "layer", "method.context_width": 64, "method.target_dim": 32},
+    ),
+    # Of the grids of the shared network, whose convolutions are padded.
+    "amdim": (
+        2019,
+        "amdim_cifar10.py",
+        {"method.sides": (8, 4), "method.output_dim": WIDTHS[-1]},
+    ),
     # Of the encoder that the run of "rotation" has exported; run.py names its file.
     "clusterfit": (
         2020,

@@ -2,7 +2,16 @@
 
 from collections.abc import Callable, Mapping
 
-from jax_ssl.augment import audio, frames, invariant, puzzles, recipes, views
+from jax_ssl.augment import (
+    audio,
+    frames,
+    infomax,
+    invariant,
+    patches,
+    puzzles,
+    recipes,
+    views,
+)
 from jax_ssl.core.method import ViewFn
 
 VIEWS: Mapping[str, Callable[..., ViewFn]] = {
@@ -18,6 +27,8 @@ VIEWS: Mapping[str, Callable[..., ViewFn]] = {
     "first_frame": frames.first_frame,
     "relative_patch": puzzles.relative_patch,
     "jigsaw": puzzles.jigsaw,
+    "amdim": infomax.amdim,
+    "cpc_patches": patches.cpc_patches,
     "pirl": invariant.pirl,
     "looc": invariant.looc,
     **recipes.PAPERS,

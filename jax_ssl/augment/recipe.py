@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from jax_ssl.augment.pixels import image_of, in_unit
 from jax_ssl.augment.steps import Step
+from jax_ssl.core import checks
 from jax_ssl.core.types import Array, Example, Views
 from jax_ssl.ops.platforms import one_by_one
 
@@ -96,11 +97,16 @@ class Recipe:
         name: for messages.
         views: what to make.
         carried: fields of the example to hand over beside a dictionary's views.
+        mirror: probability that all views are mirrored together.
     """
 
     name: str
     views: Part | Mapping[str, Part]
     carried: tuple[str, ...] = ()
+    mirror: float = 0.0
+
+    def __post_init__(self) -> None:
+        checks.within("[0, 1]", flip=self.mirror)
 
     def parts(self) -> dict[str, tuple[View, ...]]:
         """The views by the name of their stack, "" where the result has no names."""
@@ -113,9 +119,17 @@ class Recipe:
         colour = {step.off for view in views for step in view.steps if step.off}
         image = image_of(self.name, example, colour=sorted(colour, reverse=True))
         extent = example.get("size")
-        keys = iter(jax.random.split(key, len(views)))
+        keys = iter(jax.random.split(key, len(views) + (self.mirror > 0)))
+        mirrored = self.mirror > 0 and jax.random.bernoulli(next(keys), self.mirror)
 
         def make(part: Part) -> Array:
+            made = straight(part)
+            # Of the views and not of the image: crops lie on both sides alike.
+            return (
+                jnp.where(mirrored, jnp.flip(made, -2), made) if self.mirror else made
+            )
+
+        def straight(part: Part) -> Array:
             if isinstance(part, View):
                 return part.mapped(next(keys), image, extent)
             return stack_of(part, jnp.stack([next(keys) for _ in part]), image, extent)

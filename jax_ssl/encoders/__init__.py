@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from jax_ssl.encoders.alexnet import AlexNet
+from jax_ssl.encoders.amdim import AMDIMEncoder
 from jax_ssl.encoders.convnet import ConvNet
 from jax_ssl.encoders.dcgan import StridedConvNet
 from jax_ssl.encoders.dense import DenseEncoder
@@ -17,6 +18,7 @@ from jax_ssl.encoders.vit import ViT
 from jax_ssl.encoders.wave import ContextEncoder, WaveEncoder
 
 alexnet = AlexNet
+amdim = AMDIMEncoder
 convnet = ConvNet
 dcgan = StridedConvNet
 dense = DenseEncoder
@@ -41,6 +43,7 @@ vit_h = partial(ViT, dim=1280, depth=32, num_heads=16, patch=14)
 
 ENCODERS: Mapping[str, Callable[..., Any]] = {
     "alexnet": alexnet,
+    "amdim": amdim,
     "convnet": convnet,
     "dcgan": dcgan,
     "dense": dense,

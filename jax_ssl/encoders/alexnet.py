@@ -38,8 +38,9 @@ class AlexNet(nn.Module, kw_only=True):
             which `Features.pooled` is read. The papers' fc6 and fc7 are
             `pool="flat", hidden_dims=(4096, 4096)`.
         groups: batch-norm groups of the global batch.
-        norm: "batch", or "group_ws": group norm and standardised weights, which never
-            look at another row; all widths must then be multiples of 16.
+        norm: "batch"; "group_ws": group norm and standardised weights, which never
+            look at another row; all widths must then be multiples of 16. Or "layer",
+            layer norm.
         dtype: compute dtype; parameters and `Features.pooled` are float32.
     """
 

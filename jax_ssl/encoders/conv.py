@@ -25,7 +25,7 @@ class ConvNorm:
     It is called inside of a compact method, whose module gets the two layers.
 
     Attributes:
-        norm: "batch", or "group_ws": group norm, and a standardised kernel.
+        norm: "batch"; "group_ws": group norm, and a standardised kernel; or "layer".
         groups: batch-norm groups of the global batch.
         dtype: compute dtype; parameters are float32.
         train: as for the norm.
@@ -63,7 +63,7 @@ class ConvNorm:
             padding: zeros on every side; None for `size // 2`.
             zero_scale: whether the scale of the norm starts at 0 in place of 1.
         """
-        layer = nn.Conv if self.norm == "batch" else StandardizedConv
+        layer = StandardizedConv if self.norm == "group_ws" else nn.Conv
         x = layer(
             channels,
             (size, size),

@@ -24,8 +24,9 @@ class ConvNet(nn.Module, kw_only=True):
             into h * w * widths[-1], which keeps where things are and suits images that
             are centred, such as digits.
         groups: batch-norm groups of the global batch.
-        norm: "batch", or "group_ws": group norm and standardised weights, which never
-            look at another row; widths must then be multiples of 16.
+        norm: "batch"; "group_ws": group norm and standardised weights, which never
+            look at another row; widths must then be multiples of 16. Or "layer",
+            layer norm.
         dtype: compute dtype; parameters and `Features.pooled` are float32.
     """
 

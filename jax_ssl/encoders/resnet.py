@@ -64,8 +64,8 @@ class ResNet(nn.Module, kw_only=True):
             no pool), for images of about 32 pixels.
         width: multiplies the channels of every layer (SimCLR's 1x, 2x, 4x).
         groups: batch-norm groups of the global batch.
-        norm: "batch", or "group_ws": group norm and standardised weights, which never
-            look at another row.
+        norm: "batch"; "group_ws": group norm and standardised weights, which never
+            look at another row. Or "layer", layer norm.
         zero_init_residual: the last norm of every block starts with scale 0.
         kernel_init: "he_fan_out" (torchvision's) or "lecun_fan_in" (SimCLR's).
         dtype: compute dtype; parameters and `Features.pooled` are float32.

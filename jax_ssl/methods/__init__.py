@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from jax_ssl.core.method import Method
+from jax_ssl.methods.amdim import amdim
 from jax_ssl.methods.autoencoder import autoencoder
 from jax_ssl.methods.barlow_twins import barlow_twins
 from jax_ssl.methods.bigan import bigan
@@ -13,6 +14,7 @@ from jax_ssl.methods.cmc import cmc
 from jax_ssl.methods.colorization import colorization
 from jax_ssl.methods.context_encoder import context_encoder
 from jax_ssl.methods.cpc_audio import cpc_audio
+from jax_ssl.methods.cpc_vision import cpc_vision
 from jax_ssl.methods.deepcluster import deepcluster
 from jax_ssl.methods.deepcluster_v2 import deepcluster_v2
 from jax_ssl.methods.dino import dino
@@ -65,6 +67,8 @@ METHODS: Mapping[str, Callable[..., Method]] = {
     "split_brain": split_brain,
     "relative_patch": relative_patch,
     "jigsaw": jigsaw,
+    "cpc_vision": cpc_vision,
+    "amdim": amdim,
     "autoencoder": autoencoder,
     "vae": vae,
     "context_encoder": context_encoder,

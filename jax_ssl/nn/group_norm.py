@@ -2,7 +2,7 @@
 
 Channel norm, which never looks at another place either, is for sequences.
 
-Also the choice between it and batch norm, by one word for a whole network.
+Also the choice between it, layer norm and batch norm, by one word for a whole network.
 """
 
 from typing import Any, Literal, TypeAlias, get_args
@@ -16,7 +16,9 @@ from jax_ssl.core.types import Array
 from jax_ssl.nn.affine import Dense
 from jax_ssl.nn.norm import BatchNorm, Scaled
 
-Norm: TypeAlias = Literal["batch", "group_ws"]
+# "layer" is a group norm of one group, over all channels and places of a row (layer
+# norm, Ba et al., 2016, arXiv:1607.06450).
+Norm: TypeAlias = Literal["batch", "group_ws", "layer"]
 
 
 class GroupNorm(Scaled):
@@ -118,7 +120,8 @@ def norm_layer(norm: str, *, groups: int, **settings: Any) -> nn.Module:
     """The normalisation layer that a network's `norm` stands for.
 
     Args:
-        norm: "batch", or "group_ws" for group norm, which wants standardised weights.
+        norm: "batch"; "group_ws" for group norm, which wants standardised weights; or
+            "layer" for layer norm.
         groups: of batch norm.
         **settings: fields that `BatchNorm` and `GroupNorm` share.
 
@@ -128,4 +131,4 @@ def norm_layer(norm: str, *, groups: int, **settings: Any) -> nn.Module:
     checks.one_of(get_args(Norm), norm=norm)
     if norm == "batch":
         return BatchNorm(groups=groups, **settings)
-    return GroupNorm(**settings)
+    return GroupNorm(num_groups=1 if norm == "layer" else 16, **settings)

@@ -83,6 +83,53 @@ class LinearHead(nn.Module):
         return dense(x).astype(jnp.float32)
 
 
+class PlaceHead(nn.Module):
+    """A small residual network for each cell of a grid, its shortcut near identity.
+
+    AMDIM's released code: 1x1, ReLU, 1x1 that starts at 0, beside a 1x1 whose first
+    weights are those of the identity, all others uniform within 0.01; then batch norm.
+
+    Attributes:
+        width: of the output. Where it is below that of the input, the shortcut is drawn
+            like any other layer.
+        batch_norm: a batch norm before the ReLU as well.
+        groups: batch-norm groups of the global batch.
+        dtype: compute dtype; parameters are float32 and so is the output.
+    """
+
+    width: int
+    batch_norm: bool = False
+    groups: int = 1
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> Array:
+        """Maps a grid [n, h, w, D] to [n, h, w, width]."""
+
+        def norm(x: Array, name: str) -> Array:
+            return BatchNorm(groups=self.groups, name=name)(x, train=train)
+
+        def near_identity(key: Array, shape: tuple[int, int], dtype: Any) -> Array:
+            if shape[1] < shape[0]:
+                return TORCH_UNIFORM(key, shape, dtype)
+            small = jax.random.uniform(key, shape, dtype, -0.01, 0.01)
+            return jnp.where(jnp.eye(*shape, dtype=bool), 1.0, small)
+
+        def dense(name: str, init: Any, bias: bool = False) -> Dense:
+            return Dense(
+                self.width,
+                use_bias=bias,
+                kernel_init=init,
+                dtype=self.dtype,
+                name=name,
+            )
+
+        y = dense("dense0", TORCH_UNIFORM)(x)
+        y = norm(y, "norm0") if self.batch_norm else y
+        y = dense("dense1", nn.initializers.zeros)(nn.relu(y))
+        return norm(y + dense("shortcut", near_identity, bias=True)(x), "norm")
+
+
 def prototype_head(
     encoder: nn.Module,
     num_prototypes: int,

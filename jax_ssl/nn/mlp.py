@@ -43,8 +43,8 @@ class MLP(nn.Module):
     Attributes:
         widths: output width of every layer; the last is the output.
         groups: batch-norm groups of the global batch.
-        norm: between the layers: "batch", "none", or "group_ws", group norm and
-            standardised weights in all layers.
+        norm: between the layers: "batch", "none", "layer", or "group_ws", group norm
+            and standardised weights in all layers.
         last_norm: norm after the last layer: "none", "scale" (no offset), "plain"
             (neither scale nor offset) or "affine".
         kernel_init: of the dense layers.

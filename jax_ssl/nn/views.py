@@ -72,6 +72,28 @@ def tiles(views: Views, recipe: str) -> Array:
     return views
 
 
+def patch_grid(views: Views, grid: int, patch: int, recipe: str) -> Array:
+    """A square grid of patches of each image, row by row, [B, g g, p, p, C].
+
+    Args:
+        views: of the method.
+        grid: g.
+        patch: p, in pixels.
+        recipe: that makes them, for the message.
+
+    Raises:
+        ValueError: if the views are something else.
+    """
+    shape = (grid * grid, patch, patch)
+    if isinstance(views, Mapping) or views.ndim != 5 or views.shape[1:4] != shape:
+        wanted = (
+            f"{grid} x {grid} patches of {patch} x {patch} pixels of each image, as "
+            f"config.method.grid = {grid} and config.method.patch = {patch} say"
+        )
+        raise _other(views, wanted, recipe)
+    return views
+
+
 def one_and(field: str, views: Views, recipe: str) -> tuple[Array, Array]:
     """One view of each example, under "image", and a field of it such as its row.
 

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jax_ssl.core import checks
 from jax_ssl.core.types import Array
@@ -66,6 +67,41 @@ def unpatchify(patches: Array, patch: int, grid: tuple[int, int]) -> Array:
         )
     x = patches.reshape(B, h, w, patch, patch, -1)
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(B, h * patch, w * patch, -1)
+
+
+def overlapping(images: Array, patch: int, grid: int) -> Array:
+    """A square grid of patches that may overlap, spread evenly over images.
+
+    The first and last of a row touch the borders; where the steps between them are no
+    whole numbers, places are rounded.
+
+    Args:
+        images: [..., H, W, C].
+        patch: side of a patch in pixels.
+        grid: patches along each side, at least 2.
+
+    Returns:
+        [..., grid * grid, patch, patch, C], row by row.
+
+    Raises:
+        ValueError: if a patch is larger than the image, or the grid has one cell.
+    """
+    *leading, H, W, C = images.shape
+    checks.at_least(2, grid=grid)
+    if not 1 <= patch <= min(H, W):
+        raise ValueError(
+            f"patch = {patch} does not fit into images of {H} x {W} pixels; choose a "
+            f"side from 1 to {min(H, W)}."
+        )
+    y, x = (
+        np.round(np.linspace(0, side - patch, grid)).astype(int)[:, None]
+        + np.arange(patch)
+        for side in (H, W)
+    )
+    flat = images.reshape(-1, H, W, C)
+    cut = flat[:, y][:, :, :, x]  # [n, grid, patch, grid, patch, C]
+    cut = cut.transpose(0, 1, 3, 2, 4, 5)
+    return cut.reshape(*leading, grid * grid, patch, patch, C)
 
 
 def gather_tokens(tokens: Array, index: Array) -> Array:

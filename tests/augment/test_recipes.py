@@ -15,6 +15,7 @@ from jax_ssl.config.bind import bind, resolve, schema
 from jax_ssl.ops.platforms import looping
 from jax_ssl.parallel.mesh import make_mesh, row_sharding
 from jax_ssl.parallel.rows import map_examples
+from tests import laws
 from tests.references import views as reference
 
 KEY = jax.random.key(3)
@@ -26,6 +27,7 @@ GENERAL = {
     *("first_frame", "two_frames", "random_window", "two_windows", "wave_window"),
 }
 PAPERS = sorted(set(VIEWS) - GENERAL)
+PATCHES = {"relative_patch", "jigsaw", "cpc_patches"}
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +69,8 @@ def test_recipe_makes_what_its_docstring_says(batch, name):
         "exemplar": {"image": (32, 32, 3), "index": ()},
         "relative_patch": (9, 96, 96, 3),
         "jigsaw": (9, 64, 64, 3),
+        "cpc_patches": (49, 64, 64, 3),
+        "amdim": (2, 128, 128, 3),
         "cmc": {"image": one, "index": ()},
         "pirl": {"image": one, "transformed": (9, 64, 64, 3), "index": ()},
         "looc": (4, 224, 224, 3),
@@ -74,7 +78,7 @@ def test_recipe_makes_what_its_docstring_says(batch, name):
     assert made == expected.get(name, pair)
     # SimCLR reads pixels in [0, 1], and so does CMC, which makes Lab of them; the tiles
     # of a puzzle have their own moments.
-    plain = name.startswith("simclr") or name in ("cmc", "relative_patch", "jigsaw")
+    plain = name.startswith("simclr") or name in {"cmc", *PATCHES}
     assert (resolve(VIEWS[name], {})["mean"] is None) == plain
 
 
@@ -143,8 +147,25 @@ def test_recipe_has_its_papers_numbers(name):
 
 def test_every_paper_is_covered():
     # Those of pretext tasks have tests of their own, operation by operation.
-    own = {"exemplar", "relative_patch", "jigsaw", "pirl", "looc"}
+    own = {"exemplar", "amdim", "pirl", "looc", *PATCHES}
     assert {*NUMBERS, "supervised_test", *own} == set(PAPERS)
+
+
+def test_both_views_of_amdim_are_mirrored_or_none_is():
+    rng = np.random.default_rng(0)
+    image = rng.uniform(size=(8, 8, 3)).astype(np.float32)
+    plain = {"strength": 0.0, "gray_probability": 0.0, "mean": None, "std": None}
+    still = {"min_scale": 1.0, "min_ratio": 1.0, "max_ratio": 1.0}
+    views = VIEWS["amdim"](size=8, **plain, **still, flip=0.3)
+    draw = jax.jit(jax.vmap(lambda key: views(key, {"image": image})))
+    made = np.asarray(draw(jax.random.split(KEY, 400)))
+    np.testing.assert_array_equal(made[:, 0], made[:, 1])
+    mirrored = np.isclose(made[:, 0], image[:, ::-1], atol=1e-5).all((1, 2, 3))
+    straight = np.isclose(made[:, 0], image, atol=1e-5).all((1, 2, 3))
+    np.testing.assert_array_equal(mirrored, ~straight)
+    laws.has_probability(mirrored, 0.3)
+    with pytest.raises(ValueError, match=r"flip = 2 must be in \[0, 1\]"):
+        VIEWS["amdim"](flip=2)
 
 
 def test_steps_come_in_the_papers_order():

@@ -7,6 +7,7 @@ from jax_ssl.ops.patches import (
     gather_tokens,
     grid_shape,
     kept_count,
+    overlapping,
     patchify,
     random_keep,
     unpatchify,
@@ -32,6 +33,27 @@ def test_patches_are_slices_row_by_row(rng, shape, patch):
         top, left = n // columns * patch, n % columns * patch
         want = x[:, top : top + patch, left : left + patch].reshape(shape[0], -1)
         np.testing.assert_array_equal(patches[:, n], want)
+
+
+@pytest.mark.parametrize(
+    ("side", "patch", "grid", "step"), [(256, 64, 7, 32), (260, 80, 6, 36)]
+)
+def test_papers_grids_have_even_steps(side, patch, grid, step):
+    image = jnp.arange(side, dtype=jnp.float32)
+    image = jnp.broadcast_to(image[:, None, None], (side, side, 1))
+    patches = np.asarray(overlapping(image, patch, grid))
+    assert patches.shape == (grid * grid, patch, patch, 1)
+    assert patches[::grid, 0, 0, 0].tolist() == [step * i for i in range(grid)]
+
+
+def test_overlapping_patches_are_slices_row_by_row(rng):
+    x = rng.normal(size=(2, 7, 9, 3)).astype(np.float32)
+    patches = np.asarray(overlapping(jnp.asarray(x), 4, 3))
+    for n, (top, left) in enumerate((t, u) for t in (0, 2, 3) for u in (0, 2, 5)):
+        want = x[:, top : top + 4, left : left + 4]
+        np.testing.assert_array_equal(patches[:, n], want)
+    with pytest.raises(ValueError, match=r"patch = 8 does not fit .* 7 x 9"):
+        overlapping(jnp.asarray(x), 8, 3)
 
 
 def test_gather_tokens_picks_and_repeats(rng):
