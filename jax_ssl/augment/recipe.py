@@ -82,6 +82,7 @@ def in_turn(steps: Sequence[Step], keys: Array, image: Array) -> Array:
         image = step(key, image)
     return image
 
+
 Part = View | tuple[View, ...]
 
 
