@@ -102,6 +102,8 @@ def cpc_patches(
     checks.at_least(2, grid=grid)
     checks.within(f"[1, {size}]", patch=patch)
     checks.within(f"[1, {patch}]", inner=inner)
+    checks.within("[0, 1]", drop_probability=drop_probability)
+    checks.within("[0, 1]", patch_gray_probability=patch_gray_probability)
     checks.within("[0, 10]", rand_augment_magnitude=rand_augment_magnitude)
     check_moments(mean, std)
     whole = View(
