@@ -1,10 +1,10 @@
 """PIRL with jigsaw puzzles or rotation, or NPID++, ResNet-18, CIFAR-10.
 
 Paper: arXiv:1912.01991; CIFAR-10 is not in it. Of a crop enlarged to 48 pixels the grid
-       has cells of 16, and tiles have 12 of them. The head, the temperature and the
-       softmax are those of the released code's MLP heads (facebookresearch/vissl); the
-       network, the colours, which a photometric change in small images would leave too
-       little of, the negatives and the epochs are this library's choice.
+       has cells of 16, and tiles have 12 of them. The temperature and the softmax are
+       those of the released code (facebookresearch/vissl) with MLP heads, which are
+       linear here; the network, colours of half the strength and without photometric
+       changes, the negatives and the epochs are this library's choice.
 Run:   jax-ssl train --config=configs/pirl_cifar10.py:jigsaw --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets;
        :rotation or :none (NPID++) in the place of :jigsaw
@@ -24,8 +24,6 @@ def get_config(pretext="jigsaw"):
         objective="softmax",
         temperature=0.1,
         num_negatives=4096,
-        head_layers=2,
-        hidden_dim=512,
     )
     config.views = dict(
         name="pirl",
@@ -34,6 +32,7 @@ def get_config(pretext="jigsaw"):
         min_scale=0.2,
         tile=12,
         gap=4,
+        strength=0.5,
         photometric_probability=0.0,
         **CIFAR10,
     )

@@ -96,20 +96,12 @@ OWN = {
     "pirl_jigsaw": (
         2019,
         "pirl_cifar10.py:jigsaw",
-        {
-            "method.output_dim": 64,
-            "method.hidden_dim": 256,
-            "method.num_negatives": 512,
-        },
+        {"method.output_dim": 64, "method.num_negatives": 512},
     ),
     "pirl_rotation": (
         2019,
         "pirl_cifar10.py:rotation",
-        {
-            "method.output_dim": 64,
-            "method.hidden_dim": 256,
-            "method.num_negatives": 512,
-        },
+        {"method.output_dim": 64, "method.num_negatives": 512},
     ),
     "looc": (
         2020,
