@@ -2,11 +2,12 @@
 
 import atexit
 import gc
-import importlib.metadata
 import os
 import pathlib
 import shutil
 import tempfile
+
+from tests.flags import flags
 
 # One compilation of a program serves the whole session, its xdist workers (which
 # inherit the variable) and the commands that tests start. Nothing outlives it.
@@ -18,20 +19,10 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     atexit.register(shutil.rmtree, cache, ignore_errors=True)
 
 os.environ["JAX_PLATFORMS"] = os.environ.get("JAX_PLATFORMS", "cpu")
-# Tests compile much and compute little. At level 0 LLVM takes a third less time than at
-# level 1, and without the emitters of fused kernels compilation takes a quarter of it.
-FLAGS = {
-    "--xla_force_host_platform_device_count": "8",
-    "--xla_backend_optimization_level": "0",
-}
-# A process ends at a flag that its jaxlib does not know.
-if importlib.metadata.version("jaxlib").startswith("0.10."):
-    FLAGS["--xla_cpu_use_fusion_emitters"] = "false"
-    FLAGS["--xla_cpu_parallel_codegen_split_count"] = "1"
-for flag, value in FLAGS.items():
-    if flag not in os.environ.get("XLA_FLAGS", ""):
-        flags = f"{os.environ.get('XLA_FLAGS', '')} {flag}={value}"
-        os.environ["XLA_FLAGS"] = flags.strip()
+for flag, value in flags(devices=8).items():
+    given = os.environ.get("XLA_FLAGS", "")
+    if flag not in given:
+        os.environ["XLA_FLAGS"] = f"{given} {flag}={value}".strip()
 
 import jax  # noqa: E402 - the environment above must come first
 import numpy as np  # noqa: E402

@@ -151,7 +151,8 @@ def test_a_folder_of_images_without_labels_trains_and_says_what_it_skipped(
         "data": f"{{'name': 'folder', 'path': '{tmp_path / 'images'}', 'canvas': 16, "
         "}",
         "feed": "{'batch_size': 16}",
-        "views": "{'name': 'two_crops', 'size': 8}",
+        "views": "{'name': 'two_crops', 'size': 8, 'strength': 0.0, "
+        "'gray_probability': 0.0, 'blur_probability': 0.0}",
         "evals.view": "{'name': 'center_crop', 'size': 8, 'resize': 16}",
         "evals.test": "None",
     }

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from jax_ssl.run.run import Run
+from tests.flags import words
 
 ROOT = pathlib.Path(__file__).parent.parent
 STEPS, EVERY = 12, 5
@@ -44,11 +45,10 @@ def command(workdir):
 
 
 def start(workdir):
-    one_device = {"XLA_FLAGS": "--xla_backend_optimization_level=1"}
     return subprocess.Popen(
         command(workdir),
         cwd=ROOT,
-        env={**os.environ, **one_device},
+        env={**os.environ, "XLA_FLAGS": words(devices=1)},
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,

@@ -9,6 +9,7 @@ import jax
 from jax_ssl.checkpoint.export import load_encoder
 from jax_ssl.checkpoint.manager import open_checkpoints
 from tests.checkpoint.states import abstract, assert_same_bits, train_state
+from tests.flags import words
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -17,12 +18,11 @@ def test_two_processes_write_what_one_can_read(tmp_path):
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = str(free.getsockname()[1])
-    flags = "--xla_force_host_platform_device_count=2"
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": flags,
+        "XLA_FLAGS": words(devices=2),
     }
     command = [sys.executable, "-m", "tests.checkpoint.two_processes"]
     processes = [

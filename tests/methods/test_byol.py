@@ -28,15 +28,20 @@ def views(rng):
 def test_loss_is_both_directions_of_the_predictions(views):
     method, params, state = made("byol", views, **SETTINGS)
     # A teacher of its own, so that target and projection differ.
-    state = state._replace(teacher=jax.tree.map(lambda x: x + 0.1, state.teacher))
+    other = lambda leaf: np.asarray(leaf) + np.float32(0.1)
+    state = state._replace(teacher=jax.tree.map(other, state.teacher))
     value, (after, metrics) = losses(method)(params, state, views)
 
     head = MLP((64, 8), use_bias=False)
     net = Network(encoder=method.encoder, projector=head, predictor=head)
+
+    @jax.jit
+    def outputs(params, state, one, other):
+        return net(params, state.stats, one)[0], net(*state.teacher, other)[0]
+
     expected = 0.0
     for v in range(2):
-        online, _ = net(params, state.stats, views[:, v])
-        target, _ = net(*state.teacher, views[:, 1 - v])
+        online, target = outputs(params, state, views[:, v], views[:, 1 - v])
         assert set(target) == {"encoder", "projector"}
         expected += reference.normalized_mse(online["predictor"], target["projector"])[
             0
@@ -75,9 +80,10 @@ def test_equal_outputs_for_all_images_have_no_loss(views):
 def test_teacher_follows_the_new_params_as_the_closed_form(views):
     method, params, state = made("byol", views, momentum=0.8, **SETTINGS)
     first = float64(state.teacher.params)
+    update = jax.jit(method.update)
     for step, factor in ((1, 1.5), (2, -0.5)):
-        new = jax.tree.map(lambda leaf, f=factor: f * leaf + 1, params)
-        _, state = method.update(new, state, step=jnp.int32(step))
+        new = jax.tree.map(lambda x, f=factor: f * np.asarray(x) + 1, params)
+        _, state = update(new, state, step=jnp.int32(step))
     online = float64({name: params[name] for name in first})
     wanted = jax.tree.map(
         lambda old, w: 0.64 * old + 0.16 * (1.5 * w + 1) + 0.2 * (1 - 0.5 * w),
@@ -89,11 +95,12 @@ def test_teacher_follows_the_new_params_as_the_closed_form(views):
 
 def test_a_still_network_draws_its_teacher_in_geometrically(views):
     method, params, state = made("byol", views, momentum=0.5, **SETTINGS)
-    zero = jax.tree.map(jnp.zeros_like, state.teacher)
+    zero = jax.tree.map(np.zeros_like, state.teacher)
     state = state._replace(teacher=zero)
+    update = jax.jit(method.update)
     for step in range(1, 4):
-        _, state = method.update(params, state, step=jnp.int32(step))
-    wanted = jax.tree.map(lambda leaf: 0.875 * leaf, params["encoder"])
+        _, state = update(params, state, step=jnp.int32(step))
+    wanted = jax.tree.map(lambda x: 0.875 * np.asarray(x), params["encoder"])
     assert_close(state.teacher.params["encoder"], wanted, rtol=1e-5, atol=1e-7)
 
 

@@ -11,6 +11,8 @@ import sys
 import threading
 import time
 
+from tests import flags
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # "[Gloo] Rank 0 is connected to 1 peer ranks. Expected number of connected peer ..."
 GLOO = {"Gloo", "Rank", "is", "connected", "to", "peer", "ranks"}
@@ -64,14 +66,10 @@ class Group:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        flags = [
-            f"--xla_force_host_platform_device_count={devices}",
-            "--xla_backend_optimization_level=0",  # Compiling is most of the time.
-        ]
         environ = {
             **os.environ,
             "JAX_PLATFORMS": "cpu",
-            "XLA_FLAGS": " ".join(flags),
+            "XLA_FLAGS": flags.words(devices),
             **dict(environ),
         }
         command = [sys.executable, "-m", module]
