@@ -109,7 +109,7 @@ def test_a_student_of_a_mean_teacher(tmp_path):
         assert evaluation["protocol"] == "classification"
         assert 0 <= evaluation["rows"][0]["accuracy"] <= 1
     found = load_encoder(file)[0]
-    run = Run.opened(student)
+    run = Run.opened(str(student), [])
     with run.restored() as state:
         kernel = state.state.teacher.params["head"]["dense"]["kernel"]
         wanted = found["params"]["head"]["dense"]["kernel"]
