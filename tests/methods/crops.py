@@ -2,11 +2,13 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jax_ssl.encoders import ENCODERS
 from jax_ssl.methods import METHODS
 from tests.images import plain_crops
 from tests.leaves import assert_near
+from tests.methods.pairs import once_a_setting
 
 VIT = {"name": "vit", "dim": 24, "depth": 1, "num_heads": 2, "patch": 2}
 VIT |= {"image_size": 8, "pool": "mean"}
@@ -20,19 +22,20 @@ def random_crops(rng, rows=6, count=3):
     }
 
 
+@once_a_setting
 def made(name, views, encoder, **settings):
     """(method, params, state), the teacher and the centres being nothing special."""
-    encoder = dict(encoder)
     method = METHODS[name](
         ENCODERS[encoder.pop("name")](**encoder), plain_crops, **settings
     )
     params, state = jax.jit(method.init)(jax.random.key(0), views)
-    keys = iter(jax.random.split(jax.random.key(1), 200))
-    noisy = lambda leaf: leaf + 0.05 * jax.random.normal(next(keys), leaf.shape)
+    rng = np.random.default_rng(1)
+    draw = lambda leaf, scale: rng.normal(0, scale, leaf.shape).astype(np.float32)
+    noisy = lambda leaf: np.asarray(leaf) + draw(leaf, 0.05)
     teacher = jax.tree.map(noisy, state.teacher.params)
     state = state._replace(teacher=state.teacher._replace(params=teacher))
     centers = {
-        field: 0.3 * jax.random.normal(next(keys), getattr(state, field).shape)
+        field: draw(getattr(state, field), 0.3)
         for field in state._fields
         if "center" in field
     }

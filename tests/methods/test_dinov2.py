@@ -52,11 +52,14 @@ def views():
     return random_crops(np.random.default_rng(0))
 
 
-def evaluated(method, params, state, views):
-    def loss(params, state, views):
-        return method.loss(params, state, views, key=KEY, step=jnp.int32(0))
+@functools.cache
+def compiled(method):
+    loss = functools.partial(method.loss, key=KEY, step=jnp.int32(0))
+    return jax.jit(jax.value_and_grad(loss, has_aux=True))
 
-    return jax.jit(jax.value_and_grad(loss, has_aux=True))(params, state, views)
+
+def evaluated(method, params, state, views):
+    return compiled(method)(params, state, views)
 
 
 def masks(rows):

@@ -288,9 +288,9 @@ def test_pictures_have_the_ratio_of_training_among_them(images, full_params):
 @pytest.mark.parametrize("norm_pix", [True, False])
 @pytest.mark.parametrize("ratio", [0.75, 0.9])
 def test_what_is_visible_is_pasted_exactly(images, params, norm_pix, ratio):
-    found = reconstruct(
-        NETWORK, params, images, KEY, mask_ratio=ratio, norm_pix=norm_pix
-    )
+    settings = {"mask_ratio": ratio, "norm_pix": norm_pix}
+    rebuilt = jax.jit(functools.partial(reconstruct, NETWORK, **settings))
+    found = jax.tree.map(np.asarray, rebuilt(params, images, KEY))
     # No pixel of the images is 0, so that zeros are what was hidden.
     mask = np.asarray(found["visible"]) == 0
     np.testing.assert_array_equal(found["pasted"][~mask], images[~mask])
