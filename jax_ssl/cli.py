@@ -169,6 +169,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             processes.finish()
         return status
     except BaseException as error:
+        if isinstance(error, BrokenPipeError) and options.command == "settings":
+            # A pager has read enough; nor may Python's last flush complain.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
         known, text = _explained(error)
         if processes is not None:
             processes.leave(error, known, text)

@@ -109,17 +109,21 @@ def check_config(
     resolved: Mapping[str, Any],
     *,
     may_change: Sequence[str] = (),
+    traces: Sequence[str] = (),
 ) -> list[str]:
     """Refuses to go on in a folder whose run had another config.
 
     The first run writes `config.json`. A later one must have the same values, except
-    under `may_change`, whose changes are written down. Every process may call this;
-    the first alone writes.
+    under `may_change`, whose changes are written down. A run that left neither a
+    record nor a checkpoint binds nobody. Every process may call this; the first alone
+    writes.
 
     Args:
         folder: the run's.
         resolved: the config with every default filled in.
         may_change: dotted keys, or whole sections, that do not touch the result.
+        traces: names of files or folders in it that hold nothing until there is a
+            record or a checkpoint; () for a run that binds in any case.
 
     Returns:
         The changes that were let through, as `config_differences` words them.
@@ -134,7 +138,8 @@ def check_config(
         free = tuple(f"{section}." for section in may_change)
         # A line begins with its dotted name and a colon.
         refused = [x for x in lines if not x.replace(":", ".", 1).startswith(free)]
-        if refused:
+        fresh = traces and not any(_holds(path.with_name(name)) for name in traces)
+        if refused and not fresh:
             listed = "\n  ".join(refused)
             raise ValueError(
                 f"{folder} holds a run with other settings:\n  {listed}\nGo back to "
@@ -143,6 +148,13 @@ def check_config(
     if (lines or not path.exists()) and jax.process_index() == 0:
         write_json_atomic(path, resolved)
     return lines
+
+
+def _holds(path: pathlib.Path) -> bool:
+    """Whether a folder has something in it, or a file a byte."""
+    if path.is_dir():
+        return any(path.iterdir())
+    return path.exists() and path.stat().st_size > 0
 
 
 def data_of(folder: str | os.PathLike[str], checkpoints: str) -> dict[str, Any]:

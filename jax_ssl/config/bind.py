@@ -336,7 +336,10 @@ def _made(
     maker, settings = pick(table, value, label)
     if wires is None:
         return {"name": value["name"], **resolve(maker, settings)}
-    return bind(maker, wires, settings)
+    try:
+        return bind(maker, wires, settings)
+    except ValueError as error:
+        raise ValueError(f"{label}: {error}") from error
 
 
 def _label(factory: Factory) -> str:

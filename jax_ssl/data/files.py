@@ -15,6 +15,24 @@ from jax_ssl.data.source import absent
 log = logging.getLogger(__name__)
 
 
+def folder_of(path: str, split: str) -> tuple[str, str]:
+    """The folder that a path and a sub-folder of it are together, and its name.
+
+    Raises:
+        FileNotFoundError: if the path is a folder, but has no such sub-folder.
+    """
+    path = os.path.expanduser(path)
+    name = os.path.basename(os.path.abspath(path)) + (f" {split}" if split else "")
+    root = os.path.join(path, split).rstrip(os.sep) or os.sep
+    if os.path.isdir(path) and not os.path.isdir(root):
+        raise FileNotFoundError(
+            f"data.split = {split!r} is not a folder in {path!r}; --config.data.split= "
+            "reads all of that, --config.evals.test=None is for data without a test "
+            "part."
+        )
+    return root, name
+
+
 def files_in(root: str, extensions: Sequence[str], what: str) -> tuple[str, ...]:
     """Files of these kinds under a folder, at any depth, in the order of their paths.
 

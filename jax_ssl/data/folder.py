@@ -17,7 +17,7 @@ from jax_ssl.data.bands import Sides, count_of
 from jax_ssl.data.cache import DEFAULT_CACHE_GIB, cached
 from jax_ssl.data.canvas import decode, needed_for, shrink, sides_of, stack
 from jax_ssl.data.corrupt import spread
-from jax_ssl.data.files import classes_of, files_in, known_of
+from jax_ssl.data.files import classes_of, files_in, folder_of, known_of
 from jax_ssl.data.images import MAX_MEGAPIXELS, open_file, opened
 from jax_ssl.data.images import pages as pages_in
 from jax_ssl.data.ranges import check_range
@@ -140,9 +140,8 @@ def folder(
     frame = sides_of(canvas)
     image = Field("image", (*frame, count_of(channels)), np.dtype("uint8"))
     fields = {"image": image, **ON_CANVAS, "index": INDEX}
-    root = os.path.join(os.path.expanduser(path), split).rstrip(os.sep) or os.sep
+    root, name = folder_of(path, split)
     files, numbers = files_in(root, EXTENSIONS, "image"), None
-    name = os.path.basename(os.path.abspath(root))
     needed = functools.partial(needed_for, frame)
 
     def check(file: BinaryIO) -> None:

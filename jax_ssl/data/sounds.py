@@ -14,7 +14,7 @@ from jax_ssl.core import checks
 from jax_ssl.core.fields import INDEX, LENGTH, Field
 from jax_ssl.data.cache import DEFAULT_CACHE_GIB, cached
 from jax_ssl.data.canvas import stack
-from jax_ssl.data.files import classes_of, files_in, known_of
+from jax_ssl.data.files import classes_of, files_in, folder_of, known_of
 from jax_ssl.data.images import open_file
 from jax_ssl.data.source import Rows, Source, UnsetError
 
@@ -103,7 +103,7 @@ def sounds(
     checks.one_of(("none", "folders"), labels=labels)
     checks.one_of(("first", "all"), pieces=pieces)
     checks.at_least(1, samples=samples, rate=rate)
-    root = os.path.join(os.path.expanduser(path), split).rstrip(os.sep) or os.sep
+    root, name = folder_of(path, split)
     files = files_in(root, EXTENSIONS, "sound")
     soundfile()
     if names:
@@ -123,7 +123,6 @@ def sounds(
     label = None
     if labels == "folders":
         label, fields["label"] = classes_of(files, root, "sound")
-    name = os.path.basename(os.path.abspath(root))
     source = Sounds(name, fields, len(files), root, files, tuple(starts), wave, label)
     return cached(source, cache_gib)
 

@@ -31,7 +31,7 @@ OTHER = (
 MAX_OWN = 12  # charts of a method's own metrics, the first of them
 VALUES = (
     "Values ± one standard deviation, where given; differences of per cents in points. "
-    "The untrained encoder has its initial weights; raw pixels need no encoder."
+    "The untrained encoder has its initial weights; raw values need no encoder."
 )
 
 

@@ -22,6 +22,7 @@ def check_needs(protocol: Protocol, part: str, data: Data, known: Fields) -> Non
     fields = data.feed.fields
     all_fields = {**known, **fields}
     fit = sorted(n for n, field in all_fields.items() if field.kind == protocol.kind)
+    labelled = protocol.kind == "label"
     for name in protocol.needs:
         if name in fields and name not in fit:
             why = f"is of kind {fields[name].kind!r}"
@@ -33,6 +34,7 @@ def check_needs(protocol: Protocol, part: str, data: Data, known: Fields) -> Non
             f"config.evals.{protocol.name}: field {name!r} {why} in the {part} part "
             f"({data.feed.name}); it needs one of kind {protocol.kind!r}: "
             f"{', '.join(fit) or 'there is none'}."
+            + (" config.evals.labels names those to predict." if labelled else "")
         )
 
 

@@ -251,11 +251,12 @@ def _neighbors(
     bank_data = _some(run.train, BANK)
     bank = features if same else _features(run, train, bank_data)
     places = np.flatnonzero(features.counts)
-    places = places[np.linspace(0, len(places) - 1, ASKED).astype(np.int64)]
+    spread = np.linspace(0, len(places) - 1, min(ASKED, len(places)))
+    places = places[spread.astype(np.int64)]
     few = part_of(gathered(features.values.take(places)))
     k = min(FOUND + same, int(bank.counts.sum()))
     (_, *best), *_ = neighbours(bank, few, k)
-    scores, found = (gathered(x)[:ASKED] for x in best)
+    scores, found = (gathered(x)[: len(places)] for x in best)
     if same:  # A query is left out of its own answer.
         last = np.argsort(found == places[:, None], axis=1, kind="stable")
         others = last[:, : max(k - 1, 1)]

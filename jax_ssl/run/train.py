@@ -129,7 +129,12 @@ def train_run(run: Run) -> tuple[Outcome, list[dict[str, Any]]]:
     experiment, plan = run.experiment, run.experiment.plan
     program, feeding = run.program, experiment.feeding
     evaluations, skipped = run.watch()
-    changes = check_config(run.workdir, experiment.config, may_change=MAY_CHANGE)
+    changes = check_config(
+        run.workdir,
+        experiment.config,
+        may_change=MAY_CHANGE,
+        traces=(METRICS, CHECKPOINTS),
+    )
     for line in changes:
         log.info("config changed: %s", line)
     found = identity(experiment.everything)

@@ -53,13 +53,19 @@ def loaded(
             )
 
     def read(name: str, path: str) -> Variables:
+        own, wanted, holds = loads[name].take, loads[name].export or name, ""
         try:
             variables, card = load_encoder(path)
-            own = loads[name].take
+            holds = (
+                f" They are {card.get('encoder')}; what is wanted here is a file of "
+                f"jax-ssl export --what={wanted}."
+            )
             abstract = jax.eval_shape(own, made.abstract.params, made.abstract.state)
             check_structure(abstract, variables)
         except (FileNotFoundError, ValueError) as error:
-            raise type(error)(f"run.init_from, {name} = {path!r}: {error}") from error
+            raise type(error)(
+                f"run.init_from, {name} = {path!r}: {error}{holds}"
+            ) from error
         theirs = card.get("encoder", {})
         differing = [
             f"{setting} = {value!r} (there {theirs[setting]!r})"

@@ -101,6 +101,21 @@ def test_the_same_config_resumes(tmp_path):
     assert (tmp_path / "config.json").read_bytes() == written
 
 
+@pytest.mark.parametrize("trace", ["metrics.jsonl", "checkpoints/10/state"])
+def test_a_run_without_record_and_checkpoint_binds_nobody(tmp_path, trace):
+    check_config(tmp_path, CONFIG)
+    (tmp_path / "metrics.jsonl").touch()
+    (tmp_path / "checkpoints").mkdir()
+    traces, other = ("metrics.jsonl", "checkpoints"), changed(encoder={"stem": "x"})
+    said = check_config(tmp_path, other, traces=traces)
+    assert 'encoder.stem: "small" → "x"' in said
+    assert check_config(tmp_path, other) == []
+    (tmp_path / trace).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / trace).write_text("{}\n")
+    with pytest.raises(ValueError, match="a run with other settings"):
+        check_config(tmp_path, CONFIG, traces=traces)
+
+
 def test_another_config_is_refused_with_every_difference(tmp_path):
     check_config(tmp_path, CONFIG)
     new = changed(run={"num_epochs": 9, "log_every_steps": 1}, encoder={"stem": "x"})

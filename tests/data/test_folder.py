@@ -62,7 +62,7 @@ def test_folders_directly_under_the_root_are_the_classes(tmp_path):
     rows = source[np.arange(3)]
     assert rows["label"].tolist() == [0, 0, 1]
     assert rows["label"].dtype == np.int32
-    assert source.name == "train"
+    assert source.name == f"{tmp_path.name} train"
 
 
 def test_a_canvas_may_be_oblong_and_images_grey(photos):
