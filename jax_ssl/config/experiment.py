@@ -245,6 +245,7 @@ class Experiment:
         """The section of the setting that a message names with its value, if any."""
         for section in ("encoder", "method", "optimizer", "views"):
             for name, value in self.config[section].items():
+                value = tuple(value) if isinstance(value, list) else value
                 if re.search(rf"\b{name} = {re.escape(str(value))}(?!\w)", said):
                     return section
         return None

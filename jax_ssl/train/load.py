@@ -59,7 +59,11 @@ def loaded(
             abstract = jax.eval_shape(own, made.abstract.params, made.abstract.state)
             check_structure(abstract, variables)
         except (FileNotFoundError, ValueError) as error:
-            raise type(error)(f"run.init_from, {name} = {path!r}: {error}") from error
+            wanted = loads[name].export or name
+            raise type(error)(
+                f"run.init_from, {name} = {path!r}: {error} What fills the {name} here "
+                f"is written by jax-ssl export --what={wanted}."
+            ) from error
         theirs = card.get("encoder", {})
         differing = [
             f"{setting} = {value!r} (there {theirs[setting]!r})"

@@ -123,7 +123,7 @@ def test_broken_files_are_named_and_replaced(spoken):
 
 
 def test_samples_of_another_scale_and_endless_rates_are_broken(spoken):
-    """Cut to [-1, 1] the first would be noise; the filter of the second fills memory."""
+    """One would be cut to noise; the filter of the other would fill the memory."""
     import soundfile
 
     soundfile.write(spoken / "eve" / "b.wav", 30000 * tone(50), 8000, subtype="FLOAT")

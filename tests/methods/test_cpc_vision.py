@@ -222,5 +222,7 @@ def test_other_views_and_settings_are_refused(method):
         build(patch=4, grid=3, horizons=(2, 3))
     with pytest.raises(ValueError, match="directions = 'south' must be one of"):
         build(directions=("south",))
+    with pytest.raises(ValueError, match="holds 'down' more than once"):
+        build(directions=("down", "up", "down"))
     with pytest.raises(ValueError, match="target_dim = 0 must be at least 1"):
         build(target_dim=0)
