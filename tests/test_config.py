@@ -314,6 +314,16 @@ def test_a_wrong_setting_is_not_blamed_on_a_combination(change, message):
         experiment.program(feed_of(experiment))
 
 
+def test_a_wrong_pair_is_not_blamed_on_a_combination():
+    changes = [
+        "encoder={'name': 'convnet', 'widths': (4,)}",
+        "method={'name': 'amdim', 'sides': (9, 3), 'output_dim': 4}",
+    ]
+    experiment = Experiment(resolved(override(page(), changes)))
+    with pytest.raises(ValueError, match=r"^config\.method: sides = .*these\.$"):
+        experiment.program(feed_of(experiment))
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [

@@ -15,6 +15,8 @@ from tests.test_fine_tuning import PAGE, changes, train
 
 CONVNET = "{'name': 'convnet', 'widths': (4, 8)}"
 SUPERVISED = "{'name': 'supervised', 'size': 8, 'mean': None, 'std': None"
+SUPCON_VIEWS = "{'name': 'supcon', 'size': 8, 'gray_probability': 0.0, "
+SUPCON_VIEWS += "'strength': 0.0, 'mean': None, 'std': None}"
 FEW = {"feed.labels_per_class": "3", "feed.labels_seed": "7", "feed.labelled": "24"}
 MEAN_TEACHER = {
     **FEW,
@@ -75,8 +77,13 @@ def test_each_device_gets_labelled_and_other_rows_from_either_feed():
 
 def test_only_methods_of_both_kinds_take_rows_without_a_label():
     assert experiment_of(STUDENT).method.health.unlabelled
-    with pytest.raises(ValueError, match="holds the label -1, which is no class"):
-        experiment_of(CLASSIFIER)
+    # It would be a class of its own to SupCon.
+    supcon = {"method": "{'name': 'supcon'}", "views": SUPCON_VIEWS}
+    for refused in (CLASSIFIER, {**STUDENT, **supcon}):
+        with pytest.raises(ValueError, match="holds the label -1, which is no class"):
+            experiment_of(refused)
+    features = STUDENT["method"].replace("{'name'", "{'target': 'features', 'name'", 1)
+    assert experiment_of({**STUDENT, "method": features}).method.health.unlabelled
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ SMALL = {
     "encoder.alexnet": {"kernel": 3, "stride": 1, "pools": (1,)},
     "method.clusterfit": {"num_clusters": 4},
     "method.deepcluster": {"num_clusters": 4},
+    "method.distillation": {"num_classes": 2},
     "method.deepcluster_v2": {"num_prototypes": 4},
     "schedule.warmup_cosine": {"warmup_steps": 1},
 }

@@ -232,6 +232,7 @@ def looc(
     """
     for name in kept:
         checks.one_of(KEPT, kept=name)
+    checks.distinct(kept=kept)
     view = View(
         RandomCrop(size=size, min_scale=min_scale, interpolation="bilinear"),
         Turn(probability=rotation_probability),

@@ -312,7 +312,12 @@ def _refuse_outside(
 def _schedule(value: Any, label: str, wires: Settings | None) -> Any:
     """A schedule: made where there are wires, else as it is written, defaults added."""
     if isinstance(value, Mapping):
-        return _made(SCHEDULES, value, label, wires)
+        try:
+            return _made(SCHEDULES, value, label, wires)
+        except ValueError as error:
+            if str(error).startswith(label):
+                raise
+            raise ValueError(f"{label}: {error}") from error
     if _is_a(value, float):
         _refuse_extremes(value, float, label)
         return value if wires is None else optax.constant_schedule(float(value))

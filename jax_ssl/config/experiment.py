@@ -136,8 +136,8 @@ class Experiment:
         wires["views"] = made("views", VIEWS, config["views"])
         wires["encoder"] = made("encoder", ENCODERS, config["encoder"])
         self.method: Method = made("method", METHODS, config["method"])
-        if here and (num_classes := self.method.health.classes) is not None:
-            source = self.everything = self._classified(source, num_classes)
+        if here:
+            source = self.everything = self._classified(source)
         wires["encoder"] = self.method.encoder
         wires["num_classes"] = self.method.health.classes
         wires["example_seen"] = functools.partial(seen_by, self.view, source.fields)
@@ -174,22 +174,24 @@ class Experiment:
             read = {*read_by(self.method.views, source.fields)}
         self.source = source.keep(read | self.judged(source))
 
-    def _classified(self, source: Source, num_classes: int) -> Source:
-        """The source; classes without names are called by their numbers from now on.
+    def _classified(self, source: Source) -> Source:
+        """The source; a classifier's classes without names are numbers from now on.
 
         Raises:
-            ValueError: if the method reads labels that it has no output for.
+            ValueError: if the method reads labels that it has no output for, or rows
+                without a label that it takes for a class.
         """
-        fields = dict(source.fields)
+        fields, health = dict(source.fields), self.method.health
         with naming("views"):
             read = read_by(self.method.views, source.fields)
         for name in read:
             if (field := fields[name]).kind == "label":
                 with naming("method"):
-                    few = self.method.health.unlabelled
-                    check_labels(source, name, num_classes, unlabelled=few)
-                names = field.names or tuple(map(str, range(num_classes)))
-                fields[name] = replace(field, names=names)
+                    few = health.unlabelled
+                    check_labels(source, name, health.classes, unlabelled=few)
+                if health.classes is not None:
+                    names = field.names or tuple(map(str, range(health.classes)))
+                    fields[name] = replace(field, names=names)
         return replace(source, fields=fields)
 
     def program(self, feed: Feed, *, trains: bool = True) -> Program:
@@ -243,6 +245,7 @@ class Experiment:
         """The section of the setting that a message names with its value, if any."""
         for section in ("encoder", "method", "optimizer", "views"):
             for name, value in self.config[section].items():
+                value = tuple(value) if isinstance(value, list) else value
                 if re.search(rf"\b{name} = {re.escape(str(value))}(?!\w)", said):
                     return section
         return None

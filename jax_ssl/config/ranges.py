@@ -16,11 +16,13 @@ REPEATED = "depth head_layers decoder_depth iterations registers num_heads count
 REPEATED += "decoder_heads num_locals num_views rand_augment_ops stage_sizes draws"
 NOT_NEGATIVE = "learning_rate weight_decay weight_decays learning_rates epsilon "
 NOT_NEGATIVE += "trust_coefficient layer_scale mlp_ratio first_std shrinkage "
-NOT_NEGATIVE += "proximal_weight patch_weight koleo_weight queue_size"
+NOT_NEGATIVE += "proximal_weight patch_weight koleo_weight queue_size "
+NOT_NEGATIVE += "consistency_weight hint_weight"
 SHARES = "momentum b1 b2 center_momentum drop_path shrinkage flip local_blur "
 SHARES += "global_blurs jitter_probability gray_probability blur_probability "
 SHARES += "blur_probabilities solarize_probability solarize_probabilities "
-SHARES += "erase_probability"
+SHARES += "erase_probability rotation_probability photometric_probability "
+SHARES += "coarse_probability mask_probability"
 
 RANGES: Mapping[str, str] = {
     **dict.fromkeys(WIDTHS.split(), "[1, 1048576]"),

@@ -109,6 +109,21 @@ def not_empty(**values: Any) -> None:
             raise ValueError(f"{name} = {value!r} must hold at least one number.")
 
 
+def distinct(**values: Any) -> None:
+    """Refuses sequences that hold an element twice.
+
+    Raises:
+        ValueError: naming the setting, its value and the element.
+    """
+    for name, value in values.items():
+        for element in value:
+            if value.count(element) > 1:
+                raise ValueError(
+                    f"{name} = {value!r} holds {element!r} more than once; leave the "
+                    "others out."
+                )
+
+
 def patterns(**values: Iterable[str] | None) -> None:
     """Refuses regular expressions that cannot be read.
 

@@ -155,8 +155,8 @@ class Health:
         chance: batch size -> the loss by chance; None if there is no such value.
         prototypes: how many the embeddings are compared with, if there are any.
         classes: how many the head scores, where it is a classifier.
-        unlabelled: whether it learns from examples without a label too, whose label
-            is -1.
+        unlabelled: whether examples without a label, which is then -1, do no harm
+            where its views have labels.
     """
 
     project: ProjectFn | None = None

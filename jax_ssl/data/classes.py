@@ -113,9 +113,9 @@ def renumbered(
 
 
 def check_labels(
-    source: Source, name: str, num_classes: int, *, unlabelled: bool = False
+    source: Source, name: str, num_classes: int | None, *, unlabelled: bool = False
 ) -> None:
-    """Refuses labels that a classifier has no output for.
+    """Refuses labels that a method takes for a class, or has no output for.
 
     Where the classes have names, their number bounds the labels, and only a few are
     read, to see whether they are there at all.
@@ -123,21 +123,24 @@ def check_labels(
     Args:
         source: training part.
         name: of a field of kind label.
-        num_classes: outputs of the classifier.
+        num_classes: outputs of the classifier; None where nothing is counted.
         unlabelled: whether negative labels, which stand for none, are welcome.
 
     Raises:
         ValueError: naming the largest label, or a negative one.
     """
+    if num_classes is None and unlabelled:
+        return
     names = source.fields[name].names
     labels = np.unique(labels_of(source, name))
     largest = int(labels[-1]) if names is None else len(names) - 1
     if labels[0] < 0 and not unlabelled:
         raise ValueError(
             f"{source.name} holds the {name} {labels[0]}, which is no class; leave out "
-            "examples that have none."
+            "examples that have none, as feed.labels_per_class does without "
+            "feed.labelled."
         )
-    if largest >= num_classes:
+    if num_classes is not None and largest >= num_classes:
         word = "" if names is None else f" ({names[-1]!r})"
         fewer = f", or number its {len(labels)} different ones from 0"
         raise ValueError(

@@ -18,6 +18,10 @@ from jax_ssl.data.files import classes_of, files_in, folder_of, known_of
 from jax_ssl.data.images import open_file
 from jax_ssl.data.source import Rows, Source, UnsetError
 
+# Rates that files may have, and settings: filters that resample grow with them.
+FASTEST = 1_000_000
+LONGEST = 2**28  # Samples of an example, 1 GiB.
+LOUDEST = 16.0  # Beyond are numbers of another scale, such as those of 16 bits.
 EXTENSIONS = (".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav")
 
 
@@ -102,7 +106,8 @@ def sounds(
     """
     checks.one_of(("none", "folders"), labels=labels)
     checks.one_of(("first", "all"), pieces=pieces)
-    checks.at_least(1, samples=samples, rate=rate)
+    checks.within(f"[1, {LONGEST}]", samples=samples)
+    checks.within(f"[1, {FASTEST}]", rate=rate)
     root, name = folder_of(path, split)
     files = files_in(root, EXTENSIONS, "sound")
     soundfile()
@@ -158,21 +163,26 @@ def decode(file: BinaryIO, *, rate: int, start: int = 0, samples: int) -> np.nda
     """
     with soundfile().SoundFile(file) as sound:
         own = sound.samplerate
-        if own == rate:
-            sound.seek(start)
-            read = sound.read(samples, dtype="float32", always_2d=True)
-        else:
-            read = sound.read(dtype="float32", always_2d=True)
-    wave = read.mean(1)
+        if own > FASTEST:
+            raise UnsetError(f"it claims to have {own} samples a second")
+        common = math.gcd(own, rate)
+        up, down = rate // common, own // common
+        # Only what the filter sees is read, from a sample on that both rates have.
+        reach = 0 if own == rate else 10 * max(up, down) // up + 1
+        first = max(0, start // up - reach // down - 1) if reach else start
+        sound.seek(min(first * down, sound.frames))
+        count = -(-(start + samples - first * up) * down // up) + reach
+        wave = sound.read(count, dtype="float32", always_2d=True).mean(1)
     if not np.isfinite(wave).all():
         raise UnsetError("it holds samples that are no finite numbers")
-    if own != rate and len(wave):
+    if len(wave) and (peak := np.abs(wave).max()) > LOUDEST:
+        raise UnsetError(f"its samples reach {peak:g}, where 1 is full scale")
+    if reach and len(wave):
         # Half a second; only where it is used.
         from scipy.signal import resample_poly  # type: ignore[import-untyped]
 
-        common = math.gcd(own, rate)
-        wave = resample_poly(wave, rate // common, own // common)
-        wave = wave[start : start + samples]
+        skipped = start - first * up
+        wave = resample_poly(wave, up, down)[skipped : skipped + samples]
     if not len(wave):
         raise UnsetError("it holds no sample")
     return np.clip(wave, -1, 1).astype(np.float32)

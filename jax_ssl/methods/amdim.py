@@ -35,7 +35,7 @@ def amdim(
     output_dim: int = 1024,
     batch_norm: bool = False,
     clip: float = 20.0,
-    score_penalty: float = 0.04,
+    score_penalty: float = 0.05,
 ) -> Method:
     """Builds AMDIM around `encoder`; settings of the released code.
 

@@ -147,7 +147,12 @@ def cpc_vision(
     checks.at_least(1, context_width=context_width, target_dim=target_dim)
     checks.at_least(2, grid=grid)
     checks.not_empty(horizons=horizons, directions=directions)
-    checks.within(f"[1, {grid})", horizons=horizons)
+    checks.distinct(horizons=horizons, directions=directions)
+    if not all(1 <= horizon < grid for horizon in horizons):
+        raise ValueError(
+            f"horizons = {horizons} must be at least 1 and below grid = {grid}, the "
+            "rows of an image; leave out those that are not, or raise grid."
+        )
     for direction in directions:
         checks.one_of(DIRECTIONS, directions=direction)
     checks.one_of(("patches", "image"), evaluated=evaluated)

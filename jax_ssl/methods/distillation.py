@@ -8,6 +8,7 @@ images [B, H, W, C] where no label is read.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple, get_args
 
 import flax.linen as nn
@@ -219,6 +220,7 @@ def distillation(
 
     kept = net.evaluated()
     file = "encoder"
+    kept["health"] = replace(kept["health"], unlabelled=True)
     if target == "logits":
         file = "classifier"
         kept["exports"][file] = whole

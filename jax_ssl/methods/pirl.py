@@ -162,6 +162,11 @@ def pirl(
         key, bank_key, head_key = jax.random.split(key, 3)
         front = Network(encoder=net.parts["encoder"], projector=net.parts["projector"])
         params, stats = front.init(key, images)
+        if pretext == "none" and "transformed" in views:
+            raise ValueError(
+                "pretext = 'none' reads no transformed image, and the views hold one; "
+                "set config.views.pretext = 'none' too, or another pretext here."
+            )
         if pretext != "none":
             seen = transformed(views, pretext)
             spec, _ = jax.eval_shape(encoded, params, stats, seen)

@@ -150,7 +150,8 @@ def transformed(views: Views, pretext: str) -> Array:
     ):
         kind = "[B, 9, h, w, C]" if tiled else "[B, H, W, C]"
         wanted = f"{{'image', 'transformed': {kind}, 'index'}}"
-        raise _other(views, wanted, "pirl")
+        more = f" and config.views.pretext = {pretext!r}"
+        raise _other(views, wanted, "pirl", more)
     return seen
 
 

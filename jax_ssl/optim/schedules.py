@@ -68,8 +68,7 @@ def linear(
     Raises:
         ValueError: if the line has no steps.
     """
-    steps = total_steps if epochs is None else round(epochs * steps_per_epoch)
-    checks.at_least(1, **{"steps of the line": steps})
+    steps = _steps_in(epochs, steps_per_epoch, total_steps)
     return optax.linear_schedule(
         scaled_rate(init_value, batch_size, scaling),
         scaled_rate(end_value, batch_size, scaling),
@@ -236,8 +235,7 @@ def sigmoid_ramp(
     Raises:
         ValueError: if the rise has no steps.
     """
-    steps = total_steps if epochs is None else round(epochs * steps_per_epoch)
-    checks.at_least(1, **{"steps of the rise": steps})
+    steps = _steps_in(epochs, steps_per_epoch, total_steps)
     return lambda step: value * jnp.exp(-5 * (1 - jnp.minimum(step / steps, 1.0)) ** 2)
 
 
@@ -264,3 +262,13 @@ def _refuse_beyond(given: str, steps: int, total_steps: int) -> None:
             f"{given} must be at least 0 and shorter than the run, which has "
             f"{total_steps} steps; lower it, or train longer."
         )
+
+
+def _steps_in(epochs: float | None, steps_per_epoch: int, total_steps: int) -> int:
+    steps = total_steps if epochs is None else round(epochs * steps_per_epoch)
+    if not 1 <= steps < 2**31:
+        raise ValueError(
+            f"epochs = {epochs} ({steps} steps) must be one step or more, and fewer "
+            f"than {2**31}; an epoch has {steps_per_epoch} steps."
+        )
+    return steps

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jax_ssl.core.fields import INDEX, ON_CANVAS, Field
+from jax_ssl.core.fields import INDEX, LENGTH, ON_CANVAS, Field
 from jax_ssl.data.canvas import sides_of
 from jax_ssl.data.source import Rows, Source
 
@@ -35,7 +35,8 @@ class StandIn(Source):
 def stand_in(data: Mapping[str, Any], num_examples: int | None = None) -> Source:
     """A source of the shapes that section `data` of a config would read.
 
-    Images have the shape of `canvas` where it is set, else the known data set's.
+    Images have the shape of `canvas` where it is set, else the known data set's. Where
+    `samples` is set the examples are waves of so many.
 
     Args:
         data: the section, resolved.
@@ -56,16 +57,22 @@ def stand_in(data: Mapping[str, Any], num_examples: int | None = None) -> Source
     absent = f"the data set ({dataset} {split}) is not here, and"
     if num_examples is None:
         raise ValueError(
-            f"{absent} how many images it has is not known; say --num_examples=N."
+            f"{absent} how many examples it has is not known; say --num_examples=N."
         )
+    name = f"{dataset} {split}".strip()
+    fields = {"index": INDEX}
+    if counts or data.get("labels") == "folders":
+        fields["label"] = Field("label", (), np.dtype("int32"))
+    if samples := data.get("samples"):
+        rate = data.get("rate")
+        wave = Field("wave", (samples,), np.dtype("float32"), rate=rate)
+        return StandIn(name, fields | {"wave": wave, "length": LENGTH}, num_examples)
     if shape is None:
         raise ValueError(
             f"{absent} its images' shape is not known; set --config.data.canvas=S, the "
             "side of a square in pixels."
         )
-    fields = {"image": Field("image", shape, np.dtype("uint8")), "index": INDEX}
-    if counts:
-        fields["label"] = Field("label", (), np.dtype("int32"))
+    fields["image"] = Field("image", shape, np.dtype("uint8"))
     if canvas is not None:
         fields |= ON_CANVAS
-    return StandIn(f"{dataset} {split}".strip(), fields, num_examples)
+    return StandIn(name, fields, num_examples)

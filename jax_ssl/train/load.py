@@ -56,15 +56,13 @@ def loaded(
         own, wanted, holds = loads[name].take, loads[name].export or name, ""
         try:
             variables, card = load_encoder(path)
-            holds = (
-                f" They are {card.get('encoder')}; what is wanted here is a file of "
-                f"jax-ssl export --what={wanted}."
-            )
+            holds = f" The file's are {card.get('encoder')}."
             abstract = jax.eval_shape(own, made.abstract.params, made.abstract.state)
             check_structure(abstract, variables)
         except (FileNotFoundError, ValueError) as error:
             raise type(error)(
-                f"run.init_from, {name} = {path!r}: {error}{holds}"
+                f"run.init_from, {name} = {path!r}: {error}{holds} What fills the "
+                f"{name} here is written by jax-ssl export --what={wanted}."
             ) from error
         theirs = card.get("encoder", {})
         differing = [

@@ -108,5 +108,7 @@ def test_settings_are_refused():
         VIEWS["pirl"](pretext="maze")
     with pytest.raises(ValueError, match="kept = 'texture' must be one of"):
         VIEWS["looc"](kept=("texture",))
+    with pytest.raises(ValueError, match="holds 'color' more than once"):
+        VIEWS["looc"](kept=("color", "color"))
     with pytest.raises(ValueError, match="no 'rotation' to keep"):
         VIEWS["looc"](rotation_probability=0.0)

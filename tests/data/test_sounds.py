@@ -122,8 +122,37 @@ def test_broken_files_are_named_and_replaced(spoken):
         list(sweep(source, batch_size=6, reader=Reader(source, 0.0)))
 
 
+def test_samples_of_another_scale_and_endless_rates_are_broken(spoken):
+    """One would be cut to noise; the filter of the other would fill the memory."""
+    import soundfile
+
+    soundfile.write(spoken / "eve" / "b.wav", 30000 * tone(50), 8000, subtype="FLOAT")
+    save(spoken / "eve" / "c.wav", tone(50), rate=2**31 - 1)
+    with pytest.raises(CorruptExamples) as error:
+        sounds(path=str(spoken), samples=30, rate=8000)[np.arange(3)]
+    assert set(error.value.reasons) == {1, 2}
+    assert "its samples reach 14933" in error.value.reasons[1]
+    assert "2147483647 samples a second" in error.value.reasons[2]
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 24000])
+def test_resampled_pieces_are_those_of_the_whole(spoken, rate):
+    """Of a long file a piece reads its own part alone."""
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 9000)
+    save(spoken / "eve" / "c.wav", noise, rate=16000)
+    pieces = sounds(path=str(spoken), samples=150, rate=rate, pieces="all")
+    rows = [i for i, file in enumerate(pieces.source.files) if file == "eve/c.wav"]
+    found = pieces[np.array(rows)]["wave"].ravel()
+    whole = sounds(path=str(spoken), samples=len(found), rate=rate)[np.array([2])]
+    np.testing.assert_allclose(found, whole["wave"][0], atol=1e-6)
+
+
 def test_what_cannot_be_is_refused(spoken):
-    with pytest.raises(ValueError, match="samples = 0"):
+    with pytest.raises(ValueError, match=r"samples = 2147483647 must be in \[1, "):
+        sounds(path=str(spoken), samples=2**31 - 1)
+    with pytest.raises(ValueError, match=r"rate = 2147483647 must be in \[1, "):
+        sounds(path=str(spoken), samples=9, rate=2**31 - 1)
+    with pytest.raises(ValueError, match="samples = 0 must be in"):
         sounds(path=str(spoken), samples=0)
     with pytest.raises(ValueError, match="pieces = 'some' must be one of"):
         sounds(path=str(spoken), samples=9, pieces="some")

@@ -218,9 +218,11 @@ def test_other_views_and_settings_are_refused(method):
     with pytest.raises(ValueError, match=r"method\.grid = 3 and .*'cpc_patches'"):
         jax.eval_shape(method.init, jax.random.key(0), jnp.zeros((2, 4, 4, 4, 3)))
     build = functools.partial(cpc_vision, ConvNet(), OPEN)
-    with pytest.raises(ValueError, match=r"horizons = \(2, 3\) must be in \[1, 3\)"):
+    with pytest.raises(ValueError, match=r"horizons = \(2, 3\) .*below grid = 3"):
         build(patch=4, grid=3, horizons=(2, 3))
     with pytest.raises(ValueError, match="directions = 'south' must be one of"):
         build(directions=("south",))
+    with pytest.raises(ValueError, match="holds 'down' more than once"):
+        build(directions=("down", "up", "down"))
     with pytest.raises(ValueError, match="target_dim = 0 must be at least 1"):
         build(target_dim=0)

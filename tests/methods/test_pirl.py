@@ -139,6 +139,7 @@ def test_the_bank_learns_of_images_alone_and_tiles_have_an_order(views):
 def test_without_a_pretext_it_is_npid(views):
     """NPID++ is NPID with more noise: the same loss, bank and constant."""
     method = made(pretext="none")
+    views = {name: views[name] for name in ("image", "index")}
     other = npid(ConvNet(widths=(4,)), puzzle_view, N, num_negatives=M, output_dim=4)
     params, state = jax.jit(method.init)(KEY, views)
     _, like = jax.eval_shape(other.init, KEY, views)
@@ -199,7 +200,9 @@ def test_settings_and_views_are_refused(views):
     ):
         with pytest.raises(ValueError, match=message):
             made(**settings)
-    with pytest.raises(ValueError, match=r"'transformed': \[B, H, W, C\].*'pirl'"):
+    with pytest.raises(ValueError, match=r"\[B, H, W, C\].*pretext = 'rotation'"):
         made(pretext="rotation").init(KEY, views)
+    with pytest.raises(ValueError, match=r"set config\.views\.pretext = 'none' too"):
+        made(pretext="none").init(KEY, views)
     with pytest.raises(ValueError, match=r"'transformed': \[B, 9, h, w, C\].*'pirl'"):
         made().init(KEY, {"image": views["image"], "index": views["index"]})

@@ -157,6 +157,14 @@ def test_known_data_sets_need_not_be_here():
     assert (len(small), small.fields["image"].shape) == (50_000, (32, 32, 3))
 
 
+def test_waves_are_planned_without_their_files():
+    data = {"name": "sounds", "samples": 640, "rate": 16000, "labels": "folders"}
+    fields = stand_in(data, 100).fields
+    assert fields["wave"].shape == (640,)
+    assert fields["wave"].rate == 16000
+    assert fields.keys() == {"wave", "length", "index", "label"}
+
+
 @pytest.mark.parametrize(
     ("data", "says"),
     [
