@@ -122,8 +122,8 @@ def test_the_folder_page_grows_by_one_argument(size):
         load_page(f"{CONFIGS / 'folder.py'}:huge")
 
 
-@pytest.mark.parametrize("path", KINDS)
-def test_methods_fit_their_encoders_and_views(path):
+def traced(path, *, trains):
+    """The program of a page with a light encoder: its first state, or its step too."""
     config = resolved(load_page(str(path)))
     maker, settings = pick(ENCODERS, config["encoder"], "encoder")
     assert bind(maker, {}, settings)
@@ -135,8 +135,20 @@ def test_methods_fit_their_encoders_and_views(path):
         seed=0,
         batch_size=experiment.feeding.batch_size,
     )
-    made = program(experiment.method, experiment.tx, feed, experiment.mesh)
-    assert made.abstract.step.shape == ()
+    return program(
+        experiment.method, experiment.tx, feed, experiment.mesh, trains=trains
+    )
+
+
+@pytest.mark.parametrize("path", KINDS)
+def test_methods_fit_their_encoders_and_views(path):
+    assert traced(path, trains=False).abstract.step.shape == ()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", KINDS)
+def test_steps_of_pages_are_traced_too(path):
+    assert traced(path, trains=True).checked_leaves
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)

@@ -58,6 +58,7 @@ def batches_of(experiment, kind, first=0, steps=3):
         ]
 
 
+@pytest.mark.slow
 def test_each_device_gets_labelled_and_other_rows_from_either_feed():
     experiment = experiment_of(MEAN_TEACHER)
     everyone = experiment.everything[np.arange(len(experiment.everything))]

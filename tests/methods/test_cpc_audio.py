@@ -109,6 +109,7 @@ def test_negatives_are_drawn_anywhere_but_at_the_step_of_the_anchor():
         follows_shares(steps[:, t].ravel(), (np.arange(7) != t) / 6)
 
 
+@pytest.mark.slow
 def test_rows_that_are_taken_in_turns_change_nothing(monkeypatch, rng):
     p = jnp.asarray(rng.normal(size=(5, 3, 2, 4)), jnp.float32)
     z = jnp.asarray(rng.normal(size=(5, 6, 4)), jnp.float32)

@@ -109,7 +109,9 @@ def assert_losses(value, metrics, gradient, said, pull, targets, patch_targets, 
     assert_close(gradient, expected)
 
 
-@pytest.mark.parametrize("form", ["center", "sinkhorn", "ibot"])
+@pytest.mark.parametrize(
+    "form", [pytest.param("center", marks=pytest.mark.slow), "sinkhorn", "ibot"]
+)
 def test_loss_gradient_and_next_centers_are_the_reference(views, form):
     centering = "sinkhorn" if form == "sinkhorn" else "center"
     ibot = {"patch_temperature": 0.05, "patch_center": "all"} if form == "ibot" else {}

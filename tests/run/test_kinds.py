@@ -99,6 +99,7 @@ def test_its_encoder_can_be_fed_by_the_card(run):
     assert ("rate" in card["input"]) == (kind == "waves")
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_as_the_undisturbed_one(run, tmp_path):
     _, config, workdir = run
     again = tmp_path / "again"
