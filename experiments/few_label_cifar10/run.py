@@ -1,7 +1,7 @@
 """The curve of accuracy by labels a class: frozen first layers beside labels alone.
 
 Run:   PYTHONPATH=. python experiments/few_label_cifar10/run.py --data_dir=DIR \
-           --workdir=DIR [--labels=10,100,1000] [--seeds=0]
+           --workdir=DIR [--labels=10,100,500] [--seeds=0]
 
 A run that has its results already is not repeated; one that was killed continues.
 Writes results.json and curve.png, and prints the table.
@@ -21,7 +21,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data_dir", required=True)
     parser.add_argument("--workdir", type=pathlib.Path, required=True)
-    parser.add_argument("--labels", default="10,100,1000")
+    parser.add_argument("--labels", default="10,100,500")
     parser.add_argument("--seeds", default="0")
     options = parser.parse_args()
     labels = [int(n) for n in options.labels.split(",")]
