@@ -38,7 +38,7 @@ def get_config():
         path="spoken_digits.npz",
         split="train",
         fields=dict(wave="wave", speaker="label"),
-        rate=8000.0,
+        rate=8000,
         samples=8192,
     )
     config.feed = dict(batch_size=32, resident=True)

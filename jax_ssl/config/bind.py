@@ -312,12 +312,7 @@ def _refuse_outside(
 def _schedule(value: Any, label: str, wires: Settings | None) -> Any:
     """A schedule: made where there are wires, else as it is written, defaults added."""
     if isinstance(value, Mapping):
-        try:
-            return _made(SCHEDULES, value, label, wires)
-        except ValueError as error:
-            if str(error).startswith(label):
-                raise
-            raise ValueError(f"{label}: {error}") from error
+        return _made(SCHEDULES, value, label, wires)
     if _is_a(value, float):
         _refuse_extremes(value, float, label)
         return value if wires is None else optax.constant_schedule(float(value))
@@ -338,12 +333,14 @@ def _made(
             f"{label} = {value!r} must be dict(name=..., ...) with a name out of "
             f"{sorted(table)}."
         )
-    maker, settings = pick(table, value, label)
-    if wires is None:
-        return {"name": value["name"], **resolve(maker, settings)}
     try:
+        maker, settings = pick(table, value, label)
+        if wires is None:
+            return {"name": value["name"], **resolve(maker, settings)}
         return bind(maker, wires, settings)
     except ValueError as error:
+        if str(error).startswith(label):
+            raise
         raise ValueError(f"{label}: {error}") from error
 
 

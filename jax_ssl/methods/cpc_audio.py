@@ -17,7 +17,7 @@ from jax_ssl.core import checks
 from jax_ssl.core.method import Method, Shown, ViewFn
 from jax_ssl.core.types import Array, Batch, Metrics, Params
 from jax_ssl.encoders.wave import codes_and_contexts
-from jax_ssl.losses.future import (
+from jax_ssl.losses.time_nce import (
     draw_negatives,
     nce_of_batch,
     nce_of_drawn,

@@ -11,7 +11,7 @@ Views: [B, g g, p, p, C] float, g x g patches of each image, row by row.
 import itertools
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import flax.linen as nn
 import jax
@@ -32,8 +32,8 @@ from jax_ssl.core.types import (
 )
 from jax_ssl.losses.contrastive import Form, check_form
 from jax_ssl.losses.grid_nce import grid_nce
-from jax_ssl.nn.affine import Dense
 from jax_ssl.nn.context import Contexts, LinearPredictors
+from jax_ssl.nn.mlp import mlp_after
 from jax_ssl.nn.network import GridNetwork, Heads, StatsState
 from jax_ssl.nn.views import patch_grid
 from jax_ssl.ops.patches import overlapping
@@ -73,24 +73,6 @@ class PatchEncoder(nn.Module):
         pooled = self.encoder(flat, train=train).pooled
         grid = pooled.reshape(len(x), self.grid, self.grid, -1)
         return Features(grid.mean((1, 2)), grid=grid, pyramid=(grid,))
-
-
-class Projection(nn.Module):
-    """A linear map of every cell.
-
-    Attributes:
-        width: of the output.
-        dtype: compute dtype; parameters are float32 and so is the output.
-    """
-
-    width: int
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Array, *, train: bool) -> Array:
-        """Maps [..., D] to [..., width]."""
-        del train
-        return Dense(self.width, dtype=self.dtype, name="dense")(x).astype(jnp.float32)
 
 
 def cpc_vision(
@@ -163,7 +145,7 @@ def cpc_vision(
         "predictor": LinearPredictors(len(horizons), target_dim, dtype),
     }
     if target_dim is not None:
-        made["target"] = Projection(target_dim, dtype)
+        made["target"] = mlp_after(encoder, (target_dim,), norm="none")
     patches = PatchEncoder(encoder, patch, grid, evaluated == "image")
     net = GridNetwork.of(patches, heads, **made)
     tasks = [*itertools.product(range(len(directions)), range(len(horizons)))]

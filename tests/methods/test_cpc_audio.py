@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jax_ssl.encoders import ENCODERS
-from jax_ssl.losses import future
+from jax_ssl.losses import time_nce
 from jax_ssl.methods.cpc_audio import cpc_audio
 from jax_ssl.parallel.mesh import make_mesh, row_sharding
 from tests.case import Case
@@ -63,7 +63,9 @@ def test_loss_and_gradient_are_float64s(objective):
             {"horizons": 2, "num_negatives": 5, "objective": objective},
             functools.partial(reference.cpc_audio, strides=(2,), horizons=2),
             lambda: (
-                np.asarray(future.draw_negatives(KEY, B, 6, (4, 5))) if drawn else None
+                np.asarray(time_nce.draw_negatives(KEY, B, 6, (4, 5)))
+                if drawn
+                else None
             ),
             views=lambda rng: rng.normal(size=(B, 12)),
             wires={"encoder": ENCODERS["wave_gru"](**TINY, channel_norm=True)},
@@ -95,13 +97,13 @@ def test_accuracy_is_told_by_horizon():
     codes = jnp.tile(20 * jnp.eye(7)[None], (2, 1, 1)) + jnp.arange(2)[:, None, None]
     right = jnp.stack([codes[:, 1:6], codes[:, 1:6]], axis=2)  # [2, 5, 2, 7]
     places = jnp.broadcast_to(jnp.arange(7), (2, 5, 7))
-    loss, accuracy = future.nce_of_drawn(right, codes, places)
+    loss, accuracy = time_nce.nce_of_drawn(right, codes, places)
     np.testing.assert_array_equal(accuracy, [1, 0])
     assert loss[0] < 0.8 < loss[1]  # The right code is among the drawn ones once.
 
 
 def test_negatives_are_drawn_anywhere_but_at_the_step_of_the_anchor():
-    places = np.asarray(future.draw_negatives(jax.random.key(1), 4, 7, (5, 300)))
+    places = np.asarray(time_nce.draw_negatives(jax.random.key(1), 4, 7, (5, 300)))
     assert places.shape == (4, 5, 300)
     rows, steps = np.divmod(places, 7)
     follows_shares(rows.ravel(), np.full(4, 1 / 4))
@@ -113,14 +115,14 @@ def test_negatives_are_drawn_anywhere_but_at_the_step_of_the_anchor():
 def test_rows_that_are_taken_in_turns_change_nothing(monkeypatch, rng):
     p = jnp.asarray(rng.normal(size=(5, 3, 2, 4)), jnp.float32)
     z = jnp.asarray(rng.normal(size=(5, 6, 4)), jnp.float32)
-    places = future.draw_negatives(KEY, 5, 6, (3, 8))
+    places = time_nce.draw_negatives(KEY, 5, 6, (3, 8))
 
     def both(p, z):
-        value = lambda p, z: future.nce_of_drawn(p, z, places)[0].mean()
+        value = lambda p, z: time_nce.nce_of_drawn(p, z, places)[0].mean()
         return jax.value_and_grad(value, (0, 1))(p, z)
 
     at_once = both(p, z)
-    monkeypatch.setattr(future, "GATHERED", 2 * 4 * 4 * 3 * 8)  # Two rows.
+    monkeypatch.setattr(time_nce, "GATHERED", 2 * 4 * 4 * 3 * 8)  # Two rows.
     for a, b in zip(*map(jax.tree.leaves, (both(p, z), at_once)), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
 
@@ -131,8 +133,8 @@ def test_drawn_negatives_of_other_devices_are_the_same(rng):
     z = jnp.asarray(rng.normal(size=(16, 6, 4)), jnp.float32)
 
     def both(p, z):
-        places = future.draw_negatives(KEY, 16, 6, (3, 8))
-        value = lambda p, z: tuple(x.sum() for x in future.nce_of_drawn(p, z, places))
+        places = time_nce.draw_negatives(KEY, 16, 6, (3, 8))
+        value = lambda p, z: tuple(x.sum() for x in time_nce.nce_of_drawn(p, z, places))
         (loss, hits), slopes = jax.value_and_grad(value, (0, 1), has_aux=True)(p, z)
         return loss, hits, slopes
 
@@ -153,7 +155,9 @@ def test_the_bound_on_mutual_information_holds_and_is_near(rng):
     var = 1 - rho**2
     codes = np.stack([z**2, z], -1)[:, None].repeat(2, 1)
     says = np.stack([np.full(rows, 0.5 - 0.5 / var), rho * c / var], -1)
-    loss, _ = future.nce_of_batch(jnp.float32(says[:, None, None]), jnp.float32(codes))
+    loss, _ = time_nce.nce_of_batch(
+        jnp.float32(says[:, None, None]), jnp.float32(codes)
+    )
     known, bound = -0.5 * np.log(var), np.log(rows) - float(loss[0])
     assert known - 0.15 < bound < known + 0.1
 
@@ -189,4 +193,4 @@ def test_pictures_say_how_surely_each_code_is_found():
     assert (kind, sure.shape) == ("heat", (6, 2, 6))
     codes = 9 * jnp.eye(8).reshape(2, 4, 8)  # All different, and predicted.
     guess = jnp.stack([codes[:, 1:3], codes[:, 2:4]], axis=2)
-    np.testing.assert_allclose(future.probabilities(guess, codes), 1, atol=1e-3)
+    np.testing.assert_allclose(time_nce.probabilities(guess, codes), 1, atol=1e-3)

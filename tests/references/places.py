@@ -33,7 +33,7 @@ def row_context(x, p):
 def cpc_vision(p, held, state, views, drawn, *, grid, horizons, directions):
     B = len(views)
     flat = views.reshape(B * grid * grid, -1)
-    own, aim = p["encoder"]["encoder"]["dense"], p["target"]["dense"]
+    own, aim = p["encoder"]["encoder"]["dense"], p["target"]["dense0"]
     z = np.maximum(flat @ own["kernel"] + own["bias"], 0).reshape(B, grid, grid, -1)
     target = (z @ aim["kernel"] + aim["bias"]).reshape(B * grid * grid, -1)
     terms = []
