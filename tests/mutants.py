@@ -1,18 +1,11 @@
 """Faults of one line that have happened to people, and the tests that see them.
 
 Each is applied alone to a copy of the package. Its tests, all of the default run, must
-then fail; `tests/test_mutants.py` does so for every mutant and is slow.
+then fail: see `tests/convict.py`. `tests/test_mutants.py` does so for every mutant and
+is slow.
 """
 
-import os
-import pathlib
-import shutil
-import subprocess
-import sys
-import tempfile
 from dataclasses import dataclass
-
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True)
@@ -378,54 +371,101 @@ MUTANTS = {
         "return there, validation",
         "evaluate/test_linear.py",
     ),
+    # Pretext tasks, generative learners, and prediction in time and between views.
+    "the KL takes the log-variance for the deviation's": Mutant(
+        "losses/reconstruction.py",
+        "jnp.square(mean) + jnp.expm1(log_variance) - log_variance",
+        "jnp.square(mean) + jnp.expm1(2 * log_variance) - log_variance",
+        "losses/test_reconstruction.py",
+    ),
+    "a turned image has the next turn's label": Mutant(
+        "methods/rotation.py",
+        "[jnp.rot90(images, k, axes=(1, 2)) for k in range(TURNS)]",
+        "[jnp.rot90(images, k + 1, axes=(1, 2)) for k in range(TURNS)]",
+        "methods/test_rotation.py",
+    ),
+    "colours are weighed by the prior alone": Mutant(
+        "ops/color_bins.py",
+        "(1 - uniform_share) * prior + uniform_share / len(prior)",
+        "prior",
+        "ops methods/test_colorization.py",
+    ),
+    "the made images of BiGAN are not stopped for the critic": Mutant(
+        "methods/bigan.py",
+        "jax.lax.stop_gradient((code, fakes))",
+        "(code, fakes)",
+        "methods/test_bigan.py",
+    ),
+    "the overlap of a hole is weighed like the hole": Mutant(
+        "methods/context_encoder.py",
+        "jnp.where(cut(hidden), 1.0, overlap_weight)",
+        "jnp.where(cut(hidden), 1.0, 1.0)",
+        "methods/test_context_encoder.py",
+    ),
+    "CPC's scores are sums and not means": Mutant(
+        "losses/time_nce.py",
+        "jnp.sum(p * own[_steps_ahead(W, K)], axis=-1) / D",
+        "jnp.sum(p * own[_steps_ahead(W, K)], axis=-1)",
+        "methods/test_cpc_audio.py",
+    ),
+    "a drawn negative may be the anchor's own step": Mutant(
+        "losses/time_nce.py",
+        "(rows, *shape), 1, steps)",
+        "(rows, *shape), 0, steps)",
+        "methods/test_cpc_audio.py",
+    ),
+    "the context of a row sees the row below": Mutant(
+        "nn/context.py",
+        "jnp.pad(y, ((0, 0), (1, 0), (0, 0), (0, 0)))",
+        "jnp.pad(y, ((0, 0), (0, 1), (0, 0), (0, 0)))",
+        "methods/test_cpc_vision.py",
+    ),
+    "AMDIM counts the other places of an image as negatives": Mutant(
+        "losses/infomax.py",
+        "negative = jnp.where(own, -jnp.inf, scores)",
+        "negative = scores",
+        "methods/test_amdim.py",
+    ),
+    "a half looks for its image in its own memories": Mutant(
+        "methods/cmc.py",
+        "state.banks[other],",
+        "state.banks[half],",
+        "methods/test_cmc.py",
+    ),
+    "PIRL's memory follows the transformed image": Mutant(
+        "methods/pirl.py",
+        "bank = remember(state.bank, index, v,",
+        "bank = remember(state.bank, index, terms[0][2],",
+        "methods/test_pirl.py",
+    ),
+    "LooC compares other keys in the space of all": Mutant(
+        "methods/looc.py",
+        "k[:, jnp.array(others), i]",
+        "k[:, jnp.array(others), 0]",
+        "methods/test_looc.py",
+    ),
+    "SupCon counts an image's other view twice": Mutant(
+        "losses/supcon.py",
+        "return (own.label == others.label) & (own.image != others.image)",
+        "return own.label == others.label",
+        "losses/test_supcon.py",
+    ),
+    "rows without a label count in a mean over those with one": Mutant(
+        "losses/consistency.py",
+        "total / jnp.maximum(known.sum(), 1)",
+        "total / len(values)",
+        "losses/test_consistency.py",
+    ),
+    "distillation forgets T squared": Mutant(
+        "losses/consistency.py",
+        "return temperature**2 * divergence.mean()",
+        "return divergence.mean()",
+        "losses/test_consistency.py",
+    ),
+    "labelled rows begin anew each step": Mutant(
+        "data/order.py",
+        "divmod(step * L, n)",
+        "divmod(step, n)",
+        "data/test_shares.py",
+    ),
 }
-
-
-def mutated(mutant: Mutant, root: pathlib.Path = ROOT) -> str:
-    """The file with the fault in it.
-
-    Raises:
-        ValueError: if the text to be replaced is not there exactly once.
-    """
-    text = (root / "jax_ssl" / mutant.file).read_text()
-    if text.count(mutant.old) != 1:
-        raise ValueError(
-            f"{mutant.file} has {mutant.old!r} {text.count(mutant.old)} times, not once"
-        )
-    return text.replace(mutant.old, mutant.new)
-
-
-def convicted(mutant: Mutant, root: pathlib.Path = ROOT) -> str | None:
-    """The first default test that fails with the fault in place; None if all pass.
-
-    Raises:
-        RuntimeError: if pytest neither passed nor failed.
-    """
-    with tempfile.TemporaryDirectory(prefix="jax_ssl-mutant-") as folder:
-        copy = pathlib.Path(folder)
-        for name in ("jax_ssl", "tests", ".pytest.ini", "README.md", "configs"):
-            if (root / name).is_dir():
-                ignored = shutil.ignore_patterns("__pycache__")
-                shutil.copytree(root / name, copy / name, ignore=ignored)
-            else:
-                shutil.copy(root / name, copy / name)
-        (copy / "jax_ssl" / mutant.file).write_text(mutated(mutant, root))
-        files, *chosen = mutant.tests.split(" -k ")
-        command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider"]
-        command += [f"tests/{file}" for file in files.split()]
-        command += ["-k", *chosen] if chosen else []
-        # Else a copy of the package that is installed could be tested in its place.
-        environ = {**os.environ, "PYTHONPATH": str(copy)}
-        ended = subprocess.run(
-            command, cwd=copy, env=environ, capture_output=True, text=True, check=False
-        )
-        if ended.returncode == 0:
-            return None
-        failed = [
-            line.split()[1]
-            for line in ended.stdout.splitlines()
-            if line.startswith("FAILED")
-        ]
-        if ended.returncode != 1 or not failed:
-            raise RuntimeError(ended.stdout[-2000:] + ended.stderr[-2000:])
-        return failed[0]

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.mutants import MUTANTS, convicted, mutated
+from tests.convict import convicted, mutated
+from tests.mutants import MUTANTS
 
 
 @pytest.mark.parametrize("name", MUTANTS)

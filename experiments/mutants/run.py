@@ -11,7 +11,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from jax_ssl.run.environment import environment
-from tests.mutants import MUTANTS, convicted
+from tests.convict import convicted
+from tests.mutants import MUTANTS
 
 HERE = pathlib.Path(__file__).resolve().parent
 AT_ONCE = 2
