@@ -59,7 +59,7 @@ def test_run_folder_holds_what_the_readme_says(run):
     lines = [json.loads(s) for s in (run / "metrics.jsonl").read_text().splitlines()]
     train = [line for line in lines if line["kind"] == "train"]
     assert [line["step"] for line in train] == [2, 4]
-    for name in ("loss", "learning_rate", "images_per_second", "ms_per_step"):
+    for name in ("loss", "learning_rate", "examples_per_second", "ms_per_step"):
         assert train[-1][name] > 0
     assert 0 <= train[-1]["data_wait"] <= 1
     assert {"mfu", "peak_memory_bytes"} <= set(train[-1])

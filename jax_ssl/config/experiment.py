@@ -133,6 +133,7 @@ class Experiment:
             "make_encoder": functools.partial(made, "method.teacher", ENCODERS),
         }
         self.view: ViewFn = made("evals.view", VIEWS, self.evals.view)
+        wires["view"] = self.view
         wires["views"] = made("views", VIEWS, config["views"])
         wires["encoder"] = made("encoder", ENCODERS, config["encoder"])
         self.method: Method = made("method", METHODS, config["method"])

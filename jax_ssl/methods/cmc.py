@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from jax_ssl.core import checks
+from jax_ssl.core.fields import Fields
 from jax_ssl.core.method import Method, Shown, ViewFn
 from jax_ssl.core.precise import matmul
 from jax_ssl.core.types import Array, Batch, Metrics, Params, Views
@@ -78,6 +79,8 @@ def cmc(
     views: ViewFn,
     num_examples: int,
     heads: Heads | None = None,
+    view: ViewFn | None = None,
+    fields: Fields | None = None,
     *,
     objective: Literal["nce", "softmax", "in_batch"] = "nce",
     temperature: float = 0.07,
@@ -101,6 +104,8 @@ def cmc(
             standardize it.
         num_examples: n, images of the data set.
         heads: modules in the place of those made here, by the name of their part.
+        view: the evaluation's.
+        fields: of the examples, to try that view on.
         objective: "nce", noise-contrastive estimation with a constant Z for each
             direction, estimated in the first step; "softmax" over the image and the
             same noise; or "in_batch", InfoNCE among the images of the global batch,
@@ -125,7 +130,7 @@ def cmc(
     checks.at_least(2, num_examples=num_examples)
     checks.within("[0, 1)", momentum=momentum)
     check_form(similarity, "similarity")
-    not_standardized(views)
+    not_standardized(views, view, fields)
     mlp = mlp_after(encoder, (output_dim,), norm="none", kernel_init=TORCH_UNIFORM)
     net = Network.of(SplitEncoder(encoder), heads, projector=SplitProjector(mlp))
 

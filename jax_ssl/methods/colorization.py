@@ -18,7 +18,8 @@ import jax.numpy as jnp
 from jax_ssl.augment.recipe import Recipe
 from jax_ssl.augment.steps import Standardize
 from jax_ssl.core import checks
-from jax_ssl.core.method import Method, Refresh, Shown, ViewFn
+from jax_ssl.core.fields import Fields, common_sides, spec_of
+from jax_ssl.core.method import Method, Refresh, Shown, ViewFn, encoder_input
 from jax_ssl.core.types import Array, Batch, Features, Metrics, Params
 from jax_ssl.losses.color import soft_cross_entropy
 from jax_ssl.nn.heads import LinearHead
@@ -67,6 +68,8 @@ def colorization(
     num_examples: int,
     heads: Heads | None = None,
     prior: Array | None = None,
+    view: ViewFn | None = None,
+    fields: Fields | None = None,
     *,
     neighbors: int = 5,
     uniform_share: float = 0.5,
@@ -88,6 +91,8 @@ def colorization(
         num_examples: N, images of the data set.
         heads: modules in the place of those made here, by the name of their part.
         prior: [313] of another data set, in the place of one that is counted.
+        view: the evaluation's.
+        fields: of the examples, to try that view on.
         neighbors: bins that share the target of a cell, 5 in the paper and 10 in its
             released code.
         uniform_share: λ, of a uniform distribution mixed into the prior before its
@@ -104,7 +109,7 @@ def colorization(
     bins = len(gamut_bins())
     checks.within(f"[1, {bins}]", neighbors=neighbors)
     checks.within("(0, 1]", uniform_share=uniform_share)
-    not_standardized(views)
+    not_standardized(views, view, fields)
     if prior is not None and jnp.shape(prior) != (bins,):
         raise ValueError(
             f"prior has the shape {jnp.shape(prior)}, and must have ({bins},), a share "
@@ -245,17 +250,34 @@ def colored(views: Array) -> Array:
     return views
 
 
-def not_standardized(views: ViewFn) -> None:
-    """Refuses recipes that standardize, after which colours are others.
+def not_standardized(
+    views: ViewFn, view: ViewFn | None = None, fields: Fields | None = None
+) -> None:
+    """Refuses what standardizes, after which colours are others.
+
+    Args:
+        views: of training; a recipe says what its steps are.
+        view: the evaluation's, which is shown a white example.
+        fields: of the examples.
 
     Raises:
-        ValueError: if a recipe does.
+        ValueError: if one of them does.
     """
     parts = views.parts() if isinstance(views, Recipe) else {}
     steps = [step for stack in parts.values() for view in stack for step in view.steps]
-    if any(isinstance(step, Standardize) for step in steps):
+    found = "views" if any(isinstance(step, Standardize) for step in steps) else ""
+    if not found and view is not None and fields is not None:
+        white = {
+            name: jnp.full(x.shape, 255 if x.dtype == jnp.uint8 else 1, x.dtype)
+            for name, x in spec_of(fields).items()
+        }
+        if "size" in fields:
+            white["size"] = jnp.array(common_sides(fields))
+        seen = encoder_input(view(jax.random.key(0), white))
+        found = "evals.view" if jnp.max(jnp.abs(seen - 0.5)) > 0.51 else ""
+    if found:
         raise ValueError(
-            "this method reads colours of sRGB in [0, 1], and the views are "
-            "standardized; set config.views.mean and config.views.std to None, and "
-            "those of config.evals.view."
+            "this method reads colours of sRGB in [0, 1], and those of "
+            f"config.{found} are standardized; set config.views.mean and "
+            "config.views.std to None, and those of config.evals.view."
         )

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from jax_ssl.core import checks
+from jax_ssl.core.fields import Fields
 from jax_ssl.core.method import Method, Shown, ViewFn
 from jax_ssl.core.types import Array, Batch, Features, Metrics, Params
 from jax_ssl.losses.color import soft_cross_entropy, squared_distance
@@ -90,6 +91,8 @@ def split_brain(
     encoder: nn.Module,
     views: ViewFn,
     heads: Heads | None = None,
+    view: ViewFn | None = None,
+    fields: Fields | None = None,
     *,
     objective: Literal["classification", "regression"] = "classification",
     neighbors: int = 1,
@@ -107,6 +110,8 @@ def split_brain(
             gets the pooled features, grids and pyramids of both halves in a row.
         views: one example -> [H, W, 3] in [0, 1]; no step may standardize it.
         heads: modules in the place of those made here, by the name of their part.
+        view: the evaluation's.
+        fields: of the examples, to try that view on.
         objective: "classification" of 313 colours and of the lightness; or
             "regression" of a, b and L, the squared distance in units of 50.
         neighbors: bins that share the target of a colour; 1 for the nearest alone.
@@ -121,7 +126,7 @@ def split_brain(
     checks.one_of(("classification", "regression"), objective=objective)
     checks.at_least(2, lightness_bins=lightness_bins)
     checks.within(f"[1, {len(gamut_bins())}]", neighbors=neighbors)
-    not_standardized(views)
+    not_standardized(views, view, fields)
     classifies = objective == "classification"
     num_colors, num_lights = (
         (len(gamut_bins()), lightness_bins) if classifies else (2, 1)

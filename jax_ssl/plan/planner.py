@@ -81,7 +81,7 @@ class Planned:
         if bounds is None or not self.compiled:
             return None
         step = bounds["step_seconds"]
-        bounds["images_per_second"] = experiment.feeding.batch_size / step
+        bounds["examples_per_second"] = experiment.feeding.batch_size / step
         bounds["hours"] = experiment.plan.num_steps * step / 3600
         return bounds
 

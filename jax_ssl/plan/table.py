@@ -108,8 +108,9 @@ def _conclusion(planned: Planned) -> list[str]:
         return []
     return SENTENCES.wrap(
         f"at best {_ms(bounds['step_seconds'])} ms a step, bound by {bounds['bound']}; "
-        f"{bounds['images_per_second']:,.0f} images/s; {bounds['hours']:,.3g} hours "
-        f"for {steps:,} steps, {planned.epochs:,.4g} epochs"
+        f"{bounds['examples_per_second']:,.0f} examples/s; "
+        f"{bounds['hours']:,.3g} hours for {steps:,} steps, "
+        f"{planned.epochs:,.4g} epochs"
     )
 
 

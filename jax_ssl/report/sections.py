@@ -20,7 +20,7 @@ from jax_ssl.report.summary import top
 LINES = {
     "loss": ("Loss", ""),
     "learning_rate": ("Learning rate", ""),
-    "images_per_second": ("Images per second", ""),
+    "examples_per_second": ("Examples per second", ""),
     "data_wait": ("Time spent waiting for data", "%"),
 }
 # Those that are shown elsewhere.
@@ -266,7 +266,7 @@ def _time(inputs: ReportInputs) -> list[Block]:
     blocks: list[Block] = [_pairs(said)]
     train, cores = inputs.of_kind("train"), inputs.environment.get("cores")
     read = series.numbers(train, "read_ms_per_image")[-1:]
-    used = sorted(series.numbers(train, "images_per_second"))
+    used = sorted(series.numbers(train, "examples_per_second"))
     if used and any(read):
         rate = 1000 / read[0]
         every = f" and {number(rate * cores)} on all {cores} cores" if cores else ""

@@ -87,7 +87,7 @@ def _trained(inputs: ReportInputs) -> list[Card]:
     if steps := series.numbers(train, "step"):
         epochs = [f"{number(n)} epochs" for n in series.numbers(train, "epoch")[-1:]]
         cards.append(("Steps", number(max(steps)), "".join(epochs)))
-    if speed := series.numbers(train, "images_per_second"):
+    if speed := series.numbers(train, "examples_per_second"):
         said = f"median of {plural(len(speed), 'record')}"
         if mfu := series.numbers(train, "mfu"):
             said = f"{100 * np.median(mfu):.1f} % of peak FLOPs"

@@ -20,7 +20,7 @@ CONTROLS = ("untrained", "pixels", "samples", "mfcc")
 # What the record of a refresh has beside its own numbers.
 REFRESHED_WHERE = ("kind", "step", "epoch", "seconds")
 # What stands beside a bar, the most important first, and the columns left to the bar.
-ON_BAR = ("loss", "left", "images_per_second", "epoch", "learning_rate")
+ON_BAR = ("loss", "left", "examples_per_second", "epoch", "learning_rate")
 LEAST_BAR = 10
 # After so many steps it is said how long the run will take, sooner if they are slow.
 FIRST_STEPS, SLOW_MS = 3, 3000.0
@@ -86,7 +86,7 @@ class Progress:
         steps = step - self.run.restored_step
         if training and per_step and not self.promised:
             self.promised = steps * max(1.0, per_step / SLOW_MS) >= FIRST_STEPS
-            if self.promised:
+            if self.promised and step < self.run.num_steps:
                 self._promise(per_step / 1000)
 
     def close(self) -> None:
@@ -144,7 +144,7 @@ def words_of(record: Mapping[str, Any]) -> dict[str, str]:
         "epoch": "epoch {:.2f}".format,
         "loss": "loss {:.4g}".format,
         "learning_rate": "lr {:.3g}".format,
-        "images_per_second": lambda rate: f"{digits(rate)} images/s",
+        "examples_per_second": lambda rate: f"{digits(rate)} examples/s",
         "ms_per_step": _per_step,
         "data_wait": "{:.0%} waiting for data".format,
         "mfu": "{:.1%} of peak".format,

@@ -36,11 +36,11 @@ class Reporter:
     for the device, so the time is that of the work and not of its dispatch.
 
     A train record is {"kind": "train", "step", "epoch", "seconds" since the start of
-    the run, "images_per_second", "ms_per_step", "data_wait": share of the time in which
-    the host waited for data, "peak_memory_bytes": most of any local device, or None
-    where the backend does not say (CPU), "mfu": or None, "loss" and the other metrics};
-    an evaluation's is {"kind": "eval", "step", "epoch", "seconds", ...}, and so is that
-    of a refresh, {"kind": "refresh", ..., "refresh_seconds"}.
+    the run, "examples_per_second", "ms_per_step", "data_wait": share of the time in
+    which the host waited for data, "peak_memory_bytes": most of any local device, or
+    None where the backend does not say (CPU), "mfu": or None, "loss" and the other
+    metrics}; an evaluation's is {"kind": "eval", "step", "epoch", "seconds", ...}, and
+    so is that of a refresh, {"kind": "refresh", ..., "refresh_seconds"}.
 
     Attributes:
         evaluated: steps whose evaluations an earlier start of the run has recorded.
@@ -114,11 +114,11 @@ class Reporter:
     def _speed(
         self, steps: int, seconds: float, waited: float
     ) -> dict[str, float | None]:
-        names = ("images_per_second", "ms_per_step", "data_wait", "mfu")
+        names = ("examples_per_second", "ms_per_step", "data_wait", "mfu")
         speed: dict[str, float | None] = dict.fromkeys(names)
         if seconds > 0 and steps > 0:
             speed = {
-                "images_per_second": steps * self.run.batch_size / seconds,
+                "examples_per_second": steps * self.run.batch_size / seconds,
                 "ms_per_step": 1000 * seconds / steps,
                 "data_wait": min(waited / seconds, 1.0),
                 "mfu": mfu(self.flops, seconds / steps, self.run.devices),

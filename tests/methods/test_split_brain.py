@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jax_ssl.augment import VIEWS
+from jax_ssl.core.fields import ON_CANVAS, Field
 from jax_ssl.encoders.convnet import ConvNet
 from jax_ssl.methods.split_brain import SplitEncoder, split_brain
 from jax_ssl.ops.color_bins import gamut_bins
@@ -211,3 +212,9 @@ def test_standardized_views_are_refused():
     recipe = VIEWS["mae"](size=8)
     with pytest.raises(ValueError, match=r"standardized; set config\.views\.mean"):
         split_brain(ConvNet(), recipe)
+    fields = {"image": Field("image", (8, 8, 3), np.dtype("uint8")), **ON_CANVAS}
+    make = functools.partial(VIEWS["center_crop"], size=8)
+    split_brain(ConvNet(), one_image, None, make(), fields)
+    view = make(mean=(0.5,) * 3, std=(0.2,) * 3)
+    with pytest.raises(ValueError, match=r"config\.evals\.view are standardized"):
+        split_brain(ConvNet(), one_image, None, view, fields)

@@ -103,7 +103,7 @@ def test_a_chip_gives_times_and_rates(planned):
         bounds["compute_seconds"], planned.flops / (8 * 197e12), rtol=1e-6
     )
     assert step == max(bounds[f"{k}_seconds"] for k in ("compute", "memory", "network"))
-    assert bounds["images_per_second"] == B / step
+    assert bounds["examples_per_second"] == B / step
     np.testing.assert_allclose(bounds["hours"], values["num_steps"] * step / 3600)
     assert values["chip"] == "TPU v5e"
     table = format_table(Planned(**{**vars(planned), "where": where}))

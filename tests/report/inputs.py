@@ -68,7 +68,7 @@ def metrics(count=120):
             "seconds": 2.5 * (i + 1),
             "loss": 6.0 - 0.02 * i,
             "learning_rate": 0.1,
-            "images_per_second": 1000.0,
+            "examples_per_second": 1000.0,
             "ms_per_step": 64.0,
             "data_wait": 0.02,
             "peak_memory_bytes": None,

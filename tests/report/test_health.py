@@ -95,7 +95,7 @@ def timed(**more):
 
 
 def test_the_time_table_says_what_the_readers_could_do():
-    table, note = timed(images_per_second=40.0, read_ms_per_image=2.5)
+    table, note = timed(examples_per_second=40.0, read_ms_per_image=2.5)
     assert isinstance(table, Table)
     assert [cell.text for cell in table.rows[0]] == ["training steps", "9.0 s, 45.00 %"]
     said = note.sentences[0]
@@ -105,4 +105,4 @@ def test_the_time_table_says_what_the_readers_could_do():
 
 
 def test_a_resident_run_says_nothing_of_reading():
-    assert len(timed(images_per_second=40.0)) == 1
+    assert len(timed(examples_per_second=40.0)) == 1

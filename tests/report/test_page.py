@@ -92,7 +92,7 @@ def test_page_needs_no_other_file_and_no_network(report):
 def test_the_files_are_the_figures_in_the_page(report):
     path, page = report
     files = {file.name: file.read_bytes() for file in path.parent.glob("*.png")}
-    themed = ["loss", "learning_rate", "images_per_second", "data_wait", "eval_0"]
+    themed = ["loss", "learning_rate", "examples_per_second", "data_wait", "eval_0"]
     themed += ["metric_teacher_entropy", "tsne"]
     signs = ("std", "rank", "directions", "alignment", "uniformity")
     themed += [f"health_{sign}" for sign in signs]

@@ -80,7 +80,7 @@ def test_a_train_record_has_every_entry_of_the_schema():
             "step": 5,
             "epoch": 0.5,
             "seconds": 8.0,
-            "images_per_second": 5 * 64 / 8,
+            "examples_per_second": 5 * 64 / 8,
             "ms_per_step": 1600.0,
             "data_wait": 0.25,
             "peak_memory_bytes": None,
@@ -127,10 +127,10 @@ def test_what_cannot_be_measured_is_none():
     reporter.train(5, {}, 0.0)  # No time has passed.
     clock.wait(1)
     reporter.train(6, {}, 0.0)
-    assert records[0]["images_per_second"] is None
+    assert records[0]["examples_per_second"] is None
     assert records[0]["ms_per_step"] is None
     assert records[0]["data_wait"] is None
-    assert records[1]["images_per_second"] == 64
+    assert records[1]["examples_per_second"] == 64
     assert [r["mfu"] for r in records] == [None, None]
 
 
@@ -215,7 +215,7 @@ RECORD = {
     "epoch": 2.5,
     "loss": 1.23456,
     "learning_rate": 0.0125,
-    "images_per_second": 12345.6,
+    "examples_per_second": 12345.6,
     "ms_per_step": 41.5,
     "peak_memory_bytes": 3 * 2**29,
     "data_wait": 0.25,
@@ -225,10 +225,10 @@ RECORD = {
 
 def test_a_record_in_a_few_words():
     assert describe(RECORD) == (
-        "epoch 2.50 · loss 1.235 · lr 0.0125 · 12,346 images/s · 41.5 ms/step · "
+        "epoch 2.50 · loss 1.235 · lr 0.0125 · 12,346 examples/s · 41.5 ms/step · "
         "25% waiting for data · 45.6% of peak · 1.50 GiB"
     )
-    unknown = ("images_per_second", "ms_per_step", "data_wait", "mfu")
+    unknown = ("examples_per_second", "ms_per_step", "data_wait", "mfu")
     bare = {**RECORD, **dict.fromkeys((*unknown, "peak_memory_bytes"))}
     assert describe(bare) == "epoch 2.50 · loss 1.235 · lr 0.0125"
     assert describe(EVALUATION) == "knn 50.0%"
@@ -249,12 +249,12 @@ def test_an_evaluation_is_shown_by_its_own_metric_and_unit(unit, said):
 
 def test_small_rates_have_two_digits_and_long_steps_are_in_seconds():
     for rate, ms, said in [
-        (0.34211, 187_200, "0.34 images/s · 187 s/step"),
-        (3.456, 18_520, "3.5 images/s · 19 s/step"),
-        (9.96, 1872.3, "10 images/s · 1872 ms/step"),
-        (12.3, 0.5123, "12 images/s · 0.5123 ms/step"),
+        (0.34211, 187_200, "0.34 examples/s · 187 s/step"),
+        (3.456, 18_520, "3.5 examples/s · 19 s/step"),
+        (9.96, 1872.3, "10 examples/s · 1872 ms/step"),
+        (12.3, 0.5123, "12 examples/s · 0.5123 ms/step"),
     ]:
-        record = {"kind": "train", "images_per_second": rate, "ms_per_step": ms}
+        record = {"kind": "train", "examples_per_second": rate, "ms_per_step": ms}
         assert describe(record) == said
 
 
