@@ -11,7 +11,7 @@ Run:   jax-ssl train --config=configs/few_label_cifar10.py:N --workdir=DIR \
            of another page with its encoder, N labels a class (20 unless given) \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
        Without run.init_from and with --config.optimizer.factors="()": the same labels
-       alone, its control. experiments/few_label_cifar10 makes the curve of both.
+       alone, its control. experiments/frozen_first_layers makes the curve of both.
 Ours:  not yet run.
 """
 

@@ -1,6 +1,6 @@
 """The curve of accuracy by labels a class: frozen first layers beside labels alone.
 
-Run:   PYTHONPATH=. python experiments/few_label_cifar10/run.py --data_dir=DIR \
+Run:   PYTHONPATH=. python experiments/frozen_first_layers/run.py --data_dir=DIR \
            --workdir=DIR [--labels=10,100,500] [--seeds=0]
 
 A run that has its results already is not repeated; one that was killed continues.
