@@ -19,9 +19,10 @@ def mirror(
 
     Pixels and boxes change sides, the flow's u its sign, and a matrix becomes that of
     the mirrored camera: it leads from mirrored points, x of the other sign, to mirrored
-    pixels, so that the intrinsics' c_x becomes W - 1 - c_x. Of a pair of cameras each
-    becomes the other: a field with the word "left" in its name, such as
-    "left_disparity", is exchanged with its like on the right.
+    pixels, so that the intrinsics' c_x becomes W - 1 - c_x. Poses lead from mirrored
+    points to mirrored points. Of a pair of cameras each becomes the other: a field with
+    the word "left" in its name, such as "left_disparity", is exchanged with its like on
+    the right.
 
     Args:
         example: some fields of one example.
@@ -76,6 +77,10 @@ def _mirrored(value: Array, field: Field, width: int | Array) -> Array:
         first = (width - 1) * value[2] - value[0]
         rows = jnp.stack([first, value[1], value[2]])
         return rows.at[:, 0].multiply(-1.0)
+    if field.kind == "poses":
+        # diag(-1, 1, 1) on both sides: of what they take, and of what they give.
+        signs = jnp.array([-1.0, 1.0, 1.0])
+        return value * signs[:, None] * jnp.append(signs, 1.0)
     if field.kind == "boxes":
         label, left, top, right, bottom = value.T
         moved = jnp.stack([label, width - right, top, width - left, bottom], axis=-1)
