@@ -108,7 +108,7 @@ def flow_smoothness(
         exponent: of it.
     """
     height, width = flow.shape[-3:-1]
-    total = jnp.zeros(flow.shape[:-1])
+    total = jnp.zeros_like(flow[..., 0])
     for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
         rows, columns = height - 2 * dy, width - 2 * abs(dx)
 
