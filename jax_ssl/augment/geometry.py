@@ -33,14 +33,15 @@ def mirror(
         Arrays like the example's.
 
     Raises:
-        ValueError: if a field of one camera has no like of the other. A disparity of a
-            pair must say in its name whose it is. Also if there is no picture, or
-            several of different sizes.
+        ValueError: if a field of one camera has no like of the other. What is seen
+            from one, such as a disparity or poses, must say in its name whose it is
+            where there are two. Also if there is no picture, or several of different
+            sizes.
     """
     turned = {name: other_side(name) for name in example}
     paired = any(name != other for name, other in turned.items())
     for name, other in turned.items():
-        nobodys = paired and name == other and fields[name].kind == "disparity"
+        nobodys = paired and name == other and _of_one_camera(fields[name])
         if other not in example or nobodys:
             raise ValueError(
                 f"{name!r} has no like on the other side: a mirror image of a pair of "
@@ -57,6 +58,10 @@ def mirror(
         for name, other in turned.items()
     }
     return {name: jnp.where(flag, out[name], x) for name, x in example.items()}
+
+
+def _of_one_camera(field: Field) -> bool:
+    return field.rows_axis is not None or field.kind == "poses"
 
 
 def other_side(name: str) -> str:

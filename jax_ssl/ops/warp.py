@@ -48,7 +48,8 @@ def sample(
     checks.one_of(METHODS, method=method)
     checks.one_of(BORDERS, border=border)
     height, width = image.shape[-3:-1]
-    pixels = image.reshape(*image.shape[:-3], height * width, image.shape[-1])
+    shape = (*image.shape[:-3], height * width, image.shape[-1])
+    pixels = jnp.asarray(image).reshape(shape)
     parts = [
         weight[..., None] * pixels[..., index, :]
         for index, weight in _pixels(points, height, width, method, border)
