@@ -19,9 +19,10 @@ def mirror(
 
     Pixels and boxes change sides, the flow's u its sign, and a matrix becomes that of
     the mirrored camera: it leads from mirrored points, x of the other sign, to mirrored
-    pixels, so that the intrinsics' c_x becomes W - 1 - c_x. Of a pair of cameras each
-    becomes the other: a field with the word "left" in its name, such as
-    "left_disparity", is exchanged with its like on the right.
+    pixels, so that the intrinsics' c_x becomes W - 1 - c_x. Poses lead from mirrored
+    points to mirrored points. Of a pair of cameras each becomes the other: a field with
+    the word "left" in its name, such as "left_disparity", is exchanged with its like on
+    the right.
 
     Args:
         example: some fields of one example.
@@ -32,14 +33,15 @@ def mirror(
         Arrays like the example's.
 
     Raises:
-        ValueError: if a field of one camera has no like of the other. A disparity of a
-            pair must say in its name whose it is. Also if there is no picture, or
-            several of different sizes.
+        ValueError: if a field of one camera has no like of the other. What is seen
+            from one, such as a disparity or poses, must say in its name whose it is
+            where there are two. Also if there is no picture, or several of different
+            sizes.
     """
     turned = {name: other_side(name) for name in example}
     paired = any(name != other for name, other in turned.items())
     for name, other in turned.items():
-        nobodys = paired and name == other and fields[name].kind == "disparity"
+        nobodys = paired and name == other and _of_one_camera(fields[name])
         if other not in example or nobodys:
             raise ValueError(
                 f"{name!r} has no like on the other side: a mirror image of a pair of "
@@ -56,6 +58,10 @@ def mirror(
         for name, other in turned.items()
     }
     return {name: jnp.where(flag, out[name], x) for name, x in example.items()}
+
+
+def _of_one_camera(field: Field) -> bool:
+    return field.rows_axis is not None or field.kind == "poses"
 
 
 def other_side(name: str) -> str:
@@ -76,6 +82,10 @@ def _mirrored(value: Array, field: Field, width: int | Array) -> Array:
         first = (width - 1) * value[2] - value[0]
         rows = jnp.stack([first, value[1], value[2]])
         return rows.at[:, 0].multiply(-1.0)
+    if field.kind == "poses":
+        # diag(-1, 1, 1) on both sides: of what they take, and of what they give.
+        signs = jnp.array([-1.0, 1.0, 1.0])
+        return value * signs[:, None] * jnp.append(signs, 1.0)
     if field.kind == "boxes":
         label, left, top, right, bottom = value.T
         moved = jnp.stack([label, width - right, top, width - left, bottom], axis=-1)

@@ -22,7 +22,7 @@ from jax_ssl.core.types import Array
 
 Picture = Literal["image", "frames", "mask", "depth", "disparity", "flow"]
 Placed = Literal["boxes", "matrix", "size", "scale"]  # On a picture.
-Kind = Literal[Picture, Placed, "wave", "length", "label", "labels", "index"]
+Kind = Literal[Picture, Placed, "poses", "wave", "length", "label", "labels", "index"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 # Axes of an example's array, a digit where the length is fixed, and what it may hold.
@@ -36,6 +36,7 @@ _LAYOUT: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "wave": ("T", ("float32",)),
     "length": ("", ("int32",)),
     "matrix": ("3M", ("float32",)),
+    "poses": ("T34", ("float32",)),
     "boxes": ("N5", ("float32",)),
     "label": ("", ("int32",)),
     "labels": ("K", ("uint8",)),
@@ -70,8 +71,10 @@ class Field:
             unknown; flow [H, W, 3] float32, u and v in pixels and 1 where known, else
             0; wave [T] float32 in [-1, 1]; length [] int32, how many samples of its
             array a wave fills; matrix [3, m] float32, from a camera's
-            coordinates to pixels, such as intrinsics; boxes [n, 5] float32, (class,
-            x0, y0, x1, y1) in pixels, rows of -1 where there is none; label [] int32;
+            coordinates to pixels, such as intrinsics; poses [T, 3, 4] float32, (R | t)
+            from the coordinates of the camera at each frame to those at the first, in
+            metres; boxes [n, 5] float32, (class, x0, y0, x1, y1) in pixels, rows of -1
+            where there is none; label [] int32;
             labels [K] uint8, 1 for each class that applies; index [] int32, the row;
             size [2] int32, the (height, width) that a picture fills of its canvas;
             scale [2] float32, (vertical, horizontal) pixels of the canvas to one of

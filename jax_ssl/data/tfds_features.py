@@ -17,7 +17,7 @@ from jax_ssl.data.canvas import decode, stored_values
 from jax_ssl.data.ranges import ADVICE, Range
 
 # Kinds whose first axis may be of any length in TFDS, and is of one length here.
-LONG = ("frames", "wave", "boxes")
+LONG = ("frames", "poses", "wave", "boxes")
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def described(
         feature: of any type.
         kind: what it is.
         canvas: (H, W) of pictures; their own size if None.
-        length: of the first axis of frames, waves and boxes; their own if None.
+        length: of the first axis of a kind in `LONG`; its own if None.
         range: what is black and white in images; with it, they may be uint16.
 
     Raises:

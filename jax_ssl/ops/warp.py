@@ -1,4 +1,4 @@
-"""Sampling of images at given places, and affine maps of whole images.
+"""Sampling of images at given places, and maps of whole images, affine or dense.
 
 Coordinates are (x, y) in pixels, x to the right and y down, with (0, 0) the centre of
 the first pixel. Sampling gathers; crops and resizes belong to `resize`, which does not.
@@ -11,7 +11,9 @@ were off by up to a grey level in rotations.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from jax_ssl.core import checks
@@ -46,21 +48,33 @@ def sample(
     checks.one_of(METHODS, method=method)
     checks.one_of(BORDERS, border=border)
     height, width = image.shape[-3:-1]
-
-    def pixel(row: Array, column: Array, weight: Array) -> Array:
-        i = jnp.clip(row, 0, height - 1).astype(jnp.int32)
-        j = jnp.clip(column, 0, width - 1).astype(jnp.int32)
-        if border == "zero":  # Whatever had to be clipped lies outside.
-            weight = jnp.where((i == row) & (j == column), weight, 0.0)
-        return weight[..., None] * image[..., i, j, :]
-
-    columns, rows = _taps(points[..., 0], method), _taps(points[..., 1], method)
-    pixels = [
-        pixel(row, column, row_weight * weight)
-        for row, row_weight in rows
-        for column, weight in columns
+    shape = (*image.shape[:-3], height * width, image.shape[-1])
+    pixels = jnp.asarray(image).reshape(shape)
+    parts = [
+        weight[..., None] * pixels[..., index, :]
+        for index, weight in _pixels(points, height, width, method, border)
     ]
-    return sum(pixels, start=jnp.zeros(()))
+    return sum(parts, start=jnp.zeros(()))
+
+
+def _pixels(
+    points: Array, height: int, width: int, method: str, border: str
+) -> list[tuple[Array, Array]]:
+    """The pixels that the values at places [P..., 2] are made of, with their weights.
+
+    Each is [P...], a pixel's number counted along the rows: a gradient is scattered in
+    half the time by one number than by two.
+    """
+    out = []
+    for row, row_weight in _taps(points[..., 1], method):
+        for column, weight in _taps(points[..., 0], method):
+            i = jnp.clip(row, 0, height - 1).astype(jnp.int32)
+            j = jnp.clip(column, 0, width - 1).astype(jnp.int32)
+            weight = row_weight * weight
+            if border == "zero":  # Whatever had to be clipped lies outside.
+                weight = jnp.where((i == row) & (j == column), weight, 0.0)
+            out.append((i * width + j, weight))
+    return out
 
 
 def _taps(x: Array, method: str) -> list[tuple[Array, Array]]:
@@ -155,3 +169,106 @@ def affine_transform(
     inside = (x >= -0.5) & (x < width - 0.5) & (y >= -0.5) & (y < height - 0.5)
     out = sample(image, points, method=method, border="edge")
     return jnp.where(inside[..., None], out, jnp.asarray(fill, jnp.float32))
+
+
+class Warped(NamedTuple):
+    """An image that was sampled anew.
+
+    Attributes:
+        values: [..., H, W, C] float32.
+        inside: [..., H, W] bool, whether all pixels that a value is made of lie in the
+            image: 0 <= x <= W - 1, and y likewise.
+    """
+
+    values: Array
+    inside: Array
+
+
+def warp(image: Array, pixels: Array, border: str = "zero") -> Warped:
+    """The image that shows at each pixel what another shows at a place of its own.
+
+    Bilinear; at whole numbers it is exact, also in the last row and column. There are
+    gradients to the image and, through the weights, to the places.
+
+    Args:
+        image: [..., H, W, C] float.
+        pixels: [..., h, w, 2] (x, y) in pixels of `image`, finite; of the same leading
+            axes.
+        border: what lies outside of the image: "zero", or "edge" for the nearest pixel
+            of it.
+
+    Returns:
+        Values [..., h, w, C] and inside [..., h, w]. No example reads another.
+
+    Raises:
+        ValueError: if `border` is not known.
+    """
+
+    def one(image: Array, pixels: Array) -> Array:
+        return sample(image, pixels, border=border)
+
+    for _ in range(image.ndim - 3):
+        one = jax.vmap(one)
+    return Warped(one(image, pixels), contains(pixels, *image.shape[-3:-1]))
+
+
+def contains(pixels: Array, height: int, width: int) -> Array:
+    """Whether places [..., 2] (x, y) lie between the centres of a picture's pixels."""
+    x, y = pixels[..., 0], pixels[..., 1]
+    return (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
+
+
+def pixel_grid(height: int, width: int) -> Array:
+    """The places (x, y) of a picture's pixels, [height, width, 2] float32."""
+    x, y = jnp.arange(width), jnp.arange(height)
+    return jnp.stack(jnp.meshgrid(x, y), axis=-1).astype(jnp.float32)
+
+
+def flow_pixels(flow: Array) -> Array:
+    """Where a flow [..., H, W, 2] (u, v) in pixels leads to, for `warp`; like it."""
+    return pixel_grid(*flow.shape[-3:-1]) + flow
+
+
+def stereo_pixels(disparity: Array, side: str = "left") -> Array:
+    """Where the other camera of a rectified pair sees the same points, for `warp`.
+
+    Args:
+        disparity: [..., H, W] in pixels, positive.
+        side: whose picture it belongs to: x becomes x - d on the "left" and x + d on
+            the "right".
+
+    Returns:
+        [..., H, W, 2] (x, y) in pixels of the other picture.
+
+    Raises:
+        ValueError: if `side` is neither.
+    """
+    checks.one_of(("left", "right"), side=side)
+    along = -disparity if side == "left" else disparity
+    return flow_pixels(jnp.stack([along, jnp.zeros_like(along)], axis=-1))
+
+
+def splat(flow: Array, weights: Array) -> Array:
+    """Moves weights along a flow and sums what arrives at each pixel.
+
+    A weight is shared by the four pixels around the place where it arrives, bilinearly;
+    what leaves the picture is lost. It is the transpose of `warp` with zeros outside.
+
+    Args:
+        flow: [..., H, W, 2] (u, v) in pixels.
+        weights: [..., H, W].
+
+    Returns:
+        [..., H, W] float32. There are gradients to the weights and to the flow.
+    """
+    height, width = weights.shape[-2:]
+
+    def one(pixels: Array, weights: Array) -> Array:
+        out = jnp.zeros(height * width)
+        for index, share in _pixels(pixels, height, width, "bilinear", "zero"):
+            out = out.at[index].add(share * weights)
+        return out.reshape(height, width)
+
+    for _ in range(weights.ndim - 2):
+        one = jax.vmap(one)
+    return one(flow_pixels(flow), weights)

@@ -94,6 +94,24 @@ def test_a_projection_matrix_is_mirrored_too(rng):
     np.testing.assert_allclose(after[:, 0], W - 1 - before[:, 0], rtol=1e-4)
 
 
+def test_poses_in_a_mirror_lead_from_mirrored_points_to_mirrored_points(rng):
+    fields = {"mask": FIELDS["mask"], "poses": Field("poses", (3, 3, 4), np.float32)}
+    given = {
+        "mask": np.zeros((H, W), np.uint8),
+        "poses": rng.normal(size=(3, 3, 4)).astype(np.float32),
+    }
+    poses = geometry.mirror(given, fields)["poses"]
+    points, flip = some_points(rng), np.array([-1, 1, 1])
+    for before, after in zip(given["poses"], poses, strict=True):
+        moved = points @ before[:, :3].T + before[:, 3]
+        mirrored = (flip * points) @ np.float64(after[:, :3]).T + after[:, 3]
+        np.testing.assert_allclose(mirrored, flip * moved, rtol=1e-5, atol=1e-5)
+    box = Box(1, 2, 4, 5)
+    np.testing.assert_array_equal(
+        geometry.crop(given, fields, box)["poses"], given["poses"]
+    )
+
+
 def test_mirror_stays_on_the_filled_part_of_a_canvas(example):
     """The picture fills 6 x 7 of 6 x 10 pixels."""
     fields = {**FIELDS, **ON_CANVAS}
@@ -208,6 +226,13 @@ def test_half_a_stereo_pair_has_no_mirror_image(rng):
     example["disparity"] = example.pop("disparity_left")
     with pytest.raises(ValueError, match="'disparity' has no like"):
         geometry.mirror(example, fields)
+    # Nor has what the other camera would see otherwise, under a name for both.
+    for kind, shape in (("depth", (H, W)), ("poses", (2, 3, 4))):
+        kinds, whole = pair(rng)
+        kinds[kind] = Field(kind, shape, np.float32)
+        whole[kind] = np.zeros(shape, np.float32)
+        with pytest.raises(ValueError, match=f"'{kind}' has no like"):
+            geometry.mirror(whole, kinds)
     alone = {"disparity": example["disparity"]}
     assert geometry.mirror(alone, fields)["disparity"].shape == (H, W)
 

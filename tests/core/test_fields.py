@@ -27,6 +27,7 @@ SIDES = {
     "wave": (9,),
     "length": (),
     "matrix": (3, 4),
+    "poses": (5, 3, 4),
     "boxes": (2, 5),
     "label": (),
     "labels": (7,),
@@ -79,6 +80,7 @@ def test_equal_fields_are_equal_and_can_be_hashed():
         ("flow", (4, 6, 2), "float32", r"\[H, W, 3\] .* not \(4, 6, 2\)"),
         ("mask", (4, 6), "int32", "of uint8, not .* of int32"),
         ("matrix", (4, 4), "float32", r"\[3, M\]"),
+        ("poses", (5, 4, 4), "float32", r"\[T, 3, 4\] .* not \(5, 4, 4\)"),
     ],
 )
 def test_what_is_not_of_the_kind_is_refused(kind, shape, dtype, message):
