@@ -340,6 +340,61 @@ MUTANTS = {
         "first = width * value[2] - value[0]",
         "augment/test_geometry.py",
     ),
+    # Geometry.
+    "a warp counts its last column as outside": Mutant(
+        "ops/warp.py",
+        "(x >= 0) & (x <= width - 1)",
+        "(x >= 0) & (x < width - 1)",
+        "ops/test_warp.py",
+    ),
+    "the right picture is sought on the wrong side": Mutant(
+        "ops/warp.py",
+        'along = -disparity if side == "left" else disparity',
+        'along = disparity if side == "left" else -disparity',
+        "ops/test_warp.py",
+    ),
+    "a smaller picture's principal point is off by half a pixel": Mutant(
+        "ops/cameras.py",
+        "first = first * scale_x + (scale_x - 1) / 2 * third",
+        "first = first * scale_x",
+        "ops/test_cameras.py",
+    ),
+    "the inverse of a motion keeps its translation's direction": Mutant(
+        "ops/cameras.py",
+        'motion_of(back, -einsum("...ij,...j->...i", back, motion[..., 3]))',
+        "motion_of(back, -motion[..., 3])",
+        "ops/test_cameras.py",
+    ),
+    "displacements of a cost volume are transposed": Mutant(
+        "ops/correlation.py",
+        "jnp.moveaxis(rows, 0, -2)",
+        "jnp.moveaxis(rows, 0, -1)",
+        "ops/test_correlation.py",
+    ),
+    "the census compares values in 0 to 1": Mutant(
+        "losses/photometric.py",
+        "255 * (luma(x)",
+        "(luma(x)",
+        "losses/test_photometric.py",
+    ),
+    "what does not move counts as moving": Mutant(
+        "losses/photometric.py",
+        "moving = error < still",
+        "moving = error <= still",
+        "losses/test_photometric.py",
+    ),
+    "the flow back is not read where the flow leads to": Mutant(
+        "losses/photometric.py",
+        'warp(back, flow_pixels(flow), "edge").values',
+        "back",
+        "losses/test_photometric.py",
+    ),
+    "poses in a mirror keep their sense of rotation": Mutant(
+        "augment/geometry.py",
+        "value * signs[:, None] * jnp.append(signs, 1.0)",
+        "value * signs[:, None]",
+        "augment/test_geometry.py",
+    ),
     # Data and judgement.
     "every epoch has the same order": Mutant(
         "data/order.py",
