@@ -3,9 +3,9 @@
 configs/few_label_cifar10.py with a narrower ConvNet, and RotNet with the same one.
 
 Run:   run.py beside this page; or
-       jax-ssl train --config=experiments/frozen_first_layers/page.py:PART --workdir=DIR \
-           --config.data.data_dir=DIR, PART being "pretext", "frozen-N" with
-           --config.run.init_from=FILE, or "labels-N"
+       jax-ssl train --config=experiments/frozen_first_layers/page.py:PART \
+           --workdir=DIR --config.data.data_dir=DIR, PART being "pretext", "labels-N"
+           or, with --config.run.init_from=FILE, "frozen-N"
 Ours:  README.md beside this page.
 """
 
