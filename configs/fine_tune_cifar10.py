@@ -45,6 +45,8 @@ def get_config():
     config.optimizer = dict(
         name="adamw",
         weight_decay=0.05,
+        # Tokens do not decay either, as with timm's `no_weight_decay`.
+        exclude=("(^|/)(bias|scale)$", "(^|/)(class_token|position_embed)$"),
         layer_decay=0.65,
         learning_rate=dict(
             name="warmup_cosine",

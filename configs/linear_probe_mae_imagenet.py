@@ -33,8 +33,13 @@ def get_config(network="vit_b"):
         batch_norm=True,
         first_std=0.01,
     )
+    # Crops that do not fit are clipped here, as in the released code.
     config.views = dict(
-        name="supervised", size=224, interpolation="bicubic", **IMAGENET
+        name="supervised",
+        size=224,
+        interpolation="bicubic",
+        sampling="clipped",
+        **IMAGENET,
     )
     config.optimizer = dict(
         name="lars",

@@ -16,8 +16,9 @@ def get_config(epochs="100"):
         raise ValueError(f"simclr_imagenet:{epochs}: say :100 or :1000 (epochs).")
     config = ConfigDict()
     config.encoder = dict(name="resnet50", stem="imagenet", dtype="bfloat16")
+    # The sum of two means of B rows each, as in the authors' code, is 2 times the mean.
     config.method = dict(
-        name="simclr", temperature=0.1, hidden_dim=2048, output_dim=128
+        name="simclr", temperature=0.1, hidden_dim=2048, output_dim=128, scale=2.0
     )
     config.views = dict(name="two_crops", size=224)
     # 0.3 * 4096 / 256 = 4.8 after ten epochs of warm-up; appendix B.1. For 100 epochs

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 def get_config():
     config = ConfigDict()
-    config.encoder = dict(name="resnet50", stem="small")
+    config.encoder = dict(name="resnet50", stem="small", zero_init_residual=False)
     config.method = dict(
         name="supcon",
         temperature=0.1,

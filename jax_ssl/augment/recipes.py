@@ -8,7 +8,7 @@ and `mean` and `std` standardize each channel at the end (None leaves values in 
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from jax_ssl.augment.crop import RandomCrop
 from jax_ssl.augment.exemplar import exemplar
@@ -37,6 +37,7 @@ def swav(
     counts: tuple[int, ...] = (2, 6),
     min_scales: tuple[float, ...] = (0.14, 0.05),
     max_scales: tuple[float, ...] = (1.0, 0.14),
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear",
     strength: float = 1.0,
     gray_probability: float = 0.2,
     blur_probability: float = 0.5,
@@ -53,6 +54,7 @@ def swav(
         counts: crops in each stack.
         min_scales: smallest share of the area, for each stack.
         max_scales: largest.
+        interpolation: antialiased filter of the resize.
         strength: multiplies the jitter's amounts.
         gray_probability: that a view loses its colours.
         blur_probability: that it is blurred.
@@ -82,7 +84,7 @@ def swav(
             size=size,
             min_scale=min_scale,
             max_scale=max_scale,
-            interpolation="bilinear",
+            interpolation=interpolation,
             strength=strength,
             gray_probability=gray_probability,
             blur_probability=blur_probability,
@@ -205,7 +207,8 @@ def infomin(
 
 
 # NPID, instance discrimination (arXiv 1805.01978), as its released code has it: gray
-# comes before the jitter. On CIFAR-10 that code has size=32, flip=0.
+# comes before the jitter. On CIFAR-10 that code has size=32, flip=0, and gray after the
+# jitter, gray_first=False.
 npid = partial(
     random_crops,
     num_views=None,
@@ -264,10 +267,9 @@ PAPERS: dict[str, Callable[..., ViewFn]] = {
     "exemplar": exemplar,
     "infomin": infomin,
     # MAE (arXiv 2111.06377), appendix A.1: crop and mirror alone, as in its table 1e.
-    # Crops that do not fit are clipped, as in the released code.
-    "mae": partial(
-        random_crops, num_views=None, min_scale=0.2, sampling="clipped", **PLAIN
-    ),
+    # The released code clips crops that do not fit in the linear probe alone, where
+    # `supervised` has sampling="clipped", and draws them again here.
+    "mae": partial(random_crops, num_views=None, min_scale=0.2, **PLAIN),
     # MoCo (arXiv 1911.05722), section 3.3: two views, the query and the key.
     "moco_v1": partial(npid, num_views=2, carried=()),
     "moco_v2": moco_v2,
@@ -295,11 +297,14 @@ PAPERS: dict[str, Callable[..., ViewFn]] = {
     "swav": swav,
     # VICReg (arXiv 2105.04906), section 4.2: the views of Barlow Twins.
     "vicreg": barlow_twins,
-    # W-MSE (arXiv 2007.06346), section 5; no blur. The defaults are those for
-    # ImageNet-100; CIFAR-10 and 100 have size=32, min_scale=0.2,
-    # jitter=(0.4, 0.4, 0.4, 0.1) and gray_probability=0.1; four views are num_views=4.
+    # W-MSE (arXiv 2007.06346): the numbers of the released code. The defaults are those
+    # for ImageNet-100, which is also blurred, blur_probability=0.5; CIFAR-10 and 100
+    # have size=32, min_scale=0.2, jitter=(0.4, 0.4, 0.4, 0.1), gray_probability=0.1 and
+    # no blur; four views are num_views=4.
     # The released code jitters the whole image before it cuts, here the cut comes
     # first. They differ in the grey that contrast is about, the image's or the view's,
     # and in the rounding of the resize.
-    "w_mse": partial(two_crops, blur_probability=0.0, **STANDARDIZED),
+    "w_mse": partial(
+        two_crops, blur_probability=0.0, blur_kernel="pillow", **STANDARDIZED
+    ),
 }
