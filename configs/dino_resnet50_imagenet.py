@@ -1,6 +1,6 @@
 """DINO, ResNet-50, ImageNet, 100 epochs, batch 512.
 
-Paper: arXiv:2104.14294, table 2: 67.5 % (k-NN) and 75.3 % (linear) after 800 epochs.
+Paper: arXiv:2104.14294: 67.5 % (k-NN) and 75.3 % (linear) after 800 epochs.
        The settings are those of the authors' README for 100 epochs.
 Run:   jax-ssl train --config=configs/dino_resnet50_imagenet.py --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets

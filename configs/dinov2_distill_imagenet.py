@@ -1,6 +1,6 @@
 """DINOv2's distillation: ViT-S/16 from the ViT-L/16 of dinov2_imagenet.py, ImageNet.
 
-Paper: arXiv:2304.07193, "model distillation". Its students learn from a
+Paper: arXiv:2304.07193, section 5, "model distillation". Its students learn from a
        ViT-g/14 on 142 million images (ViT-S/14: 79.0 % k-NN, 81.1 % linear); there is
        no published number for this pair. The schedule is that of the teacher's page.
 Run:   jax-ssl export --workdir=RUN --what=teacher, RUN of dinov2_imagenet.py; then

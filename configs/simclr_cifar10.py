@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 def get_config():
     config = ConfigDict()
-    config.encoder = dict(name="resnet18", stem="small")
+    config.encoder = dict(name="resnet18", stem="small", kernel_init="lecun_fan_in")
     # The sum of two means of B rows each, as in the authors' code, is 2 times the mean.
     config.method = dict(
         name="simclr",

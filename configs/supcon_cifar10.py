@@ -1,6 +1,6 @@
 """SupCon, ResNet-50, CIFAR-10, 1000 epochs. It learns from the labels.
 
-Paper: arXiv:2004.11362, table 2: 96.0 % top-1 with a linear classifier on the frozen
+Paper: arXiv:2004.11362: 96.0 % top-1 with a linear classifier on the frozen
        encoder, against 95.0 % of cross-entropy and 93.6 % of SimCLR. The settings are
        those of the authors' PyTorch code (HobbitLong/SupContrast), which is where the
        numbers are from.

@@ -3,12 +3,18 @@
 Each is read in the code that is named, at its commit; none is read off our pages.
 """
 
+import io
 import pathlib
 import re
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
+from PIL import Image
 
 from jax_ssl.config import load_page, resolved
+from jax_ssl.data.canvas import decode, sides_of
 
 CONFIGS = pathlib.Path(__file__).parent.parent / "configs"
 
@@ -131,3 +137,42 @@ def test_tokens_do_not_decay_in_fine_tuning():
     for name in names:
         assert any(re.search(p, f"encoder/{name}") for p in patterns)
     assert not any(re.search(p, "encoder/patch_embed/kernel") for p in patterns)
+
+
+def test_an_average_over_gpus_has_a_share_of_barlow_twins_gradient():
+    # facebookresearch/barlowtwins: the sum over GPUs is taken of the correlations, in
+    # place and outside of the derivative, and the average of the gradients.
+    gpus = 4
+    rng = np.random.default_rng(0)
+    views = jnp.asarray(rng.normal(size=(gpus, 2, 6, 5)))
+    weights = jnp.asarray(rng.normal(size=(5, 3)))
+
+    def correlation(weights, views):
+        a, b = views @ weights
+        return a.T @ b / (gpus * 6)
+
+    def loss(c):
+        return jnp.square(c - jnp.eye(3)).sum()
+
+    def whole(weights):
+        return loss(sum(correlation(weights, own) for own in views))
+
+    outer = jax.grad(loss)(sum(correlation(weights, own) for own in views))
+
+    def on_one(weights, own):
+        return (outer * correlation(weights, own)).sum()
+
+    mean = sum(jax.grad(on_one)(weights, own) for own in views) / gpus
+    np.testing.assert_allclose(gpus * mean, jax.grad(whole)(weights), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "full"),
+    [("simclr_imagenet.py", (375, 500)), ("mae_imagenette.py", (160, 213))],
+)
+def test_the_usual_file_fits_its_canvas(name, full):
+    sides = sides_of(page(name)["data"]["canvas"])
+    pixels = np.zeros((*full, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG")
+    assert decode(file.getvalue(), canvas=sides)[0].shape == pixels.shape

@@ -110,7 +110,7 @@ def dino(
     mean: Sequence[float] | None = IMAGENET_MEAN,
     std: Sequence[float] | None = IMAGENET_STD,
 ) -> Recipe:
-    """DINO (arXiv 2104.14294), section 3.2 and appendix E; ViT's scales.
+    """DINO (arXiv 2104.14294), section 3.2; ViT's scales.
 
     For ResNet-50 the released settings are `global_scale=(0.14, 1.0)` and
     `local_scale=(0.05, 0.14)`.
@@ -221,7 +221,7 @@ npid = partial(
     carried=("index",),
     **STANDARDIZED,
 )
-# MoCo v2 (arXiv 2003.04297), section 3, "aug+"; numbers of the released code.
+# MoCo v2 (arXiv 2003.04297), "aug+"; numbers of the released code.
 moco_v2 = partial(
     two_crops,
     min_scale=0.2,
@@ -241,7 +241,7 @@ barlow_twins = partial(
     solarize_probability=(0.0, 0.2),
     **STANDARDIZED,
 )
-# DeepCluster (arXiv 1807.05520), section 4: a random crop and a mirror image. The
+# DeepCluster (arXiv 1807.05520): a random crop and a mirror image. The
 # images that are clustered are seen through `supervised_test`.
 deepcluster = partial(
     random_crops,
@@ -273,7 +273,7 @@ PAPERS: dict[str, Callable[..., ViewFn]] = {
     # MoCo (arXiv 1911.05722), section 3.3: two views, the query and the key.
     "moco_v1": partial(npid, num_views=2, carried=()),
     "moco_v2": moco_v2,
-    # MoCo v3 (arXiv 2104.02057), section 4; for ResNets min_scale=0.2.
+    # MoCo v3 (arXiv 2104.02057), the released code; for ResNets min_scale=0.2.
     "moco_v3": partial(barlow_twins, interpolation="bilinear"),
     "npid": npid,
     # SimCLR (arXiv 2002.05709): on ImageNet appendix A, whose numbers are the defaults;
@@ -286,16 +286,16 @@ PAPERS: dict[str, Callable[..., ViewFn]] = {
     # Its mean and deviation are the data set's; at 224 pixels the paper has AutoAugment
     # and others.
     "supcon": partial(moco_v2, blur_probability=0.0, carried=("label",)),
-    # Training with labels: the crop of Inception (arXiv 1409.4842), section 6, and
-    # mirror. The fine-tuning of MAE (arXiv 2111.06377, table 9) has rand_augment_ops=2
-    # and, in its released code, erase_probability=0.25.
+    # Training with labels: the crop of Inception (arXiv 1409.4842) and a mirror image.
+    # The fine-tuning of MAE (arXiv 2111.06377, table 9) has rand_augment_ops=2 and, in
+    # its released code, erase_probability=0.25.
     "supervised": partial(deepcluster, carried=("label",)),
     # The middle of an image whose shorter side was resized; the same for every key.
     "supervised_test": partial(
         center_crop, size=224, resize=256, interpolation="bilinear", **STANDARDIZED
     ),
     "swav": swav,
-    # VICReg (arXiv 2105.04906), section 4.2: the views of Barlow Twins.
+    # VICReg (arXiv 2105.04906), appendix C: the views of Barlow Twins.
     "vicreg": barlow_twins,
     # W-MSE (arXiv 2007.06346): the numbers of the released code. The defaults are those
     # for ImageNet-100, which is also blurred, blur_probability=0.5; CIFAR-10 and 100

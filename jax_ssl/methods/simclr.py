@@ -44,7 +44,7 @@ def simclr(
             CIFAR-10 (appendix B.9).
         hidden_dim: width of the projector's inner layers.
         output_dim: D, width of the projections.
-        head_layers: 2 for SimCLR, 3 for the deeper head of SimCLR v2 (section 2).
+        head_layers: 2 for SimCLR, 3 for the deeper head of SimCLR v2.
         scale: multiplies the loss, which is the mean over all 2B rows. The released
             code's loss is the sum of two means over B rows, which is a scale of 2. It
             counts where no trust ratio divides it out again: for the rates of biases
