@@ -1,8 +1,8 @@
 """BYOL without batch statistics, ResNet-50, ImageNet.
 
-Paper: arXiv:2010.10241, section 3.3: group norm of 16 groups on standardised weights in
-       encoder and heads; 73.9 % top-1 with a linear probe after 1000 epochs, against
-       74.3 % with batch norm.
+Paper: arXiv:2010.10241: group norm of 16 groups on standardised weights in encoder and
+       heads; 73.9 % top-1 with a linear probe after 1000 epochs, against 74.3 % with
+       batch norm.
 Run:   jax-ssl train --config=configs/byol_group_norm_imagenet.py:1000 --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.

@@ -17,7 +17,9 @@ from ml_collections import ConfigDict
 
 def get_config():
     config = ConfigDict()
-    config.encoder = dict(name="resnet50", stem="imagenet", dtype="bfloat16")
+    config.encoder = dict(
+        name="resnet50", stem="imagenet", zero_init_residual=False, dtype="bfloat16"
+    )
     config.method = dict(
         name="clusterfit",
         num_clusters=16_000,

@@ -4,6 +4,8 @@ Not a page itself. A page that is copied elsewhere takes this file along.
 """
 
 CIFAR10 = dict(mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616))
+# The mean of the deviations within images, which some codes take for the deviation.
+CIFAR10_WITHIN = dict(mean=CIFAR10["mean"], std=(0.2023, 0.1994, 0.2010))
 IMAGENET = dict(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 
@@ -18,13 +20,16 @@ def cifar10(batch_size):
     return data, dict(batch_size=batch_size, resident=True)
 
 
-def cifar10_evals(**standardized):
-    """All protocols on CIFAR-10's test part; `CIFAR10` where views are standardized."""
+def cifar10_evals(reads="pooled", **standardized):
+    """All protocols on CIFAR-10's test part; `CIFAR10` where views are standardized.
+
+    `reads="head"` has the final k-NN classifier on what the method's head says.
+    """
     return dict(
         view=dict(name="identity", **standardized),
         test=dict(split="test"),
         online=dict(every_epochs=10, k=200, temperature=0.1),
-        knn=dict(k=200, temperature=0.1),
+        knn=dict(k=200, temperature=0.1, reads=reads),
         linear=dict(),
         few_label=dict(),
     )
@@ -66,23 +71,38 @@ def imagenet(batch_size):
     return data, dict(batch_size=batch_size)
 
 
-def imagenet_evals(**standardized):
-    """k-NN and the linear probe on ImageNet's validation part."""
+def imagenet_evals(k=20, reads="pooled", **standardized):
+    """k-NN and the linear probe on ImageNet's validation part.
+
+    The temperature is that of NPID and DINO, whose k are 200 and 20, the latter unless
+    a page says otherwise. The probe learns from one centre crop of each image; nearly
+    all papers train theirs on random crops and mirror images, and report a little more.
+    """
     return dict(
         view=dict(name="center_crop", size=224, resize=256, **standardized),
         test=dict(split="validation"),
-        online=dict(every_epochs=10, k=200, temperature=0.1),
-        knn=dict(k=200, temperature=0.1),
+        online=dict(every_epochs=10, k=k, temperature=0.07),
+        knn=dict(k=k, temperature=0.07, reads=reads),
         linear=dict(),
         few_label=None,
     )
 
 
-def solo_learn_lars(base_rate, weight_decay):
-    """LARS whose layers never go faster than the rate itself, which is solo-learn's."""
+def solo_learn_resnet18():
+    """ResNet-18 of solo-learn's runs on CIFAR-10, whose stem pads by 2 pixels."""
+    return dict(name="resnet18", stem="small", stem_padding=2, zero_init_residual=False)
+
+
+def solo_learn_lars(base_rate, weight_decay, **schedule):
+    """LARS whose layers never go faster than the rate itself, which is solo-learn's.
+
+    The numbers are those of its code of July 2021 (commit fca55e3), in which the rate
+    moves once an epoch, here every step.
+    """
     return dict(
         name="lars",
         rate="outside",
+        denominator="sum",
         cap=True,
         trust_coefficient=0.02,
         weight_decay=weight_decay,
@@ -90,7 +110,8 @@ def solo_learn_lars(base_rate, weight_decay):
             name="warmup_cosine",
             peak_value=base_rate,
             scaling="linear",
-            warmup_epochs=10,
+            warmup_form="closed",
+            **{"warmup_epochs": 10, "init_value": 0.003, **schedule},
         ),
     )
 

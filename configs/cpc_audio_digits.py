@@ -1,6 +1,6 @@
 """CPC on spoken digits, small enough for a CPU core.
 
-Paper: arXiv:1807.03748, section 3.1, on 100 hours of read speech at 16 kHz. The digits
+Paper: arXiv:1807.03748, on 100 hours of read speech at 16 kHz. The digits
        are not in it: 22 minutes of single words at 8 kHz, by six speakers. So the
        network is small, its codes come every 10 ms as there, but of 80 samples, and a
        window has 0.32 s. Negatives are the other windows at the same step, scores inner

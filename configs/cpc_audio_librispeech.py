@@ -1,6 +1,6 @@
 """CPC on 100 hours of LibriSpeech, the paper's network and windows.
 
-Paper: arXiv:1807.03748, section 3.1: codes of 512 every 10 ms, a GRU of 256, twelve
+Paper: arXiv:1807.03748: codes of 512 every 10 ms, a GRU of 256, twelve
        steps ahead, windows of 20,480 samples at 16 kHz, Adam at 2e-4, 64 windows a step
        and about 300,000 steps: 97.4 % of single frames get their speaker, 64.6 % their
        phone; MFCCs 17.6 and 39.7. It draws negatives from the eight windows of a GPU;

@@ -1,7 +1,7 @@
 """DeepCluster, ResNet-18, CIFAR-10.
 
-Paper: arXiv:1807.05520; CIFAR-10 is not in it. Ten clusters a class are what its
-       section 4.1 finds best on ImageNet; optimizer and epochs are those of its
+Paper: arXiv:1807.05520; CIFAR-10 is not in it. Ten clusters a class are what it
+       finds best on ImageNet; optimizer and epochs are those of its
        released code (facebookresearch/deepcluster: main.py). The pooled features are
        clustered.
 Run:   jax-ssl train --config=configs/deepcluster_cifar10.py --workdir=DIR \

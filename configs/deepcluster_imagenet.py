@@ -1,6 +1,6 @@
 """DeepCluster, AlexNet or ResNet-50, ImageNet, 200 epochs.
 
-Paper: arXiv:1807.05520, section 4; it trains AlexNet (38.2 % top-1 with a linear probe
+Paper: arXiv:1807.05520; it trains AlexNet (38.2 % top-1 with a linear probe
        on its third layer, 39.8 on its fourth) and VGG-16. All is that of the released
        code (facebookresearch/deepcluster); of ResNet-50, which the paper has not, the
        pooled features are clustered, and no dropout is left.

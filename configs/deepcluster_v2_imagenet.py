@@ -29,7 +29,14 @@ def get_config(recipe="800"):
         )
     epochs, sizes, counts, min_scales = RECIPES[recipe]
     config = ConfigDict()
-    config.encoder = dict(name="resnet50", stem="imagenet", dtype="bfloat16")
+    # Batch norm works on eight GPUs of 64 images each.
+    config.encoder = dict(
+        name="resnet50",
+        stem="imagenet",
+        groups=8,
+        zero_init_residual=False,
+        dtype="bfloat16",
+    )
     # The memory takes 1.3 GB on every device; config.mesh.fsdp = 8 cuts it into eight.
     config.method = dict(name="deepcluster_v2", num_prototypes=3000, num_heads=3)
     config.views = dict(
@@ -41,16 +48,20 @@ def get_config(recipe="800"):
         carried=("index",),
         **STANDARD,
     )
-    # LARC without a cap, and everything decays. The released code's warm-up starts at
-    # 0.3 where this one starts at 0, and its trust ratio has ‖g‖ + λ ‖w‖ where this one
-    # has ‖g + λ w‖.
+    # LARC without a cap, and everything decays.
     config.optimizer = dict(
         name="lars",
         rate="outside",
+        denominator="sum",
         weight_decay=1e-6,
         exclude=None,
         learning_rate=dict(
-            name="warmup_cosine", peak_value=4.8, warmup_epochs=10, end_value=0.0048
+            name="warmup_cosine",
+            peak_value=4.8,
+            warmup_epochs=10,
+            warmup_form="closed",
+            init_value=0.3,
+            end_value=0.0048,
         ),
     )
     config.data, config.feed = imagenet(4096)

@@ -1,25 +1,33 @@
 """DINO, ResNet-18, CIFAR-10, two crops.
 
 Paper: arXiv:2104.14294; CIFAR-10 is not in it. The settings are those of solo-learn's
-       scripts/pretrain/cifar/dino.yaml, whose README gives 89.52 % (online linear).
-       There the two views pass batch norm one after the other, here together.
+       script at the commit whose README first gives 89.52 % (online linear; fca55e3,
+       bash_files/pretrain/cifar/dino.sh). There the two views pass batch norm one after
+       the other, here together, and the teacher's temperature moves once an epoch.
 Run:   jax-ssl train --config=configs/dino_cifar10.py --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """
 
-from common import CIFAR10, cifar10, cifar10_evals, solo_learn_lars
+from common import (
+    CIFAR10,
+    cifar10,
+    cifar10_evals,
+    solo_learn_lars,
+    solo_learn_resnet18,
+)
 from ml_collections import ConfigDict
 
 
 def get_config():
     config = ConfigDict()
-    config.encoder = dict(name="resnet18", stem="small")
+    config.encoder = solo_learn_resnet18()
     config.method = dict(
         name="dino",
         num_prototypes=4096,
         hidden_dim=2048,
         bottleneck_dim=256,
+        head_norm="batch",
         student_temperature=0.1,
         teacher_temperature=dict(
             name="linear", init_value=0.04, end_value=0.07, epochs=50
@@ -27,9 +35,8 @@ def get_config():
         momentum=dict(name="cosine", init_value=0.9995, end_value=1.0),
     )
     config.views = dict(
-        name="byol",
+        name="barlow_twins",  # Crops and colours of torchvision, BYOL's numbers.
         size=32,
-        brightness="multiplicative",
         blur_probability=(0.0, 0.0),
         **CIFAR10,
     )

@@ -1,9 +1,9 @@
 """DINO, ImageNet: ViT-S or ViT-B with patches of 16 or 8 pixels.
 
 Paper: arXiv:2104.14294, section 3.2. The settings are the authors' "vanilla" ones (100
-       epochs, batch 512), for which their README gives 69.3 % (k-NN) and 73.8 %
+       epochs, batch 512), for which their README gives 69.3 % (k-NN) and 74.0 %
        (linear) with ViT-S/16; "vit_s16-300" is their longer run with learned lengths of
-       the prototypes, 73.3 and 76.1 %. The paper's runs of 800 epochs (ViT-S) reach
+       the prototypes, 73.3 and 76.0 %. The paper's runs of 800 epochs (ViT-S) reach
        74.5 and 77.0 %.
 Run:   jax-ssl train --config=configs/dino_imagenet.py:vit_s16 --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets

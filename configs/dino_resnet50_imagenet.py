@@ -1,6 +1,6 @@
 """DINO, ResNet-50, ImageNet, 100 epochs, batch 512.
 
-Paper: arXiv:2104.14294, table 2: 67.5 % (k-NN) and 75.3 % (linear) after 800 epochs.
+Paper: arXiv:2104.14294: 67.5 % (k-NN) and 75.3 % (linear) after 800 epochs.
        The settings are those of the authors' README for 100 epochs.
 Run:   jax-ssl train --config=configs/dino_resnet50_imagenet.py --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
@@ -13,7 +13,9 @@ from ml_collections import ConfigDict
 
 def get_config():
     config = ConfigDict()
-    config.encoder = dict(name="resnet50", stem="imagenet", dtype="bfloat16")
+    config.encoder = dict(
+        name="resnet50", stem="imagenet", zero_init_residual=False, dtype="bfloat16"
+    )
     config.method = dict(
         name="dino",
         num_prototypes=65536,

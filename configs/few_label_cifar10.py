@@ -1,6 +1,6 @@
 """A trained ConvNet with its first two layers frozen, few labels a class, CIFAR-10.
 
-Paper: arXiv:1803.07728, the semi-supervised part of its section 4.1: the first two
+Paper: arXiv:1803.07728, its semi-supervised part: the first two
        blocks of RotNet's network are frozen, and what follows learns from n labelled
        images of each class; below some hundred labels a class that beats the same
        network trained on these labels alone. Its network is another (see

@@ -9,10 +9,10 @@ Ours:  not yet run.
 """
 
 import moco_cifar10
-from common import CIFAR10
+from common import CIFAR10_WITHIN
 
 
 def get_config(epochs="200"):
     config = moco_cifar10.get_config(epochs)
-    config.views = dict(name="infomin", size=32, blur_probability=0.0, **CIFAR10)
+    config.views = dict(name="infomin", size=32, blur_probability=0.0, **CIFAR10_WITHIN)
     return config

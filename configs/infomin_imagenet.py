@@ -18,7 +18,13 @@ def get_config(epochs="200"):
         raise ValueError(f"infomin_imagenet:{epochs}: say :200 or :800 (epochs).")
     config = ConfigDict()
     # Eight groups of 32 rows stand for the eight GPUs of shuffled batch norm.
-    config.encoder = dict(name="resnet50", stem="imagenet", groups=8, dtype="bfloat16")
+    config.encoder = dict(
+        name="resnet50",
+        stem="imagenet",
+        groups=8,
+        zero_init_residual=False,
+        dtype="bfloat16",
+    )
     config.method = dict(
         name="moco",
         temperature=0.15,

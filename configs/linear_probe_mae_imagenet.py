@@ -1,7 +1,8 @@
 """Linear probe of MAE's ViT-B, ViT-L or ViT-H on ImageNet, batch 16384.
 
 Paper: arXiv:2111.06377, table 10; top-1 68.0 % (ViT-B), 75.8 % (ViT-L), 76.6 % (ViT-H)
-       after 1600 epochs of pre-training.
+       after 1600 epochs of pre-training. The larger two have 50 epochs, as in the
+       released code, where the table has 90.
 Run:   jax-ssl train --config=configs/linear_probe_mae_imagenet.py:vit_b --workdir=DIR \
            --config.run.init_from=RUN/export/encoder.npz \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
@@ -33,8 +34,13 @@ def get_config(network="vit_b"):
         batch_norm=True,
         first_std=0.01,
     )
+    # Crops that do not fit are clipped here, as in the released code.
     config.views = dict(
-        name="supervised", size=224, interpolation="bicubic", **IMAGENET
+        name="supervised",
+        size=224,
+        interpolation="bicubic",
+        sampling="clipped",
+        **IMAGENET,
     )
     config.optimizer = dict(
         name="lars",

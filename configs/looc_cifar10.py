@@ -7,14 +7,16 @@ Run:   jax-ssl train --config=configs/looc_cifar10.py --workdir=runs/looc_cifar1
 Ours:  not yet run.
 """
 
-from common import CIFAR10, cifar10, cifar10_evals
+from common import CIFAR10_WITHIN, cifar10, cifar10_evals
 from ml_collections import ConfigDict
 
 
 def get_config():
     config = ConfigDict()
     # Eight groups of 64 rows, for the keys' shuffled batch norm.
-    config.encoder = dict(name="resnet18", stem="small", groups=8)
+    config.encoder = dict(
+        name="resnet18", stem="small", groups=8, zero_init_residual=False
+    )
     config.method = dict(
         name="looc",
         num_kept=2,
@@ -28,7 +30,7 @@ def get_config():
         kept=("color", "rotation"),
         size=32,
         blur_probability=0.0,
-        **CIFAR10,
+        **CIFAR10_WITHIN,
     )
     # Everything decays, as in torch's SGD.
     config.optimizer = dict(
@@ -39,6 +41,6 @@ def get_config():
         learning_rate=dict(name="cosine", init_value=0.06),
     )
     config.data, config.feed = cifar10(512)
-    config.evals = cifar10_evals(**CIFAR10)
+    config.evals = cifar10_evals(**CIFAR10_WITHIN)
     config.run = dict(num_epochs=200, seed=0, checkpoint_every_epochs=25)
     return config

@@ -18,7 +18,13 @@ from ml_collections import ConfigDict
 def get_config():
     config = ConfigDict()
     # Eight groups of 32 rows stand for the eight GPUs of shuffled batch norm.
-    config.encoder = dict(name="resnet50", stem="imagenet", groups=8, dtype="bfloat16")
+    config.encoder = dict(
+        name="resnet50",
+        stem="imagenet",
+        groups=8,
+        zero_init_residual=False,
+        dtype="bfloat16",
+    )
     config.method = dict(
         name="looc", num_kept=2, temperature=0.2, momentum=0.999, queue_size=16384
     )

@@ -1,6 +1,6 @@
 """A mean teacher, ResNet-50, ImageNet with a tenth of the labels, 60 epochs.
 
-Paper: arXiv:1703.01780, section 3.5: a ResNeXt-152 has a top-5 error of 9.11 ± 0.12 %
+Paper: arXiv:1703.01780: a ResNeXt-152 has a top-5 error of 9.11 ± 0.12 %
        on the validation part with 10 % of the labels, where the best before had 35.24.
        This library has no ResNeXt, so that this is a ResNet-50; 128 labels a class are
        10 % of the images. Consistency by the divergence "kl", one linear output in the

@@ -1,8 +1,8 @@
 """MoCo, first and second version, ResNet-50, ImageNet, batch 256.
 
 Paper: arXiv:1911.05722, sections 3.3 and 4 (v1: 200 epochs, 60.6 % top-1 with a linear
-       probe); arXiv:2003.04297, section 3 (v2: 67.5 % after 200 epochs, 71.1 % after
-       800).
+       probe); arXiv:2003.04297 (v2: 67.5 % after 200 epochs, 71.1 % after
+       800). The rate of v2 falls every step here, in the authors' code every epoch.
 Run:   jax-ssl train --config=configs/moco_imagenet.py:v2 --workdir=runs/moco_imagenet \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
@@ -29,7 +29,13 @@ def get_config(version="v2"):
     views, method, rate, epochs = RECIPES[version]
     config = ConfigDict()
     # Eight groups of 32 rows stand for the eight GPUs of shuffled batch norm.
-    config.encoder = dict(name="resnet50", stem="imagenet", groups=8, dtype="bfloat16")
+    config.encoder = dict(
+        name="resnet50",
+        stem="imagenet",
+        groups=8,
+        zero_init_residual=False,
+        dtype="bfloat16",
+    )
     config.method = dict(name="moco", momentum=0.999, queue_size=65536, **method)
     config.views = dict(name=views, size=224, **IMAGENET)
     # Everything decays, as in torch's SGD.

@@ -2,7 +2,8 @@
 
 Paper: arXiv:1805.01978, sections 3 and 4.2: 54.0 % top-1 with a linear probe, 46.5 %
        with k-NN. Z is estimated once, and no proximal term is used, as in the released
-       code (zhirongw/lemniscate.pytorch).
+       code (zhirongw/lemniscate.pytorch). It votes on what the head says, as here; in
+       training, pooled features are watched.
 Run:   jax-ssl train --config=configs/npid_imagenet.py --workdir=runs/npid_imagenet \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
@@ -14,7 +15,9 @@ from ml_collections import ConfigDict
 
 def get_config():
     config = ConfigDict()
-    config.encoder = dict(name="resnet50", stem="imagenet", dtype="bfloat16")
+    config.encoder = dict(
+        name="resnet50", stem="imagenet", zero_init_residual=False, dtype="bfloat16"
+    )
     # The bank takes 0.66 GB on every device; config.mesh.fsdp = 8 cuts it into eight.
     config.method = dict(
         name="npid", objective="nce", temperature=0.07, num_negatives=4096
@@ -29,6 +32,6 @@ def get_config():
         learning_rate=dict(name="step_decay", value=0.03, drops=(120, 160)),
     )
     config.data, config.feed = imagenet(256)
-    config.evals = imagenet_evals(**IMAGENET)
+    config.evals = imagenet_evals(k=200, reads="head", **IMAGENET)
     config.run = dict(num_epochs=200, seed=0, checkpoint_every_epochs=1)
     return config

@@ -15,7 +15,9 @@ from ml_collections import ConfigDict
 
 def get_config(pretext="jigsaw"):
     config = ConfigDict()
-    config.encoder = dict(name="resnet50", stem="imagenet", dtype="bfloat16")
+    config.encoder = dict(
+        name="resnet50", stem="imagenet", zero_init_residual=False, dtype="bfloat16"
+    )
     # The bank takes 0.66 GB on every device; config.mesh.fsdp = 8 cuts it into eight.
     config.method = dict(
         name="pirl",

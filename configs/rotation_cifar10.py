@@ -1,6 +1,6 @@
 """RotNet, a small ConvNet, CIFAR-10.
 
-Paper: arXiv:1803.07728, section 4.1, whose network is a Network in Network of three to
+Paper: arXiv:1803.07728, whose network is a Network in Network of three to
        five blocks, which this library has not: a small ConvNet stands for it, and its
        crops of padded images are crops of at least 60 % of the area. Optimizer, rates
        and epochs are those of its released code (gidariss/FeatureLearningRotNet).

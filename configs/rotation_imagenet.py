@@ -1,6 +1,6 @@
 """RotNet, ResNet-50, ImageNet, 105 epochs.
 
-Paper: arXiv:1803.07728, section 4.2, which trains AlexNet. ResNet-50 is the network of
+Paper: arXiv:1803.07728, which trains AlexNet. ResNet-50 is the network of
        the model zoo of facebookresearch/vissl: 48.2 % top-1 with a linear probe on it
        after 105 epochs (39.51 with AlexNet). Rate, its drops and the decay are those
        that the zoo has for jigsaw puzzles. Mirror images come before the turns.

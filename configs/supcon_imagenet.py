@@ -1,12 +1,12 @@
 """SupCon, ResNet-50, ImageNet, 350 epochs at batch 6144. It learns from the labels.
 
-Paper: arXiv:2004.11362, sections 3 and 4: 78.7 % top-1 with a linear classifier on the
-       frozen encoder, with AutoAugment; 67.4 % for config.method.mean="inside" (table
-       1). Optimizer, rate and epochs are those of the authors' script
-       (google-research/supcon, scripts/supcon_imagenet_resnet50.sh).
+Paper: arXiv:2004.11362: 78.7 % top-1 with a linear classifier on the frozen encoder,
+       with AutoAugment; 67.4 % for config.method.mean="inside". Optimizer, rate and
+       epochs are those of the authors' script (google-research/supcon,
+       scripts/supcon_imagenet_resnet50.sh).
        The library has no AutoAugment: these views are a crop, a mirror image and
        RandAugment, which the paper tries too. That script has one linear layer on unit
-       features as its projector; here it is the two layers of the paper's section 3.
+       features as its projector; here it is the two layers of the paper.
 Run:   jax-ssl train --config=configs/supcon_imagenet.py --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.

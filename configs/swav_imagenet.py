@@ -31,7 +31,14 @@ def get_config(recipe="800"):
         raise ValueError(f"swav_imagenet:{recipe}: say :{' or :'.join(RECIPES)}.")
     batch_size, epochs, rate, warmup = RECIPES[recipe]
     config = ConfigDict()
-    config.encoder = dict(name="resnet50", stem="imagenet", dtype="bfloat16")
+    # Batch norm works on eight GPUs of 64 images each; at batch 256 these are four.
+    config.encoder = dict(
+        name="resnet50",
+        stem="imagenet",
+        groups=max(1, batch_size // 512),
+        zero_init_residual=False,
+        dtype="bfloat16",
+    )
     config.method = dict(name="swav", freeze_prototypes_steps=313)  # One epoch.
     if batch_size == 256:
         config.method = dict(
@@ -50,11 +57,11 @@ def get_config(recipe="800"):
             max_scales=(1.0, 0.14),
         )
     config.views = dict(name="swav", **crops, **STANDARD)
-    # LARC without a cap, and everything decays. The released code's trust ratio has
-    # ‖g‖ + λ ‖w‖ where this one has ‖g + λ w‖.
+    # LARC without a cap, and everything decays.
     config.optimizer = dict(
         name="lars",
         rate="outside",
+        denominator="sum",
         weight_decay=1e-6,
         exclude=None,
         learning_rate=dict(
@@ -62,6 +69,7 @@ def get_config(recipe="800"):
             peak_value=rate,
             scaling="linear",
             warmup_epochs=warmup,
+            warmup_form="closed",
             init_value=0.3,
             end_value=rate * batch_size / 256 / 1000,
         ),

@@ -1,8 +1,9 @@
 """W-MSE, ResNet-50, ImageNet, four views, 100 epochs at batch 1024.
 
 Paper: arXiv:2007.06346; 69.4 % top-1 with a linear probe after 100 epochs with four
-       views. Views, sub-batches and partitions are those of ImageNet-100; batch and
-       optimizer are this library's choice.
+       views. Views, head, sub-batches and partitions are those of ImageNet-100
+       in the released code (htdt/self-supervised); batch and optimizer are this
+       library's choice.
 Run:   jax-ssl train --config=configs/w_mse_imagenet.py --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
@@ -14,11 +15,15 @@ from ml_collections import ConfigDict
 
 def get_config():
     config = ConfigDict()
-    config.encoder = dict(name="resnet50", stem="imagenet", dtype="bfloat16")
-    config.method = dict(
-        name="w_mse", sub_batch_size=256, iterations=4, hidden_dim=1024, output_dim=128
+    config.encoder = dict(
+        name="resnet50", stem="imagenet", zero_init_residual=False, dtype="bfloat16"
     )
-    config.views = dict(name="w_mse", size=224, num_views=4, **IMAGENET)
+    config.method = dict(
+        name="w_mse", sub_batch_size=256, hidden_dim=1024, output_dim=128
+    )
+    config.views = dict(
+        name="w_mse", size=224, num_views=4, blur_probability=0.5, **IMAGENET
+    )
     config.optimizer = dict(
         name="lars",
         rate="outside",

@@ -268,7 +268,7 @@ def test_bad_settings_are_refused_before_compilation(assignment, message):
             "batch_size, labelled, labels_per_class, labels_seed, resident, workers",
         ),
         ("mesh", "fsdp, rules"),
-        ("evals.knn", "k, label, temperature"),
+        ("evals.knn", "k, label, reads, temperature"),
     ],
 )
 def test_an_unknown_key_is_answered_with_the_keys_of_its_section_alone(section, own):

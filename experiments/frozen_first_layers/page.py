@@ -36,7 +36,9 @@ def get_config(part):
     if kind == "pretext":
         moments = {name: config.views[name] for name in ("mean", "std")}
         config.method = dict(name="rotation")
-        config.views = dict(name="mae", size=32, min_scale=0.6, **moments)
+        config.views = dict(
+            name="mae", size=32, min_scale=0.6, sampling="clipped", **moments
+        )
         config.feed = dict(batch_size=32, resident=True)
         config.evals.update(online=None, knn=dict(k=20), linear=None, few_label=None)
         config.evals.layers = dict(epochs=10, features=1000)

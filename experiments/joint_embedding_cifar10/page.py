@@ -1,7 +1,9 @@
 """Any joint-embedding method on CIFAR-10, small enough for two CPU cores.
 
 The method's own CIFAR-10 page with a ConvNet instead of its ResNet-18, narrow heads,
-Adam instead of its optimizer, the first 10,000 training images and a few epochs.
+Adam instead of its optimizer, the first 10,000 training images and a few epochs. The
+runs were made before the pages of configs/ were compared with the official code: what
+that changed has its former value here (`FORMER_STD`, and what says "former").
 
 Run:   jax-ssl train --config=experiments/joint_embedding_cifar10/page.py:METHOD \
            --workdir=DIR --config.data.data_dir=DIR --config.run.seed=SEED
@@ -29,14 +31,23 @@ PATIENT = {"views.strength": 0.5, "views.min_scale": 0.2, "run.num_epochs": 10}
 BYOL = {
     **HEAD,
     **PATIENT,
+    "views.name": "byol",  # Former, and the next.
+    "views.brightness": "multiplicative",
     "method.momentum.init_value": 0.9,
     "optimizer.learning_rate.peak_value": 0.006,
 }
 QUEUE = {"method.queue_size": 4096}
+FORMER_STD = {
+    "views.std": (0.2470, 0.2435, 0.2616),
+    "evals.view.std": (0.2470, 0.2435, 0.2616),
+}
 
 # Name -> (page, what else is different).
 METHODS = {
-    "simclr": ("simclr_cifar10.py", HEAD),
+    "simclr": (
+        "simclr_cifar10.py",
+        {**HEAD, "method.head_layers": 2, "method.scale": 1.0},  # Former.
+    ),
     "moco_v1": (
         "moco_cifar10.py",
         {
@@ -45,13 +56,31 @@ METHODS = {
             "views.name": "moco_v1",
             "views.min_scale": 0.2,
             "views.blur_probability": None,
+            "evals.knn.reads": "pooled",  # Former.
+            **FORMER_STD,
         },
     ),
     "moco_v2": (
         "moco_cifar10.py",
-        {**QUEUE, **HEAD, "method.head_layers": 2, "method.temperature": 0.2},
+        {
+            **QUEUE,
+            **HEAD,
+            "method.head_layers": 2,
+            "method.temperature": 0.2,
+            "evals.knn.reads": "pooled",  # Former.
+            **FORMER_STD,
+        },
     ),
-    "moco_v3": ("moco_v3_cifar10.py", HEAD),
+    "moco_v3": (
+        "moco_v3_cifar10.py",
+        {
+            **HEAD,
+            "views.min_scale": 0.08,  # Former, and the next.
+            "views.interpolation": "bilinear",
+            "views.jitter": (0.4, 0.4, 0.2, 0.1),
+            "views.blur_probability": (0.0, 0.0),
+        },
+    ),
     "byol": ("byol_cifar10.py", BYOL),
     # Groups of 16 channels.
     "byol_group_norm": (
@@ -62,10 +91,20 @@ METHODS = {
         "simsiam_cifar10.py",
         {**WIDE_HEAD, **PATIENT, "method.predictor_dim": 64},
     ),
-    "barlow_twins": ("barlow_twins_cifar10.py", WIDE_HEAD),
-    "vicreg": ("vicreg_cifar10.py", WIDE_HEAD),
-    "w_mse": ("w_mse_cifar10.py", WHITENED),
-    "w_mse_4": ("w_mse_cifar10.py:4", WHITENED),
+    "barlow_twins": (
+        "barlow_twins_cifar10.py",
+        {**WIDE_HEAD, "method.redundancy_weight": 0.0051},  # Former.
+    ),
+    "vicreg": (
+        "vicreg_cifar10.py",
+        {
+            **WIDE_HEAD,
+            "method.variance_weight": 25.0,  # Former, and the next.
+            "views.blur_probability": (0.0, 0.0),
+        },
+    ),
+    "w_mse": ("w_mse_cifar10.py", {**WHITENED, **FORMER_STD}),
+    "w_mse_4": ("w_mse_cifar10.py:4", {**WHITENED, **FORMER_STD}),
     # An image and its memory meet once an epoch: fewer images, more often.
     "npid": (
         "npid_cifar10.py",
@@ -74,6 +113,9 @@ METHODS = {
             "views.strength": 0.5,
             "data.split": "train[:2500]",
             "run.num_epochs": 40,
+            "views.gray_first": True,  # Former, and the next.
+            "evals.knn.reads": "pooled",
+            **FORMER_STD,
         },
     ),
     "triplet": ("triplet_cifar10.py", HEAD),
@@ -87,6 +129,7 @@ METHODS = {
             "method.epsilon": 0.02,
             "method.freeze_prototypes_steps": STEPS_PER_EPOCH,
             "method.queue_size": 0,
+            "views.interpolation": "bilinear",  # Former.
         },
     ),
     "deepcluster": (
@@ -95,7 +138,13 @@ METHODS = {
     ),
     "deepcluster_v2": (
         "deepcluster_v2_cifar10.py",
-        {**HEAD, "method.num_prototypes": 256, "run.num_epochs": 10},
+        {
+            **HEAD,
+            "method.num_prototypes": 256,
+            "run.num_epochs": 10,
+            "views.interpolation": "bilinear",  # Former, and the next.
+            "views.blur_probability": 0.5,
+        },
     ),
 }
 

@@ -45,6 +45,7 @@ def get_config(run):
         decoder_depth=DECODER_DEPTHS[encode],
         decoder_heads=4,
     )
+    config.views.sampling = "clipped"  # The recipe's when this ran.
     config.optimizer.learning_rate = dict(
         name="warmup_cosine", peak_value=2e-3, warmup_epochs=1
     )

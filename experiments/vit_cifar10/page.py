@@ -50,6 +50,7 @@ def mae():
     config = page("mae_cifar10.py")
     config.encoder = dict(**VIT, positions="sincos", scheme="mae")
     config.method.update(decoder_width=64, decoder_depth=1, decoder_heads=4)
+    config.views.sampling = "clipped"  # The recipe's when this ran.
     config.optimizer.learning_rate = rate(1e-3, 2)
     config.evals = EVALS
     config.run.num_epochs = 16
@@ -86,6 +87,7 @@ def fine_tune():
     config.method.update(mixup=0.0, cutmix=0.0)
     config.views.update(rand_augment_ops=0, erase_probability=0.0)
     config.optimizer.layer_decay = 1.0
+    config.optimizer.exclude = ("(^|/)bias$", "(^|/)scale$")  # Tokens decayed then.
     config.optimizer.learning_rate = rate(1e-3, 2, end_value=1e-6)
     config.run.num_epochs = 15
     return config

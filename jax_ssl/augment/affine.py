@@ -127,7 +127,7 @@ def random_rotation(key: Array, image: Array, *, degrees: float, **how: Any) -> 
 def quarter_turn(image: Array, quarters: int | Array) -> Array:
     """Turns a square image counter-clockwise by right angles; no pixel is computed.
 
-    RotNet (arXiv 1803.07728), section 3: interpolation would leave traces that give the
+    RotNet (arXiv 1803.07728): interpolation would leave traces that give the
     angle away.
 
     Args:

@@ -17,7 +17,7 @@ def drop_channels(
 ) -> Array:
     """Keeps some channels of an image and replaces the others.
 
-    Relative patches (Doersch et al., arXiv 1505.05192), section 3.1: two of the three
+    Relative patches (Doersch et al., arXiv 1505.05192): two of the three
     colours are dropped, which channel remains is random, and noise takes their place.
 
     Args:
@@ -50,7 +50,7 @@ def drop_channels(
 def jitter_channels(key: Array, image: Array, *, pixels: int = 2) -> Array:
     """Moves every channel by a whole number of pixels of its own, and cuts the rim off.
 
-    Jigsaw (Noroozi and Favaro, arXiv 1603.09246), section 3.3 "chromatic aberration":
+    Jigsaw (Noroozi and Favaro, arXiv 1603.09246), on chromatic aberration:
     up to 2 pixels.
 
     Args:

@@ -31,7 +31,8 @@ class RandomCrop:
         interpolation: antialiased filter of the resize.
         sampling: what becomes of boxes that do not fit. "torchvision" draws up to ten
             times and then takes the largest central box of an allowed ratio; "clipped"
-            draws once and cuts each side to the image's, as the crops of MAE do.
+            draws once and cuts each side to the image's, as BYOL does, and MAE in its
+            linear probe.
         flip: probability of a mirror image.
     """
 

@@ -18,7 +18,7 @@ class RandomErasing(Step):
     """A random box becomes a value or noise; as a rule behind `Standardize`.
 
     The defaults are timm's, with which MAE is fine-tuned (He et al., 2022,
-    arXiv:2111.06377, table 9 and released code). torchvision has probability 0.5,
+    arXiv:2111.06377, in the released code). torchvision has probability 0.5,
     areas of (0.02, 0.33), ratios of (0.3, 3.3) and the fill 0.
 
     Attributes:
@@ -38,7 +38,7 @@ class RandomErasing(Step):
     def draw(self, key: Array, height: int, width: int) -> Box:
         """The box for an image of so many pixels.
 
-        Random erasing (Zhong et al., arXiv 1708.04896), algorithm 1: area as a share of
+        Random erasing (Zhong et al., arXiv 1708.04896): area as a share of
         the image is uniform and height / width log-uniform, sides rounded to pixels.
         The first of ten boxes whose sides are both shorter than the image's is put
         anywhere it fits.
@@ -77,7 +77,7 @@ class RandomErasing(Step):
 def cutout(key: Array, image: Array, *, size: int, fill: float = 0.0) -> Array:
     """Erases a square whose centre may be any pixel, cut off at the borders.
 
-    Cutout (DeVries and Taylor, arXiv 1708.04552), section 3.2.
+    Cutout (DeVries and Taylor, arXiv 1708.04552).
 
     Args:
         key: PRNG key.

@@ -258,7 +258,7 @@ def exemplar(
 ) -> Recipe:
     """Random transformations of the patch in the middle of every image, the seed.
 
-    The kinds and ranges are those of Exemplar-CNN (arXiv 1406.6909), section 2.1. Which
+    The kinds and ranges are those of Exemplar-CNN (arXiv 1406.6909). Which
     distributions they have inside of these ranges is not said there: here factors of
     colours and powers are log-uniform, all others uniform, and values are cut to [0, 1]
     after every step. The paper's seeds lie where gradients are strong, here in the

@@ -42,8 +42,8 @@ def random_mix(
 ) -> Mix:
     """Draws how a batch is mixed, as timm's `Mixup`; defaults are MAE's fine-tuning.
 
-    Mixup (arXiv 1710.09412), equation 2: the share is Beta(a, a). CutMix
-    (arXiv 1905.04899), section 3.1: the box has sides of sqrt(1 - share) of the
+    Mixup (arXiv 1710.09412): the share is Beta(a, a). CutMix
+    (arXiv 1905.04899): the box has sides of sqrt(1 - share) of the
     image's, rounded down, and a centre that is uniform over the pixels; what leaves the
     image is cut off, and the share is what remains outside of the box.
 

@@ -14,7 +14,7 @@ def gaussian_noise(key: Array, image: Array, *, std: float | Array) -> Array:
 def masking_noise(key: Array, image: Array, *, share: float) -> Array:
     """Sets pixels to 0, all channels together, each with the probability `share`.
 
-    Denoising autoencoders (Vincent et al. 2010, JMLR 11), section 3.3.
+    Denoising autoencoders (Vincent et al. 2010, JMLR 11).
 
     Args:
         key: PRNG key.
@@ -28,7 +28,7 @@ def masking_noise(key: Array, image: Array, *, share: float) -> Array:
 def salt_and_pepper(key: Array, image: Array, *, share: float) -> Array:
     """Sets pixels to 0 or 1, by a fair coin, each with the probability `share`.
 
-    Denoising autoencoders (Vincent et al. 2010, JMLR 11), section 3.3.
+    Denoising autoencoders (Vincent et al. 2010, JMLR 11).
 
     Args:
         key: PRNG key.

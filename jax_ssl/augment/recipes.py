@@ -8,7 +8,7 @@ and `mean` and `std` standardize each channel at the end (None leaves values in 
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from jax_ssl.augment.crop import RandomCrop
 from jax_ssl.augment.exemplar import exemplar
@@ -37,6 +37,7 @@ def swav(
     counts: tuple[int, ...] = (2, 6),
     min_scales: tuple[float, ...] = (0.14, 0.05),
     max_scales: tuple[float, ...] = (1.0, 0.14),
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear",
     strength: float = 1.0,
     gray_probability: float = 0.2,
     blur_probability: float = 0.5,
@@ -53,6 +54,7 @@ def swav(
         counts: crops in each stack.
         min_scales: smallest share of the area, for each stack.
         max_scales: largest.
+        interpolation: antialiased filter of the resize.
         strength: multiplies the jitter's amounts.
         gray_probability: that a view loses its colours.
         blur_probability: that it is blurred.
@@ -82,7 +84,7 @@ def swav(
             size=size,
             min_scale=min_scale,
             max_scale=max_scale,
-            interpolation="bilinear",
+            interpolation=interpolation,
             strength=strength,
             gray_probability=gray_probability,
             blur_probability=blur_probability,
@@ -108,7 +110,7 @@ def dino(
     mean: Sequence[float] | None = IMAGENET_MEAN,
     std: Sequence[float] | None = IMAGENET_STD,
 ) -> Recipe:
-    """DINO (arXiv 2104.14294), section 3.2 and appendix E; ViT's scales.
+    """DINO (arXiv 2104.14294), section 3.2; ViT's scales.
 
     For ResNet-50 the released settings are `global_scale=(0.14, 1.0)` and
     `local_scale=(0.05, 0.14)`.
@@ -205,7 +207,8 @@ def infomin(
 
 
 # NPID, instance discrimination (arXiv 1805.01978), as its released code has it: gray
-# comes before the jitter. On CIFAR-10 that code has size=32, flip=0.
+# comes before the jitter. On CIFAR-10 that code has size=32, flip=0, and gray after the
+# jitter, gray_first=False.
 npid = partial(
     random_crops,
     num_views=None,
@@ -218,7 +221,7 @@ npid = partial(
     carried=("index",),
     **STANDARDIZED,
 )
-# MoCo v2 (arXiv 2003.04297), section 3, "aug+"; numbers of the released code.
+# MoCo v2 (arXiv 2003.04297), "aug+"; numbers of the released code.
 moco_v2 = partial(
     two_crops,
     min_scale=0.2,
@@ -238,7 +241,7 @@ barlow_twins = partial(
     solarize_probability=(0.0, 0.2),
     **STANDARDIZED,
 )
-# DeepCluster (arXiv 1807.05520), section 4: a random crop and a mirror image. The
+# DeepCluster (arXiv 1807.05520): a random crop and a mirror image. The
 # images that are clustered are seen through `supervised_test`.
 deepcluster = partial(
     random_crops,
@@ -264,14 +267,13 @@ PAPERS: dict[str, Callable[..., ViewFn]] = {
     "exemplar": exemplar,
     "infomin": infomin,
     # MAE (arXiv 2111.06377), appendix A.1: crop and mirror alone, as in its table 1e.
-    # Crops that do not fit are clipped, as in the released code.
-    "mae": partial(
-        random_crops, num_views=None, min_scale=0.2, sampling="clipped", **PLAIN
-    ),
+    # The released code clips crops that do not fit in the linear probe alone, where
+    # `supervised` has sampling="clipped", and draws them again here.
+    "mae": partial(random_crops, num_views=None, min_scale=0.2, **PLAIN),
     # MoCo (arXiv 1911.05722), section 3.3: two views, the query and the key.
     "moco_v1": partial(npid, num_views=2, carried=()),
     "moco_v2": moco_v2,
-    # MoCo v3 (arXiv 2104.02057), section 4; for ResNets min_scale=0.2.
+    # MoCo v3 (arXiv 2104.02057), the released code; for ResNets min_scale=0.2.
     "moco_v3": partial(barlow_twins, interpolation="bilinear"),
     "npid": npid,
     # SimCLR (arXiv 2002.05709): on ImageNet appendix A, whose numbers are the defaults;
@@ -284,22 +286,25 @@ PAPERS: dict[str, Callable[..., ViewFn]] = {
     # Its mean and deviation are the data set's; at 224 pixels the paper has AutoAugment
     # and others.
     "supcon": partial(moco_v2, blur_probability=0.0, carried=("label",)),
-    # Training with labels: the crop of Inception (arXiv 1409.4842), section 6, and
-    # mirror. The fine-tuning of MAE (arXiv 2111.06377, table 9) has rand_augment_ops=2
-    # and, in its released code, erase_probability=0.25.
+    # Training with labels: the crop of Inception (arXiv 1409.4842) and a mirror image.
+    # The fine-tuning of MAE (arXiv 2111.06377, table 9) has rand_augment_ops=2 and, in
+    # its released code, erase_probability=0.25.
     "supervised": partial(deepcluster, carried=("label",)),
     # The middle of an image whose shorter side was resized; the same for every key.
     "supervised_test": partial(
         center_crop, size=224, resize=256, interpolation="bilinear", **STANDARDIZED
     ),
     "swav": swav,
-    # VICReg (arXiv 2105.04906), section 4.2: the views of Barlow Twins.
+    # VICReg (arXiv 2105.04906), appendix C: the views of Barlow Twins.
     "vicreg": barlow_twins,
-    # W-MSE (arXiv 2007.06346), section 5; no blur. The defaults are those for
-    # ImageNet-100; CIFAR-10 and 100 have size=32, min_scale=0.2,
-    # jitter=(0.4, 0.4, 0.4, 0.1) and gray_probability=0.1; four views are num_views=4.
+    # W-MSE (arXiv 2007.06346): the numbers of the released code. The defaults are those
+    # for ImageNet-100, which is also blurred, blur_probability=0.5; CIFAR-10 and 100
+    # have size=32, min_scale=0.2, jitter=(0.4, 0.4, 0.4, 0.1), gray_probability=0.1 and
+    # no blur; four views are num_views=4.
     # The released code jitters the whole image before it cuts, here the cut comes
     # first. They differ in the grey that contrast is about, the image's or the view's,
     # and in the rounding of the resize.
-    "w_mse": partial(two_crops, blur_probability=0.0, **STANDARDIZED),
+    "w_mse": partial(
+        two_crops, blur_probability=0.0, blur_kernel="pillow", **STANDARDIZED
+    ),
 }

@@ -139,8 +139,8 @@ class Blur(Step):
     """Gaussian blur of a random width, in one of the two forms that go by that name.
 
     SimCLR (arXiv 2002.05709), appendix A: probability 0.5, a standard deviation that is
-    uniform in [0.1, 2], taps a tenth of the side. MoCo v2 (arXiv 2003.04297), section 2
-    and released code: Pillow's radius, uniform in [0.1, 2].
+    uniform in [0.1, 2], taps a tenth of the side. MoCo v2 (arXiv 2003.04297), in
+    the released code: Pillow's radius, uniform in [0.1, 2].
 
     Attributes:
         min_sigma: smallest standard deviation, in pixels of the view.

@@ -189,7 +189,7 @@ def two_affine(
 ) -> ViewFn:
     """Two independent affine distortions of a small image, such as a digit.
 
-    The kinds of distortion are those of Exemplar-CNN (arXiv 1406.6909), section 2
+    The kinds of distortion are those of Exemplar-CNN (arXiv 1406.6909)
     (translation, scaling, rotation), and shear. The amounts are this library's choice
     for 8 x 8 digits, where a pixel is an eighth of the side; that paper has 0.2 of the
     patch, 0.7 to 1.4 and 20 degrees.

@@ -25,15 +25,15 @@ dense = DenseEncoder
 wave = WaveEncoder
 wave_gru = ContextEncoder
 
-# He et al. (2016, arXiv:1512.03385), table 1.
+# He et al. (2016, arXiv:1512.03385).
 resnet18 = partial(ResNet, stage_sizes=(2, 2, 2, 2), bottleneck=False)
 resnet34 = partial(ResNet, stage_sizes=(3, 4, 6, 3), bottleneck=False)
 resnet50 = partial(ResNet, stage_sizes=(3, 4, 6, 3), bottleneck=True)
 resnet101 = partial(ResNet, stage_sizes=(3, 4, 23, 3), bottleneck=True)
 resnet152 = partial(ResNet, stage_sizes=(3, 8, 36, 3), bottleneck=True)
 
-# Dosovitskiy et al. (2021, arXiv:2010.11929), table 1; the two small ones are DeiT's
-# (Touvron et al., 2021, arXiv:2012.12877, table 1). MoCo v3's ViT-S has 12 heads.
+# Dosovitskiy et al. (2021, arXiv:2010.11929); the two small ones are DeiT's
+# (Touvron et al., 2021, arXiv:2012.12877). MoCo v3's ViT-S has 12 heads (its table 2).
 vit = ViT
 vit_ti = partial(ViT, dim=192, depth=12, num_heads=3)
 vit_s = partial(ViT, dim=384, depth=12, num_heads=6)

@@ -1,4 +1,4 @@
-"""Strided convolutions of DCGAN (Radford et al., 2016, arXiv:1511.06434), section 3.
+"""Strided convolutions of DCGAN (Radford et al., 2016, arXiv:1511.06434).
 
 The network of its discriminator, which is also the encoder of context encoders.
 """

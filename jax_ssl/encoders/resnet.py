@@ -66,7 +66,13 @@ class ResNet(nn.Module, kw_only=True):
         groups: batch-norm groups of the global batch.
         norm: "batch"; "group_ws": group norm and standardised weights, which never
             look at another row. Or "layer", layer norm.
-        zero_init_residual: the last norm of every block starts with scale 0.
+        stem_padding: zeros on every side of the image before the stem's convolution;
+            None for half its kernel, 3 or 1. solo-learn's networks for CIFAR have 2
+            with the small stem, so that their grid has two cells more.
+        zero_init_residual: the last norm of every block starts with scale 0. It is the
+            choice of SimCLR, BYOL, SimSiam, MoCo v3, Barlow Twins and VICReg; MoCo,
+            SwAV, DeepCluster-v2, DINO, NPID and W-MSE start all scales with 1, as do
+            torchvision's networks unless told otherwise.
         kernel_init: "he_fan_out" (torchvision's) or "lecun_fan_in" (SimCLR's).
         dtype: compute dtype; parameters and `Features.pooled` are float32.
 
@@ -81,6 +87,7 @@ class ResNet(nn.Module, kw_only=True):
     width: int = 1
     groups: int = 1
     norm: Norm = "batch"
+    stem_padding: int | None = None
     zero_init_residual: bool = True
     kernel_init: KernelInit = "he_fan_out"
     dtype: ComputeDtype = "float32"
@@ -95,6 +102,7 @@ class ResNet(nn.Module, kw_only=True):
         checks.words(self)
         checks.at_least(1, stage_sizes=self.stage_sizes, stages=len(self.stage_sizes))
         checks.at_least(1, width=self.width, groups=self.groups)
+        checks.at_least(0, stem_padding=self.stem_padding)
         super().__post_init__()
 
     @nn.compact
@@ -108,7 +116,14 @@ class ResNet(nn.Module, kw_only=True):
         imagenet = self.stem == "imagenet"
         size, stride = (7, 2) if imagenet else (3, 1)
         layer = ConvNorm(self.norm, self.groups, self.dtype, train, self.kernel_init)
-        x = layer(x, 64 * self.width, size, name="stem_{}", stride=stride)
+        x = layer(
+            x,
+            64 * self.width,
+            size,
+            name="stem_{}",
+            stride=stride,
+            padding=self.stem_padding,
+        )
         x = nn.relu(x)
         levels = [x]
         if imagenet:

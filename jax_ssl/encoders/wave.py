@@ -1,7 +1,7 @@
 """Strided convolutions over the samples of a wave.
 
 The defaults are those of contrastive predictive coding (van den Oord et al., 2018,
-arXiv:1807.03748, section 3.1): five layers that leave one vector for every 160 samples.
+arXiv:1807.03748): five layers that leave one vector for every 160 samples.
 The paper has no norm; here a group norm over channels and time, or a channel norm,
 which never looks at another step, follows each layer. `ContextEncoder` adds the
 recurrent network that sums up the past.
@@ -147,7 +147,7 @@ class GRU(nn.Module):
 
 
 class ContextEncoder(WaveEncoder, kw_only=True):
-    """A wave encoder and a GRU that sums up its codes: section 3.1 of the same paper.
+    """A wave encoder and a GRU that sums up its codes, as in the same paper.
 
     What it hands on are the contexts c, as the paper judges them. The codes z are the
     last but one level of the pyramid, the contexts its last.

@@ -1,6 +1,6 @@
 """Linear probes of single frames: each place of the grid is an example of its own.
 
-Van den Oord et al. (2018, arXiv:1807.03748), section 3.1, classify every frame of an
+Van den Oord et al. (2018, arXiv:1807.03748) classify every frame of an
 utterance by itself, without pooling: what is said, or who speaks, must be known from
 the representation at one moment.
 """

@@ -151,7 +151,8 @@ class Judge:
                 labels = [n for n in protocol.needs if known[n].kind == "label"]
                 given = [part[read_of(protocol, kind, rate)] for part in parts]
                 own = [part.labelled(labels) for part in given]
-                learned = protocol.reads != "head"  # From the training part.
+                # A method's own classifier learns nothing from the training part.
+                learned = protocol.reads != "head" or protocol.controls
                 without = left_out(given, own, labels if learned else ())
                 outcomes: Iterable[Outcome | Skipped] = [NOT_FINITE]
                 if not all(part.counts.any() for part in own):
@@ -320,8 +321,12 @@ class Judge:
             return flattened(x) if reader is None else reader({}, x)
         params, state = whole
         if word == "head":
-            assert self.method.health.project is not None
-            return self.method.health.project(params, state, x)
+            if (project := self.method.health.project) is None:
+                raise ValueError(
+                    "reads = 'head' asks for what the method's head says, and this "
+                    "method has none; leave it out to read pooled features."
+                )
+            return project(params, state, x)
         variables = self.method.exports["encoder"](params, state)
         if reader is not None:
             return reader(variables, x)

@@ -65,4 +65,5 @@ def takes(protocol: Protocol, kind: str) -> bool:
         return True
     if kind == MFCC and protocol.places:
         return protocol.controls
-    return protocol.controls and (kind == UNTRAINED or protocol.reads == "pooled")
+    vector = protocol.reads in ("pooled", "head")
+    return protocol.controls and (kind == UNTRAINED or vector)

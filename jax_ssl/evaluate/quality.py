@@ -13,7 +13,7 @@ from jax_ssl.ops.normalize import l2_normalize
 
 
 def alignment(a: Array, b: Array, *, alpha: float = 2.0) -> Array:
-    """Mean of ‖a - b‖^alpha over pairs of unit vectors, section 4.1 of Wang and Isola.
+    """Mean of ‖a - b‖^alpha over pairs of unit vectors, of Wang and Isola.
 
     Args:
         a: [N, D], scaled to unit length here.
@@ -29,7 +29,7 @@ def alignment(a: Array, b: Array, *, alpha: float = 2.0) -> Array:
 
 
 def uniformity(x: Array, *, t: float = 2.0, block: int = 1024) -> Array:
-    """Log of the mean of exp(-t ‖x_i - x_j‖²) over pairs i < j, section 4.1 there.
+    """Log of the mean of exp(-t ‖x_i - x_j‖²) over pairs i < j, of the same paper.
 
     Args:
         x: [N, D], N at least 2, scaled to unit length here.

@@ -42,7 +42,7 @@ def crop_cross_entropy(
 def swapped_prediction(
     scores: Array, codes: Array, *, temperature: float = 0.1
 ) -> Array:
-    """Cross-entropy of each crop with the codes of the others; SwAV, equation 1.
+    """Cross-entropy of each crop with the codes of the others; SwAV, equation 6.
 
     Args:
         scores: [B, V, K]; the first T of the V crops, 2 or more, are those with codes.

@@ -58,7 +58,8 @@ def nt_xent(z: Array, *, temperature: float | Array, form: Form = "auto") -> Arr
 
     Note:
         The paper's code adds its two cross-entropies of B anchors each, so what it
-        prints is 2 times this value, which is equation 1 averaged.
+        prints and what its gradient is of are 2 times this value, which is equation 1
+        averaged; `simclr` has a scale for that.
 
         Against float64, value and gradient agree to 1e-5 for τ of 0.05 and above. The
         error of a similarity is 1e-7, so that of the value grows as 1e-7 / τ, and that

@@ -101,7 +101,7 @@ def multi_crop_cross_entropy(logits: Array, targets: Array) -> Array:
 
 
 def masked_cross_entropy(logits: Array, targets: Array, mask: Array) -> Array:
-    """What the student says of patches that it did not see (iBOT, equation 2).
+    """What the student says of patches that it did not see (iBOT, equation 3).
 
     The mean over images of the mean over their masked patches; an image without any
     counts as zero.

@@ -15,7 +15,7 @@ def grid_nce(
 ) -> tuple[Array, Array]:
     """Which of all cells of all images does each prediction mean?
 
-    CPC (arXiv 1807.03748, equation 4): -log(exp(p·z_c) / Σ_j exp(p·z_j)), z_c the cell
+    CPC (arXiv 1807.03748): -log(exp(p·z_c) / Σ_j exp(p·z_j)), z_c the cell
     that is predicted, j over all N cells of all B images of the global batch. Scores
     are plain inner products, without temperature.
 

@@ -76,7 +76,7 @@ def bank_nce(
 ) -> tuple[Array, dict[str, Array]]:
     """Noise-contrastive estimation: the image's own memory against noise.
 
-    NPID, equations 5 to 7, with P(i|v) = exp(v · f_i / τ) / Z, noise P_n = 1 / n and
+    NPID, section 3.2, with P(i|v) = exp(v · f_i / τ) / Z, noise P_n = 1 / n and
     h = P / (P + m P_n): -log h(own) - Σ_j log(1 - h(noise_j)), j = 1 ... m.
 
     Args:

@@ -50,7 +50,7 @@ def gaussian_nll(mean: Array, target: Array, scale: float) -> Array:
 def gaussian_kl(mean: Array, log_variance: Array) -> Array:
     """KL(N(μ, σ²) ‖ N(0, 1)) summed over the latents, [B] float32.
 
-    Kingma & Welling (2014, arXiv:1312.6114), appendix B: ½ Σ μ² + σ² - log σ² - 1.
+    Kingma & Welling (2014, arXiv:1312.6114): ½ Σ μ² + σ² - log σ² - 1.
 
     Args:
         mean: μ, [B, D].
@@ -65,7 +65,7 @@ def gaussian_kl(mean: Array, log_variance: Array) -> Array:
 def sigmoid_contraction(code: Array, kernel: Array) -> Array:
     """‖∂h/∂x‖² of one sigmoid layer h = σ(x W + b), [B] float32.
 
-    Rifai et al. (2011, ICML), section 3: Σ_j (h_j (1 - h_j))² Σ_i W_ij².
+    Rifai et al. (2011, ICML): Σ_j (h_j (1 - h_j))² Σ_i W_ij².
 
     Args:
         code: h, [B, D].
@@ -103,7 +103,7 @@ def region_error(
 ) -> Array:
     """Weighted squared error of a region, a mean over its values, [] float32.
 
-    Context encoders (Pathak et al., 2016, arXiv:1604.07379), section 3.2. What is
+    Context encoders (Pathak et al., 2016, arXiv:1604.07379). What is
     predicted outside of the region has no part in it and no gradient. The weights do
     not enter the divisor, as in the released code.
 

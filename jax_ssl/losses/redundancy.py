@@ -118,7 +118,7 @@ def w_mse(
 ) -> Array:
     """Mean squared error of whitened positives.
 
-    W-MSE, sections 3 and 3.1: the rows are cut into sub-batches, the same in every
+    W-MSE: the rows are cut into sub-batches, the same in every
     view; each view of each sub-batch is whitened by itself, and all V (V - 1) / 2 pairs
     of views of an image are compared. The mean over pairs and images of dist(w_i, w_j).
 

@@ -1,4 +1,4 @@
-"""InfoNCE over time: which code comes k steps later? (CPC, arXiv:1807.03748, eq. 4).
+"""InfoNCE over time: which code comes k steps later? (CPC, arXiv:1807.03748).
 
 A prediction of the code k steps ahead is scored against that code and others, by inner
 products, and a softmax picks one. Written as log(1 + Σ exp(negative - positive)).
@@ -92,7 +92,7 @@ def nce_of_drawn(
 def nce_of_batch(predictions: Array, codes: Array) -> tuple[Array, Array]:
     """InfoNCE whose negatives are the other rows' codes at the same step.
 
-    The score is the inner product itself, which is equation 3 of the paper.
+    The score is the inner product itself, as in the paper.
 
     Args:
         predictions: [B, W, K, D], as for `nce_of_drawn`.

@@ -22,7 +22,7 @@ def triplet(
 ) -> tuple[Array, dict[str, Array]]:
     """Triplet loss between two views over the global batch.
 
-    FaceNet, equation 2: max(0, ‖a - p‖² - ‖a - n‖² + α) of unit vectors; every row is
+    FaceNet, equation 3: max(0, ‖a - p‖² - ‖a - n‖² + α) of unit vectors; every row is
     an anchor a, the other view of its image the positive p, and all views of all other
     images the negatives n.
 

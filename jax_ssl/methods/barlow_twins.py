@@ -39,9 +39,10 @@ def barlow_twins(
         heads: modules in the place of those made here, by the name of their part.
         redundancy_weight: λ of equation 1, positive; 0.0051 is the released code's.
         hidden_dim: width of the projector's inner layers.
-        output_dim: D, width of the embeddings; accuracy grows with it (figure 4).
-        scale: multiplies the loss, which is a sum over D² numbers; 1 in the paper.
-            Recipes for small data have 0.1.
+        output_dim: D, width of the embeddings; accuracy grows with it.
+        scale: multiplies the loss, which is a sum over D² numbers. Recipes for small
+            data have 0.1. The released code on W GPUs has the gradient of 1 / W, which
+            biases and norms feel, for they have no trust ratio.
 
     Raises:
         ValueError: if λ or the scale is not positive.

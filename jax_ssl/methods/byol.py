@@ -42,7 +42,7 @@ def byol(
 
     Projector and predictor are alike: a dense layer, batch norm, ReLU and a dense layer
     without bias. Their norm is the encoder's: with `norm="group_ws"` all networks are
-    without batch statistics (Richemond et al., 2020, arXiv:2010.10241, section 3.3).
+    without batch statistics (Richemond et al., 2020, arXiv:2010.10241).
 
     Args:
         encoder: returns `Features`; evaluation keeps the online one.

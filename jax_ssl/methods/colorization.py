@@ -74,7 +74,7 @@ def colorization(
     neighbors: int = 5,
     uniform_share: float = 0.5,
 ) -> Method:
-    """Builds colorization around `encoder`; settings as in section 2.
+    """Builds colorization around `encoder`; settings as in the paper.
 
     The encoder reads one channel, (L - 50) / 50, in training and in evaluation, where
     it makes it of RGB itself. Each cell of its grid predicts the colour of one pixel,

@@ -37,7 +37,7 @@ def cpc_audio(
     objective: Literal["drawn", "batch"] = "drawn",
     num_negatives: int = 128,
 ) -> Method:
-    """Builds CPC around `encoder`; settings as in section 3.1.
+    """Builds CPC around `encoder`; settings as in the paper.
 
     Negatives come from the GLOBAL batch: on eight devices of eight windows each is told
     from all 64, where the paper and the released code have the eight of a device.
@@ -50,7 +50,7 @@ def cpc_audio(
         horizons: K, steps ahead that are predicted.
         objective: "drawn" is that of facebookresearch/CPC_audio: negatives drawn
             anywhere in the batch, which all horizons share, and scores that are means
-            over the D dimensions; "batch" is the paper's equations 3 and 4 with the
+            over the D dimensions; "batch" is the paper's loss with the
             codes of the other windows at the same step, scores being inner products.
         num_negatives: N of "drawn"; "batch" has one less than windows in the batch.
 

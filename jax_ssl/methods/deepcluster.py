@@ -72,17 +72,19 @@ def deepcluster(
     iterations: int = 20,
     every_epochs: int = 1,
 ) -> Method:
-    """Builds DeepCluster around `encoder`; settings as in sections 3.3 and 4.
+    """Builds DeepCluster around `encoder`; settings as in the paper.
 
     What is clustered are the features before the last ReLU, in evaluation mode, of
     un-augmented images: their first principal components, whitened and scaled to unit
     length. A new clustering gives its clusters other names, so that the classifier and
     its optimizer slots start afresh.
 
-    Section 3.3 draws images uniformly over the clusters that are not empty, lest one
+    The paper draws images uniformly over the clusters that are not empty, lest one
     huge cluster teach the network a constant. Here images are drawn uniformly and their
     losses weighted by N / (K' nₖ), K' clusters that are not empty and nₖ images in the
     own one: the same objective in expectation, and nothing is asked of the data feed.
+    Its variance is larger: where clusters are of very different size, one image of a
+    cluster of its own weighs as much as N / K' others together.
 
     Args:
         encoder: returns `Features`; evaluation keeps it, with the gradients before it.
@@ -93,7 +95,7 @@ def deepcluster(
         hidden_dims: widths of the dense layers between encoder and classifier, the two
             of AlexNet and VGG; () clusters the encoder's pooled features.
         dropout: before each of them, in [0, 1).
-        sobel: the encoder sees the gradients of a grey image (section 4).
+        sobel: the encoder sees the gradients of a grey image.
         components: principal components, at most; 256 in the released code.
         iterations: of `kmeans`.
         every_epochs: how often images are clustered anew.

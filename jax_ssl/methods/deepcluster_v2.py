@@ -60,7 +60,7 @@ def deepcluster_v2(
     hidden_dim: int = 2048,
     output_dim: int = 128,
 ) -> Method:
-    """Builds DeepCluster-v2 around `encoder`; settings as in appendix A and C.
+    """Builds DeepCluster-v2 around `encoder`; settings as in the appendix.
 
     There are several clusterings at a time, from different first centres. Head h
     clusters the embeddings of the global crop h mod 2. No gradient moves the

@@ -71,7 +71,7 @@ def dinov2(
     koleo_weight: float = 0.1,
     koleo_groups: int = 1,
 ) -> Method:
-    """Builds DINOv2 around a ViT; settings as in section 4 and appendix B.
+    """Builds DINOv2 around a ViT; settings as in section 4.
 
     The encoder needs `mask_token=True`; it may have `registers` (Darcet et al., 2024,
     arXiv:2309.16588), `drop_path` and `layer_scale`. With `koleo_weight=0`,

@@ -50,9 +50,9 @@ def moco(
     shuffle: bool = True,
     similarity: Form = "auto",
 ) -> Method:
-    """Builds MoCo around `encoder`; settings of v2 (section 3, table 1).
+    """Builds MoCo around `encoder`; settings of v2.
 
-    The first version has `temperature=0.07, head_layers=1` (section 3.3). The head has
+    The first version has `temperature=0.07, head_layers=1`. The head has
     no batch norm.
 
     Shuffled batch norm (section 3.3) is for encoders whose batch norm has groups,

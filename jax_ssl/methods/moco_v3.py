@@ -48,7 +48,7 @@ def moco_v3(
     predictor_norm: Literal["none", "plain"] = "plain",
     similarity: Form = "auto",
 ) -> Method:
-    """Builds MoCo v3 around `encoder`; settings as in sections 3 and 4, for ViT.
+    """Builds MoCo v3 around `encoder`; settings as in sections 3 to 5, for ViT.
 
     For a ResNet the released code has `temperature=1.0, head_layers=2` and
     `predictor_norm="none"`. Dense layers of the heads have no bias, and the projector
@@ -56,7 +56,7 @@ def moco_v3(
 
     A ViT keeps its random patch projection (section 4.2), by
     `rates=(("^encoder/patch_embed/", None),)` of the optimizer, and has
-    `positions="sincos", scheme="moco_v3"` of the encoder (section 4.1).
+    `positions="sincos", scheme="moco_v3"` of the encoder (section 5).
 
     Args:
         encoder: returns `Features`; evaluation keeps the query's.

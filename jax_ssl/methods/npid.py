@@ -34,7 +34,7 @@ class NPIDState(NamedTuple):
 
     stats: Any  # Running statistics of the encoder.
     bank: Array  # [N or a few more, D] unit features, by row of the data set.
-    partition: Array  # [] Z of equation 4; 0 until the first step has estimated it.
+    partition: Array  # [] Z; 0 until the first step has estimated it.
 
 
 def npid(
@@ -65,7 +65,7 @@ def npid(
         temperature: τ, positive; 0.1 for CIFAR-10 in the released code.
         num_negatives: m, images drawn as noise for each row; not read by "softmax".
         momentum: weight of the old memory, in [0, 1).
-        proximal_weight: λ of equation 9, of the squared distance between a feature and
+        proximal_weight: λ, of the squared distance between a feature and
             its memory.
         output_dim: D, width of a feature.
 

@@ -27,6 +27,7 @@ def simclr(
     hidden_dim: int = 2048,
     output_dim: int = 128,
     head_layers: int = 2,
+    scale: float = 1.0,
     similarity: Form = "auto",
 ) -> Method:
     """Builds SimCLR around `encoder`; settings as in sections 2.1 and 2.2.
@@ -43,11 +44,19 @@ def simclr(
             CIFAR-10 (appendix B.9).
         hidden_dim: width of the projector's inner layers.
         output_dim: D, width of the projections.
-        head_layers: 2 for SimCLR, 3 for the deeper head of SimCLR v2 (section 2).
+        head_layers: 2 for SimCLR, 3 for the deeper head of SimCLR v2.
+        scale: multiplies the loss, which is the mean over all 2B rows. The released
+            code's loss is the sum of two means over B rows, which is a scale of 2. It
+            counts where no trust ratio divides it out again: for the rates of biases
+            and norms, and for weight decay beside the gradient.
         similarity: "gather", "ring" or "auto", the form of `nt_xent`. It decides over
             memory and communication and changes nothing else.
+
+    Raises:
+        ValueError: if the temperature or the scale is not positive, there is no layer,
+            or the similarity has no such form.
     """
-    checks.positive(temperature=temperature)
+    checks.positive(temperature=temperature, scale=scale)
     checks.at_least(1, head_layers=head_layers)
     check_form(similarity, "similarity")
     projector = mlp_after(
@@ -70,10 +79,10 @@ def simclr(
         value, accuracy = nt_xent_with_accuracy(
             out["projector"], temperature=temperature, form=similarity
         )
-        return value, (StatsState(stats), {"contrastive_accuracy": accuracy})
+        return scale * value, (StatsState(stats), {"contrastive_accuracy": accuracy})
 
     def chance(batch_size: int) -> float:
-        return math.log(2 * batch_size - 1)
+        return scale * math.log(2 * batch_size - 1)
 
     kept = net.evaluated("projector", chance=chance)
     return Method(views=views, init=net.init_pair, loss=loss, **kept)

@@ -32,7 +32,7 @@ def supcon(
     output_dim: int = 128,
     similarity: Form = "auto",
 ) -> Method:
-    """Builds SupCon around `encoder`; settings as in section 3.
+    """Builds SupCon around `encoder`; settings as in the paper.
 
     The projector is a dense layer, ReLU and a dense layer, with biases and without
     batch norm. A linear probe of the encoder, or k-NN, makes a classifier of it.

@@ -53,11 +53,11 @@ def swav(
     hidden_dim: int = 2048,
     output_dim: int = 128,
 ) -> Method:
-    """Builds SwAV around `encoder`; settings as in sections 3 and 4 and appendix A.
+    """Builds SwAV around `encoder`; settings as in section 3 and appendix A.
 
     The prototypes are the parameter "prototypes" [K, D], rows of unit length. Codes are
     made by `sinkhorn` on the global batch, of each of the two global crops by itself;
-    with a small batch, rows of a queue help to share the prototypes out (section 4.2).
+    with a small batch, rows of a queue help to share the prototypes out (section 4.3).
 
     Args:
         encoder: returns `Features`; evaluation keeps it and drops the projector. With

@@ -33,11 +33,11 @@ def w_mse(
     hidden_dim: int = 1024,
     output_dim: int = 64,
 ) -> Method:
-    """Builds W-MSE around `encoder`; settings as in section 4.
+    """Builds W-MSE around `encoder`; settings as in the released code.
 
     The projector is a dense layer, batch norm, ReLU and a dense layer. Each step cuts
     the batch at random into sub-batches, the same ones in every view, and whitens every
-    view of each by itself (section 3.1).
+    view of each by itself.
 
     Args:
         encoder: returns `Features`; evaluation keeps it and drops the projector.
@@ -45,8 +45,8 @@ def w_mse(
         heads: modules in the place of those made here, by the name of their part.
         sub_batch_size: images whitened together, W; at least twice `output_dim`. 128
             for CIFAR-10 and 100, 256 for the larger images.
-        iterations: random partitions that a step averages; 1 for CIFAR-10, 4 for
-            embeddings of 128.
+        iterations: random partitions that a step averages. The released code's runs
+            have 1, but for two views of STL-10 and Tiny ImageNet, which have 4.
         distance: of whitened embeddings, "cosine" (unit vectors) or "euclidean".
         shrinkage: ε, share of the identity in every covariance; 0 in the paper.
         hidden_dim: width of the projector's inner layer.

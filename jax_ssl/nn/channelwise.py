@@ -11,7 +11,7 @@ from jax_ssl.core.types import Array
 class ChannelwiseDense(nn.Module):
     """Connects all cells of each channel, and no two channels.
 
-    Context encoders (Pathak et al., 2016, arXiv:1604.07379), section 3.1: m channels of
+    Context encoders (Pathak et al., 2016, arXiv:1604.07379): m channels of
     n x n cells have m n⁴ weights, where a dense layer has m² n⁴.
 
     Attributes:

@@ -22,7 +22,7 @@ Norm: TypeAlias = Literal["batch", "group_ws", "layer"]
 
 
 class GroupNorm(Scaled):
-    """Group normalisation (Wu & He, 2018, arXiv:1803.08494, section 3.1).
+    """Group normalisation (Wu & He, 2018, arXiv:1803.08494).
 
     The channels of every row are cut into consecutive groups, each normalised by its
     mean and (biased) variance over its channels and places.
@@ -84,7 +84,7 @@ class ChannelNorm(Scaled):
 def standardize_kernel(kernel: Array, epsilon: float = 1e-10) -> Array:
     """Zero mean and unit variance over the inputs of every output channel.
 
-    Weight standardisation (Qiao et al., 2019, arXiv:1903.10520, equations 3 to 5).
+    Weight standardisation (Qiao et al., 2019, arXiv:1903.10520).
 
     Args:
         kernel: [..., inputs, outputs].

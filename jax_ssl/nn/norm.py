@@ -136,7 +136,7 @@ def normalized(
 ) -> tuple[Array, Array, Array]:
     """Batch norm of every group, and its moments, which have no gradient.
 
-    The backward pass is the closed form (Ioffe & Szegedy, 2015, section 3), which sums
+    The backward pass is the closed form (Ioffe & Szegedy, 2015), which sums
     over the rows twice, where the derivative of the forward pass sums three times.
 
     Args:

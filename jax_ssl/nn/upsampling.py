@@ -12,7 +12,7 @@ from jax_ssl.ops.conv import nearest_conv, transposed_conv
 
 Upsampling: TypeAlias = Literal["nearest", "transposed"]
 
-# DCGAN (Radford et al., 2016, arXiv:1511.06434), section 4, and codes that follow it.
+# DCGAN (Radford et al., 2016, arXiv:1511.06434), and codes that follow it.
 DCGAN_KERNEL = nn.initializers.normal(0.02)
 HE = nn.initializers.he_normal()
 

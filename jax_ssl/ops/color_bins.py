@@ -19,7 +19,7 @@ from jax_ssl.ops.lab import rgb_to_lab
 
 STEP = 10.0  # Of the grid, along a and along b.
 REACH = 11  # Its points go from -110 to 110.
-SIGMA = 5.0  # Of the Gaussian that shares a colour among bins (section 2.1).
+SIGMA = 5.0  # Of the Gaussian that shares a colour among bins.
 DIRECTIONS = 720  # In which the border of the gamut is looked for.
 
 
@@ -52,7 +52,7 @@ def gamut_bins() -> np.ndarray:
 
 
 def soft_encode(ab: Array, neighbors: int) -> tuple[Array, Array]:
-    """Shares colours among the bins nearest to them (section 2.1 of the paper).
+    """Shares colours among the bins nearest to them.
 
     Args:
         ab: [..., 2].
@@ -88,7 +88,7 @@ def smoothed(prior: Array) -> Array:
 
 
 def class_weights(prior: Array, uniform_share: float) -> Array:
-    """How much a pixel of each bin weighs, [313] (section 2.2, equation 4).
+    """How much a pixel of each bin weighs, [313].
 
     w ∝ 1 / ((1 - λ) p + λ / 313), of mean 1 under the prior p [313], λ being
     `uniform_share`.
@@ -98,7 +98,7 @@ def class_weights(prior: Array, uniform_share: float) -> Array:
 
 
 def annealed_mean(logits: Array, temperature: float) -> Array:
-    """The colour [..., 2] that scores of bins [..., 313] stand for (section 2.3).
+    """The colour [..., 2] that scores of bins [..., 313] stand for.
 
     The mean of the distribution after its logarithms were divided by the temperature:
     1 is the mean itself, 0.38 the paper's choice, and towards 0 it becomes the mode.

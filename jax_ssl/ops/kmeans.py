@@ -48,7 +48,7 @@ def kmeans(
             the nearest the one of largest cosine.
         empty: "split" puts the centre of an empty cluster beside that of another one,
             drawn with a probability that grows with its size, so that the two share
-            its rows (Caron et al., 2018, arXiv:1807.05520, section 3.3); "keep" leaves
+            its rows (Caron et al., 2018, arXiv:1807.05520); "keep" leaves
             it where it is.
         block: rows whose distances exist at a time, over all devices. Best a multiple
             of their number.

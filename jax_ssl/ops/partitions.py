@@ -49,7 +49,7 @@ def partition_metrics(sizes: Array, shared: Array) -> dict[str, Array]:
 def mutual_information(a: Array, b: Array) -> Array:
     """Normalised mutual information of two partitions, I(A; B) / √(H(A) H(B)).
 
-    DeepCluster (Caron et al., 2018, arXiv:1807.05520), section 4.1, equation 3.
+    DeepCluster (Caron et al., 2018, arXiv:1807.05520) measures clusterings so.
 
     Memory is that of the labels, whatever the number of clusters.
 

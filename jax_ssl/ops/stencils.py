@@ -101,9 +101,9 @@ def sharpness(image: Array, factor: Scalar) -> Array:
 def sobel(image: Array) -> Array:
     """Gradients of the grey image: left less right, and above less below.
 
-    DeepCluster (arXiv 1807.05520), section 4: the input of its networks. As in the
-    released code, grey is the mean of the channels, the taps are 1, 2, 1 and zeros lie
-    beyond the border.
+    DeepCluster (arXiv 1807.05520): the input of its networks. As in the released code,
+    grey is the mean of the channels, the taps are 1, 2, 1 and zeros lie beyond the
+    border.
 
     Args:
         image: [..., H, W, C], in any range.

@@ -11,9 +11,9 @@ from jax_ssl.core.types import Array
 def whiten(x: Array, *, shrinkage: float = 0.0) -> Array:
     """Centres rows and makes their covariance the identity.
 
-    W-MSE (Ermolov et al., 2021, arXiv:2007.06346), equation 4: W (x - μ) with Wᵀ W the
+    W-MSE (Ermolov et al., 2021, arXiv:2007.06346): W (x - μ) with Wᵀ W the
     inverse of the covariance Σ (divisor n - 1). W is the inverse of Σ's lower Cholesky
-    factor (appendix A), which is lower triangular.
+    factor, which is lower triangular.
 
     Args:
         x: [..., n, D], each [n, D] whitened by itself; n must be well above D.

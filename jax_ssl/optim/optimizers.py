@@ -72,7 +72,7 @@ def adam(
     clip_norm: float | None = None,
     clip_each: float | None = None,
 ) -> optax.GradientTransformation:
-    """Builds Adam (Kingma & Ba, 2015, arXiv:1412.6980, algorithm 1).
+    """Builds Adam (Kingma & Ba, 2015, arXiv:1412.6980).
 
     Args:
         learning_rate: α.

@@ -3,7 +3,7 @@
 The activations of one chunk are alive at a time, while the loss still reads every
 embedding of the global batch; differentiation then gives the gradient of the whole
 batch's loss, at the price of a second forward pass. For contrastive losses Gao et al.
-(2021, arXiv:2101.06983, section 3.2) do the same by hand.
+(2021, arXiv:2101.06983) do the same by hand.
 
 The train step opens `in_chunks`, `nn.apply.forward` calls `map_chunks`; methods know
 of neither.

@@ -116,7 +116,7 @@ NUMBERS = {
     + [(0.05, 0.4, *WHOLE[2:], BYOLS, 0.8, 0.2, (0.5, P), 0)] * 8,
     "infomin": [(*MOCO[:4], STRONG, 0.8, 0.2, (0.5, B), 0)] * 2,
     "supcon": [(*MOCO[:7], 0, 0)] * 2,
-    "mae": [(0.2, 1.0, "bicubic", "clipped", None, 0, 0, 0, 0)],
+    "mae": [(0.2, 1.0, "bicubic", "torchvision", None, 0, 0, 0, 0)],
     "cmc": [(0.2, 1.0, "bilinear", "torchvision", None, 0, 0, 0, 0)],
     "deepcluster": [(0.08, 1.0, "bilinear", "torchvision", None, 0, 0, 0, 0)],
     "supervised": [(0.08, 1.0, "bilinear", "torchvision", None, 0, 0, 0, 0)],

@@ -51,6 +51,20 @@ def test_pyramid_ends_in_the_grid(tiny):
     np.testing.assert_array_equal(features.pyramid[-1], features.grid)
 
 
+def test_padding_of_the_stem_adds_a_frame_to_what_it_says(tiny):
+    x, params, stats = tiny
+    variables = {"params": params, **stats}
+    levels = TINY.clone(stem_padding=2).apply(variables, x, train=False).pyramid
+    assert [level.shape[1:3] for level in levels] == [(10, 8), (10, 8), (5, 4)]
+    within = TINY.apply(variables, x, train=False).pyramid[0]
+    np.testing.assert_allclose(levels[0][:, 1:-1, 1:-1], within, atol=1e-5)
+
+
+def test_padding_of_the_stem_is_not_negative():
+    with pytest.raises(ValueError, match="stem_padding = -1 must be at least 0"):
+        TINY.clone(stem_padding=-1)
+
+
 def test_zero_init_residual_makes_a_plain_block_the_identity(tiny):
     x, params, stats = tiny
     variables = {"params": params, **stats}

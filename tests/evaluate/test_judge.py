@@ -365,6 +365,27 @@ def test_a_protocol_without_controls_reads_the_head():
     np.testing.assert_allclose(rows_of(train)[0], images.mean((1, 2)), atol=1e-5)
 
 
+def test_neighbours_may_be_those_of_what_the_head_says():
+    channels = Health(project=lambda params, state, x: x.mean((1, 2)))
+    record = judge([knn(k=1, reads="head")], made=replace(method(), health=channels))
+    train, test = (source(count, seed).arrays for count, seed in ((61, 0), (29, 1)))
+    z, asked = (part["image"].mean((1, 2)) / 255.0 for part in (train, test))
+    z, asked = (rows / np.linalg.norm(rows, axis=1)[:, None] for rows in (z, asked))
+    found = train["label"][(asked @ z.T).argmax(1)]
+    (evaluation,) = record["evaluations"]
+    assert evaluation["title"] == "1-NN of the head"
+    assert evaluation["settings"] == {"k": 1, "reads": "head"}
+    kinds = [row["features"] for row in evaluation["rows"]]
+    assert kinds == ["trained", "untrained", "pixels"]
+    wanted = (found == test["label"]).mean()
+    assert [row["accuracy"] for row in evaluation["rows"][:2]] == [wanted, wanted]
+
+
+def test_a_method_without_a_head_is_not_asked_for_what_it_says():
+    with pytest.raises(ValueError, match="reads = 'head' asks for"):
+        judge([knn(k=1, reads="head")])
+
+
 def test_fields_that_follow_the_view_are_those_of_the_view():
     fields = {"image": examples(20)["image"], "depth": np.ones((20, 8, 8), np.float32)}
 

@@ -1,6 +1,7 @@
 """SimCLR's own laws; the battery is in `tests/test_contract.py`."""
 
 import functools
+import math
 import re
 
 import jax
@@ -66,3 +67,18 @@ def test_the_ring_passes_embeddings_on_and_holds_no_share_of_the_square():
 def test_an_unknown_form_is_refused_before_anything_is_compiled():
     with pytest.raises(ValueError, match="similarity = 'dense' must be one of"):
         simclr(ENCODERS["convnet"](), two_crops(size=8), similarity="dense")
+
+
+def test_the_scale_multiplies_loss_and_chance():
+    encoder = ENCODERS["convnet"](widths=(8,))
+    views = jax.random.uniform(jax.random.key(1), (4, 2, 8, 8, 3))
+    values = {}
+    for scale in (1.0, 2.0):
+        method = simclr(encoder, two_crops(size=8), hidden_dim=16, scale=scale)
+        params, state = method.init(jax.random.key(0), views)
+        loss = method.loss(params, state, views, key=jax.random.key(2), step=0)[0]
+        values[scale] = float(loss), method.health.chance(4)
+    # The sum of two cross-entropies of B rows each: a head that tells nothing apart is
+    # at 2 ln(2 B - 1).
+    assert values[2.0][0] == 2 * values[1.0][0]
+    assert values[2.0][1] == pytest.approx(2 * math.log(7))
