@@ -89,12 +89,12 @@ def config_of(path):
         config["views"] = {"name": "two_windows", "samples": 32}
         config["evals"]["view"] = {"name": "wave_window", "samples": 32}
         own.update(num_examples=16, samples=64)
-    if name == "synthetic_frames":
+    if name in ("synthetic_frames", "synthetic_scenes"):
         config["views"], config["evals"]["view"] = (
             {"name": "two_frames"},
             {"name": "first_frame"},
         )
-        own.update(num_examples=16, size=8)
+        own.update(num_examples=16, size=8 if name == "synthetic_frames" else (8, 8))
     return config, own
 
 

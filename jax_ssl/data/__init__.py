@@ -9,6 +9,7 @@ from jax_ssl.data.sounds import sounds
 from jax_ssl.data.source import Source
 from jax_ssl.data.synthetic import synthetic
 from jax_ssl.data.synthetic_frames import synthetic_frames
+from jax_ssl.data.synthetic_scenes import synthetic_scenes
 from jax_ssl.data.synthetic_waves import synthetic_waves
 from jax_ssl.data.tfds import tfds
 
@@ -19,6 +20,7 @@ SOURCES: dict[str, Callable[..., Source]] = {
     "sounds": sounds,
     "synthetic": synthetic,
     "synthetic_frames": synthetic_frames,
+    "synthetic_scenes": synthetic_scenes,
     "synthetic_waves": synthetic_waves,
     "tfds": tfds,
 }

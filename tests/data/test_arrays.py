@@ -295,5 +295,6 @@ def test_npz_lists_the_keys_it_found(tmp_path, images):
 
 
 def test_the_table_names_every_source():
-    synthetic = {"synthetic", "synthetic_frames", "synthetic_waves"}
+    synthetic = {"synthetic", "synthetic_frames", "synthetic_scenes"}
+    synthetic |= {"synthetic_waves"}
     assert set(SOURCES) == {"digits", "folder", "npz", "sounds", "tfds"} | synthetic
