@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jax_ssl.data.motions import placed, turned
 from jax_ssl.data.planes import Planes, cast, homographies
 from jax_ssl.data.textures import SIDES, TextureName
 
@@ -82,7 +83,7 @@ def scene_of(settings: Settings, film: int) -> Scene:
                 if settings.box_motion == "camera":
                     at = cameras[t] @ np.linalg.inv(cameras[0]) @ place
                 else:
-                    at[:3, :3] = _turn(0, t * spin, 0) @ place[:3, :3]
+                    at[:3, :3] = turned(0, t * spin, 0) @ place[:3, :3]
                     at[:3, 3] += t * step
             objects[t, number] = at
     frames, extents, owners = zip(*parts, strict=True)
@@ -90,15 +91,15 @@ def scene_of(settings: Settings, film: int) -> Scene:
     angles = rng.uniform(-np.pi, np.pi, count)
     # Texels to a metre; boxes are painted finer than walls.
     fine = np.where(numbers > 0, 200, 100) * rng.uniform(0.9, 1.1, count)
-    turned = np.stack([_turn(0, 0, angle)[:2] for angle in angles])
-    turned[..., :2] *= fine[:, None, None]
-    turned[..., 2] = rng.uniform(0, SIDES[::-1], (count, 2))
+    rotated = np.stack([turned(0, 0, angle)[:2] for angle in angles])
+    rotated[..., :2] *= fine[:, None, None]
+    rotated[..., 2] = rng.uniform(0, SIDES[::-1], (count, 2))
     planes = Planes(
         frames=np.stack(frames),
         extents=np.array(extents),
         objects=numbers,
         paints=rng.integers(2, size=count),
-        texels=turned,
+        texels=rotated,
         tints=rng.uniform(0.6, 1, (count, 3)).astype(np.float32),
     )
     return Scene(planes, cameras, objects)
@@ -154,12 +155,12 @@ def _path(settings: Settings, rng: np.random.Generator) -> np.ndarray:
     """[L, 4, 4] from the cameras of a film to the room, whose floor is at y = 0."""
     length = settings.num_frames + settings.snippets - 1
     tilt = np.radians(rng.uniform(-2, 2, 3))
-    at = _placed(_turn(*tilt), (0, -rng.uniform(1.4, 1.6), 0))
+    at = placed(turned(*tilt), (0, -rng.uniform(1.4, 1.6), 0))
     cameras = [at]
     for _ in range(length - 1):
         step = rng.uniform(settings.min_translation, settings.max_translation)
         angles = np.radians(settings.max_rotation) * rng.uniform(-1, 1, 3)
-        at = at @ _placed(_turn(*angles), step)
+        at = at @ placed(turned(*angles), step)
         cameras.append(at)
     return np.stack(cameras)
 
@@ -171,13 +172,13 @@ def _room(rng: np.random.Generator, cameras: np.ndarray) -> list[Any]:
     yaw = np.radians(rng.uniform(-20, 20))
     # Normals are the third columns: up, towards the camera, and inwards.
     walls = [
-        (_turn(np.pi / 2, 0, 0), (0, 0, 0)),
-        (_turn(0, np.pi + yaw, 0), (0, 0, far)),
-        (_turn(0, np.pi / 2, 0), (left - rng.uniform(2.5, 5), 0, 0)),
-        (_turn(0, -np.pi / 2, 0), (right + rng.uniform(2.5, 5), 0, 0)),
+        (turned(np.pi / 2, 0, 0), (0, 0, 0)),
+        (turned(0, np.pi + yaw, 0), (0, 0, far)),
+        (turned(0, np.pi / 2, 0), (left - rng.uniform(2.5, 5), 0, 0)),
+        (turned(0, -np.pi / 2, 0), (right + rng.uniform(2.5, 5), 0, 0)),
     ]
     endless = (np.inf, np.inf)
-    return [(_placed(turn, at)[:3], endless, 0) for turn, at in walls]
+    return [(placed(turn, at)[:3], endless, 0) for turn, at in walls]
 
 
 def _box(rng: np.random.Generator, cameras: np.ndarray) -> tuple[np.ndarray, list[Any]]:
@@ -192,7 +193,7 @@ def _box(rng: np.random.Generator, cameras: np.ndarray) -> tuple[np.ndarray, lis
     if z - reach - 1.5 < end:  # Beside the camera's way, never on it.
         clear = reach + 0.5
         x = path[:, 0].max() + clear if side > 0 else path[:, 0].min() - clear
-    place = _placed(_turn(0, rng.uniform(-np.pi, np.pi), 0), (x, -half[1], z))
+    place = placed(turned(0, rng.uniform(-np.pi, np.pi), 0), (x, -half[1], z))
     faces = []
     for axis, sign in ((0, 1), (0, -1), (1, -1), (2, 1), (2, -1)):  # Not the bottom.
         normal = np.zeros(3)
@@ -201,22 +202,3 @@ def _box(rng: np.random.Generator, cameras: np.ndarray) -> tuple[np.ndarray, lis
         frame = np.stack([one, other, normal, normal * half[axis]], axis=1)
         faces.append((frame, (half[(axis + 1) % 3], half[(axis + 2) % 3])))
     return place, faces
-
-
-def _turn(x: float, y: float, z: float) -> np.ndarray:
-    """[3, 3] rotation by angles about the three axes, Rx Ry Rz."""
-    turned = np.eye(3)
-    for axis, angle in enumerate((x, y, z)):
-        one, other = (axis + 1) % 3, (axis + 2) % 3
-        about = np.eye(3)
-        about[one, one] = about[other, other] = np.cos(angle)
-        about[one, other], about[other, one] = -np.sin(angle), np.sin(angle)
-        turned = turned @ about
-    return turned
-
-
-def _placed(turn: np.ndarray, at: Any) -> np.ndarray:
-    """[4, 4] of a rotation and a place."""
-    out = np.eye(4)
-    out[:3, :3], out[:3, 3] = turn, at
-    return out
