@@ -54,9 +54,9 @@ def kitti(
         only: a file that names the target frames to keep, a drive or sequence and the
             number of a frame in each line, as those of Eigen's split do; "" for all.
         without: a file of target frames to leave out, such as those at rest.
-        depth_from: of raw drives, "velodyne" for scans that are projected into the picture,
-            "annotated" for the maps of the depth benchmark, whose train/ and val/ lie
-            in the folder too; films without a scan are left out.
+        depth_from: of raw drives, "velodyne" for scans that are projected into the
+            picture, "annotated" for the maps of the depth benchmark, whose train/ and
+            val/ lie in the folder too; films without are left out.
         canvas: (height, width) that larger frames are shrunk to; None for the largest
             there are.
         channels: 3, or 1 for grey.

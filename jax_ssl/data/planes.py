@@ -148,4 +148,8 @@ def picture(
     colours = painted(paint, planes.paints[at], u.ravel(), v.ravel(), level.ravel())
     colours *= planes.tints[at]
     height, width = sides
-    return colours.reshape(height, k, width, k, 3).mean((1, 3))
+    parts = colours.reshape(height, k, width, k, 3)
+    total = np.zeros((height, width, 3), np.float32)
+    for i, j in np.ndindex(k, k):
+        total += parts[:, i, :, j]
+    return total / np.float32(k * k)

@@ -29,6 +29,9 @@ from jax_ssl.data.source import Rows, Source
 from jax_ssl.data.synthetic import SPLITS
 from jax_ssl.data.textures import TextureName, textures
 
+# How far to the right their camera stands, in baselines.
+_FRAMES = {"frames": 0, "left_frames": 0, "right_frames": 1}
+
 
 @dataclass(frozen=True, eq=False)
 class Scenes(Source):
@@ -205,20 +208,19 @@ def _example(settings: Settings, row: int, fields: Fields) -> dict[str, Any]:
     shown = range(first, first + settings.num_frames)
     right = np.concatenate([camera, camera @ [[-settings.baseline], [0], [0]]], axis=1)
     back = np.linalg.inv(scene.cameras[first])
-    example = labels_of(settings, scene, first + (settings.num_frames - 1) // 2)
-    example |= {
+    example: dict[str, Any] = {
         "sequence": np.array(film),
         "poses": (back @ scene.cameras[shown])[:, :3],
         "intrinsics": camera,
         "left_camera": np.concatenate([camera, np.zeros((3, 1))], axis=1),
         "right_camera": right,
     }
-    for name, shift in (
-        ("frames", 0.0),
-        ("left_frames", 0.0),
-        ("right_frames", settings.baseline),
-    ):
+    if fields.keys() - example.keys() - _FRAMES.keys() - {"index"}:
+        target = first + (settings.num_frames - 1) // 2
+        example |= labels_of(settings, scene, target)
+    for name, eyes in _FRAMES.items():
         if name in fields:
+            shift = eyes * settings.baseline
             frames = [_frame(settings, scene, t, shift) for t in shown]
             example[name] = np.stack(frames)
     return example

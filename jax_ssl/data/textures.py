@@ -63,11 +63,11 @@ def painted(
     level = np.clip(np.rint(level), 0, _LEVELS - 1).astype(np.int32)
     step = np.float32(2) ** -level
     height, width = (np.int32(side) >> level for side in SIDES)
-    # A place as if mirrors stood at the edges, then pixels between whose centres it is.
-    x, y = (
-        (side - abs(place % np.float32(2 * side) - side)) * step - np.float32(0.5)
-        for place, side in ((x, SIDES[1]), (y, SIDES[0]))
-    )
+    # Of tiles that mirror each other, the distance to the nearest even border; then the
+    # pixels between whose centres it lies.
+    x, y = x / np.float32(2 * SIDES[1]), y / np.float32(2 * SIDES[0])
+    x = abs(x - np.rint(x)) * (2 * SIDES[1] * step) - np.float32(0.5)
+    y = abs(y - np.rint(y)) * (2 * SIDES[0] * step) - np.float32(0.5)
     x = np.clip(x, 0, width - np.float32(1.001))
     y = np.clip(y, 0, height - np.float32(1.001))
     left, top = x.astype(np.int32), y.astype(np.int32)
