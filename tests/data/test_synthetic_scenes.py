@@ -99,6 +99,34 @@ def test_the_next_frame_warped_by_the_flow_is_the_target(texture):
     assert wrong.mean() > 3 * right.mean()
 
 
+def test_the_true_depth_and_motion_explain_the_frames_best():
+    _, rows = scenes(4, size=(H, W), min_translation=(-0.2, 0, 0.3))
+    factors = (0.7, 0.85, 1.0, 1.2, 1.5)
+    depth_errors, turn_errors = [], []
+    for i, camera in enumerate(rows["intrinsics"].astype(np.float64)):
+        now, after = (four(rows["poses"][i, t]) for t in (1, 2))
+        motion, film = np.linalg.inv(after) @ now, rows["frames"][i]
+        visible = rows["occlusion"][i] == 0
+
+        def error(depth, motion, camera=camera, film=film, visible=visible):
+            pixels, _ = moved(depth, camera, motion)
+            return errors(film[1], film[2], *np.moveaxis(pixels, -1, 0), visible).mean()
+
+        depth_errors.append([error(rows["depth"][i] * f, motion) for f in factors])
+        turns = []
+        for angle in np.radians([-2, -1, 0, 1, 2]):
+            turn = np.eye(4)
+            turn[0, [0, 2]] = np.cos(angle), np.sin(angle)
+            turn[2, [0, 2]] = -np.sin(angle), np.cos(angle)
+            turns.append(error(rows["depth"][i], turn @ motion))
+        turn_errors.append(turns)
+    for found in (depth_errors, turn_errors):
+        mean = np.mean(found, axis=0)
+        assert mean.argmin() == 2
+        assert (np.diff(mean[:3]) < 0).all()
+        assert (np.diff(mean[2:]) > 0).all()
+
+
 def test_the_right_frame_warped_by_the_disparity_is_the_left():
     _, rows = scenes(6, stereo=True, num_frames=1)
     x, y = grid()
