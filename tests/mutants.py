@@ -395,6 +395,79 @@ MUTANTS = {
         "value * signs[:, None]",
         "augment/test_geometry.py",
     ),
+    # Films.
+    "the matrix of a camera does not follow the window": Mutant(
+        "augment/windows.py",
+        "out[name] = resampled(value, self.kind_of(name, value), windows[0], jnp)",
+        "out[name] = value",
+        "augment/test_film_views.py",
+    ),
+    "losses see the jittered frames": Mutant(
+        "augment/films.py",
+        "shown | colours if in_losses else shown",
+        "shown | colours",
+        "augment/test_film_views.py",
+    ),
+    "every frame of a film is jittered by itself": Mutant(
+        "augment/films.py",
+        "if shared:",
+        "if not shared:",
+        "augment/test_film_views.py",
+    ),
+    "shorter films always begin at the first frame": Mutant(
+        "augment/films.py",
+        "random_place(uniform[5], places - 1)",
+        "random_place(uniform[5], 0)",
+        "augment/test_film_views.py",
+    ),
+    "a point that something hides counts as seen": Mutant(
+        "data/scenes.py",
+        "(~inside | hidden)",
+        "(~inside)",
+        "data/test_synthetic_scenes.py",
+    ),
+    "what moves has the flow of what rests": Mutant(
+        "data/scenes.py",
+        "(after @ np.linalg.inv(now))[objects, :3]",
+        "(after @ np.linalg.inv(now))[0 * objects, :3]",
+        "data/test_synthetic_scenes.py",
+    ),
+    "labels belong to the first frame of a film": Mutant(
+        "data/synthetic_scenes.py",
+        "target = first + (settings.num_frames - 1) // 2",
+        "target = first",
+        "data/test_synthetic_scenes.py",
+    ),
+    "poses of a colour camera are those of the grey one": Mutant(
+        "data/kitti_drives.py",
+        "dict(enumerate(first @ back))",
+        "dict(enumerate(first))",
+        "data/test_kitti.py",
+    ),
+    "two cameras are in the coordinates of a third": Mutant(
+        "data/calibration.py",
+        "right[:, 3] - right[:, :3] @ shift",
+        "right[:, 3]",
+        "data/test_kitti.py",
+    ),
+    "of two points of a scan the farther one stays": Mutant(
+        "data/calibration.py",
+        "depth = np.full(full, np.inf)\n    np.minimum.at(",
+        "depth = np.zeros(full)\n    np.maximum.at(",
+        "data/test_kitti.py",
+    ),
+    "the upper row of a .pfm file is taken to be the first": Mutant(
+        "data/geometry_files.py",
+        "upright = values[::-1]",
+        "upright = values",
+        "data/test_geometry_files.py",
+    ),
+    "the tenth frame comes before the second": Mutant(
+        "data/films.py",
+        'parts = re.split(r"(\\d+)", name)',
+        "parts = [name]",
+        "data/test_film_folders.py",
+    ),
     # Data and judgement.
     "every epoch has the same order": Mutant(
         "data/order.py",

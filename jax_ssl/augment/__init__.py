@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from jax_ssl.augment import (
     audio,
+    films,
     frames,
     infomax,
     invariant,
@@ -31,5 +32,6 @@ VIEWS: Mapping[str, Callable[..., ViewFn]] = {
     "cpc_patches": patches.cpc_patches,
     "pirl": invariant.pirl,
     "looc": invariant.looc,
+    **films.FILMS,
     **recipes.PAPERS,
 }

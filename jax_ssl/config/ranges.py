@@ -22,7 +22,7 @@ SHARES = "momentum b1 b2 center_momentum drop_path shrinkage flip local_blur "
 SHARES += "global_blurs jitter_probability gray_probability blur_probability "
 SHARES += "blur_probabilities solarize_probability solarize_probabilities "
 SHARES += "erase_probability rotation_probability photometric_probability "
-SHARES += "coarse_probability mask_probability"
+SHARES += "coarse_probability mask_probability tones_probability"
 
 RANGES: Mapping[str, str] = {
     **dict.fromkeys(WIDTHS.split(), "[1, 1048576]"),

@@ -4,21 +4,31 @@ from collections.abc import Callable
 
 from jax_ssl.data.arrays import npz
 from jax_ssl.data.digits import digits
+from jax_ssl.data.film_folders import stereo_folders, video_folders
+from jax_ssl.data.flow_sets import flying_chairs, sintel
 from jax_ssl.data.folder import folder
+from jax_ssl.data.kitti import kitti
 from jax_ssl.data.sounds import sounds
 from jax_ssl.data.source import Source
 from jax_ssl.data.synthetic import synthetic
 from jax_ssl.data.synthetic_frames import synthetic_frames
+from jax_ssl.data.synthetic_scenes import synthetic_scenes
 from jax_ssl.data.synthetic_waves import synthetic_waves
 from jax_ssl.data.tfds import tfds
 
 SOURCES: dict[str, Callable[..., Source]] = {
     "digits": digits,
+    "flying_chairs": flying_chairs,
     "folder": folder,
+    "kitti": kitti,
     "npz": npz,
+    "sintel": sintel,
     "sounds": sounds,
+    "stereo_folders": stereo_folders,
     "synthetic": synthetic,
     "synthetic_frames": synthetic_frames,
+    "synthetic_scenes": synthetic_scenes,
     "synthetic_waves": synthetic_waves,
     "tfds": tfds,
+    "video_folders": video_folders,
 }

@@ -144,8 +144,9 @@ class Run:
         warnings = [] if dark is None else [dark]
         if not laid:
             return None, warnings
-        resize = view.get("resize") or view.get("size", 0)
-        canvas = canvas_report(rows, fields, resize)
+        resize = view.get("resize") or view.get("size") or 0
+        shorter = resize if isinstance(resize, int) else min(resize)
+        canvas = canvas_report(rows, fields, shorter)
         if canvas.warn:
             return None, [canvas.sentence, *warnings]
         return canvas.sentence, warnings

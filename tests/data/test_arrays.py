@@ -295,5 +295,7 @@ def test_npz_lists_the_keys_it_found(tmp_path, images):
 
 
 def test_the_table_names_every_source():
-    synthetic = {"synthetic", "synthetic_frames", "synthetic_waves"}
-    assert set(SOURCES) == {"digits", "folder", "npz", "sounds", "tfds"} | synthetic
+    synthetic = {f"synthetic{what}" for what in ("", "_frames", "_scenes", "_waves")}
+    films = {"flying_chairs", "kitti", "sintel", "stereo_folders", "video_folders"}
+    others = {"digits", "folder", "npz", "sounds", "tfds"}
+    assert set(SOURCES) == synthetic | films | others
