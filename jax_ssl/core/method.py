@@ -33,6 +33,8 @@ FillFn: TypeAlias = Callable[[Params, State, Variables], tuple[Params, State]]
 # What a method's head says of the encoder's inputs [B, ...], [B, D], in evaluation
 # mode.
 ProjectFn: TypeAlias = Callable[[Params, State, Array], Array]
+# What a task's network says of a batch of the evaluation's view, in evaluation mode.
+PredictFn: TypeAlias = Callable[[Params, State, Views], Array]
 # What the loss is worth to a network that tells nothing apart, such as ln(2 B - 1), at
 # B examples a step.
 ChanceFn: TypeAlias = Callable[[int], float]
@@ -200,6 +202,13 @@ class Method:
             the method that has the same name.
         health: for the collapse doctor, and for protocols that read the head.
         shows: pictures of a few examples, for the report.
+        predicts: what it says of examples, by name. A view shows h x w pixels of T
+            frames, of which number (T - 1) // 2 is the target: "depth" [B, h, w] of the
+            target in metres or up to a factor, "disparity" [B, h, w] of the target in
+            pixels of the view, "disparity_next" [B, h, w] in the next frame of the
+            points that the target shows, "flow" [B, h, w, 2] from the target to the
+            next frame in pixels of the view, "poses" [B, T, 3, 4] from each camera's
+            coordinates to those of camera 0, "segmentation" [B, h, w, K] scores.
     """
 
     encoder: Any
@@ -213,3 +222,4 @@ class Method:
     loads: Mapping[str, Load] = field(default_factory=dict, hash=False)
     health: Health = Health()
     shows: ShowFn | None = None
+    predicts: Mapping[str, PredictFn] = field(default_factory=dict, hash=False)
