@@ -39,8 +39,8 @@ PredictFn: TypeAlias = Callable[[Params, State, Views], Array]
 # B examples a step.
 ChanceFn: TypeAlias = Callable[[int], float]
 # Pictures by their title of what a method makes of a few examples, from params, state,
-# a batch whose "view" is the evaluation's view of each example, and a key of what is
-# drawn.
+# a batch, and a key of what is drawn. "seen" of the batch is what the evaluation's view
+# makes of each example, and "view" what the encoder reads of that.
 ShowFn: TypeAlias = Callable[[Params, State, Batch, Array], Mapping[str, "Shown"]]
 
 # What the encoder reads, where a view makes several things; the first that is there.

@@ -127,13 +127,14 @@ class Look:
         self.kind = {1: "wave", 3: "image", 4: "frames"}[self.rank]
         self.settings: dict[str, Any] = {"kind": self.kind, **run.rate}
 
+    def views(self, batch: Mapping[str, np.ndarray]) -> Any:
+        """All that the evaluation's view makes of some examples, on one device."""
+        view = self.run.experiment.view
+        return once(jax.vmap(view, (None, 0)))(jax.random.key(0), batch)
+
     def seen(self, batch: Mapping[str, np.ndarray]) -> jax.Array:
         """What the encoder reads of some examples, on one device."""
-
-        def read(key: jax.Array, example: Mapping[str, jax.Array]) -> jax.Array:
-            return encoder_input(self.run.experiment.view(key, example))
-
-        return once(jax.vmap(read, (None, 0)))(jax.random.key(0), batch)
+        return encoder_input(self.views(batch))
 
     def shown(self, batch: Mapping[str, np.ndarray]) -> np.ndarray:
         """The same as values to be shown."""
@@ -197,7 +198,8 @@ def _shown(look: Look, train: TrainState) -> Iterator[tuple[str, Pictures | str]
     """What the method and its encoder have to show of a few examples."""
     experiment, method = look.run.experiment, look.run.experiment.method
     batch = sample(experiment.source, SHOWN)
-    examples = {**batch, "view": look.seen(batch)}
+    seen = look.views(batch)
+    examples = {**batch, "view": encoder_input(seen), "seen": seen}
 
     traced: dict[str, Shown] = {}
 
