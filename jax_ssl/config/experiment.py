@@ -173,7 +173,7 @@ class Experiment:
         self.tx: optax.GradientTransformation = made("optimizer", OPTIMIZERS, optimizer)
         with naming("views"):
             read = {*read_by(self.method.views, source.fields)}
-        self.source = source.keep(read | self.judged(source))
+        self.source = source.keep(read | self.judged(source, training=True))
 
     def _classified(self, source: Source) -> Source:
         """The source; a classifier's classes without names are numbers from now on.
@@ -269,10 +269,17 @@ class Experiment:
         source = bind(maker, {}, kept)
         return source.keep(self.judged(source))
 
-    def judged(self, source: Source) -> set[str]:
-        """Those fields of a source that the evaluation reads."""
-        asked = (*self.protocols, *filter(None, [self.watcher]))
-        needed = {name for protocol in asked for name in protocol.needs}
+    def judged(self, source: Source, *, training: bool = False) -> set[str]:
+        """Those fields of a source that the evaluation reads.
+
+        Args:
+            source: of the examples.
+            training: whether they are the training examples, of which protocols that
+                measure predictions read nothing unless they watch the training.
+        """
+        asked = [p for p in self.protocols if not (training and p.measured)]
+        asked += filter(None, [self.watcher])
+        needed = {name for protocol in asked for name in protocol.fields}
         with naming("evals.view"):
             seen = read_by(self.view, source.fields)
         return {*seen, *(needed & set(source.fields))}

@@ -52,9 +52,12 @@ def evaluation_of(record: Record) -> Record:
     """A record of kind "eval" in the form of the evaluations of results.json."""
     name = record.get("metric", "accuracy")
     unit = record.get("unit", "" if "metric" in record else "%")
-    rows = [{"features": kind, name: record.get(kind)} for kind in FEATURES[1:]]
+    kinds = record.get("controls", FEATURES[1:])
+    rows = [{"features": kind, name: record.get(kind)} for kind in kinds]
     rows.append({"features": "trained", name: record.get(name)})
-    return {**record, "metrics": [{"name": name, "unit": unit}], "rows": rows}
+    more = {key: record[key] for key in ("better",) if key in record}
+    metric = {"name": name, "unit": unit, **more}
+    return {**record, "metrics": [metric], "rows": rows}
 
 
 def values_of(evaluation: Record, metric: Record) -> dict[str, float]:
