@@ -56,9 +56,15 @@ def ego_motion(
     checks.at_least(2, snippet=snippet)
 
     def measure(said: Mapping[str, Array], fields: Example) -> Array:
-        number = jnp.float32(fields.get("sequence", -1))
-        poses = said["poses"].ravel(), fields["poses"].ravel()
-        return jnp.concatenate([*poses, number[None]])
+        found, true = said["poses"], fields["poses"]
+        if found.shape != true.shape:
+            raise ValueError(
+                f"ego_motion: of every film {len(found)} poses are predicted, and the "
+                f"data have {len(true)}; choose films and a config.evals.view of the "
+                "same number of frames."
+            )
+        number = jnp.asarray(fields.get("sequence", -1), jnp.float32)
+        return jnp.concatenate([found.ravel(), true.ravel(), number[None]])
 
     def straight_ahead(seen: Views, fields: Example) -> Mapping[str, Array]:
         del seen
