@@ -37,6 +37,7 @@ from jax_ssl.report.pictures import (
     views_grid,
 )
 from jax_ssl.run.environment import environment
+from jax_ssl.run.predicted import predicted, views_of
 from jax_ssl.run.results import recorded
 from jax_ssl.run.run import CHECKPOINTS, METRICS, REPORT, Run
 from jax_ssl.train.metrics import read_metrics
@@ -72,7 +73,7 @@ def write_page(run: Run, train: TrainState | None) -> pathlib.Path:
         asked = run.test or run.train
         some = _some(asked, MAPPED)
         with telling("report · features and neighbours"):
-            pictures += [*_shown(look, train)]
+            pictures += [*predicted(run, train, look.plain), *_shown(look, train)]
             if look.kind == "image":
                 pictures += _filters(look, train)
             part = _features(run, train, some)
@@ -127,14 +128,9 @@ class Look:
         self.kind = {1: "wave", 3: "image", 4: "frames"}[self.rank]
         self.settings: dict[str, Any] = {"kind": self.kind, **run.rate}
 
-    def views(self, batch: Mapping[str, np.ndarray]) -> Any:
-        """All that the evaluation's view makes of some examples, on one device."""
-        view = self.run.experiment.view
-        return once(jax.vmap(view, (None, 0)))(jax.random.key(0), batch)
-
     def seen(self, batch: Mapping[str, np.ndarray]) -> jax.Array:
         """What the encoder reads of some examples, on one device."""
-        return encoder_input(self.views(batch))
+        return encoder_input(views_of(self.run, batch))
 
     def shown(self, batch: Mapping[str, np.ndarray]) -> np.ndarray:
         """The same as values to be shown."""
@@ -198,7 +194,7 @@ def _shown(look: Look, train: TrainState) -> Iterator[tuple[str, Pictures | str]
     """What the method and its encoder have to show of a few examples."""
     experiment, method = look.run.experiment, look.run.experiment.method
     batch = sample(experiment.source, SHOWN)
-    seen = look.views(batch)
+    seen = views_of(look.run, batch)
     examples = {**batch, "view": encoder_input(seen), "seen": seen}
 
     traced: dict[str, Shown] = {}

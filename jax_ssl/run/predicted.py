@@ -1,0 +1,133 @@
+"""What a method predicts of a few examples, as pictures beside the labels."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jax_ssl.core.compiling import once
+from jax_ssl.core.method import encoder_input
+from jax_ssl.core.state import TrainState
+from jax_ssl.core.types import Array, Example, Views
+from jax_ssl.data.corrupt import sample
+from jax_ssl.evaluate import maps
+from jax_ssl.evaluate.optical_flow import flow_error
+from jax_ssl.evaluate.stereo import known_disparity
+from jax_ssl.ops.warp import flow_pixels, warp
+from jax_ssl.parallel.mesh import replicated
+from jax_ssl.parallel.together import together
+from jax_ssl.report.blocks import Column, Pictures
+from jax_ssl.run.run import Run
+
+SHOWN = 6  # Examples.
+# Predictions that are maps: the field with the truth, and the kind that is drawn.
+MAPS: Mapping[str, tuple[str, str]] = {
+    "depth": ("depth", "depth"),
+    "disparity": ("disparity", "disparity"),
+    "disparity_next": ("disparity_next", "disparity"),
+    "flow": ("flow", "flow"),
+    "segmentation": ("mask", "mask"),
+}
+CAPTION = (
+    "Predictions and, where the data have them, labels, each over its own "
+    "range. Light errors are large: of disparity and flow in pixels, of depth relative "
+    "to it, after the scale of the medians; grey is unknown."
+)
+WARPED = " Warped: the next frame, fetched along the flow, should look like the target."
+
+
+def predicted(
+    run: Run, train: TrainState, plain: Any
+) -> Iterator[tuple[str, Pictures | str]]:
+    """A grid of predictions, labels and errors; nothing where nothing is predicted.
+
+    Args:
+        run: with its mesh installed.
+        train: params and state.
+        plain: values in the units of the evaluation's view -> values to be shown.
+    """
+    names = [name for name in run.experiment.method.predicts if name in MAPS]
+    if not names:
+        return
+    source = run.experiment.everything if run.test is None else run.test.feed.source
+    batch = sample(source, SHOWN)
+    seen = views_of(run, batch)
+    found = predictions(run, train, seen, names)
+    given = seen if isinstance(seen, Mapping) else {}
+    batch = {n: np.asarray(given.get(n, x)) for n, x in batch.items()}
+    columns, caption = [Column("target", plain(encoder_input(seen)))], CAPTION
+    frames = next((given[n] for n in ("frames", "left_frames") if n in given), None)
+    if "flow" in found and frames is not None and frames.shape[1] > 1:
+        back = once(jax.vmap(_fetched))(frames, found["flow"])
+        columns.append(Column("warped", np.asarray(back)))
+        caption += WARPED
+    for name in names:
+        truth, kind = MAPS[name]
+        said = found[name].argmax(-1) if kind == "mask" else found[name]
+        shown = {"predicted": (said, kind)}
+        if truth in batch:
+            shown["true"] = batch[truth], kind
+            if kind != "mask":
+                errors = _errors(name, found[name], batch)
+                shown["error"] = errors, "heat"
+        group = name.replace("_", " ")
+        columns += [Column(head, *each, group=group) for head, each in shown.items()]
+    yield "Predictions", Pictures("predictions", columns, caption)
+
+
+def views_of(run: Run, batch: Mapping[str, np.ndarray]) -> Any:
+    """All that the evaluation's view makes of some examples, on one device."""
+    view = run.experiment.view
+    return once(jax.vmap(view, (None, 0)))(jax.random.key(0), batch)
+
+
+def predictions(
+    run: Run, train: TrainState, seen: Views, names: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """What the method says of some examples, [n, ...] float32 by name.
+
+    Args:
+        run: with its mesh installed.
+        train: params and state.
+        seen: what the evaluation's view makes of them.
+        names: of the predictions.
+    """
+    predicts = run.experiment.method.predicts
+
+    def said(params: Any, state: Any, seen: Views) -> dict[str, Array]:
+        return {name: predicts[name](params, state, seen) for name in names}
+
+    say = together(said, out_shardings=replicated(run.experiment.mesh))
+    found = say(train.params, train.state, seen)
+    return {name: np.asarray(x, np.float32) for name, x in found.items()}
+
+
+def _errors(name: str, said: np.ndarray, batch: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Errors [n, H, W] of a prediction at the pixels of its label, NaN if unknown."""
+    truth, _ = MAPS[name]
+
+    def one(said: Array, fields: Example) -> Array:
+        true = fields[truth]
+        if name == "flow":
+            error, _, known = flow_error(said, fields)
+        elif name == "depth":
+            known = (true > 0) & maps.shown(fields, true)
+            inverse = maps.at_label(1 / jnp.maximum(said, maps.TINY), fields, true)
+            found = 1 / jnp.maximum(inverse, maps.TINY)
+            ratio = maps.masked_median(true, known) / maps.masked_median(found, known)
+            error = jnp.abs(ratio * found - true) / jnp.maximum(true, maps.TINY)
+        else:
+            known = known_disparity(true, fields)
+            error = jnp.abs(maps.disparity_at_label(said, fields, true) - true)
+        return jnp.where(known, error, jnp.nan)
+
+    kept = {n: batch[n] for n in (truth, "size") if n in batch}
+    return np.asarray(once(jax.vmap(one))(said, kept))
+
+
+def _fetched(frames: Array, flow: Array) -> Array:
+    """The frame after the target, at the places to which the target's pixels go."""
+    target = (len(frames) - 1) // 2
+    return jnp.clip(warp(frames[target + 1], flow_pixels(flow)).values, 0, 1)
