@@ -44,7 +44,8 @@ def depth(
     the prediction is scaled, and then clipped to that range.
 
     Baselines know the labels: "constant" is the median of each picture's own true
-    depths, "plane" the least-squares plane through their inverses.
+    depths, "plane" the plane through their inverses with the least squares of relative
+    errors.
 
     Args:
         crop: the part of a picture that counts: "none" for all, "garg" or "eigen".
@@ -103,7 +104,7 @@ def depth(
         del seen
         true, mask = fields["depth"], counts(fields)
         inverse = 1 / jnp.where(mask, true, 1.0)
-        found = maps.best_plane(inverse, mask, fields)
+        found = maps.best_plane(inverse, mask, fields, true**2)
         return {"depth": 1 / jnp.maximum(found, 1 / max_depth)}
 
     def outcomes(numbers: np.ndarray) -> Iterator[Outcome | Skipped]:

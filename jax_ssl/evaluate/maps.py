@@ -11,6 +11,7 @@ from typing import Literal
 import jax.numpy as jnp
 import numpy as np
 
+from jax_ssl.core.precise import einsum
 from jax_ssl.core.types import Array, Example
 from jax_ssl.ops.resize import Axis, apply_weights, axis_weights
 
@@ -116,10 +117,18 @@ def mean_where(values: Array, mask: Array) -> Array:
     return jnp.where(mask, values, 0.0).sum() / jnp.maximum(mask.sum(), 1)
 
 
-def best_plane(values: Array, mask: Array, fields: Example) -> Array:
+def best_plane(
+    values: Array, mask: Array, fields: Example, weights: Array | float = 1.0
+) -> Array:
     """The plane a + b x + c y nearest to a label [H, W] where `mask` is true.
 
     In disparity, or inverse depth, it is what a camera sees of one flat ground.
+
+    Args:
+        values: of the label.
+        mask: which of them count.
+        fields: of the example, with its "size" on a canvas.
+        weights: of the squared differences.
 
     Returns:
         [H, W], which shows the whole picture, as a prediction does.
@@ -127,10 +136,10 @@ def best_plane(values: Array, mask: Array, fields: Example) -> Array:
     grids = [jnp.linspace(-1.0, 1.0, side) for side in values.shape]
     y, x = jnp.meshgrid(*grids, indexing="ij")
     known = jnp.stack([jnp.ones_like(x), x, y], axis=-1)
-    weight = mask.astype(jnp.float32)[..., None]
-    normal = jnp.einsum("hwi,hwj->ij", known * weight, known)
-    right = jnp.einsum("hwi,hw->i", known * weight, jnp.where(mask, values, 0.0))
-    normal += 1e-6 * jnp.maximum(mask.sum(), 1) * jnp.eye(3)
+    weight = jnp.where(mask, weights, 0.0)[..., None]
+    normal = einsum("hwi,hwj->ij", known * weight, known)
+    right = einsum("hwi,hw->i", known * weight, jnp.where(mask, values, 0.0))
+    normal += (1e-6 * weight.sum() + TINY) * jnp.eye(3)
     a, b, c = jnp.linalg.solve(normal, right)
     # The picture's pixels in units of the label's grid.
     height, width = filled(fields, values)
