@@ -94,8 +94,8 @@ def paths(found: Paths, theme: Theme) -> bytes:
     """Lines in a plane, the truth in ink and a little wider; a legend names them."""
     colors = [theme["ink"], *(theme[name] for name in CURVES), theme["muted"]]
     with _style(theme):
-        fig = Figure(figsize=(5.2, 4.4))
-        ax = fig.add_axes((0.11, 0.11, 0.63, 0.8))
+        fig = Figure(figsize=(6.2, 4.4))
+        ax = fig.add_axes((0.09, 0.1, 0.6, 0.82))
         ax.set_aspect("equal", adjustable="datalim")
         ax.grid(axis="x")
         for i, (name, path) in enumerate(found.paths.items()):
