@@ -72,9 +72,7 @@ def depth(
 
     def measure(said: Mapping[str, Array], fields: Example) -> Array:
         true, mask = fields["depth"], counts(fields)
-        inverse = 1 / jnp.maximum(said["depth"], maps.TINY)
-        inverse = maps.at_label(inverse, fields, true)
-        found = 1 / jnp.maximum(inverse, maps.TINY)
+        found = maps.depth_at_label(said["depth"], fields, true)
         ratio = jnp.ones(())
         if scaling == "median":
             ratio = maps.masked_median(true, mask) / maps.masked_median(found, mask)

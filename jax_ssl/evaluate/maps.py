@@ -65,6 +65,12 @@ def at_label(values: Array, fields: Example, label: Array) -> Array:
     )
 
 
+def depth_at_label(depth: Array, fields: Example, label: Array) -> Array:
+    """A depth [h, w] as one [H, W] in the pixels of a label; its inverse is resized."""
+    inverse = at_label(1 / jnp.maximum(depth, TINY), fields, label)
+    return 1 / jnp.maximum(inverse, TINY)
+
+
 def disparity_at_label(disparity: Array, fields: Example, label: Array) -> Array:
     """A disparity [h, w] in pixels of the view, as one [H, W] in those of a label."""
     factor = filled(fields, label)[1] / disparity.shape[1]

@@ -114,8 +114,7 @@ def _errors(name: str, said: np.ndarray, batch: Mapping[str, np.ndarray]) -> np.
             error, _, known = flow_error(said, fields)
         elif name == "depth":
             known = (true > 0) & maps.shown(fields, true)
-            inverse = maps.at_label(1 / jnp.maximum(said, maps.TINY), fields, true)
-            found = 1 / jnp.maximum(inverse, maps.TINY)
+            found = maps.depth_at_label(said, fields, true)
             ratio = maps.masked_median(true, known) / maps.masked_median(found, known)
             error = jnp.abs(ratio * found - true) / jnp.maximum(true, maps.TINY)
         else:

@@ -2,13 +2,25 @@
 
 import json
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jax_ssl import methods
 from jax_ssl.cli import main
+from jax_ssl.data.geometry_files import (
+    read_kitti_flow,
+    read_kitti_map,
+    read_png,
+    write_png,
+)
+from jax_ssl.run.album import Album
+from jax_ssl.run.infer import intrinsics_of
+from jax_ssl.run.run import Run
 from jax_ssl.train.metrics import read_metrics
 from tests.geometry import geometry
+from tests.references.predictions import resized
 
 PAGE = """
 def get_config():
@@ -92,3 +104,98 @@ def test_predictions_and_trajectories_are_drawn(run):
         word in page for word in ("predicted 1", "true 1", "error 1", "warped 1")
     )
     assert "depth during training, abs rel" in page
+
+
+@pytest.fixture(scope="module")
+def written(run, tmp_path_factory):
+    """(pictures, what `jax-ssl infer` has written of them)."""
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    shown = rng.integers(0, 256, (3, 32, 60, 3)).astype(np.uint8)
+    for i, each in enumerate(shown):
+        write_png(str(folder / f"{i}.png"), each)
+    where = [f"--images={folder}", f"--output={folder / 'out'}"]
+    tasks = "--task=depth,flow,segmentation,poses"
+    assert main(["infer", f"--workdir={run}", *where, tasks]) == 0
+    return shown, folder / "out"
+
+
+def said(run, film, name):
+    """What the method says of one film [T, H, W, C], by no code of the command."""
+    opened = Run.opened(str(run), ())
+    with opened.restored() as train:
+        example = {"frames": jnp.asarray(film), "intrinsics": jnp.eye(3)}
+        seen = opened.experiment.view(jax.random.key(0), example)
+        seen = jax.tree.map(lambda x: x[None], seen)
+        predict = opened.experiment.method.predicts[name]
+        return np.float64(jax.device_get(predict(train.params, train.state, seen))[0])
+
+
+def test_maps_are_written_at_the_size_of_the_pictures(run, written):
+    shown, out = written
+    # The film of the first picture repeats it; the last has no next one to flow to.
+    for i, film in ((0, shown[[0, 0, 1]]), (2, shown[[1, 2, 2]])):
+        depth = 1 / resized(1 / said(run, film, "depth"), 32, 60)
+        found = read_kitti_map(str(out / "depth" / f"{i}.png"))
+        np.testing.assert_allclose(found, depth, atol=1 / 500)
+    flow = said(run, shown[:3], "flow")
+    u, v = (resized(flow[..., i], 32, 60) for i in (0, 1))
+    found = read_kitti_flow(str(out / "flow" / "1.png"))
+    np.testing.assert_allclose(found[..., 0], u * 60 / 24, atol=1 / 100)
+    np.testing.assert_allclose(found[..., 1], v * 32 / 16, atol=1 / 100)
+    assert found[..., 2].all()
+    assert sorted(path.name for path in (out / "flow").iterdir()) == ["0.png", "1.png"]
+    scores = said(run, shown[:3], "segmentation")
+    classes = resized(scores[..., 1], 32, 60) > resized(scores[..., 0], 32, 60)
+    found = read_png(str(out / "segmentation" / "1.png"))
+    assert (found == classes).mean() > 0.99
+    for name in ("depth", "flow", "segmentation"):
+        assert read_png(str(out / f"{name}_color" / "1.png")).shape == (32, 60, 3)
+    assert not (out / "disparity").exists()
+
+
+def test_the_way_of_the_camera_is_chained(run, written):
+    shown, out = written
+    lines = np.loadtxt(out / "poses.txt").reshape(3, 3, 4)
+    np.testing.assert_allclose(lines[:, :, :3], np.eye(3)[None].repeat(3, 0))
+    steps = [
+        np.diff(said(run, shown[film], "poses")[:, 2, 3])[1]
+        for film in ([0, 0, 1], [0, 1, 2])
+    ]
+    np.testing.assert_allclose(lines[:, 2, 3], [0, *np.cumsum(steps)], rtol=1e-5)
+
+
+def test_the_camera_of_the_data_is_brought_to_the_pictures(run, written, tmp_path):
+    """Of 24 x 40 pixels, focal length 40, to 32 x 60."""
+    folder = written[1].parent
+    opened = Run.opened(str(run), ())
+    rows = np.array([0])
+    for camera, wanted in (
+        (None, [[60, 0, 29.5], [0, 40 * 32 / 24, 15.5], [0, 0, 1]]),
+        (intrinsics_of("50,51,20,10"), [[50, 0, 20], [0, 51, 10], [0, 0, 1]]),
+    ):
+        examples = Album(opened, str(folder), camera).examples(rows)
+        np.testing.assert_allclose(examples["intrinsics"][0], wanted, atol=1e-5)
+        np.testing.assert_array_equal(examples["size"], [[32, 60]])
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--task=pixels"], "--task=pixels: the method geometry predicts depth, "),
+        (["--intrinsics=1,2,3"], "--intrinsics=1,2,3 must be four numbers"),
+        (["--images=nowhere"], "--images=nowhere: there is no such folder"),
+    ],
+)
+def test_what_infer_cannot_do_is_said(run, tmp_path, capsys, flags, said):
+    given = ["infer", f"--workdir={run}", f"--images={tmp_path}", *flags]
+    assert main(given) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_pictures_of_two_sizes_are_no_film(run, tmp_path):
+    for i, side in enumerate((16, 24)):
+        write_png(str(tmp_path / f"{i}.png"), np.zeros((side, 24, 3), np.uint8))
+    album = Album(Run.opened(str(run), ()), str(tmp_path))
+    with pytest.raises(ValueError, match=r"no film.*\(16, 24\), \(24, 24\)"):
+        album.examples(np.array([0]))
