@@ -11,6 +11,7 @@ from jax_ssl.evaluate.frames import frames
 from jax_ssl.evaluate.knn import knn
 from jax_ssl.evaluate.layers import layers
 from jax_ssl.evaluate.linear import linear
+from jax_ssl.evaluate.membranes import membranes
 from jax_ssl.evaluate.optical_flow import optical_flow
 from jax_ssl.evaluate.protocol import Protocol
 from jax_ssl.evaluate.retrieval import retrieval
@@ -29,6 +30,7 @@ PROTOCOLS: Mapping[str, Callable[..., Protocol | list[Protocol] | None]] = {
     "attention_jaccard": attention_jaccard,
     "depth": depth,
     "ego_motion": ego_motion,
+    "membranes": membranes,
     "optical_flow": optical_flow,
     "scene_flow": scene_flow,
     "segmentation": segmentation,
