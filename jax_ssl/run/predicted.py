@@ -48,10 +48,13 @@ def predicted(
         train: params and state.
         plain: values in the units of the evaluation's view -> values to be shown.
     """
-    names = [name for name in run.experiment.method.predicts if name in MAPS]
+    experiment = run.experiment
+    names = [name for name in experiment.method.predicts if name in MAPS]
     if not names:
         return
-    source = run.experiment.everything if run.test is None else run.test.feed.source
+    source, changes = experiment.everything, experiment.evals.test
+    if changes is not None:
+        source = experiment.open(changes, also=[truth for truth, _ in MAPS.values()])
     batch = sample(source, SHOWN)
     seen = views_of(run, batch)
     found = predictions(run, train, seen, names)
