@@ -68,6 +68,18 @@ def encoder_input(seen: Views) -> Array:
     )
 
 
+def read_by_networks(views: Views) -> Views:
+    """Views without the frames for losses, where networks read these as "inputs".
+
+    Args:
+        views: a mapping that may have, beside "left_frames", "left_inputs".
+    """
+    if not isinstance(views, Mapping):
+        return views
+    twins = {name: name.replace("frames", "inputs") for name in views}
+    return {n: x for n, x in views.items() if twins[n] == n or twins[n] not in views}
+
+
 def seen_by(view: ViewFn, fields: Fields) -> Any:
     """Shape and dtype of what the encoder reads of an example, by an evaluation's view.
 

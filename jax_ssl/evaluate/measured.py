@@ -37,6 +37,7 @@ def predicting(
     needs: Mapping[str, Kind],
     metrics: tuple[Metric, ...],
     baselines: Mapping[str, Baseline],
+    alone: bool = False,
     **measured: Any,
 ) -> Protocol:
     """A protocol that measures predictions.
@@ -49,6 +50,7 @@ def predicting(
         needs: kinds of the fields that the test part must have.
         metrics: the first is the headline.
         baselines: see `Measured`.
+        alone: whether the numbers are so many that the data are swept for them alone.
         **measured: the other attributes of `Measured`.
     """
 
@@ -62,6 +64,7 @@ def predicting(
         kind=tuple(needs.values()),
         metrics=metrics,
         run=run,
+        alone=alone,
         measured=Measured(
             predictions=predictions, measure=measure, baselines=baselines, **measured
         ),

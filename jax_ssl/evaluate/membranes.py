@@ -118,6 +118,7 @@ def membranes(
         needs={"mask": "mask"},
         metrics=METRICS,
         baselines={"one_cell": one_cell},
+        alone=True,
     )
 
 

@@ -17,7 +17,7 @@ from jax_ssl.augment.shown import operations
 from jax_ssl.checkpoint.manager import open_checkpoints
 from jax_ssl.core.compiling import once
 from jax_ssl.core.fields import names_of
-from jax_ssl.core.method import Shown, encoder_input
+from jax_ssl.core.method import Shown, encoder_input, read_by_networks
 from jax_ssl.core.state import TrainState
 from jax_ssl.core.telling import telling
 from jax_ssl.data.corrupt import sample
@@ -153,7 +153,7 @@ def _views(look: Look) -> Iterator[tuple[str, Pictures | str]]:
         made = once(draw)(key, batch)
     groups = [
         np.asarray(leaf if leaf.ndim == 2 + look.rank else leaf[:, None], np.float32)
-        for leaf in jax.tree.leaves(made)
+        for leaf in jax.tree.leaves(read_by_networks(made))
         # Labels and indices are nothing to look at.
         if leaf.ndim in (1 + look.rank, 2 + look.rank) and leaf.dtype != np.int32
     ]
