@@ -30,18 +30,19 @@ MAPS: Mapping[str, tuple[str, str]] = {
     "flow": ("flow", "flow"),
     "segmentation": ("mask", "mask"),
 }
-CAPTION = (
-    "Predictions and, where the data have them, labels, each over its own "
-    "range. Light errors are large: of disparity and flow in pixels, of depth relative "
-    "to it, after the scale of the medians; grey is unknown."
-)
-WARPED = " Warped: the next frame, fetched along the flow, should look like the target."
+CAPTIONS = {
+    "depth": "Errors are relative to the depth, after the scale of the medians.",
+    "flow": "Errors are in pixels. Warped: the next frame, fetched along the flow; it "
+    "should look like the target.",
+    "segmentation": "Regions are the classes of the largest score.",
+}
+EACH = "Each map is shown over its own range, grey where it is unknown."
 
 
 def predicted(
     run: Run, train: TrainState, plain: Any
 ) -> Iterator[tuple[str, Pictures | str]]:
-    """A grid of predictions, labels and errors; nothing where nothing is predicted.
+    """A grid of each prediction, beside its label and its error where there is one.
 
     Args:
         run: with its mesh installed.
@@ -60,24 +61,22 @@ def predicted(
     found = predictions(run, train, seen, names)
     given = seen if isinstance(seen, Mapping) else {}
     batch = {n: np.asarray(given.get(n, x)) for n, x in batch.items()}
-    columns, caption = [Column("target", plain(encoder_input(seen)))], CAPTION
     frames = next((given[n] for n in ("frames", "left_frames") if n in given), None)
-    if "flow" in found and frames is not None and frames.shape[1] > 1:
-        back = once(jax.vmap(_fetched))(frames, found["flow"])
-        columns.append(Column("warped", np.asarray(back)))
-        caption += WARPED
     for name in names:
         truth, kind = MAPS[name]
         said = found[name].argmax(-1) if kind == "mask" else found[name]
-        shown = {"predicted": (said, kind)}
+        columns = [Column("target", plain(encoder_input(seen)))]
+        columns.append(Column("predicted", said, kind))
         if truth in batch:
-            shown["true"] = batch[truth], kind
+            columns.append(Column("true", batch[truth], kind))
             if kind != "mask":
-                errors = _errors(name, found[name], batch)
-                shown["error"] = errors, "heat"
-        group = name.replace("_", " ")
-        columns += [Column(head, *each, group=group) for head, each in shown.items()]
-    yield "Predictions", Pictures("predictions", columns, caption)
+                columns.append(Column("error", _errors(name, said, batch), "heat"))
+        if name == "flow" and frames is not None and frames.shape[1] > 1:
+            back = once(jax.vmap(_fetched))(frames, said)
+            columns.append(Column("warped", np.asarray(back)))
+        words = CAPTIONS.get(name, "Errors are in pixels.")
+        title = f"Predictions: {name.replace('_', ' ')}"
+        yield title, Pictures(f"predicted_{name}", columns, f"{words} {EACH}")
 
 
 def views_of(run: Run, batch: Mapping[str, np.ndarray]) -> Any:

@@ -102,24 +102,25 @@ def test_a_protocol_of_predictions_watches_the_training(run):
 def test_predictions_are_drawn_beside_labels_and_errors(run):
     opened = Run.opened(str(run), ())
     with opened.restored() as train:
-        ((title, pictures),) = predicted(opened, train, np.asarray)
-    assert title == "Predictions"
-    columns = {(column.group, column.head): column for column in pictures.columns}
-    beside = ("predicted", "true", "error")
-    wanted = [("", "target"), ("", "warped")]
-    wanted += [("depth", head) for head in beside]
-    wanted += [("disparity", "predicted")]
-    wanted += [("flow", head) for head in beside]
-    wanted += [("segmentation", head) for head in beside[:2]]
-    assert [*columns] == wanted
+        grids = dict(predicted(opened, train, np.asarray))
+    columns = {
+        title.removeprefix("Predictions: "): {c.head: c.values for c in each.columns}
+        for title, each in grids.items()
+    }
+    assert {name: [*each] for name, each in columns.items()} == {
+        "depth": ["target", "predicted", "true", "error"],
+        "disparity": ["target", "predicted"],
+        "flow": ["target", "predicted", "true", "error", "warped"],
+        "segmentation": ["target", "predicted", "true"],
+    }
     rows = np.unique(np.linspace(0, 7, SHOWN).astype(int))
     batch = opened.experiment.open(opened.experiment.evals.test, ["flow"])[rows]
-    np.testing.assert_array_equal(columns["depth", "true"].values, batch["depth"])
+    np.testing.assert_array_equal(columns["depth"]["true"], batch["depth"])
     # The flow's error is the distance from the label, at the label's pixels.
-    found, true = columns["flow", "predicted"].values, batch["flow"]
+    found, true = columns["flow"]["predicted"], batch["flow"]
     error = np.stack([flow_errors(*pair)[0] for pair in zip(found, true, strict=True)])
     known = true[..., 2] > 0
-    drawn = columns["flow", "error"].values
+    drawn = columns["flow"]["error"]
     np.testing.assert_allclose(drawn[known], error[known], rtol=1e-4, atol=1e-4)
     assert np.isnan(drawn[~known]).all()
 
