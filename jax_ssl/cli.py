@@ -1,4 +1,4 @@
-"""The command line: `jax-ssl train | evaluate | plan | report | export | settings`."""
+"""The command line: `jax-ssl train | evaluate | report | export | infer | plan`."""
 
 import argparse
 import errno
@@ -48,11 +48,21 @@ FLAGS: dict[str, dict[str, Any]] = {
         "help": "find the largest batch or the fewest chunks that fit (slow)",
     },
     "--json": {"action": "store_true", "help": "print JSON, no table"},
-    "--output": named("FILE", "write it there", type=folder),
+    "--output": named("PATH", "write it there", type=folder),
     "--what": named(
         "NAME",
         "encoder, or with its heads the teacher to distill from",
         default="encoder",
+    ),
+    "--images": named(
+        "DIR",
+        "folder of pictures, those of a film in the order of their names",
+        type=folder,
+        required=True,
+    ),
+    "--task": named("NAMES", "of predictions, such as depth,flow (default: all)"),
+    "--intrinsics": named(
+        "FX,FY,CX,CY", "of the camera, in pixels (default: the training data's)"
     ),
     "what": named(
         "WHAT",
@@ -116,6 +126,10 @@ COMMAND_LINES: dict[str, tuple[str, str]] = {
     "export": (
         "write the encoder of a run's last checkpoint to one file",
         "--workdir --what --output --step",
+    ),
+    "infer": (
+        "write depth, flow or whatever else a run's method predicts of pictures",
+        "--workdir --images --output --task --intrinsics --step",
     ),
     "settings": ("print what a config can hold: names, types and defaults", "what"),
 }

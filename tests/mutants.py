@@ -596,4 +596,59 @@ MUTANTS = {
         "divmod(step, n)",
         "data/test_shares.py",
     ),
+    # What predictions are worth.
+    "depth is resized in the place of its inverse": Mutant(
+        "evaluate/maps.py",
+        "inverse = at_label(1 / jnp.maximum(depth, TINY), fields, label)",
+        "inverse = 1 / at_label(jnp.maximum(depth, TINY), fields, label)",
+        "evaluate/test_predictions.py",
+    ),
+    "medians are taken of all pixels": Mutant(
+        "evaluate/depth.py",
+        "maps.masked_median(found, mask)",
+        "maps.masked_median(found, mask | True)",
+        "evaluate/test_predictions.py",
+    ),
+    "the crop's edges are those of float32": Mutant(
+        "evaluate/maps.py",
+        "np.floor(share * np.arange(side + 1))",
+        "np.floor(np.float32(share) * np.arange(side + 1, dtype=np.float32))",
+        "evaluate/test_predictions.py",
+    ),
+    "v is scaled by the widths": Mutant(
+        "evaluate/maps.py",
+        "jnp.stack([width / flow.shape[1], height / flow.shape[0]])",
+        "jnp.stack([width / flow.shape[1], width / flow.shape[1]])",
+        "evaluate/test_predictions.py",
+    ),
+    "an outlier is off by three pixels or by a twentieth": Mutant(
+        "evaluate/stereo.py",
+        "(error > PIXELS) & (error > SHARE * true)",
+        "(error > PIXELS) | (error > SHARE * true)",
+        "evaluate/test_predictions.py",
+    ),
+    "what a canvas has beyond the picture counts": Mutant(
+        "evaluate/maps.py",
+        "return (rows < height)[:, None] & (columns < width)",
+        "return (rows >= 0)[:, None] & (columns >= 0)",
+        "evaluate/test_predictions.py",
+    ),
+    "the scale of a snippet is its inverse": Mutant(
+        "evaluate/ego_motion.py",
+        "size = (found**2).sum((1, 2))",
+        "size = (true**2).sum((1, 2))",
+        "evaluate/test_ego_motion.py",
+    ),
+    "the untrained network is asked with the trained params": Mutant(
+        "evaluate/judge.py",
+        "whole = self.fresh() if kind == UNTRAINED else whole",
+        "whole = trained if kind == UNTRAINED else whole",
+        "evaluate/test_judge_predictions.py",
+    ),
+    "the next picture of the last one is flown to": Mutant(
+        "run/infer.py",
+        "elif row < last or name not in AFTER:",
+        "elif row <= last:",
+        "run/test_predicted.py",
+    ),
 }

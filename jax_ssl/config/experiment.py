@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -173,7 +173,7 @@ class Experiment:
         self.tx: optax.GradientTransformation = made("optimizer", OPTIMIZERS, optimizer)
         with naming("views"):
             read = {*read_by(self.method.views, source.fields)}
-        self.source = source.keep(read | self.judged(source))
+        self.source = source.keep(read | self.judged(source, training=True))
 
     def _classified(self, source: Source) -> Source:
         """The source; a classifier's classes without names are numbers from now on.
@@ -255,11 +255,12 @@ class Experiment:
         """Steps in so many epochs, at least one."""
         return max(1, round(epochs * self.steps_per_epoch))
 
-    def open(self, changes: Mapping[str, Any]) -> Source:
+    def open(self, changes: Mapping[str, Any], also: Iterable[str] = ()) -> Source:
         """Another part of the data, with the fields that the evaluation reads.
 
         Args:
             changes: keys of `data`, such as its split; with a "name", another source.
+            also: further fields, where there are such.
         """
         section = {**self.config["data"], **changes}
         maker, settings = pick(SOURCES, section, "config.data")
@@ -267,12 +268,19 @@ class Experiment:
         known = {*accepted(maker), *changes}
         kept = {key: value for key, value in settings.items() if key in known}
         source = bind(maker, {}, kept)
-        return source.keep(self.judged(source))
+        return source.keep(self.judged(source) | (set(also) & set(source.fields)))
 
-    def judged(self, source: Source) -> set[str]:
-        """Those fields of a source that the evaluation reads."""
-        asked = (*self.protocols, *filter(None, [self.watcher]))
-        needed = {name for protocol in asked for name in protocol.needs}
+    def judged(self, source: Source, *, training: bool = False) -> set[str]:
+        """Those fields of a source that the evaluation reads.
+
+        Args:
+            source: of the examples.
+            training: whether they are the training examples, of which protocols that
+                measure predictions read nothing unless they watch the training.
+        """
+        asked = [p for p in self.protocols if not (training and p.measured)]
+        asked += filter(None, [self.watcher])
+        needed = {name for protocol in asked for name in protocol.fields}
         with naming("evals.view"):
             seen = read_by(self.view, source.fields)
         return {*seen, *(needed & set(source.fields))}

@@ -33,12 +33,14 @@ FillFn: TypeAlias = Callable[[Params, State, Variables], tuple[Params, State]]
 # What a method's head says of the encoder's inputs [B, ...], [B, D], in evaluation
 # mode.
 ProjectFn: TypeAlias = Callable[[Params, State, Array], Array]
+# What a task's network says of a batch of the evaluation's view, in evaluation mode.
+PredictFn: TypeAlias = Callable[[Params, State, Views], Array]
 # What the loss is worth to a network that tells nothing apart, such as ln(2 B - 1), at
 # B examples a step.
 ChanceFn: TypeAlias = Callable[[int], float]
 # Pictures by their title of what a method makes of a few examples, from params, state,
-# a batch whose "view" is the evaluation's view of each example, and a key of what is
-# drawn.
+# a batch, and a key of what is drawn. "seen" of the batch is what the evaluation's view
+# makes of each example, and "view" what the encoder reads of that.
 ShowFn: TypeAlias = Callable[[Params, State, Batch, Array], Mapping[str, "Shown"]]
 
 # What the encoder reads, where a view makes several things; the first that is there.
@@ -64,6 +66,18 @@ def encoder_input(seen: Views) -> Array:
         f"config.evals.view shows the encoder nothing: it makes {sorted(seen)}, and "
         f"none of {', '.join(READ_AS)}."
     )
+
+
+def read_by_networks(views: Views) -> Views:
+    """Views without the frames for losses, where networks read these as "inputs".
+
+    Args:
+        views: a mapping that may have, beside "left_frames", "left_inputs".
+    """
+    if not isinstance(views, Mapping):
+        return views
+    twins = {name: name.replace("frames", "inputs") for name in views}
+    return {n: x for n, x in views.items() if twins[n] == n or twins[n] not in views}
 
 
 def seen_by(view: ViewFn, fields: Fields) -> Any:
@@ -200,6 +214,13 @@ class Method:
             the method that has the same name.
         health: for the collapse doctor, and for protocols that read the head.
         shows: pictures of a few examples, for the report.
+        predicts: what it says of examples, by name. A view shows h x w pixels of T
+            frames, of which number (T - 1) // 2 is the target: "depth" [B, h, w] of the
+            target in metres or up to a factor, "disparity" [B, h, w] of the target in
+            pixels of the view, "disparity_next" [B, h, w] in the next frame of the
+            points that the target shows, "flow" [B, h, w, 2] from the target to the
+            next frame in pixels of the view, "poses" [B, T, 3, 4] from each camera's
+            coordinates to those of camera 0, "segmentation" [B, h, w, K] scores.
     """
 
     encoder: Any
@@ -213,3 +234,4 @@ class Method:
     loads: Mapping[str, Load] = field(default_factory=dict, hash=False)
     health: Health = Health()
     shows: ShowFn | None = None
+    predicts: Mapping[str, PredictFn] = field(default_factory=dict, hash=False)

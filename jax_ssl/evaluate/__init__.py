@@ -1,16 +1,23 @@
-"""What a frozen encoder is worth: one protocol a file, and the table of them."""
+"""What an encoder and predictions are worth: one protocol a file, and their table."""
 
 from collections.abc import Callable, Mapping
 
 from jax_ssl.evaluate.attention import attention_jaccard
 from jax_ssl.evaluate.classification import classification
+from jax_ssl.evaluate.depth import depth
+from jax_ssl.evaluate.ego_motion import ego_motion
 from jax_ssl.evaluate.few_label import few_label
 from jax_ssl.evaluate.frames import frames
 from jax_ssl.evaluate.knn import knn
 from jax_ssl.evaluate.layers import layers
 from jax_ssl.evaluate.linear import linear
+from jax_ssl.evaluate.membranes import membranes
+from jax_ssl.evaluate.optical_flow import optical_flow
 from jax_ssl.evaluate.protocol import Protocol
 from jax_ssl.evaluate.retrieval import retrieval
+from jax_ssl.evaluate.scene_flow import scene_flow
+from jax_ssl.evaluate.segmentation import segmentation
+from jax_ssl.evaluate.stereo import stereo
 
 PROTOCOLS: Mapping[str, Callable[..., Protocol | list[Protocol] | None]] = {
     "classification": classification,
@@ -21,4 +28,11 @@ PROTOCOLS: Mapping[str, Callable[..., Protocol | list[Protocol] | None]] = {
     "linear": linear,
     "retrieval": retrieval,
     "attention_jaccard": attention_jaccard,
+    "depth": depth,
+    "ego_motion": ego_motion,
+    "membranes": membranes,
+    "optical_flow": optical_flow,
+    "scene_flow": scene_flow,
+    "segmentation": segmentation,
+    "stereo": stereo,
 }

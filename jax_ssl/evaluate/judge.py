@@ -6,6 +6,7 @@ forgotten before the next is swept.
 """
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -18,11 +19,14 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jax_ssl.checkpoint.run_folder import json_value
+from jax_ssl.core.fields import spec_of
 from jax_ssl.core.method import Method, ViewFn, encoder_input, seen_by
-from jax_ssl.core.types import Array, Batch, Params, PyTree, State
+from jax_ssl.core.types import Array, Batch, Params, PyTree, State, Views
 from jax_ssl.evaluate import mfcc
+from jax_ssl.evaluate.data import Data, lacking
 from jax_ssl.evaluate.kinds import (
     MFCC,
+    PIXELS,
     POOLED,
     RAW,
     SAMPLES,
@@ -34,11 +38,11 @@ from jax_ssl.evaluate.kinds import (
     titled,
     together,
 )
+from jax_ssl.evaluate.measured import measured_by, unpredicted
 from jax_ssl.evaluate.part import Part, left_out, on_host, swept
 from jax_ssl.evaluate.protocol import Outcome, Protocol, Skipped
 from jax_ssl.evaluate.raw import flattened, pooling_side
 from jax_ssl.parallel.rows import map_examples
-from jax_ssl.train.feeds import Feed
 from jax_ssl.train.sweep import Sweep
 
 Record: TypeAlias = dict[str, Any]
@@ -55,32 +59,12 @@ def untold(text: str, total: int) -> AbstractContextManager[Callable[[int], None
     return nullcontext(lambda rows: None)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Data:
-    """Some examples of a data set.
-
-    Attributes:
-        feed: of the data set.
-        rows: [n] of them; all unless given.
-        split: what they are called in the record.
-    """
-
-    feed: Feed
-    rows: np.ndarray | None = None
-    split: str = "test"
-
-    @property
-    def count(self) -> int:
-        """Number of examples."""
-        return self.feed.num_examples if self.rows is None else len(self.rows)
-
-
 @dataclass
 class Judge:
     """Evaluates the encoder of one method; use it with the mesh installed.
 
     Attributes:
-        method: of which `encoder`, `exports` and `health` are used.
+        method: of which `encoder`, `exports`, `health` and `predicts` are used.
         view: the evaluation's: one example -> what the encoder reads, un-augmented; or
             a dictionary of it and of fields that follow it, such as a mask.
         fresh: makes untrained params and state.
@@ -115,22 +99,18 @@ class Judge:
             trained: params and state of the method.
             train: training part.
             test: test part.
-            kinds: of features: "trained", "untrained" and the raw input's name; all
-                unless given.
+            kinds: of features: "trained", "untrained", the raw input's name, and
+                baselines of the protocols; all unless given.
             step: of training, for the record.
             tell: opens what tells of everything that takes time.
 
         Returns:
             {"evaluations": [...], "skipped": [{"protocol", "reason"}]}, plain JSON.
         """
-        lacks = [
-            (p, lacking(p, train, "training") or lacking(p, test, "test"))
-            for p in protocols
-        ]
+        lacks = [(p, self.lacking(p, train, test)) for p in protocols]
         skipped = [{"protocol": p.name, "reason": why} for p, why in lacks if why]
         asked = [p for p, why in lacks if not why]
-        fields = tuple(dict.fromkeys(name for p in asked for name in p.needs))
-        known = train.feed.fields
+        known = test.feed.fields
 
         def answers(
             kind: str, mine: Sequence[Protocol]
@@ -139,17 +119,28 @@ class Judge:
             whole: PyTree = trained if kind == TRAINED else ()
             whole = self.fresh() if kind == UNTRAINED else whole
             rate = self.rate(train)
-            reads = list(dict.fromkeys(read_of(p, kind, rate) for p in mine))
-            total = train.count + test.count
+            learning = [p for p in mine if p.measured is None]
+            fields = tuple(dict.fromkeys(n for p in learning for n in p.needs))
+            swept_for = [(train, learning)] * bool(learning) + [(test, mine)]
+            total = sum(data.count for data, _ in swept_for)
             with tell(f"{kind}: features of {total:,} examples", total) as advance:
                 parts = [
-                    self.parts(reads, whole, data, fields, advance)
-                    for data in (train, test)
+                    self.parts(
+                        list(dict.fromkeys(read_of(p, kind, rate) for p in those)),
+                        whole,
+                        data,
+                        fields,
+                        advance,
+                    )
+                    for data, those in swept_for
                 ]
             del whole
             for protocol in mine:
+                read = read_of(protocol, kind, rate)
                 labels = [n for n in protocol.needs if known[n].kind == "label"]
-                given = [part[read_of(protocol, kind, rate)] for part in parts]
+                given = [part[read] for part in parts if read in part]
+                if protocol.measured is not None:
+                    given, labels = given * 2, []
                 own = [part.labelled(labels) for part in given]
                 # A method's own classifier learns nothing from the training part.
                 learned = protocol.reads != "head" or protocol.controls
@@ -166,7 +157,7 @@ class Judge:
                     yield protocol, outcome, {**own[0].detail, **without}
 
         if kinds is None:
-            kinds = self.kinds(train)
+            kinds = self.kinds(train, asked)
             if self.rate(train) is not None and not mfcc.installed():
                 skipped.append({"protocol": MFCC, "reason": mfcc.LACKING})
         found: dict[tuple[Protocol, str], Record] = {}
@@ -195,6 +186,7 @@ class Judge:
                         "features": kind,
                         **outcome.values,
                         "std": outcome.spread,
+                        **({"tracks": outcome.tracks} if outcome.tracks else {}),
                         "detail": {**detail, **outcome.detail},
                     }
                 )
@@ -206,15 +198,26 @@ class Judge:
         evaluations = sorted(found.values(), key=lambda e: order.index(e["protocol"]))
         return json_value({"evaluations": evaluations, "skipped": skipped})
 
-    def kinds(self, data: Data) -> tuple[str, ...]:
+    def kinds(self, data: Data, protocols: Sequence[Protocol] = ()) -> tuple[str, ...]:
         """The kinds of features, of which the third is the input itself.
 
-        Of waves whose rate is known there is a fourth, "mfcc", where librosa is.
+        Of waves whose rate is known there is a fourth, "mfcc", where librosa is. The
+        baselines of protocols that measure predictions follow.
         """
         image = len(self.seen(data).shape) > 2
-        known = TRAINED, UNTRAINED, "pixels" if image else SAMPLES
+        known = TRAINED, UNTRAINED, PIXELS if image else SAMPLES
         more = self.rate(data) is not None and mfcc.installed()
-        return (*known, MFCC) if more else known
+        own = [p.measured.baselines for p in protocols if p.measured is not None]
+        found = (*known, *[MFCC] * more, *itertools.chain(*own))
+        return tuple(dict.fromkeys(found))
+
+    def lacking(self, protocol: Protocol, train: Data, test: Data) -> str:
+        """Why a protocol cannot judge this method on these data; "" if it can."""
+        if protocol.measured is None:
+            part = lacking(protocol, train, "training")
+            return part or lacking(protocol, test, "test")
+        why = lacking(protocol, test, test.split)
+        return why or unpredicted(protocol, self.method)
 
     def rate(self, data: Data) -> float | None:
         """Samples a second of what the encoder reads, if that is a wave of one."""
@@ -251,9 +254,8 @@ class Judge:
             def one(whole: PyTree, batch: Batch) -> PyTree:
                 seen = map_examples(self.view, jax.random.key(0), batch)
                 given = seen if isinstance(seen, Mapping) else {}
-                x = encoder_input(seen)
                 beside = {n: given.get(n, batch[n]) for n in (*fields, "index")}
-                features = [self._features(read, whole, x) for read in reads]
+                features = [self._features(r, whole, seen, batch) for r in reads]
                 return [values.astype(jnp.float32) for values in features], beside
 
             at_once = max(1, self.at_once // self.mesh.size)
@@ -274,7 +276,8 @@ class Judge:
             )
         parts = {}
         for read, values in zip(reads, features, strict=True):
-            detail: Record = {"dimensions": values.shape[-1]}
+            features_of = not isinstance(read[0], Protocol)
+            detail: Record = {"dimensions": values.shape[-1]} if features_of else {}
             if corrupt:
                 detail["corrupt_examples"] = corrupt
             if read == RAW and (side := pooling_side(self.seen(data).shape)) > 1:
@@ -298,11 +301,14 @@ class Judge:
         seen = self.seen(data)
         if not jnp.issubdtype(seen.dtype, jnp.floating):
             raise ValueError(f"the encoder would read {seen.dtype}, not floats.")
-        rows = jax.ShapeDtypeStruct((self.mesh.size, *seen.shape), seen.dtype)
+        batch = spec_of(data.feed.fields, self.mesh.size)
         for read in dict.fromkeys((POOLED, *(read_of(p, TRAINED) for p in protocols))):
-            found = jax.eval_shape(
-                lambda whole, x, r=read: self._features(r, whole, x), whole, rows
-            )
+
+            def one(whole: PyTree, batch: Batch, read: Read = read) -> Array:
+                made = map_examples(self.view, jax.random.key(0), batch)
+                return self._features(read, whole, made, batch)
+
+            found = jax.eval_shape(one, whole, batch)
             if read[1] == "pooled" and found.ndim != 2:
                 raise ValueError(
                     f"of every example the encoder would read {seen.shape} and make "
@@ -314,9 +320,12 @@ class Judge:
         """What the view makes of an example, for the encoder to read."""
         return seen_by(self.view, data.feed.fields)
 
-    def _features(self, read: Read, whole: PyTree, x: Array) -> Array:
-        """What is read [B, ...] of examples x [B, ...]."""
+    def _features(self, read: Read, whole: PyTree, seen: Views, batch: Batch) -> Array:
+        """What is read [B, ...] of a batch and what the view makes of it."""
         reader, word = read
+        if isinstance(reader, Protocol):
+            return measured_by(read, self.method, whole, seen, batch)
+        x = encoder_input(seen)
         if word == "raw":
             return flattened(x) if reader is None else reader({}, x)
         params, state = whole
@@ -331,16 +340,3 @@ class Judge:
         if reader is not None:
             return reader(variables, x)
         return getattr(self.method.encoder.apply(variables, x, train=False), word)
-
-
-def lacking(protocol: Protocol, data: Data, part: str) -> str:
-    """What examples have not that a protocol needs, in words; "" if nothing.
-
-    Args:
-        protocol: which needs some fields.
-        data: the examples.
-        part: which part of the data they are, in words.
-    """
-    lacks = [name for name in protocol.needs if name not in data.feed.fields]
-    words = " and no ".join("labels" if name == "label" else name for name in lacks)
-    return f"the {part} part, {data.feed.name}, has no {words}" if lacks else ""

@@ -8,10 +8,11 @@ from typing import TypeAlias
 from jax_ssl.evaluate import mfcc
 from jax_ssl.evaluate.protocol import Outcome, Protocol, Reader
 
-Read: TypeAlias = tuple[Reader | None, str]  # A protocol's reader and `reads`.
+# A protocol's reader and `reads`; or one that measures predictions, and whose they are.
+Read: TypeAlias = tuple[Reader | Protocol | None, str]
 
 TRAINED, UNTRAINED = "trained", "untrained"
-SAMPLES, MFCC = "samples", "mfcc"
+PIXELS, SAMPLES, MFCC = "pixels", "samples", "mfcc"
 RAW: Read = (None, "raw")
 POOLED: Read = (None, "pooled")
 
@@ -24,7 +25,10 @@ def read_of(protocol: Protocol, kind: str, rate: float | None = None) -> Read:
         kind: of features.
         rate: of waves, samples a second; only MFCCs ask for it.
     """
-    if kind in (TRAINED, UNTRAINED):
+    network = kind in (TRAINED, UNTRAINED)
+    if protocol.measured is not None:
+        return protocol, "network" if network else kind
+    if network:
         return protocol.reader, protocol.reads
     if kind == MFCC:
         assert rate is not None
@@ -61,9 +65,11 @@ def together(protocols: Sequence[Protocol], kind: str) -> Iterator[Sequence[Prot
 
 def takes(protocol: Protocol, kind: str) -> bool:
     """Whether a protocol judges a kind of features."""
-    if kind == TRAINED:
+    if kind == TRAINED or not protocol.controls:
+        return kind == TRAINED
+    if protocol.measured is not None:
+        return kind in (UNTRAINED, *protocol.measured.baselines)
+    if kind == UNTRAINED or (kind == MFCC and protocol.places):
         return True
-    if kind == MFCC and protocol.places:
-        return protocol.controls
     vector = protocol.reads in ("pooled", "head")
-    return protocol.controls and (kind == UNTRAINED or vector)
+    return kind in (PIXELS, SAMPLES, MFCC) and vector

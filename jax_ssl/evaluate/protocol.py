@@ -12,11 +12,17 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from jax_ssl.core.fields import Kind
-from jax_ssl.core.types import Array, Variables
+from jax_ssl.core.method import PredictFn
+from jax_ssl.core.types import Array, Example, Variables, Views
 from jax_ssl.evaluate.part import Part
 
 # The encoder's variables and examples [B, ...] to features [B, ...].
 Reader: TypeAlias = Callable[[Variables, Array], Array]
+# What is said of one example, by name, and its fields to the numbers [M] that are kept.
+Measure: TypeAlias = Callable[[Mapping[str, Array], Example], Array]
+# What the view makes of one example, and its fields, to what can be said without a
+# network, by name.
+Baseline: TypeAlias = Callable[[Views, Example], Mapping[str, Array]]
 Reads: TypeAlias = Literal["pooled", "grid", "pyramid", "prediction", "head"]
 
 
@@ -49,6 +55,8 @@ class Outcome:
         spread: standard deviation of the first, over draws or seeds, if there is one.
         detail: JSON values for results.json; its "note" is printed.
         remark: a sentence about the settings, for below a table.
+        tracks: paths [n, 2] to be drawn in a plane, by what they are of, and by "true"
+            and "found".
         along: where it lies on a curve through the outcomes of the protocols of its
             name, such as ("layer", 3), if there is such a curve.
     """
@@ -59,6 +67,7 @@ class Outcome:
     spread: float | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
     remark: str = ""
+    tracks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     along: tuple[str, float] | None = None
 
 
@@ -74,17 +83,47 @@ class Skipped:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Measured:
+    """How what a method predicts is compared with the labels, one example at a time.
+
+    It happens on the devices while the data are swept: maps and dense labels stay
+    there, and a few numbers of each example are kept.
+
+    Attributes:
+        predictions: keys of `Method.predicts`, all of which the method must have.
+        measure: makes the numbers, of the same length for every example, and finite
+            for whatever labels there are. A field that the view carries is as the view
+            shows it, any other as the data have it, with its "size" on a canvas.
+        baselines: controls by name, in the place of a network. Some know the labels,
+            which makes them harder to beat.
+        optional: fields that `measure` reads where the data have them.
+        around: makes of the function that predicts the one that is used, such as the
+            mean with the prediction of the mirrored image.
+    """
+
+    predictions: tuple[str, ...]
+    measure: Measure
+    baselines: Mapping[str, Baseline] = field(default_factory=dict, hash=False)
+    optional: tuple[str, ...] = ("size",)
+    around: Callable[[PredictFn], PredictFn] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """How one paper judges a frozen encoder; its settings are bound already.
+    """How one paper judges a frozen encoder, or what a method predicts.
+
+    Its settings are bound already.
 
     Attributes:
         name: the key of `PROTOCOLS`; several with one name are parts of one.
         reads: what the sweep keeps of every example.
         needs: fields that both parts of the data must have; else it is skipped.
-        kind: of these fields.
+        kind: of these fields; a tuple where they differ.
         metrics: the first is the headline.
         run: (training part, test part) -> an outcome for each setting that it tries, in
-            an order that does not depend on the features.
+            an order that does not depend on the features. Where predictions are
+            measured nothing is learned: both are the test part, and its values are the
+            numbers of each example.
         reader: what reads the examples in the place of the encoder; its answer stands
             for what `reads` names.
         places: of the grid that are read of every example, as many of the control by
@@ -94,12 +133,14 @@ class Protocol:
             itself, after the others, and no other features are held meanwhile.
         per_class: labelled training examples of every class, by the first field of
             `needs`, without which some of its settings are skipped.
+        measured: how predictions are compared with the labels; None where features are
+            judged.
     """
 
     name: str
     reads: Reads = "pooled"
     needs: tuple[str, ...] = ("label",)
-    kind: Kind = "label"
+    kind: Kind | tuple[Kind, ...] = "label"
     metrics: tuple[Metric, ...] = ACCURACY
     run: Callable[[Part, Part], Iterable[Outcome | Skipped]]
     reader: Reader | None = None
@@ -107,6 +148,19 @@ class Protocol:
     controls: bool = True
     alone: bool = False
     per_class: int = 0
+    measured: Measured | None = None
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """All fields that it reads, of which those of `needs` must be there."""
+        more = () if self.measured is None else self.measured.optional
+        return (*self.needs, *more)
+
+    def kind_of(self, name: str) -> Kind:
+        """The kind that a field of `needs` must have."""
+        if isinstance(self.kind, tuple):
+            return self.kind[self.needs.index(name)]
+        return self.kind
 
 
 def classes_of(

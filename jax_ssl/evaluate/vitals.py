@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 
-from jax_ssl.core.method import Method
+from jax_ssl.core.method import Method, read_by_networks
 from jax_ssl.core.types import Array, Batch, Params, State, Views
 from jax_ssl.evaluate import quality
 from jax_ssl.losses.prediction import output_std
@@ -76,7 +76,7 @@ def first_views(views: Views, rank: int) -> Array:
     """
     read = [
         leaf if leaf.ndim == 1 + rank else leaf[:, 0]
-        for leaf in jax.tree.leaves(views)
+        for leaf in jax.tree.leaves(read_by_networks(views))
         if leaf.ndim in (1 + rank, 2 + rank)
         and jnp.issubdtype(leaf.dtype, jnp.floating)
     ]

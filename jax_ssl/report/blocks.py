@@ -118,6 +118,25 @@ class Map:
 
 
 @dataclass(frozen=True)
+class Paths:
+    """Ways through a plane, both axes alike; each begins with a dot.
+
+    Attributes:
+        name: of its files, without an extension.
+        title: what it shows.
+        paths: [n, 2] by name, the first of which is the truth.
+        unit: of both axes.
+        caption: sentences below.
+    """
+
+    name: str
+    title: str
+    paths: Mapping[str, np.ndarray]
+    unit: str = "m"
+    caption: str = ""
+
+
+@dataclass(frozen=True)
 class Column:
     """A column of a grid: one array a row, all shown the same way.
 
@@ -197,4 +216,4 @@ class Section:
 
 
 # A bare sentence says why what would be in its place is absent.
-Block = str | Text | Cards | Table | Curves | Map | Pictures | Section
+Block = str | Text | Cards | Table | Curves | Map | Paths | Pictures | Section

@@ -21,7 +21,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from jax_ssl.report.blocks import Column, Curves, Map
+from jax_ssl.report.blocks import Column, Curves, Map, Paths
 from jax_ssl.report.pictures import class_name
 from jax_ssl.report.quantities import quantity
 from jax_ssl.report.series import radius, smooth
@@ -87,6 +87,24 @@ def scatter(found: Map, theme: Theme) -> bytes:
         size = float(np.clip(14_000 / len(found.points), 7, 40))
         x, y = found.points.T
         ax.scatter(x, y, c=[*colors], s=size, linewidths=0)
+        return _png(fig)
+
+
+def paths(found: Paths, theme: Theme) -> bytes:
+    """Lines in a plane, the truth in ink and a little wider; a legend names them."""
+    colors = [theme["ink"], *(theme[name] for name in CURVES), theme["muted"]]
+    with _style(theme):
+        fig = Figure(figsize=(6.2, 4.4))
+        ax = fig.add_axes((0.09, 0.1, 0.6, 0.82))
+        ax.set_aspect("equal", adjustable="datalim")
+        ax.grid(axis="x")
+        for i, (name, path) in enumerate(found.paths.items()):
+            color, style = colors[min(i, len(colors) - 1)], "-" if i < 2 else "--"
+            wide = 2.4 if i == 0 else 1.4
+            ax.plot(*path.T, style, color=color, label=name, linewidth=wide)
+            ax.plot(*path[:1].T, "o", color=color, markersize=4)
+        ax.set(title=f"{found.title}, {found.unit}")
+        ax.legend(loc="upper left", bbox_to_anchor=(1, 1.03))
         return _png(fig)
 
 

@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 from PIL import Image
 
 from jax_ssl.report import draw
-from jax_ssl.report.blocks import Curves, Map, Pictures, Section
+from jax_ssl.report.blocks import Curves, Map, Paths, Pictures, Section
 from jax_ssl.report.theme import DARK, LIGHT
 from jax_ssl.report.tiles import tile
 
@@ -50,9 +50,12 @@ def prose(sentence: str) -> Markup:
     return Markup(re.sub(r"arXiv:(\d{4}\.\d{4,5})", link, str(escape(sentence))))
 
 
-def _figure(block: Curves | Map, files: Files) -> dict[str, str]:
+DRAWN: dict[type, Any] = {Curves: draw.chart, Map: draw.scatter, Paths: draw.paths}
+
+
+def _figure(block: Curves | Map | Paths, files: Files) -> dict[str, str]:
     """The addresses of the pictures for the light and for the dark page."""
-    drawn: Any = draw.chart if isinstance(block, Curves) else draw.scatter
+    drawn = DRAWN[type(block)]
     return {
         name: _address(_kept(files, f"{block.name}{suffix}.png", drawn(block, theme)))
         for name, suffix, theme in (("light", "", LIGHT), ("dark", "-dark", DARK))

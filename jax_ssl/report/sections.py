@@ -15,6 +15,7 @@ from jax_ssl.report.health import health
 from jax_ssl.report.inputs import Record, ReportInputs
 from jax_ssl.report.quantities import duration, is_number, number, plural, quantity
 from jax_ssl.report.summary import top
+from jax_ssl.report.tracks import tracks
 
 # Keys of a train record that have charts of their own, with titles and units.
 LINES = {
@@ -93,9 +94,10 @@ def _evaluations(results: Mapping[str, Any]) -> list[Block]:
         said = {r["features"]: r["detail"] for r in each["rows"] if r.get("detail")}
         details[table.title_of(each)] = {**(each.get("settings") or {}), **said}
     return [
-        table.evaluation_table(evaluations),
+        *table.tables(evaluations),
         Text([VALUES]),
         *along(evaluations),
+        *tracks(evaluations),
         *(f"{line}." for line in table.skipped(results)),
         Section("Settings and details", [_pairs(details)], "of the evaluations"),
     ]

@@ -5,6 +5,7 @@ of results.json themselves: "metrics", of which the first is the headline, "titl
 "remark", and "note" in a row's "detail".
 """
 
+import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -52,9 +53,12 @@ def evaluation_of(record: Record) -> Record:
     """A record of kind "eval" in the form of the evaluations of results.json."""
     name = record.get("metric", "accuracy")
     unit = record.get("unit", "" if "metric" in record else "%")
-    rows = [{"features": kind, name: record.get(kind)} for kind in FEATURES[1:]]
+    kinds = record.get("controls", FEATURES[1:])
+    rows = [{"features": kind, name: record.get(kind)} for kind in kinds]
     rows.append({"features": "trained", name: record.get(name)})
-    return {**record, "metrics": [{"name": name, "unit": unit}], "rows": rows}
+    more = {key: record[key] for key in ("better",) if key in record}
+    metric = {"name": name, "unit": unit, **more}
+    return {**record, "metrics": [metric], "rows": rows}
 
 
 def values_of(evaluation: Record, metric: Record) -> dict[str, float]:
@@ -90,6 +94,20 @@ def evaluation_table(evaluations: Sequence[Record], *, gains: bool = True) -> Ta
     return Table(rows, head + [f"trained minus {words(kind)}" for kind in controls])
 
 
+def tables(evaluations: Sequence[Record], *, gains: bool = True) -> list[Table]:
+    """A table for those that are judged beside the same controls, in their order.
+
+    Baselines of predictions would be empty columns of all other evaluations.
+    """
+
+    def own(evaluation: Record) -> list[str]:
+        kinds = [row["features"] for row in evaluation["rows"]]
+        return [kind for kind in kinds if kind not in FEATURES]
+
+    runs = itertools.groupby(evaluations, own)
+    return [evaluation_table([*run], gains=gains) for _, run in runs]
+
+
 def format_table(results: Record, *, method: str = "") -> str:
     """Plain text of results.json: the table, remarks, notes, and what was skipped.
 
@@ -102,7 +120,8 @@ def format_table(results: Record, *, method: str = "") -> str:
     """
     lines: list[str] = []
     if evaluations := results.get("evaluations"):
-        lines = [*_lines(evaluation_table(evaluations, gains=False), method), ""]
+        for table in tables(evaluations, gains=False):
+            lines += [*_lines(table, method), ""]
         lines += dict.fromkeys(e["remark"] for e in evaluations if e.get("remark"))
         lines += [
             f"{title_of(evaluation)}, {words(row['features'])}: {row['detail']['note']}"

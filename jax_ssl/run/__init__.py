@@ -2,6 +2,7 @@
 
 from jax_ssl.run.evaluate import evaluate
 from jax_ssl.run.export import export
+from jax_ssl.run.infer import infer
 from jax_ssl.run.plan import plan
 from jax_ssl.run.report import report
 from jax_ssl.run.settings import settings
@@ -9,5 +10,5 @@ from jax_ssl.run.train import train
 
 COMMANDS = {
     command.__name__: command
-    for command in (train, evaluate, plan, report, export, settings)
+    for command in (train, evaluate, plan, report, export, infer, settings)
 }

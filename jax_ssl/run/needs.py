@@ -6,7 +6,7 @@ import numpy as np
 from jax_ssl.core.fields import Fields, spec_of
 from jax_ssl.core.method import ViewFn
 from jax_ssl.data.classes import counted
-from jax_ssl.evaluate.judge import Data
+from jax_ssl.evaluate.data import Data
 from jax_ssl.evaluate.protocol import Protocol
 
 STANDARD = ("label", "mask")  # Where they lack, a protocol is skipped and says so.
@@ -21,20 +21,22 @@ def check_needs(protocol: Protocol, part: str, data: Data, known: Fields) -> Non
     """
     fields = data.feed.fields
     all_fields = {**known, **fields}
-    fit = sorted(n for n, field in all_fields.items() if field.kind == protocol.kind)
-    labelled = protocol.kind == "label"
+    # What a method predicts is told of no field: the names are those of predictions.
+    named = protocol.measured is not None
     for name in protocol.needs:
+        kind = protocol.kind_of(name)
+        fit = sorted(n for n, field in all_fields.items() if field.kind == kind)
         if name in fields and name not in fit:
             why = f"is of kind {fields[name].kind!r}"
-        elif name in fields or name in STANDARD:
+        elif name in fields or name in STANDARD or named:
             continue
         else:
             why = "is not there"
         raise ValueError(
             f"config.evals.{protocol.name}: field {name!r} {why} in the {part} part "
-            f"({data.feed.name}); it needs one of kind {protocol.kind!r}: "
+            f"({data.feed.name}); it needs one of kind {kind!r}: "
             f"{', '.join(fit) or 'there is none'}."
-            + (" config.evals.labels names those to predict." if labelled else "")
+            + (" config.evals.labels names those to predict." * (kind == "label"))
         )
 
 

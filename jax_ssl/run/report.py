@@ -17,7 +17,7 @@ from jax_ssl.augment.shown import operations
 from jax_ssl.checkpoint.manager import open_checkpoints
 from jax_ssl.core.compiling import once
 from jax_ssl.core.fields import names_of
-from jax_ssl.core.method import Shown, encoder_input
+from jax_ssl.core.method import Shown, encoder_input, read_by_networks
 from jax_ssl.core.state import TrainState
 from jax_ssl.core.telling import telling
 from jax_ssl.data.corrupt import sample
@@ -37,6 +37,7 @@ from jax_ssl.report.pictures import (
     views_grid,
 )
 from jax_ssl.run.environment import environment
+from jax_ssl.run.predicted import predicted, views_of
 from jax_ssl.run.results import recorded
 from jax_ssl.run.run import CHECKPOINTS, METRICS, REPORT, Run
 from jax_ssl.train.metrics import read_metrics
@@ -72,7 +73,7 @@ def write_page(run: Run, train: TrainState | None) -> pathlib.Path:
         asked = run.test or run.train
         some = _some(asked, MAPPED)
         with telling("report · features and neighbours"):
-            pictures += [*_shown(look, train)]
+            pictures += [*predicted(run, train, look.plain), *_shown(look, train)]
             if look.kind == "image":
                 pictures += _filters(look, train)
             part = _features(run, train, some)
@@ -129,11 +130,7 @@ class Look:
 
     def seen(self, batch: Mapping[str, np.ndarray]) -> jax.Array:
         """What the encoder reads of some examples, on one device."""
-
-        def read(key: jax.Array, example: Mapping[str, jax.Array]) -> jax.Array:
-            return encoder_input(self.run.experiment.view(key, example))
-
-        return once(jax.vmap(read, (None, 0)))(jax.random.key(0), batch)
+        return encoder_input(views_of(self.run, batch))
 
     def shown(self, batch: Mapping[str, np.ndarray]) -> np.ndarray:
         """The same as values to be shown."""
@@ -156,7 +153,7 @@ def _views(look: Look) -> Iterator[tuple[str, Pictures | str]]:
         made = once(draw)(key, batch)
     groups = [
         np.asarray(leaf if leaf.ndim == 2 + look.rank else leaf[:, None], np.float32)
-        for leaf in jax.tree.leaves(made)
+        for leaf in jax.tree.leaves(read_by_networks(made))
         # Labels and indices are nothing to look at.
         if leaf.ndim in (1 + look.rank, 2 + look.rank) and leaf.dtype != np.int32
     ]
@@ -197,7 +194,8 @@ def _shown(look: Look, train: TrainState) -> Iterator[tuple[str, Pictures | str]
     """What the method and its encoder have to show of a few examples."""
     experiment, method = look.run.experiment, look.run.experiment.method
     batch = sample(experiment.source, SHOWN)
-    examples = {**batch, "view": look.seen(batch)}
+    seen = views_of(look.run, batch)
+    examples = {**batch, "view": encoder_input(seen), "seen": seen}
 
     traced: dict[str, Shown] = {}
 

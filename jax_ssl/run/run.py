@@ -32,7 +32,8 @@ from jax_ssl.data.corrupt import sample
 from jax_ssl.data.order import permutation
 from jax_ssl.data.ranges import ADVICE, range_report
 from jax_ssl.data.source import Source
-from jax_ssl.evaluate.judge import TRAINED, Data, Judge, Record, lacking
+from jax_ssl.evaluate.data import Data
+from jax_ssl.evaluate.judge import TRAINED, Judge, Record
 from jax_ssl.parallel.processes import meet, of_first
 from jax_ssl.run.needs import check_needs, draws, few_labels
 from jax_ssl.train.feeds import Feed, ResidentFeed
@@ -190,7 +191,7 @@ class Run:
         for name, data in given.items():
             for protocol in asked:
                 check_needs(protocol, name, data, experiment.everything.fields)
-            ready = [p for p in asked if not lacking(p, data, name)]
+            ready = [p for p in asked if not self.judge.lacking(p, data, data)]
             with (
                 naming(f"evals.view on the {name} part"),
                 jax.set_mesh(experiment.mesh),
@@ -249,10 +250,12 @@ class Run:
         queries = part(rows=np.sort(order[:asked]))
         bank = part(rows=np.sort(order[asked : asked + online.max_bank]))
         look = functools.partial(self.judge.judge, [protocol], train=bank, test=queries)
+        # Nothing is learned or searched where predictions are measured.
+        told = {"bank": bank.count} if protocol.measured is None else {}
 
         @functools.cache
         def controls() -> Record:
-            return look(((), ()), kinds=self.judge.kinds(bank)[1:])
+            return look(((), ()), kinds=self.judge.kinds(bank, [protocol])[1:])
 
         def run(train: TrainState, means: Mapping[str, float]) -> Iterator[Record]:
             del means
@@ -270,15 +273,17 @@ class Run:
                     "protocol": protocol.name,
                     "metric": metric.name,
                     "unit": metric.unit,
+                    "better": metric.better,
                     "split": HELD_OUT_SPLIT,
                     metric.name: evaluation["rows"][0][metric.name],
                     **beside,
+                    "controls": [*beside],
                     **evaluation["settings"],
                     "queries": queries.count,
-                    "bank": bank.count,
+                    **told,
                 }
 
-        if reason := lacking(protocol, self.train, "training"):
+        if reason := self.judge.lacking(protocol, bank, bank):
             return [], [{"protocol": f"online {protocol.name}", "reason": reason}]
         return [Evaluation(self.experiment.every(online.every_epochs), run)], []
 

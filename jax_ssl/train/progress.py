@@ -174,7 +174,7 @@ def _described(record: Mapping[str, Any]) -> str:
         form = "{:.1%}" if record["unit"] == "%" else "{:.4g} " + record["unit"]
         values = {
             name: form.format(record[name]).rstrip()
-            for name in (record["metric"], *CONTROLS)
+            for name in (record["metric"], *record.get("controls", CONTROLS))
             if record.get(name) is not None
         }
         text = f"{record['protocol']} {values.pop(record['metric'], '–')}"

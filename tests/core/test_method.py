@@ -14,6 +14,7 @@ from jax_ssl.core.method import (
     Method,
     Refresh,
     encoder_input,
+    read_by_networks,
     unchanged,
 )
 from jax_ssl.core.state import TrainState
@@ -111,3 +112,10 @@ def test_the_encoder_reads_its_own_field_whatever_comes_before_it(name):
 def test_views_without_anything_to_read_are_refused():
     with pytest.raises(ValueError, match=r"it makes \['index', 'mask'\], and none of"):
         encoder_input({"mask": jnp.ones(2), "index": 3})
+
+
+def test_frames_that_networks_read_as_inputs_are_left_out():
+    views = {"left_frames": 1, "left_inputs": 2, "frames": 3, "intrinsics": 4}
+    kept = {"left_inputs": 2, "frames": 3, "intrinsics": 4}
+    assert read_by_networks(views) == kept
+    assert read_by_networks(views["frames"]) == 3
