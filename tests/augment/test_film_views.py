@@ -8,6 +8,7 @@ import pytest
 from jax_ssl.augment import VIEWS
 from jax_ssl.augment.photometry import Tones
 from jax_ssl.config.bind import resolve
+from jax_ssl.core.fields import read_by
 from jax_ssl.data.synthetic_scenes import synthetic_scenes
 
 H, W, T = 24, 36, 3
@@ -137,6 +138,10 @@ def test_a_left_film_of_two_cameras_is_one_of_one():
     assert views.keys() == {"frames", "inputs", "intrinsics"}
     for name, value in views.items():
         np.testing.assert_array_equal(value, alone[name])
+    # Nothing of the right camera need be decoded.
+    fields = synthetic_scenes(num_examples=1, size=(8, 8), stereo=True).fields
+    read = read_by(VIEWS["whole_film"](cameras="left"), fields)
+    assert set(read) == {"left_frames", "left_camera"}
 
 
 def test_labels_follow_the_window_and_the_laws_of_the_renderer():
