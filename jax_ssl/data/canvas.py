@@ -246,15 +246,16 @@ class CanvasReport:
     warn: bool
 
 
-def canvas_report(rows: Rows, fields: Fields, resize: int = 0) -> CanvasReport:
+def canvas_report(rows: Rows, fields: Fields, resize: int | Sides = 0) -> CanvasReport:
     """What the canvas of a data set does to its images.
 
     Args:
         rows: a sample of examples, with "size" and "scale".
         fields: of the source.
-        resize: what the evaluation's view resizes the shorter side to; 0 for a view
-            that does not resize.
+        resize: what the evaluation's view resizes the shorter side to, or (height,
+            width); 0 for a view that does not resize.
     """
+    resize = resize if isinstance(resize, int) else min(resize)
     size = rows["size"].astype(np.float64)
     full = np.round(size / rows["scale"])
     factors = (size / full).mean(axis=1)

@@ -146,8 +146,7 @@ class Run:
         if not laid:
             return None, warnings
         resize = view.get("resize") or view.get("size") or 0
-        shorter = resize if isinstance(resize, int) else min(resize)
-        canvas = canvas_report(rows, fields, shorter)
+        canvas = canvas_report(rows, fields, resize)
         if canvas.warn:
             return None, [canvas.sentence, *warnings]
         return canvas.sentence, warnings

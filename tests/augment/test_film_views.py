@@ -7,6 +7,8 @@ import pytest
 
 from jax_ssl.augment import VIEWS
 from jax_ssl.augment.photometry import Tones
+from jax_ssl.config.bind import resolve
+from jax_ssl.core.fields import read_by
 from jax_ssl.data.synthetic_scenes import synthetic_scenes
 
 H, W, T = 24, 36, 3
@@ -136,6 +138,10 @@ def test_a_left_film_of_two_cameras_is_one_of_one():
     assert views.keys() == {"frames", "inputs", "intrinsics"}
     for name, value in views.items():
         np.testing.assert_array_equal(value, alone[name])
+    # Nothing of the right camera need be decoded.
+    fields = synthetic_scenes(num_examples=1, size=(8, 8), stereo=True).fields
+    read = read_by(VIEWS["whole_film"](cameras="left"), fields)
+    assert set(read) == {"left_frames", "left_camera"}
 
 
 def test_labels_follow_the_window_and_the_laws_of_the_renderer():
@@ -291,26 +297,31 @@ def test_tones_are_those_of_the_papers(rng):
     assert between.max() > 0.2
 
 
-@pytest.mark.parametrize(
-    ("name", "example"),
-    [
-        ("sfmlearner", one_camera),
-        ("monodepth", two_cameras),
-        ("monodepth2", one_camera),
-        ("unflow", one_camera),
-        ("self_mono_sf", two_cameras),
-    ],
-)
-def test_the_papers_views_are_made(name, example):
+# Size, number of frames, the largest of scales, the mirror's probability, and what the
+# losses see of changed colours.
+PAPERS = {
+    "sfmlearner": ((128, 416), 3, 1.15, 0.0, False),
+    "monodepth": ((256, 512), 1, 1.0, 0.5, True),
+    "monodepth2": ((192, 640), 3, 1.0, 0.5, False),
+    "unflow": ((320, 1152), 2, 1.1, 0.5, False),
+    "self_mono_sf": ((256, 832), 2, 1 / 0.93, 0.5, True),
+}
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_the_papers_views_have_their_numbers(name):
+    settings = resolve(VIEWS[name], {})
+    names = ("size", "num_frames", "max_scale", "flip", "in_losses")
+    assert tuple(settings[each] for each in names) == PAPERS[name]
+    stereo = name in ("monodepth", "self_mono_sf")
     small = {"size": (16, 24)}
-    if name in ("unflow", "self_mono_sf"):
+    if settings["window"]:
         small["window"] = (20, 30)
-    out = jax.eval_shape(VIEWS[name](**small), jax.random.key(0), example())
-    sides = [""] if example is one_camera else ["left_", "right_"]
-    counts = {"monodepth": 1, "unflow": 2, "self_mono_sf": 2}
-    for side in sides:
+    example = two_cameras() if stereo else one_camera()
+    out = jax.eval_shape(VIEWS[name](**small), jax.random.key(0), example)
+    for side in ("left_", "right_") if stereo else ("",):
         for field in ("frames", "inputs"):
-            assert out[side + field].shape == (counts.get(name, 3), 16, 24, 3)
+            assert out[side + field].shape == (PAPERS[name][1], 16, 24, 3)
             assert out[side + field].dtype == jnp.float32
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from jax_ssl.augment import VIEWS
 from jax_ssl.augment.crop import RandomCrop
+from jax_ssl.augment.films import FILMS
 from jax_ssl.augment.recipe import Recipe, View
 from jax_ssl.augment.steps import Blur, Grayscale, Standardize
 from jax_ssl.config.bind import bind, resolve, schema
@@ -25,6 +26,7 @@ SMALL_DINO = {"global_size": 24, "local_size": 12, "num_locals": 3}
 GENERAL = {
     *("random_crops", "two_crops", "two_affine", "center_crop", "identity"),
     *("first_frame", "two_frames", "random_window", "two_windows", "wave_window"),
+    *FILMS,  # They have tests of their own.
 }
 PAPERS = sorted(set(VIEWS) - GENERAL)
 PATCHES = {"relative_patch", "jigsaw", "cpc_patches"}

@@ -394,6 +394,7 @@ def test_a_report_says_what_the_canvas_took_away():
     assert "the shortest side left has 100 pixels" in report.sentence
     assert "set data.canvas = 267" in report.sentence
     rows, fields = laid(sizes, report.needed)
+    assert canvas_report(*laid(sizes, 250), resize=(200, 300)) == report
     served = canvas_report(rows, fields, resize=200)
     assert not served.warn
     assert served.lacking == 0
