@@ -249,7 +249,6 @@ class Run:
         queries = part(rows=np.sort(order[:asked]))
         bank = part(rows=np.sort(order[asked : asked + online.max_bank]))
         look = functools.partial(self.judge.judge, [protocol], train=bank, test=queries)
-        # Nothing is learned or searched where predictions are measured.
         told = {"bank": bank.count} if protocol.measured is None else {}
 
         @functools.cache
