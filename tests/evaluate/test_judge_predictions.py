@@ -71,9 +71,15 @@ def rows_of(evaluation):
 
 
 @pytest.fixture(scope="module")
-def plain():
-    """The record of two protocols on one device."""
-    return judge([depth(), optical_flow()], predicting_method(**FULL))[1]
+def judged():
+    """The judge of two protocols on one device, and its record."""
+    return judge([depth(), optical_flow()], predicting_method(**FULL))
+
+
+@pytest.fixture(scope="module")
+def plain(judged):
+    """That record."""
+    return judged[1]
 
 
 def test_trained_and_untrained_stand_beside_baselines_known_in_closed_form(plain):
@@ -120,8 +126,8 @@ def test_any_number_of_devices_gives_the_same_numbers(plain):
                 assert value == (wanted and pytest.approx(wanted, rel=1e-5))
 
 
-def test_what_is_kept_of_an_example_does_not_grow_with_its_pixels():
-    one, _ = judge([depth(), optical_flow()], predicting_method(**FULL))
+def test_what_is_kept_of_an_example_does_not_grow_with_its_pixels(judged):
+    one, _ = judged
     assert len(one._sweeps) == 5  # The network's, and one for each baseline.
     for sweep in one._sweeps.values():
         for leaf in jax.tree.leaves(sweep.shapes):
