@@ -135,6 +135,7 @@ def test_what_is_kept_of_an_example_does_not_grow_with_its_pixels(judged):
         assert sweep.feed.fields.keys() > {"depth", "flow"}  # Never the training part.
 
 
+@pytest.mark.slow
 def test_features_and_predictions_share_a_sweep():
     made = predicting_method(**FULL)
     one, record = judge([knn(k=1), optical_flow()], made, train=films())
@@ -166,6 +167,7 @@ def test_predictions_that_are_no_numbers_are_named():
     assert kinds == ["constant", "plane"]
 
 
+@pytest.mark.slow
 def test_broken_files_are_left_out_and_counted():
     torn_ones = torn(films(), 3, 4)
     record = judge([depth()], predicting_method(**FULL), test=torn_ones)[1]
