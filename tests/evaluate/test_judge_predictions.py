@@ -71,9 +71,15 @@ def rows_of(evaluation):
 
 
 @pytest.fixture(scope="module")
-def plain():
-    """The record of two protocols on one device."""
-    return judge([depth(), optical_flow()], predicting_method(**FULL))[1]
+def judged():
+    """The judge of two protocols on one device, and its record."""
+    return judge([depth(), optical_flow()], predicting_method(**FULL))
+
+
+@pytest.fixture(scope="module")
+def plain(judged):
+    """That record."""
+    return judged[1]
 
 
 def test_trained_and_untrained_stand_beside_baselines_known_in_closed_form(plain):
@@ -120,8 +126,8 @@ def test_any_number_of_devices_gives_the_same_numbers(plain):
                 assert value == (wanted and pytest.approx(wanted, rel=1e-5))
 
 
-def test_what_is_kept_of_an_example_does_not_grow_with_its_pixels():
-    one, _ = judge([depth(), optical_flow()], predicting_method(**FULL))
+def test_what_is_kept_of_an_example_does_not_grow_with_its_pixels(judged):
+    one, _ = judged
     assert len(one._sweeps) == 5  # The network's, and one for each baseline.
     for sweep in one._sweeps.values():
         for leaf in jax.tree.leaves(sweep.shapes):
@@ -129,6 +135,7 @@ def test_what_is_kept_of_an_example_does_not_grow_with_its_pixels():
         assert sweep.feed.fields.keys() > {"depth", "flow"}  # Never the training part.
 
 
+@pytest.mark.slow
 def test_features_and_predictions_share_a_sweep():
     made = predicting_method(**FULL)
     one, record = judge([knn(k=1), optical_flow()], made, train=films())
@@ -160,6 +167,7 @@ def test_predictions_that_are_no_numbers_are_named():
     assert kinds == ["constant", "plane"]
 
 
+@pytest.mark.slow
 def test_broken_files_are_left_out_and_counted():
     torn_ones = torn(films(), 3, 4)
     record = judge([depth()], predicting_method(**FULL), test=torn_ones)[1]

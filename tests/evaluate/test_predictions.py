@@ -246,6 +246,7 @@ def test_errors_of_flow_are_those_of_numpy(rng):
     assert still["epe_pooled"] == pytest.approx(size[known].mean(), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_camera_that_nears_a_wall_sees_forward_motion():
     rows, columns = np.mgrid[: LABEL[0], : LABEL[1]].astype(np.float32)
     middle = [(side - 1) / 2 for side in LABEL]
