@@ -43,7 +43,17 @@ class DoubleConv(nn.Module, kw_only=True):
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> Array:
-        """Maps x [B, h, w, C] to [B, h', w', width]."""
+        """Maps x [B, h, w, C] to [B, h', w', width].
+
+        Raises:
+            ValueError: if nothing would be left.
+        """
+        if min(x.shape[1:3]) <= (4 if self.padding == "valid" else 0):
+            raise ValueError(
+                f"a level of {x.shape[1]} x {x.shape[2]} cells is too small for two "
+                f"convolutions with padding = {self.padding!r}: give fewer "
+                "encoder.widths, encoder.padding = 'same', or larger images."
+            )
         for i in range(2):
             x = nn.Conv(
                 self.width,
@@ -155,17 +165,9 @@ class UNet(nn.Module, kw_only=True):
             ValueError: if an image is too small.
         """
         levels: list[Array] = []
-        lost = 4 if self.padding == "valid" else 0
         for i, width in enumerate(self.widths):
             if i > 0:
                 x = halved(x)
-            if min(x.shape[1:3]) <= lost:
-                raise ValueError(
-                    f"an image is too small for the {len(self.widths)} levels of "
-                    f"widths = {self.widths} with padding = {self.padding!r}: of level "
-                    f"{i} are left {x.shape[1]} x {x.shape[2]} cells. Give fewer "
-                    "encoder.widths, encoder.padding = 'same', or larger images."
-                )
             x = DoubleConv(
                 width=width,
                 padding=self.padding,
