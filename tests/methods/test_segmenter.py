@@ -19,15 +19,23 @@ from tests.leaves import assert_equal
 
 K = 3
 KEY = jax.random.key(1)
-UNET = {"name": "unet", "widths": (6, 8), "padding": "same", "norm": "batch"}
-VALID = {"name": "unet", "widths": (6, 8), "dropout": 0.2}
+UNET = {"name": "unet", "widths": (4, 4), "padding": "same", "norm": "batch"}
+VALID = {"name": "unet", "widths": (4, 4)}
 
 
 def masked_image(key, example):
-    """A noisy view, and of each pixel the brightest channel, in one place none."""
-    mask = example["image"].argmax(-1).astype(jnp.uint8).at[0, 1].set(255)
-    borders = example["image"][..., 0].astype(jnp.float32) / 10
-    return {"image": one_image(key, example), "mask": mask, "borders": borders}
+    """A noisy view, and of each pixel the brightest channel, in one place none.
+
+    Of half the test images' size: a ReLU that rounding turns over counts in one pixel.
+    """
+    image = example["image"][::2, ::2]
+    mask = image.argmax(-1).astype(jnp.uint8).at[0, 1].set(255)
+    borders = image[..., 0].astype(jnp.float32) / 10
+    return {
+        "image": one_image(key, example)[::2, ::2],
+        "mask": mask,
+        "borders": borders,
+    }
 
 
 CASES = {
@@ -42,14 +50,17 @@ CASES = {
         "segmenter",
         {"num_classes": K},
         masked_image,
-        encoder=VALID,
-        learning_rate=0.02,
+        encoder={**VALID, "dropout": 0.1},
+        learning_rate=0.1,
         share=0.9,
+        # Of the mirrored images the contracting path alone would leave too little.
+        reads=lambda x: jnp.pad(x, ((0, 0), (6, 6), (6, 6), (0, 0)), "reflect"),
     ),
     "segmenter-frozen": Case(
         "segmenter",
-        {"num_classes": K, "freeze_encoder": True, "decoder_widths": (6,)},
+        {"num_classes": K, "freeze_encoder": True, "decoder_widths": (4,)},
         masked_image,
+        encoder={"name": "convnet", "widths": (6, 8)},
         learning_rate=0.05,
         share=0.9,
     ),
@@ -220,10 +231,10 @@ def test_views_of_another_kind_are_named(rng):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("encoder", [UNET, {**VALID, "widths": (16, 32)}])
+@pytest.mark.parametrize("encoder", [UNET, VALID])
 def test_one_image_is_learned_by_heart(rng, encoder):
-    views = views_of(rng, (16, 16))
-    method, params, state = made(views, {**encoder, "dropout": 0.0})
+    views = jax.tree.map(lambda x: x[:1], views_of(rng, (16, 16)))
+    method, params, state = made(views, {**encoder, "widths": (16, 32)})
     tx = optax.adam(optax.cosine_decay_schedule(0.01, 800))
     grad = jax.value_and_grad(method.loss, has_aux=True)
 
