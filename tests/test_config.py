@@ -117,7 +117,8 @@ TRACED = [kind.values[0] for kind in KINDS if not kind.marks]
 )
 def test_every_other_page_is_built(path):
     config = resolved(load_page(str(path)))
-    experiment = Experiment(config, source=source_of(config))
+    devices = jax.devices()[: config["feed"]["batch_size"]]
+    experiment = Experiment(config, source=source_of(config), devices=devices)
     assert float(experiment.learning_rate(0)) >= 0
 
 

@@ -75,7 +75,7 @@ def arrays(
         kinds: what each is, see `core.fields.Field`, where its name does not say it.
         label_names: the classes in label order; where labels are names, those that
             occur in alphabetical order unless given.
-        mask_names: the classes of masks, in order; 255 is none.
+        mask_names: the classes of masks, in order.
         rate: of waves, samples per second.
         range: what is black and white in images and frames, see `ranges.Range`, each
             example having percentiles of its own. Integers become uint8, floats stay
@@ -102,10 +102,10 @@ def arrays(
         field: _pictures(values, kind_of[field], f"{name}: {field}", range, channels)
         for field, values in given.items()
     }
-    given_names = label_names, mask_names
-    names, regions = (n and tuple(map(str, n)) for n in given_names)
-    details: dict[str, Any] = {"label": {"names": names}, "wave": {"rate": rate}}
-    details["mask"] = {"names": regions}
+    names = None if label_names is None else tuple(map(str, label_names))
+    regions = None if mask_names is None else tuple(map(str, mask_names))
+    details: dict[str, dict[str, Any]] = {"wave": {"rate": rate}}
+    details |= {"label": {"names": names}, "mask": {"names": regions}}
     made, more = {}, {}
     for field, values in given.items():
         kind, array, what = kind_of[field], np.asarray(values), f"{name}: {field}"

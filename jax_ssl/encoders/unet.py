@@ -8,14 +8,13 @@ network: a level of the pyramid is what the pool then halves.
 from typing import Any, Literal, TypeAlias
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from jax_ssl.core import checks
 from jax_ssl.core.types import Array, ComputeDtype, Features
+from jax_ssl.nn.dropout import dropped
 from jax_ssl.nn.norm import BatchNorm
 from jax_ssl.ops.conv import conv_general_dilated
-from jax_ssl.parallel.chunks import row_numbers
 
 Padding: TypeAlias = Literal["valid", "same"]
 UNetNorm: TypeAlias = Literal["none", "batch"]
@@ -127,7 +126,8 @@ class UNet(nn.Module, kw_only=True):
         """
         self.widths = tuple(self.widths)  # A module must be hashable.
         checks.words(self)
-        checks.at_least(1, widths=self.widths, levels=len(self.widths))
+        checks.at_least(1, widths=self.widths)
+        checks.not_empty(widths=self.widths)
         checks.at_least(1, groups=self.groups)
         checks.within("[0, 1)", dropout=self.dropout)
         super().__post_init__()
@@ -290,14 +290,3 @@ def halved(x: Array) -> Array:
     x = x[:, :height, :width]
     rows = jnp.maximum(x[:, ::2], x[:, 1::2])
     return jnp.maximum(rows[:, :, ::2], rows[:, :, 1::2])
-
-
-def dropped(key: Array, x: Array, rate: float) -> Array:
-    """Makes a share of the numbers of x [n, ...] 0, and the others larger.
-
-    What a row draws depends on its number in the global batch, so that neither devices
-    nor chunks change it.
-    """
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, row_numbers(len(x)))
-    draw = lambda key: jax.random.bernoulli(key, 1 - rate, x.shape[1:])
-    return jnp.where(jax.vmap(draw)(keys), x / (1 - rate), 0).astype(x.dtype)

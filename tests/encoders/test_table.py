@@ -166,7 +166,7 @@ def test_bfloat16_computes_but_does_not_store(name):
         ("dcgan", {"pool": "max"}, "pool = 'max' must be one of 'mean', 'flat'"),
         ("dense", {"widths": (8, 0)}, r"widths = \(8, 0\) must be at least 1"),
         ("dense", {"activation": "tanh"}, "activation = 'tanh' must be one of 'relu'"),
-        ("unet", {"widths": ()}, "levels = 0 must be at least 1"),
+        ("unet", {"widths": ()}, r"widths = \(\) must hold at least one"),
         (
             "unet",
             {"padding": "full"},
