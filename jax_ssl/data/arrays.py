@@ -123,12 +123,10 @@ def arrays(
     for field, array in made.items():
         kind, words = kind_of[field], more[field].get("names")
         if words is not None and (kind == "mask" or field == "label"):
-            largest = np.where(array == VOID, 0, array) if kind == "mask" else array
-            if (largest := largest.max()) >= len(words):
-                raise ValueError(
-                    f"{name}: {field} {largest} has no name among the {len(words)} "
-                    f"{kind}_names."
-                )
+            here = np.where(array == VOID, 0, array) if kind == "mask" else array
+            if (largest := here.max()) >= len(words):
+                what = f"{name}: {field} {largest}"
+                raise ValueError(f"{what} is none of the {len(words)} {kind}_names.")
     fields = {
         field: Field(kind_of[field], array.shape[1:], array.dtype, **more[field])
         for field, array in made.items()
@@ -238,9 +236,8 @@ def npz(
     as x_train and as train_x, and so are the names in `fields`.
 
     Args:
-        path: the file. Labels are names of classes, or numbers from 0; the names of
-            these, in order, are the key label_names, class_names or classes; those of
-            the classes of masks are the key mask_names.
+        path: the file. Labels are names of classes, or numbers from 0, whose names in
+            order are the key label_names, class_names or classes; of masks, mask_names.
         split: the part of the file, "" for a file that holds one.
         fields: further arrays and their kinds, such as {"depth": "depth", "intrinsics":
             "matrix"}. With these there need not be images.
