@@ -125,8 +125,8 @@ def arrays(
         if words is not None and (kind == "mask" or field == "label"):
             here = np.where(array == VOID, 0, array) if kind == "mask" else array
             if (largest := here.max()) >= len(words):
-                what = f"{name}: {field} {largest}"
-                raise ValueError(f"{what} is none of the {len(words)} {kind}_names.")
+                what = f"{name}: {field} {largest} has no name among the"
+                raise ValueError(f"{what} {len(words)} {kind}_names.")
     fields = {
         field: Field(kind_of[field], array.shape[1:], array.dtype, **more[field])
         for field, array in made.items()

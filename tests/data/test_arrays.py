@@ -309,5 +309,5 @@ def test_classes_of_masks_have_names_and_void_has_none(tmp_path):
     source = npz(path=str(path), fields={"mask": "mask"})
     assert source.fields["mask"].names == ("road", "sky")
     np.savez(path, image=image, mask=mask, mask_names=["road"])
-    with pytest.raises(ValueError, match="mask 1 is none of the 1 mask_names"):
+    with pytest.raises(ValueError, match="mask 1 has no name among the 1 mask_names"):
         npz(path=str(path), fields={"mask": "mask"})
