@@ -60,6 +60,7 @@ def get_config(encoder="unet"):
     config.evals = dict(
         view=dict(name="segmentation_whole", **MOMENTS),
         test=dict(split="test"),
+        segmentation=dict(),
         batch_size=8,
     )
     config.doctor = None

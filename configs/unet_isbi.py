@@ -49,6 +49,8 @@ def get_config(size="paper"):
     config.evals = dict(
         view=dict(name="segmentation_whole", **MOMENTS),
         test=dict(split="test"),
+        segmentation=dict(),
+        membranes=dict(),
         batch_size=1,
     )
     config.doctor = None
