@@ -64,5 +64,5 @@ def get_config(size="paper"):
             learning_rate=dict(name="warmup_cosine", peak_value=1e-3, warmup_steps=50),
         )
         config.feed.batch_size = 4
-        config.run.update(num_steps=600, checkpoint_every_steps=None)
+        config.run.update(num_steps=300, checkpoint_every_steps=None)
     return config
