@@ -21,7 +21,7 @@ from jax_ssl.core import checks
 from jax_ssl.core.fields import Fields, names_of
 from jax_ssl.core.method import Health, Load, Method, Shown, ViewFn, encoder_input
 from jax_ssl.core.types import Array, Batch, Metrics, Params, PyTree, Variables, Views
-from jax_ssl.encoders.unet import ExpandingPath, cut
+from jax_ssl.encoders.unet import ExpandingPath, UNet, cut
 from jax_ssl.losses.segmentation import agreement, border_weights, pixel_cross_entropy
 from jax_ssl.nn.apply import forward, initialize
 from jax_ssl.nn.network import Copy, Heads, Network
@@ -89,18 +89,21 @@ def segmenter(
             f"class_weights = {class_weights} has {len(class_weights)} numbers for "
             f"{K} classes."
         )
+    like: dict[str, Any] = {"padding": "same", "norm": "batch"}
+    if isinstance(encoder, UNet):
+        like = {"padding": encoder.padding, "norm": encoder.norm}
     decoder: nn.Module = ExpandingPath(
         num_classes=K,
         widths=decoder_widths,
-        padding=getattr(encoder, "padding", "same"),
-        norm="none" if getattr(encoder, "norm", "batch") == "none" else "batch",
+        **like,
         groups=norm_groups(encoder),
         dtype=getattr(encoder, "dtype", jnp.float32),
     )
     decoder = Network.of(encoder, heads, decoder=decoder).parts["decoder"]
 
     def own(params: Params, state: SegmenterState) -> Params:
-        return {"encoder": params.get("encoder", state.frozen.get("encoder"))}
+        encoder = params.get("encoder", state.frozen.get("encoder"))
+        return {"encoder": encoder, "decoder": params["decoder"]}
 
     def scores(
         params: Params,
@@ -156,8 +159,8 @@ def segmenter(
     ) -> tuple[Array, tuple[SegmenterState, Metrics]]:
         del step
         images, mask = masked_image(views, borders=border_weight > 0)
-        everything = {**own(params, state), "decoder": params["decoder"]}
-        found, stats = scores(everything, state.stats, images, mask.shape[1:], key)
+        sides = mask.shape[1:]
+        found, stats = scores(own(params, state), state.stats, images, sides, key)
         weights = None
         if class_weights is not None or border_weight:
             weights = border_weights(
@@ -175,15 +178,13 @@ def segmenter(
         images = encoder_input(seen)
         shown = seen.get("mask") if isinstance(seen, Mapping) else None
         sides = images.shape[1:3] if shown is None else shown.shape[1:]
-        everything = {**own(params, state), "decoder": params["decoder"]}
-        return scores(everything, state.stats, images, sides)[0]
+        return scores(own(params, state), state.stats, images, sides)[0]
 
     def export(params: Params, state: SegmenterState) -> Variables:
         return {"params": own(params, state)["encoder"], **state.stats["encoder"]}
 
     def whole(params: Params, state: SegmenterState) -> Variables:
-        everything = {**own(params, state), "decoder": params["decoder"]}
-        return Copy(everything, state.stats).variables()
+        return Copy(own(params, state), state.stats).variables()
 
     def fill(
         params: Params, state: SegmenterState, variables: Variables
