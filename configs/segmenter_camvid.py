@@ -10,7 +10,8 @@ Paper: arXiv:1505.04597, U-Net, whose CamVid this is not: with padding and batch
 Run:   experiments/segmentation/prepare.py makes FILE of the images and masks
        jax-ssl train --config=configs/segmenter_camvid.py --workdir=DIR \
            --config.data.path=FILE
-Ours:  not yet run.
+Ours:  not yet run at this length; 300 steps, two seeds: mean IoU 24.8 and 27.5 %,
+       the commonest class 2.4; experiments/segmentation/README.md.
 """
 
 from ml_collections import ConfigDict

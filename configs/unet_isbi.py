@@ -9,7 +9,8 @@ Paper: arXiv:1505.04597: network, tiles of 572 pixels one a step, momentum, drop
 Run:   experiments/segmentation/prepare.py makes FILE of the training stack, whose last
        six slices are the test part; for ":laptop" with --height=256 --width=256
        jax-ssl train --config=configs/unet_isbi.py --workdir=DIR --config.data.path=FILE
-Ours:  not yet run.
+Ours:  not yet run; ":laptop" has a mean IoU of 66.1 % where the commonest class has
+       40.2: experiments/segmentation/README.md.
 """
 
 from ml_collections import ConfigDict

@@ -20,35 +20,38 @@ from jax_ssl.core.fields import VOID
 
 HERE = pathlib.Path(__file__).parent
 CONFIGS = HERE.parents[1] / "configs"
+SHORT = "--config.run.num_steps=300"
+PLAIN = "--config.method.class_weights=None"
+# By name, the word before "-" being that of the data: a page and changes.
 STUDIES = {
     "isbi": ("unet_isbi.py:laptop", ()),
-    "camvid": ("segmenter_camvid.py", ("--config.run.num_steps=300",)),
+    "camvid": ("segmenter_camvid.py", (SHORT, PLAIN)),
+    "camvid-weighted": ("segmenter_camvid.py", (SHORT,)),
 }
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name in STUDIES:
+    for name in ("isbi", "camvid"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--workdir", type=pathlib.Path, required=True)
     parser.add_argument("--seeds", default="0,1")
     options = vars(parser.parse_args())
-    rows, baselines = [], {}
+    rows = []
     for seed in [int(seed) for seed in options["seeds"].split(",")]:
         for name, (page, changes) in STUDIES.items():
             folder = options["workdir"] / f"{name}-{seed}"
             if not (folder / "results.json").exists():
                 command = [sys.executable, "-m", "jax_ssl", "train"]
                 command += [f"--config={CONFIGS / page}", f"--workdir={folder}"]
-                command += [f"--config.data.path={options[name]}"]
+                command += [f"--config.data.path={options[name.split('-')[0]]}"]
                 command += [f"--config.run.seed={seed}", "--config.run.report=False"]
                 subprocess.run([*command, *changes], check=False)
-            rows.append({"data": name, "seed": seed, **summary(folder)})
-    for name in STUDIES:
-        baselines[name] = commonest(options[name])
+            rows.append({"study": name, "seed": seed, **summary(folder)})
+    baselines = {name: commonest(options[name]) for name in ("isbi", "camvid")}
     write_json_atomic(HERE / "results.json", {"runs": rows, "commonest": baselines})
     for row in rows:
-        print(row["data"], row["seed"], row["segmentation"]["trained"])
+        print(row["study"], row["seed"], row["segmentation"]["trained"])
     print("the commonest class of the training part everywhere:", baselines)
 
 
@@ -67,7 +70,8 @@ def summary(folder):
             | {k: rounded(v) for k, v in row["detail"].items()}
             for row in evaluation["rows"]
         }
-    return {**found, "made": results["evaluations"][0]["made"]}
+    made = results["evaluations"][0]["made"]
+    return {**found, "commit": made["commit"], "date": made["date"]}
 
 
 def rounded(value):
