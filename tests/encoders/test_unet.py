@@ -218,6 +218,7 @@ def test_up_convolution_is_that_of_flax(rng):
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_first_weights_have_the_variance_of_he():
     conv = functools.partial(DoubleConv(width=64).init, train=False)
     kernel = jax.jit(conv)(KEY, jnp.zeros((1, 5, 5, 64)))["params"]["conv1"]["kernel"]

@@ -97,7 +97,7 @@ def test_loss_is_the_weighted_float64_cross_entropy_of_what_is_predicted(rng):
     loss = functools.partial(method.loss, key=KEY, step=jnp.int32(0))
     value, (_, metrics) = jax.jit(loss)(params, state, views)
     # Without norm and dropout training and evaluation say the same.
-    scores = method.predicts["segmentation"](params, state, views)
+    scores = jax.jit(method.predicts["segmentation"])(params, state, views)
     total, right, number = 0.0, 0, 0
     mask = np.asarray(views["mask"])
     for place in np.ndindex(mask.shape):
