@@ -651,4 +651,73 @@ MUTANTS = {
         "elif row <= last:",
         "run/test_predicted.py",
     ),
+    "pixels without a class count in the mean over pixels": Mutant(
+        "losses/segmentation.py",
+        "/ jnp.maximum(counted.sum(), 1)\n\n\ndef border_weights",
+        "/ counted.size\n\n\ndef border_weights",
+        "losses/test_segmentation.py methods/test_segmenter.py",
+    ),
+    "the distances in U-Net's weights are not squared": Mutant(
+        "losses/segmentation.py",
+        "jnp.square(borders.astype(jnp.float32))",
+        "borders.astype(jnp.float32)",
+        "losses/test_segmentation.py",
+    ),
+    "classes that do not occur count as overlaps of 0": Mutant(
+        "losses/segmentation.py",
+        "there = either > 0",
+        "there = either >= 0",
+        "losses/test_segmentation.py",
+    ),
+    "U-Net cuts its skips at the corner": Mutant(
+        "encoders/unet.py",
+        "top, left = ((n - m) // 2 for",
+        "top, left = (0 * (n - m) for",
+        "encoders/test_unet.py",
+    ),
+    "U-Net hands on what its pool has made": Mutant(
+        "encoders/unet.py",
+        "levels.append(x)\n",
+        "levels.append(halved(x) if i + 1 < len(self.widths) else x)\n",
+        "encoders/test_unet.py",
+    ),
+    "dropout is drawn for a place in the chunk": Mutant(
+        "nn/dropout.py",
+        "row_numbers(len(x))",
+        "0 * row_numbers(len(x))",
+        "encoders/test_unet.py",
+    ),
+    "a mask is read half a pixel away from its image": Mutant(
+        "augment/segmentation.py",
+        "jnp.floor(z[*inner] + 0.5)",
+        "jnp.floor(z[*inner] + 1.0)",
+        "augment/test_segmentation.py",
+    ),
+    "an elastic deformation moves the image alone": Mutant(
+        "augment/segmentation.py",
+        "return _read(chosen, known, points, extent, margin, scale)",
+        "still = points - bend @ matrix[:, :2].T\n"
+        "        image = _read(chosen, known, points, extent, margin, scale)\n"
+        "        others = _read(chosen, known, still, extent, margin, scale)\n"
+        '        return {**others, "image": image["image"]}',
+        "augment/test_segmentation.py",
+    ),
+    "an image is mirrored with its last pixel twice": Mutant(
+        "augment/segmentation.py",
+        "within = jnp.mod(place, jnp.maximum(2 * last, 1.0))",
+        "within = jnp.mod(place, jnp.maximum(2 * last + 1, 1.0))",
+        "augment/test_segmentation.py",
+    ),
+    "the mirrored margin is a pixel too narrow": Mutant(
+        "methods/segmenter.py",
+        "before = margin - around",
+        "before = max(margin - around - 1, 0)",
+        "methods/test_segmenter.py",
+    ),
+    "a frozen encoder's norms go on learning": Mutant(
+        "methods/segmenter.py",
+        "learns = train and not freeze_encoder",
+        "learns = train",
+        "methods/test_segmenter.py",
+    ),
 }

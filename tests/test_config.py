@@ -57,6 +57,8 @@ SHAPES = {
     "imagenette/160px-v2": ((9469, (256, 256, 3)), True),
     "folder": ((400, (128, 128, 3)), True),
     "npz": ((2700, (8192,)), False),
+    "isbi.npz": ((24, (512, 512, 1)), False),
+    "camvid.npz": ((367, (120, 160, 3)), False),
     "sounds": ((70_000, (81_920,)), False),
 }
 
@@ -78,8 +80,17 @@ def lighter(config):
 
 
 def source_of(config):
-    shape, canvas = SHAPES[config["data"].get("dataset", config["data"]["name"])]
-    return Fake(*shape, canvas=canvas)
+    data = config["data"]
+    name = data.get("dataset", data["name"])
+    shape, canvas = SHAPES[data["path"] if data.get("path") in SHAPES else name]
+    fake = Fake(*shape, canvas=canvas)
+    for field, kind in (data.get("fields") or {}).items():
+        if kind in ("mask", "distance"):
+            dtype = jnp.uint8 if kind == "mask" else jnp.float32
+            classes = len(config["method"].get("class_weights") or "ab")
+            names = tuple(map(str, range(classes))) if kind == "mask" else None
+            fake.fields[field] = Field(kind, shape[1][:2], dtype, names=names)
+    return fake
 
 
 def kinds():
@@ -106,7 +117,8 @@ TRACED = [kind.values[0] for kind in KINDS if not kind.marks]
 )
 def test_every_other_page_is_built(path):
     config = resolved(load_page(str(path)))
-    experiment = Experiment(config, source=source_of(config))
+    devices = jax.devices()[: config["feed"]["batch_size"]]
+    experiment = Experiment(config, source=source_of(config), devices=devices)
     assert float(experiment.learning_rate(0)) >= 0
 
 

@@ -56,6 +56,8 @@ SMALL = {
     "method.deepcluster": {"num_clusters": 4},
     "method.distillation": {"num_classes": 2},
     "method.deepcluster_v2": {"num_prototypes": 4},
+    "method.segmenter": {"num_classes": 2},
+    "views.segmentation_crops": {"carried": ()},
     "schedule.warmup_cosine": {"warmup_steps": 1},
 }
 

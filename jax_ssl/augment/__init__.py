@@ -11,6 +11,7 @@ from jax_ssl.augment import (
     patches,
     puzzles,
     recipes,
+    segmentation,
     views,
 )
 from jax_ssl.core.method import ViewFn
@@ -33,5 +34,7 @@ VIEWS: Mapping[str, Callable[..., ViewFn]] = {
     "pirl": invariant.pirl,
     "looc": invariant.looc,
     **films.FILMS,
+    "segmentation_crops": segmentation.segmentation_crops,
+    "segmentation_whole": segmentation.segmentation_whole,
     **recipes.PAPERS,
 }

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from jax_ssl.data import ranges
 
 WIDTHS = "hidden_dim hidden_dims output_dim predictor_dim bottleneck_dim dim width "
-WIDTHS += "widths decoder_width num_patch_prototypes koleo_groups"
+WIDTHS += "widths decoder_width decoder_widths num_patch_prototypes koleo_groups"
 SIDES = "size sizes resize global_size local_size image_size canvas"
 REPEATED = "depth head_layers decoder_depth iterations registers num_heads counts "
 REPEATED += "decoder_heads num_locals num_views rand_augment_ops stage_sizes draws"
@@ -22,7 +22,7 @@ SHARES = "momentum b1 b2 center_momentum drop_path shrinkage flip local_blur "
 SHARES += "global_blurs jitter_probability gray_probability blur_probability "
 SHARES += "blur_probabilities solarize_probability solarize_probabilities "
 SHARES += "erase_probability rotation_probability photometric_probability "
-SHARES += "coarse_probability mask_probability tones_probability"
+SHARES += "coarse_probability mask_probability tones_probability vertical_flip"
 
 RANGES: Mapping[str, str] = {
     **dict.fromkeys(WIDTHS.split(), "[1, 1048576]"),

@@ -20,7 +20,7 @@ from jax.sharding import Sharding
 
 from jax_ssl.core.types import Array
 
-Picture = Literal["image", "frames", "mask", "depth", "disparity", "flow"]
+Picture = Literal["image", "frames", "mask", "depth", "disparity", "distance", "flow"]
 Placed = Literal["boxes", "matrix", "size", "scale"]  # On a picture.
 Kind = Literal[Picture, Placed, "poses", "wave", "length", "label", "labels", "index"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -32,6 +32,7 @@ _LAYOUT: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "mask": ("HW", ("uint8",)),
     "depth": ("HW", ("float32",)),
     "disparity": ("HW", ("float32",)),
+    "distance": ("HW", ("float32",)),
     "flow": ("HW3", ("float32",)),
     "wave": ("T", ("float32",)),
     "length": ("", ("int32",)),
@@ -68,7 +69,8 @@ class Field:
         kind: what it is. image [H, W, C] and frames [T, H, W, C], uint8 in 0 ... 255 or
             float32 in [0, 1]; mask [H, W] uint8, a class or 255 for none; depth [H, W]
             float32 in metres and disparity [H, W] float32 in pixels, both 0 where
-            unknown; flow [H, W, 3] float32, u and v in pixels and 1 where known, else
+            unknown; distance [H, W] float32, how far away on the picture something is,
+            in pixels; flow [H, W, 3] float32, u and v in pixels and 1 where known, else
             0; wave [T] float32 in [-1, 1]; length [] int32, how many samples of its
             array a wave fills; matrix [3, m] float32, from a camera's
             coordinates to pixels, such as intrinsics; poses [T, 3, 4] float32, (R | t)
@@ -189,9 +191,9 @@ def resampled(value: Any, field: Field, window: Window, xp: ModuleType) -> Any:
     """What a field becomes when its picture is resampled, every kind in its own way.
 
     The values of pictures are those of the nearest pixel, so nothing is averaged:
-    callers that want an image antialiased do so themselves. Disparities and flows are
-    in the new pixels, boxes are moved and cut to the new picture, and those outside
-    become rows of -1. A matrix leads to the new pixels; their centres are whole
+    callers that want an image antialiased do so themselves. Disparities, distances and
+    flows are in the new pixels, boxes are moved and cut to the new picture, and those
+    outside become rows of -1. A matrix leads to the new pixels; their centres are whole
     numbers, so that c_x becomes (c_x + 1/2 - start) / step - 1/2.
 
     Args:
@@ -210,7 +212,7 @@ def resampled(value: Any, field: Field, window: Window, xp: ModuleType) -> Any:
         ):
             places = xp.floor(start + (xp.arange(side) + 0.5) * step).astype("int32")
             value = xp.take(value, places, axis=axis, mode="clip")
-    if field.kind == "disparity":
+    if field.kind in ("disparity", "distance"):
         value = value / x
     elif field.kind == "flow":
         value = value / xp.stack([x, y, xp.ones_like(x)])

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from jax_ssl.core.fields import INDEX, Field, Kind, layout
+from jax_ssl.core.fields import INDEX, VOID, Field, Kind, layout
 from jax_ssl.data.advice import advice
 from jax_ssl.data.bands import Channels, count_of
 from jax_ssl.data.corrupt import spread
@@ -59,6 +59,7 @@ def arrays(
     kinds: Mapping[str, Kind] | None = None,
     *,
     label_names: Sequence[str] | None = None,
+    mask_names: Sequence[str] | None = None,
     rate: float | None = None,
     range: Range | None = None,
     channels: Channels | None = None,
@@ -74,6 +75,7 @@ def arrays(
         kinds: what each is, see `core.fields.Field`, where its name does not say it.
         label_names: the classes in label order; where labels are names, those that
             occur in alphabetical order unless given.
+        mask_names: the classes of masks, in order.
         rate: of waves, samples per second.
         range: what is black and white in images and frames, see `ranges.Range`, each
             example having percentiles of its own. Integers become uint8, floats stay
@@ -101,7 +103,9 @@ def arrays(
         for field, values in given.items()
     }
     names = None if label_names is None else tuple(map(str, label_names))
-    details: dict[str, Any] = {"label": {"names": names}, "wave": {"rate": rate}}
+    regions = None if mask_names is None else tuple(map(str, mask_names))
+    details: dict[str, dict[str, Any]] = {"wave": {"rate": rate}}
+    details |= {"label": {"names": names}, "mask": {"names": regions}}
     made, more = {}, {}
     for field, values in given.items():
         kind, array, what = kind_of[field], np.asarray(values), f"{name}: {field}"
@@ -116,11 +120,13 @@ def arrays(
             f"{name}: the fields hold {lengths} examples; all must have the same "
             "number, N >= 1."
         )
-    if names is not None and "label" in made and made["label"].max() >= len(names):
-        raise ValueError(
-            f"{name}: label {made['label'].max()} has no name among the {len(names)} "
-            "label_names."
-        )
+    for field, array in made.items():
+        kind, words = kind_of[field], more[field].get("names")
+        if words is not None and (kind == "mask" or field == "label"):
+            here = np.where(array == VOID, 0, array) if kind == "mask" else array
+            if (largest := here.max()) >= len(words):
+                what = f"{name}: {field} {largest} has no name among the"
+                raise ValueError(f"{what} {len(words)} {kind}_names.")
     fields = {
         field: Field(kind_of[field], array.shape[1:], array.dtype, **more[field])
         for field, array in made.items()
@@ -230,8 +236,8 @@ def npz(
     as x_train and as train_x, and so are the names in `fields`.
 
     Args:
-        path: the file. Labels are names of classes, or numbers from 0; the names of
-            these, in order, are the key label_names, class_names or classes.
+        path: the file. Labels are names of classes, or numbers from 0, whose names in
+            order are the key label_names, class_names or classes; of masks, mask_names.
         split: the part of the file, "" for a file that holds one.
         fields: further arrays and their kinds, such as {"depth": "depth", "intrinsics":
             "matrix"}. With these there need not be images.
@@ -259,7 +265,7 @@ def npz(
         "label": ("label", "labels", "y", "Y"),
         **{name: (name,) for name in fields or {}},
     }
-    given, names = {}, None
+    given, names, regions = {}, None, None
     with _opened(path) as archive:
         for name, each in words.items():
             keys = [key for word in each for key in _keys(word, split)]
@@ -290,11 +296,14 @@ def npz(
             if names is None and key in archive:
                 values = _read(archive, key, path)
                 names = _text(values).tolist() if values.dtype.kind in "US" else None
+        if "mask_names" in archive:
+            regions = _text(_read(archive, "mask_names", path)).tolist()
     name = os.path.basename(path) + (f" {split}" if split else "")
     return arrays(
         given,
         fields,
         label_names=names,
+        mask_names=regions,
         rate=rate,
         range=range,
         channels=channels,

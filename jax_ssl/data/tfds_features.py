@@ -70,7 +70,7 @@ class Column:
         else:
             encoded = isinstance(stored, bytes)
             value = stored_values(stored) if encoded else np.asarray(stored)
-            if kind in ("mask", "depth", "disparity") and value.ndim == 3:
+            if kind in ("mask", "depth", "disparity", "distance") and value.ndim == 3:
                 if self.feature.np_dtype == np.float32 and encoded:
                     value = value.view(np.float32)  # TFDS keeps a float as four bytes.
                 value = value[..., 0]

@@ -14,6 +14,7 @@ from jax_ssl.encoders.convnet import ConvNet
 from jax_ssl.encoders.dcgan import StridedConvNet
 from jax_ssl.encoders.dense import DenseEncoder
 from jax_ssl.encoders.resnet import ResNet
+from jax_ssl.encoders.unet import UNet
 from jax_ssl.encoders.vit import ViT
 from jax_ssl.encoders.wave import ContextEncoder, WaveEncoder
 
@@ -22,6 +23,7 @@ amdim = AMDIMEncoder
 convnet = ConvNet
 dcgan = StridedConvNet
 dense = DenseEncoder
+unet = UNet
 wave = WaveEncoder
 wave_gru = ContextEncoder
 
@@ -52,6 +54,7 @@ ENCODERS: Mapping[str, Callable[..., Any]] = {
     "resnet50": resnet50,
     "resnet101": resnet101,
     "resnet152": resnet152,
+    "unet": unet,
     "vit": vit,
     "vit_ti": vit_ti,
     "vit_s": vit_s,

@@ -32,6 +32,7 @@ from jax_ssl.methods.npid import npid
 from jax_ssl.methods.pirl import pirl
 from jax_ssl.methods.relative_patch import relative_patch
 from jax_ssl.methods.rotation import rotation
+from jax_ssl.methods.segmenter import segmenter
 from jax_ssl.methods.simclr import simclr
 from jax_ssl.methods.simsiam import simsiam
 from jax_ssl.methods.split_brain import split_brain
@@ -76,6 +77,7 @@ METHODS: Mapping[str, Callable[..., Method]] = {
     "cpc_audio": cpc_audio,
     "mae": mae,
     "classifier": classifier,
+    "segmenter": segmenter,
     "mean_teacher": mean_teacher,
     "distillation": distillation,
     "dino": dino,

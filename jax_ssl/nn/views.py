@@ -110,6 +110,26 @@ def one_and(field: str, views: Views, recipe: str) -> tuple[Array, Array]:
     return views["image"], views[field]
 
 
+def masked_image(views: Views, *, borders: bool = False) -> tuple[Array, Array]:
+    """One view of each example, and the classes of its pixels.
+
+    Args:
+        views: {"image": [B, H, W, C], "mask": [B, h, w]}.
+        borders: whether "borders" [B, h, w] must be there too.
+
+    Raises:
+        ValueError: if the views are something else.
+    """
+    wanted = ("mask", "borders") if borders else ("mask",)
+    for name in wanted:
+        if not _named(name, views) or views[name].ndim != 3 or views["image"].ndim != 4:
+            kinds = ", ".join(f"{name!r}: [B, h, w]" for name in wanted)
+            more = f" and config.views.carried = {wanted}" if borders else ""
+            described = f"{{'image': [B, H, W, C], {kinds}}}"
+            raise _other(views, described, "segmentation_crops", more)
+    return views["image"], views["mask"]
+
+
 def pair_and(
     field: str, views: Views, recipe: str, more: str = ""
 ) -> tuple[Array, Array]:

@@ -12,7 +12,7 @@ import numpy as np
 # Kinds of fields that pictures can be made of, by the axes of their arrays [n, ...].
 KINDS = {
     2: ("wave",),
-    3: ("mask", "heat", "depth", "disparity"),
+    3: ("mask", "heat", "depth", "disparity", "distance"),
     4: ("image", "flow"),
     5: ("frames",),
 }
@@ -144,11 +144,12 @@ class Column:
         head: words above it.
         values: [n, ...] as `kind` demands. "image": [n, H, W, C] in [0, 1] or uint8, of
             any number of channels; "frames": [n, T, H, W, C] likewise, a film strip;
-            "mask": [n, H, W] integers, 255 = void, coloured regions; "heat": [n, H, W],
-            from the least to the largest of each; "depth" and "disparity": [n, H, W],
-            0 = unknown, each from its least to its largest; "flow": [n, H, W, 2] pixels
-            (u, v), or with a third channel that is 0 where it is unknown, the longest
-            of each in full colour; "wave": [n, T] in [-1, 1], its spectrogram.
+            "mask": [n, H, W] integers, 255 = void, coloured regions; "heat" and
+            "distance": [n, H, W], from the least to the largest of each; "depth" and
+            "disparity": [n, H, W], 0 = unknown, each from its least to its largest;
+            "flow": [n, H, W, 2] pixels (u, v), or with a third channel that is 0 where
+            it is unknown, the longest of each in full colour; "wave": [n, T] in
+            [-1, 1], its spectrogram.
         kind: one of those.
         words: [n] below the tiles; a line break begins another line.
         agrees: [n] for frames of two colours: True for what agrees with its row, such

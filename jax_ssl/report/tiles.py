@@ -74,6 +74,11 @@ def disparity(values: np.ndarray) -> np.ndarray:
     return heat(np.where(values > 0, values, np.nan), "viridis")
 
 
+def distance(values: np.ndarray) -> np.ndarray:
+    """[h, w]: light for what is near."""
+    return heat(values, "viridis_r")
+
+
 def flow(values: np.ndarray) -> np.ndarray:
     """[h, w, 2 or 3]: direction as hue, length as saturation, grey where unknown."""
     known = np.isfinite(values[..., :2]).all(-1) & (values[..., 2:] > 0).all(-1)
@@ -103,5 +108,5 @@ def colors(name: str, values: np.ndarray) -> np.ndarray:
 
 TILES: dict[str, Callable[..., np.ndarray]] = {
     function.__name__: function
-    for function in (image, frames, mask, heat, depth, disparity, flow, wave)
+    for function in (image, frames, mask, heat, depth, disparity, distance, flow, wave)
 }

@@ -23,6 +23,7 @@ SIDES = {
     "mask": (4, 6),
     "depth": (4, 6),
     "disparity": (4, 6),
+    "distance": (4, 6),
     "flow": (4, 6, 3),
     "wave": (9,),
     "length": (),
@@ -55,7 +56,7 @@ def test_every_kind_has_its_shape():
     assert {k: (s.shape, s.dtype, s.sharding) for k, s in batch.items()} == {
         k: ((5, *f.shape), f.dtype, where) for k, f in FIELDS.items()
     }
-    pictures = {"image", "frames", "mask", "depth", "disparity", "flow"}
+    pictures = {"image", "frames", "mask", "depth", "disparity", "distance", "flow"}
     assert {k for k, f in FIELDS.items() if f.sides == (4, 6)} == pictures
     assert all(FIELDS[k].sides is None for k in set(KINDS) - pictures)
     assert common_sides(FIELDS) == (4, 6)

@@ -299,3 +299,15 @@ def test_the_table_names_every_source():
     films = {"flying_chairs", "kitti", "sintel", "stereo_folders", "video_folders"}
     others = {"digits", "folder", "npz", "sounds", "tfds"}
     assert set(SOURCES) == synthetic | films | others
+
+
+def test_classes_of_masks_have_names_and_void_has_none(tmp_path):
+    mask = np.uint8([[[0, 1], [255, 1]]] * 3)
+    image = np.zeros((3, 2, 2, 1), np.uint8)
+    path = tmp_path / "masks.npz"
+    np.savez(path, image=image, mask=mask, mask_names=["road", "sky"])
+    source = npz(path=str(path), fields={"mask": "mask"})
+    assert source.fields["mask"].names == ("road", "sky")
+    np.savez(path, image=image, mask=mask, mask_names=["road"])
+    with pytest.raises(ValueError, match="mask 1 has no name among the 1 mask_names"):
+        npz(path=str(path), fields={"mask": "mask"})

@@ -27,6 +27,8 @@ COUNTS = {
     "resnet50": 23_508_032,
     "resnet101": 42_500_160,
     "resnet152": 58_143_808,
+    # 9 C W + W and 9 W W + W of each level, C the channels of the one before.
+    "unet": 18_843_200,
     "vit_ti": 5_524_416,
     "vit_s": 21_665_664,
     "vit_b": 85_798_656,
@@ -38,6 +40,7 @@ SMALL = {
     "convnet": {"widths": (4, 6)},
     "dcgan": {"widths": (4, 6)},
     "dense": {"widths": (6, 4)},
+    "unet": {"widths": (4, 6), "padding": "same", "norm": "batch"},
     "vit": {"dim": 16, "depth": 2, "num_heads": 2, "patch": 4, "image_size": 8},
     "wave": {"widths": (4, 6), "kernels": (4, 3), "strides": (2, 2), "norm_groups": 2},
 }
@@ -163,6 +166,14 @@ def test_bfloat16_computes_but_does_not_store(name):
         ("dcgan", {"pool": "max"}, "pool = 'max' must be one of 'mean', 'flat'"),
         ("dense", {"widths": (8, 0)}, r"widths = \(8, 0\) must be at least 1"),
         ("dense", {"activation": "tanh"}, "activation = 'tanh' must be one of 'relu'"),
+        ("unet", {"widths": ()}, r"widths = \(\) must hold at least one"),
+        (
+            "unet",
+            {"padding": "full"},
+            "padding = 'full' must be one of 'valid', 'same'",
+        ),
+        ("unet", {"norm": "layer"}, "norm = 'layer' must be one of 'none', 'batch'"),
+        ("unet", {"dropout": 1.0}, r"dropout = 1.0 must be in \[0, 1\)"),
         ("vit", {"num_heads": 5}, "num_heads = 5 does not divide the width 192"),
         ("vit_b", {"dim": 100}, "num_heads = 12 does not divide the width 100"),
         ("vit", {"depth": 0}, "depth = 0 must be at least 1"),

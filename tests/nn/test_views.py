@@ -26,6 +26,7 @@ KINDS = {
     "image": array(8, 8, 3),
     "image and row": {"image": array(8, 8, 3), "index": ROW},
     "image and label": {"image": array(8, 8, 3), "label": ROW},
+    "image and mask": {"image": array(8, 8, 3), "mask": array(8, 8, dtype=jnp.uint8)},
     "two and row": {"image": array(2, 8, 8, 3), "index": ROW},
     "two and label": {"image": array(2, 8, 8, 3), "label": ROW},
     "crops": {"global": array(2, 8, 8, 3), "local": array(3, 4, 4, 3)},
@@ -47,6 +48,7 @@ READERS = {
         lambda views: reading.one_and("index", views, "npid"),
         {"image and row"},
     ),
+    "masked_image": (reading.masked_image, {"image and mask"}),
     "pair_and": (
         lambda views: reading.pair_and("index", views, "supcon"),
         {"two and row"},
