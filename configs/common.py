@@ -220,3 +220,49 @@ def amdim_adam(drops):
             name="step_decay", value=2e-4, drops=drops, factor=0.2, warmup_steps=500
         ),
     )
+
+
+def scenes(**settings):
+    """Rendered rooms, kept in device memory, and batches of 8."""
+    data = dict(name="synthetic_scenes", num_examples=512, split="train", **settings)
+    return data, dict(batch_size=8, resident=True)
+
+
+def scenes_evals(scaling="median", ego_motion=None, stereo=None, **standardized):
+    """What is predicted of rooms that were not trained on."""
+    return dict(
+        view=dict(name="whole_film", **standardized),
+        test=dict(split="test", num_examples=128),
+        depth=dict(scaling=scaling),
+        stereo=stereo,
+        ego_motion=ego_motion,
+        knn=None,
+        linear=None,
+        few_label=None,
+        batch_size=32,
+    )
+
+
+def kitti(batch_size, **settings):
+    """The training frames of Eigen's split of KITTI's raw drives."""
+    data = dict(
+        name="kitti",
+        path="~/kitti",
+        layout="raw",
+        only="~/kitti/eigen_train.txt",
+        **settings,
+    )
+    return data, dict(batch_size=batch_size)
+
+
+def kitti_evals(size, scaling="median", post_process=False, **standardized):
+    """Depth on Eigen's test frames, by the velodyne's scans, in Garg's crop."""
+    return dict(
+        view=dict(name="whole_film", size=size, **standardized),
+        test=dict(only="~/kitti/eigen_test.txt", depth_from="velodyne"),
+        depth=dict(crop="garg", scaling=scaling, post_process=post_process),
+        knn=None,
+        linear=None,
+        few_label=None,
+        batch_size=16,
+    )

@@ -1,3 +1,5 @@
+import functools
+import math
 import pathlib
 
 import jax
@@ -28,15 +30,29 @@ def seen(shape):
     return {"image": Field("image", shape, jnp.uint8)}
 
 
+def filmed(size, num_frames=3, stereo=False):
+    """The fields of a film of one camera, or of two, and of what is known of it."""
+    shape = (num_frames, *size, 3)
+    found = {"depth": Field("depth", size, jnp.float32)}
+    if not stereo:
+        found["frames"] = Field("frames", shape, jnp.uint8)
+        return found | {"intrinsics": Field("matrix", (3, 3), jnp.float32)}
+    for side in ("left", "right"):
+        found[f"{side}_frames"] = Field("frames", shape, jnp.uint8)
+        found[f"{side}_camera"] = Field("matrix", (3, 4), jnp.float32)
+    return found
+
+
 class Fake:
     """A source with the shapes of a data set, and none of its images."""
 
     name = "fake"
 
-    def __init__(self, length, shape, canvas=False):
+    def __init__(self, length, shape, canvas=False, **film):
         self.length = length
+        known = {1: heard, 2: functools.partial(filmed, **film), 3: seen}
         self.fields = {
-            **(heard(shape) if len(shape) == 1 else seen(shape)),
+            **known[len(shape)](shape),
             "index": INDEX,
             "label": Field("label", (), jnp.int32),
             **(ON_CANVAS if canvas else {}),
@@ -60,6 +76,8 @@ SHAPES = {
     "isbi.npz": ((24, (512, 512, 1)), False),
     "camvid.npz": ((367, (120, 160, 3)), False),
     "sounds": ((70_000, (81_920,)), False),
+    "synthetic_scenes": ((512, (64, 96)), False),
+    "kitti": ((40_000, (376, 1242)), False),
 }
 
 
@@ -71,7 +89,9 @@ def lighter(config):
     """The page with networks of its kinds that are traced in a fraction of the time."""
     encoder, method = dict(config["encoder"]), dict(config["method"])
     if encoder["name"].startswith("resnet"):
-        encoder |= {"name": "resnet18", "stage_sizes": (1, 1)}
+        # A decoder of depth doubles as often as all four stages halve.
+        stages = 4 if method["name"] == "monodepth2" else 2
+        encoder |= {"name": "resnet18", "stage_sizes": (1,) * stages}
     elif encoder["name"].startswith("vit"):
         encoder["scan_layers"] = True
     if "decoder_depth" in method:
@@ -83,7 +103,8 @@ def source_of(config):
     data = config["data"]
     name = data.get("dataset", data["name"])
     shape, canvas = SHAPES[data["path"] if data.get("path") in SHAPES else name]
-    fake = Fake(*shape, canvas=canvas)
+    film = {n: data[n] for n in ("num_frames", "stereo") if data.get(n)}
+    fake = Fake(*shape, canvas=canvas, **film)
     for field, kind in (data.get("fields") or {}).items():
         if kind in ("mask", "distance"):
             dtype = jnp.uint8 if kind == "mask" else jnp.float32
@@ -91,6 +112,13 @@ def source_of(config):
             names = tuple(map(str, range(classes))) if kind == "mask" else None
             fake.fields[field] = Field(kind, shape[1][:2], dtype, names=names)
     return fake
+
+
+def experiment_of(config):
+    """Built for as many of the devices as can share its batches."""
+    shared = math.gcd(config["feed"]["batch_size"], jax.device_count())
+    devices = jax.devices()[:shared]
+    return Experiment(config, source=source_of(config), devices=devices)
 
 
 def kinds():
@@ -116,9 +144,7 @@ TRACED = [kind.values[0] for kind in KINDS if not kind.marks]
     "path", [p for p in PAGES if p not in TRACED], ids=lambda path: path.stem
 )
 def test_every_other_page_is_built(path):
-    config = resolved(load_page(str(path)))
-    devices = jax.devices()[: config["feed"]["batch_size"]]
-    experiment = Experiment(config, source=source_of(config), devices=devices)
+    experiment = experiment_of(resolved(load_page(str(path))))
     assert float(experiment.learning_rate(0)) >= 0
 
 
@@ -139,7 +165,7 @@ def traced(path, *, trains):
     config = resolved(load_page(str(path)))
     maker, settings = pick(ENCODERS, config["encoder"], "encoder")
     assert bind(maker, {}, settings)
-    experiment = Experiment(lighter(config), source=source_of(config))
+    experiment = experiment_of(lighter(config))
     assert float(experiment.learning_rate(0)) >= 0
     feed = Feed(
         experiment.source,

@@ -13,6 +13,7 @@ from jax_ssl.encoders.amdim import AMDIMEncoder
 from jax_ssl.encoders.convnet import ConvNet
 from jax_ssl.encoders.dcgan import StridedConvNet
 from jax_ssl.encoders.dense import DenseEncoder
+from jax_ssl.encoders.dispnet import DispNet
 from jax_ssl.encoders.resnet import ResNet
 from jax_ssl.encoders.unet import UNet
 from jax_ssl.encoders.vit import ViT
@@ -24,6 +25,9 @@ convnet = ConvNet
 dcgan = StridedConvNet
 dense = DenseEncoder
 unet = UNet
+dispnet = DispNet
+# Godard et al. (2017, arXiv:1609.03677).
+monodepth_vgg = partial(DispNet, halving="second", activation="elu")
 wave = WaveEncoder
 wave_gru = ContextEncoder
 
@@ -49,6 +53,8 @@ ENCODERS: Mapping[str, Callable[..., Any]] = {
     "convnet": convnet,
     "dcgan": dcgan,
     "dense": dense,
+    "dispnet": dispnet,
+    "monodepth_vgg": monodepth_vgg,
     "resnet18": resnet18,
     "resnet34": resnet34,
     "resnet50": resnet50,

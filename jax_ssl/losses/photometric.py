@@ -191,7 +191,12 @@ def minimum_reprojection(
             then an equal error counts as not moving.
         noise: standard deviation, added to `identities`.
     """
-    error = reprojections.min(axis=-3)
+    best = jax.lax.stop_gradient(reprojections).argmin(axis=-3)
+    # Not `min`, whose gradient divides by how many are equal to it: where a compiler
+    # computes the errors anew, and rounds another way, that is none.
+    error = jnp.zeros(best.shape)
+    for s in range(reprojections.shape[-3]):
+        error = jnp.where(best == s, reprojections[..., s, :, :], error)
     if identities is None:
         return MinimumError(error, jnp.ones(error.shape, bool))
     if key is not None:

@@ -28,11 +28,14 @@ from jax_ssl.methods.mae import mae
 from jax_ssl.methods.mean_teacher import mean_teacher
 from jax_ssl.methods.moco import moco
 from jax_ssl.methods.moco_v3 import moco_v3
+from jax_ssl.methods.monodepth import monodepth
+from jax_ssl.methods.monodepth2 import monodepth2
 from jax_ssl.methods.npid import npid
 from jax_ssl.methods.pirl import pirl
 from jax_ssl.methods.relative_patch import relative_patch
 from jax_ssl.methods.rotation import rotation
 from jax_ssl.methods.segmenter import segmenter
+from jax_ssl.methods.sfmlearner import sfmlearner
 from jax_ssl.methods.simclr import simclr
 from jax_ssl.methods.simsiam import simsiam
 from jax_ssl.methods.split_brain import split_brain
@@ -76,6 +79,9 @@ METHODS: Mapping[str, Callable[..., Method]] = {
     "bigan": bigan,
     "cpc_audio": cpc_audio,
     "mae": mae,
+    "sfmlearner": sfmlearner,
+    "monodepth": monodepth,
+    "monodepth2": monodepth2,
     "classifier": classifier,
     "segmenter": segmenter,
     "mean_teacher": mean_teacher,

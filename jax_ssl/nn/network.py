@@ -101,8 +101,10 @@ class Network:
             params[name], stats[name] = initialize(module, own_key, x)
             evaluate = functools.partial(forward, module, train=False, whole=True)
             output, _ = jax.eval_shape(evaluate, params[name], stats[name], x)
-            following = self.handed_on(output)
-            x = jnp.zeros((1, *following.shape[1:]), following.dtype)
+            x = jax.tree.map(
+                lambda following: jnp.zeros((1, *following.shape[1:]), following.dtype),
+                self.handed_on(output),
+            )
         return params, stats
 
     def init_pair(self, key: Array, views: Views) -> tuple[Params, StatsState]:

@@ -31,12 +31,14 @@ class UpConv(nn.Module):
             checkerboard; "transposed": 4 x 4 taps and stride 2, as in DCGAN.
         use_bias: whether an offset is learned.
         dtype: compute dtype; parameters are float32.
+        kernel_init: He's for "nearest" and DCGAN's for "transposed" unless given.
     """
 
     features: int
     form: Upsampling = "nearest"
     use_bias: bool = False
     dtype: Any = jnp.float32
+    kernel_init: nn.initializers.Initializer | None = None
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -44,6 +46,7 @@ class UpConv(nn.Module):
         nearest = self.form == "nearest"
         size, init = (3, HE) if nearest else (4, DCGAN_KERNEL)
         shape = (size, size, x.shape[-1], self.features)
+        init = self.kernel_init or init
         kernel = self.param("kernel", init, shape).astype(self.dtype)
         conv = nearest_conv if nearest else transposed_conv
         y = conv(x.astype(self.dtype), kernel)

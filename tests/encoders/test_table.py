@@ -20,8 +20,11 @@ from tests.encoders.draws import random_variables
 # The published counts, without a classifier. AlexNet's is the sum over its kernels:
 # 11 * 11 * 3 * 96 + 25 * 96 * 256 + 9 * (256 * 384 + 384 * 384 + 384 * 256), and two
 # numbers of batch norm for each of 1,376 channels.
+DISPNET = 14_294_560  # Two kernels and biases a level: 7 x 7, 5 x 5, then 3 x 3.
 COUNTS = {
     "alexnet": 3_748_576,
+    "dispnet": DISPNET,
+    "monodepth_vgg": DISPNET,
     "resnet18": 11_176_512,
     "resnet34": 21_284_672,
     "resnet50": 23_508_032,
@@ -36,6 +39,7 @@ COUNTS = {
     "vit_h": 630_764_800,
 }
 SMALL = {
+    "dispnet": {"widths": (4, 6), "kernels": (5,), "norm": "batch"},
     "alexnet": {"widths": (4, 6, 5), "kernel": 3, "stride": 1, "pools": (1,)},
     "convnet": {"widths": (4, 6)},
     "dcgan": {"widths": (4, 6)},
@@ -164,6 +168,8 @@ def test_bfloat16_computes_but_does_not_store(name):
         ("convnet", {"widths": (8, 0)}, r"widths = \(8, 0\) must be at least 1"),
         ("convnet", {"norm": "gn"}, "norm = 'gn' must be one of 'batch', 'group_ws'"),
         ("dcgan", {"pool": "max"}, "pool = 'max' must be one of 'mean', 'flat'"),
+        ("dispnet", {"halving": "both"}, "halving = 'both' must be one of 'first', "),
+        ("dispnet", {"widths": ()}, r"widths = \(\) must hold at least one number"),
         ("dense", {"widths": (8, 0)}, r"widths = \(8, 0\) must be at least 1"),
         ("dense", {"activation": "tanh"}, "activation = 'tanh' must be one of 'relu'"),
         ("unet", {"widths": ()}, r"widths = \(\) must hold at least one"),

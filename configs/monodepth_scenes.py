@@ -1,0 +1,31 @@
+"""Monodepth, rendered pairs of 64 x 96 pixels, small enough for a CPU core.
+
+Paper: arXiv:1609.03677; rendered rooms are not in it. Its losses and augmentation, with
+       networks of few channels, a higher learning rate, fewer epochs, our choice.
+Run:   jax-ssl train --config=configs/monodepth_scenes.py --workdir=DIR
+Ours:  not yet run.
+"""
+
+from common import scenes, scenes_evals
+from ml_collections import ConfigDict
+
+
+def get_config():
+    config = ConfigDict()
+    config.encoder = dict(name="monodepth_vgg", widths=(16, 32, 64, 96, 128))
+    config.method = dict(name="monodepth", decoder_widths=(96, 64, 48, 32, 16))
+    config.views = dict(
+        name="film",
+        num_frames=1,
+        strength=0.0,
+        tones_probability=0.5,
+        in_losses=True,
+    )
+    config.optimizer = dict(
+        name="adam",
+        learning_rate=dict(name="step_decay", value=5e-4, drops=(12, 16), factor=0.5),
+    )
+    config.data, config.feed = scenes(stereo=True, num_frames=1)
+    config.evals = scenes_evals(scaling="none", stereo=dict())
+    config.run = dict(num_epochs=20, seed=0)
+    return config

@@ -1,0 +1,35 @@
+"""SfMLearner, rendered rooms of 64 x 96 pixels, small enough for a CPU core.
+
+Paper: arXiv:1704.07813; rendered rooms are not in it. Its losses, with networks of few
+       channels, mirror images and a weaker smoothness, our choice. The motions learn
+       faster than the disparities: at one high rate these are the first to explain what
+       moves, and end where their sigmoid is flat. ":explain" adds
+       the explainability masks with the paper's weight.
+Run:   jax-ssl train --config=configs/sfmlearner_scenes.py --workdir=DIR
+Ours:  not yet run.
+"""
+
+from common import scenes, scenes_evals
+from ml_collections import ConfigDict
+
+
+def get_config(masks="none"):
+    if masks not in ("none", "explain"):
+        raise ValueError(f"sfmlearner_scenes:{masks}: say explain, or nothing.")
+    config = ConfigDict()
+    config.encoder = dict(name="dispnet", widths=(16, 32, 64, 96, 128))
+    config.method = dict(
+        name="sfmlearner",
+        decoder_widths=(96, 64, 48, 32, 16),
+        pose_widths=(16, 32, 64, 64, 64),
+        explain_widths=(32, 32, 16, 16),
+        explainability_weight=0.2 if masks == "explain" else 0.0,
+        smoothness_weight=0.02,
+    )
+    moments = dict(mean=(0.5,), std=(0.5,))
+    config.views = dict(name="film", strength=0.0, **moments)
+    config.optimizer = dict(name="adam", learning_rate=2e-4, rates=(("^pose/", 5e-4),))
+    config.data, config.feed = scenes()
+    config.evals = scenes_evals(ego_motion=dict(snippet=3), **moments)
+    config.run = dict(num_epochs=40, seed=0)
+    return config
