@@ -13,6 +13,8 @@ from jax_ssl.encoders.amdim import AMDIMEncoder
 from jax_ssl.encoders.convnet import ConvNet
 from jax_ssl.encoders.dcgan import StridedConvNet
 from jax_ssl.encoders.dense import DenseEncoder
+from jax_ssl.encoders.flownet import FlowNet
+from jax_ssl.encoders.pwcnet import PWCNet
 from jax_ssl.encoders.resnet import ResNet
 from jax_ssl.encoders.vit import ViT
 from jax_ssl.encoders.wave import ContextEncoder, WaveEncoder
@@ -22,6 +24,8 @@ amdim = AMDIMEncoder
 convnet = ConvNet
 dcgan = StridedConvNet
 dense = DenseEncoder
+flownet = FlowNet
+pwcnet = PWCNet
 wave = WaveEncoder
 wave_gru = ContextEncoder
 
@@ -47,6 +51,8 @@ ENCODERS: Mapping[str, Callable[..., Any]] = {
     "convnet": convnet,
     "dcgan": dcgan,
     "dense": dense,
+    "flownet": flownet,
+    "pwcnet": pwcnet,
     "resnet18": resnet18,
     "resnet34": resnet34,
     "resnet50": resnet50,
