@@ -1,4 +1,4 @@
-"""The layers of FlowNetC that see one image (Fischer et al., 2015, arXiv:1504.06852)."""
+"""FlowNetC's layers for one image (Fischer et al., 2015, arXiv:1504.06852)."""
 
 import flax.linen as nn
 import jax.numpy as jnp

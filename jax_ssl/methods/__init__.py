@@ -32,12 +32,14 @@ from jax_ssl.methods.npid import npid
 from jax_ssl.methods.pirl import pirl
 from jax_ssl.methods.relative_patch import relative_patch
 from jax_ssl.methods.rotation import rotation
+from jax_ssl.methods.self_mono_sf import self_mono_sf
 from jax_ssl.methods.simclr import simclr
 from jax_ssl.methods.simsiam import simsiam
 from jax_ssl.methods.split_brain import split_brain
 from jax_ssl.methods.supcon import supcon
 from jax_ssl.methods.swav import swav
 from jax_ssl.methods.triplet import triplet
+from jax_ssl.methods.unflow import unflow
 from jax_ssl.methods.vae import vae
 from jax_ssl.methods.vicreg import vicreg
 from jax_ssl.methods.w_mse import w_mse
@@ -75,6 +77,8 @@ METHODS: Mapping[str, Callable[..., Method]] = {
     "bigan": bigan,
     "cpc_audio": cpc_audio,
     "mae": mae,
+    "unflow": unflow,
+    "self_mono_sf": self_mono_sf,
     "classifier": classifier,
     "mean_teacher": mean_teacher,
     "distillation": distillation,

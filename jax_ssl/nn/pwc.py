@@ -15,8 +15,12 @@ from jax_ssl.core.types import Array
 from jax_ssl.nn.flownet import FLOW_GAIN, FLOW_UNIT, Pyramid
 from jax_ssl.nn.leaky import SLOPE, LeakyConv, enlarged
 from jax_ssl.nn.upsampling import UpConv
-from jax_ssl.ops.cameras import backproject, depth_of_disparity, project
-from jax_ssl.ops.cameras import resized_intrinsics
+from jax_ssl.ops.cameras import (
+    backproject,
+    depth_of_disparity,
+    project,
+    resized_intrinsics,
+)
 from jax_ssl.ops.correlation import correlation
 from jax_ssl.ops.warp import flow_pixels, warp
 
@@ -65,7 +69,10 @@ class FlowDecoder(nn.Module, kw_only=True):
         def pixels(flow: Array, stride: int) -> Array:
             return flow_pixels(flow * (FLOW_UNIT / stride))
 
-        return _coarse_to_fine(self, own, other, 2, jnp.add, pixels)
+        def combined(before: Array | None, raw: Array) -> Array:
+            return raw if before is None else before + raw
+
+        return _coarse_to_fine(self, own, other, 2, combined, pixels)
 
 
 class SceneFlowDecoder(nn.Module, kw_only=True):
@@ -115,10 +122,9 @@ class SceneFlowDecoder(nn.Module, kw_only=True):
         """
         del train
 
-        def combined(before: Array | float, raw: Array) -> Array:
+        def combined(before: Array | None, raw: Array) -> Array:
             moved = raw[..., :3]
-            if not isinstance(before, float):
-                moved = before[..., :3] + moved
+            moved = moved if before is None else before[..., :3] + moved
             share = LARGEST_DISPARITY * jax.nn.sigmoid(raw[..., 3:])
             return jnp.concatenate([moved, share], axis=-1)
 
@@ -149,7 +155,7 @@ def _coarse_to_fine(
     own: Pyramid,
     other: Pyramid,
     channels: int,
-    combined: Callable[[Any, Array], Array],
+    combined: Callable[[Array | None, Array], Array],
     pixels: Callable[[Array, int], Array],
 ) -> tuple[Array, ...]:
     """What every level says, from fine to coarse, inside of a compact method.
@@ -159,8 +165,8 @@ def _coarse_to_fine(
         own: levels.
         other: levels.
         channels: of what is said.
-        combined: (what the coarser level has said or 0, what the layers of this level
-            make) -> what it says, float32.
+        combined: (what has been said before, enlarged, or None; what the layers make)
+            -> what is said, float32.
         pixels: (what has been said, enlarged; pixels of the image to a cell) -> where
             the cells are seen in `other`.
     """
@@ -180,20 +186,20 @@ def _coarse_to_fine(
         return layer(x).astype(jnp.float32)
 
     found: list[Array] = []
-    x, values = None, 0.0
+    x = own[-1]
     for level in range(len(own) - 1, FINEST - 1, -1):
-        seen, more = other[level], []
+        seen, more, before = other[level], [], None
         if found:
             up = UpConv(settings.widths[-1], "nearest", True, dtype, name=f"up{level}")
-            values = enlarged(found[-1], 2)
-            seen = warp(seen, pixels(values, 2 ** (level + 1)), border="zero").values
-            more = [nn.leaky_relu(up(x), SLOPE), values.astype(dtype)]
+            before = enlarged(found[-1], 2)
+            seen = warp(seen, pixels(before, 2 ** (level + 1)), border="zero").values
+            more = [nn.leaky_relu(up(x), SLOPE), before.astype(dtype)]
         seen = seen.astype(dtype)
         costs = correlation(own[level], seen, settings.max_displacement)
         costs = nn.leaky_relu(costs, SLOPE).astype(dtype)
         x = jnp.concatenate([costs, own[level], *more], axis=-1)
         x = layers(x, settings.widths, f"level{level}_conv")
-        values = combined(values, said(x, f"level{level}_out"))
+        values = combined(before, said(x, f"level{level}_out"))
         if level == FINEST:
             y = jnp.concatenate([x, values.astype(dtype)], axis=-1)
             y = layers(y, settings.context_widths, "context", *settings.dilations)
