@@ -22,7 +22,7 @@ CASES = {
         reads=enlarged,
         learning_rate=0.003,
         share=0.75,
-        steps=20,
+        steps=40,
     )
     # What is coarse to fine takes three times as long to compile.
     for name, encoder in (
