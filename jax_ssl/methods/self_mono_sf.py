@@ -117,9 +117,9 @@ def self_mono_sf(
         ValueError: if a setting is out of range.
 
     Note:
-        The released code compares pictures as the network reads them, with their
-        changed colours, and interpolates them for coarse levels; here `frames` are
-        compared, and a coarse pixel is the mean of an area.
+        Where the released code interpolates pictures for coarse levels, a coarse pixel
+        is the mean of an area here, and the layers that say flow and disparity begin
+        with a tenth of He's weights.
     """
     checks.at_least(1, widths=widths, context_widths=context_widths)
     checks.at_least(1, dilations=dilations)

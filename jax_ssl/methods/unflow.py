@@ -22,7 +22,13 @@ from jax_ssl.losses.flow import DataTerm, FlowTerms, data_error, flow_terms
 from jax_ssl.losses.photometric import forward_backward_occlusion
 from jax_ssl.nn.apply import forward, initialize
 from jax_ssl.nn.films import film
-from jax_ssl.nn.flownet import FLOW_UNIT, FlowNetC, FlowNetS, resized_flow
+from jax_ssl.nn.flownet import (
+    FLOW_UNIT,
+    WIDTHS,
+    FlowNetC,
+    FlowNetS,
+    resized_flow,
+)
 from jax_ssl.nn.leaky import check_halvings
 from jax_ssl.nn.network import Copy, Heads, Network
 from jax_ssl.nn.pairs import coarser, exchanged, flat, known
@@ -107,8 +113,9 @@ def unflow(
         ValueError: if a setting is out of range.
 
     Note:
-        The released code also cuts the second image out anew by itself; films are cut
-        as a whole here. Its variants with flow at full resolution are left out.
+        The released code's mask of the border follows the random cut of the images;
+        here it is that of the view. Its variants with flow at full resolution, and its
+        first-order, gradient and symmetry terms are left out.
     """
     checks.one_of(STACKS, network=network)
     checks.one_of(("last", "all"), trained=trained)
@@ -135,6 +142,11 @@ def unflow(
         made["pwc"] = FlowDecoder(**sizes, **reach)
     else:
         sizes["decoder_widths"] = tuple(decoder_widths)
+        if len(sizes.get("widths", WIDTHS)) != len(decoder_widths):
+            raise ValueError(
+                f"widths = {widths} and decoder_widths = {decoder_widths} must have "
+                "the same length."
+            )
         made["flownet_c"] = FlowNetC(**sizes, **reach, stride=displacement_stride)
         trunk = {
             f"trunk_{name}": getattr(encoder, name)
@@ -154,8 +166,8 @@ def unflow(
         return flat(seen.frames[:, both]), flat(seen.inputs[:, both])
 
     def check(shape: tuple[int, ...], pyramid: Sequence[Array]) -> None:
-        halvings = 0 if network == "PWC" else len(parts["flownet_c"].widths) - 1
-        check_halvings(shape, round(shape[1] / pyramid[-1].shape[1]) * 2**halvings)
+        cell = round(shape[1] / pyramid[-1].shape[1])
+        check_halvings(shape, cell * 2 ** getattr(parts[names[1]], "halvings", 0))
 
     def init(key: Array, views: Views) -> tuple[Params, UnFlowState]:
         _, x = pairs(views)

@@ -24,6 +24,7 @@ FLOW_UNIT = 20.0  # Pixels.
 # beyond what a photometric loss can mend on a small network, so that the layers that
 # say a flow begin with a tenth here.
 FLOW_GAIN = 0.1
+WIDTHS = (256, 512, 512, 1024)
 
 Pyramid = Sequence[Array]  # From fine to coarse.
 
@@ -41,12 +42,17 @@ class FlowNetC(nn.Module, kw_only=True):
         dtype: compute dtype; parameters and flows are float32.
     """
 
-    widths: tuple[int, ...] = (256, 512, 512, 1024)
+    widths: tuple[int, ...] = WIDTHS
     decoder_widths: tuple[int, ...] = (512, 256, 128, 64)
     redirected: int = 32
     max_displacement: int = 20
     stride: int = 2
     dtype: Any = jnp.float32
+
+    @property
+    def halvings(self) -> int:
+        """How often the sides of the features are halved."""
+        return len(self.widths) - 1
 
     @nn.compact
     def __call__(self, own: Pyramid, other: Pyramid, *, train: bool) -> tuple:
@@ -83,7 +89,7 @@ class FlowNetS(nn.Module, kw_only=True):
 
     trunk_widths: tuple[int, ...] = (64, 128, 256)
     trunk_kernels: tuple[int, ...] = (7, 5, 5)
-    widths: tuple[int, ...] = (256, 512, 512, 1024)
+    widths: tuple[int, ...] = WIDTHS
     decoder_widths: tuple[int, ...] = (512, 256, 128, 64)
     dtype: Any = jnp.float32
 
