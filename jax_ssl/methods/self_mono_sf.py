@@ -151,7 +151,7 @@ def self_mono_sf(
             *(params["encoder"], stats["encoder"]),
         )
         _check(x.shape, pyramid)
-        levels = jax.tree.map(lambda level: jnp.zeros((1, *level.shape[1:])), pyramid)
+        levels = [jnp.zeros((1, *level.shape[1:])) for level in (x, *pyramid)]
         camera = seen.left_camera[:1], seen.baseline[:1]
         params["decoder"], stats["decoder"] = initialize(
             decoder, keys[1], levels, levels, *camera
@@ -168,11 +168,12 @@ def self_mono_sf(
         )
         pyramid = features.pyramid
         _check(x.shape, pyramid)
-        others = jax.tree.map(exchanged, pyramid)
+        levels = (x, *pyramid)
+        others = jax.tree.map(exchanged, levels)
         found, stats["decoder"] = forward(
             decoder,
             *(own.params["decoder"], stats["decoder"]),
-            *(pyramid, others, camera, baseline),
+            *(levels, others, camera, baseline),
             train=train,
         )
         return Said(*jax.tree.map(lambda y: enlarged(y, QUARTER), found)), stats

@@ -24,7 +24,6 @@ from jax_ssl.nn.apply import forward, initialize
 from jax_ssl.nn.films import film
 from jax_ssl.nn.flownet import (
     FLOW_UNIT,
-    WIDTHS,
     FlowNetC,
     FlowNetS,
     resized_flow,
@@ -91,7 +90,9 @@ def unflow(
             run.init_from = dict(earlier=RUN/export/flow.npz).
         widths: channels of the contracting levels of C and S, (256, 512, 512, 1024), or
             of the layers of a level of PWC, (128, 128, 96, 64, 32); None for these.
-        decoder_widths: channels of the expanding levels of C and S, coarsest first.
+        decoder_widths: channels of the expanding levels of C and S, coarsest first. As
+            many as `widths` end at a quarter of the sides; (512, 256, 128, 64, 32, 16)
+            at full resolution, as the released code can.
         max_displacement: reach of the cost volume, in cells; None for 20 in C and 4 in
             PWC.
         displacement_stride: cells from one compared displacement to the next, in C.
@@ -114,8 +115,8 @@ def unflow(
 
     Note:
         The released code's mask of the border follows the random cut of the images;
-        here it is that of the view. Its variants with flow at full resolution, and its
-        first-order, gradient and symmetry terms are left out.
+        here it is that of the view. Its first-order, gradient and symmetry terms are
+        left out.
     """
     checks.one_of(STACKS, network=network)
     checks.one_of(("last", "all"), trained=trained)
@@ -142,11 +143,6 @@ def unflow(
         made["pwc"] = FlowDecoder(**sizes, **reach)
     else:
         sizes["decoder_widths"] = tuple(decoder_widths)
-        if len(sizes.get("widths", WIDTHS)) != len(decoder_widths):
-            raise ValueError(
-                f"widths = {widths} and decoder_widths = {decoder_widths} must have "
-                "the same length."
-            )
         made["flownet_c"] = FlowNetC(**sizes, **reach, stride=displacement_stride)
         trunk = {
             f"trunk_{name}": getattr(encoder, name)
@@ -179,12 +175,11 @@ def unflow(
             *(params["encoder"], stats["encoder"]),
         )
         check(x.shape, pyramid)
-        levels = jax.tree.map(lambda level: jnp.zeros((1, *level.shape[1:])), pyramid)
+        levels = [jnp.zeros((1, *level.shape[1:])) for level in (x, *pyramid)]
         args: tuple = (levels, levels)
         for name in names[1:]:
             params[name], stats[name] = initialize(parts[name], next(keys), *args)
-            cells = (1, *pyramid[-2].shape[1:3], 2)
-            args = x[:1], x[:1], jnp.zeros(cells)
+            args = x[:1], x[:1], jnp.zeros((*x[:1].shape[:3], 2))
         frozen = {name: own for name, own in params.items() if name not in learn}
         return {name: params[name] for name in learn}, UnFlowState(stats, frozen)
 
@@ -207,7 +202,8 @@ def unflow(
 
         pyramid = apply("encoder", x).pyramid
         check(x.shape, pyramid)
-        flows = apply(names[1], pyramid, jax.tree.map(exchanged, pyramid))
+        seen = (x, *pyramid)
+        flows = apply(names[1], seen, jax.tree.map(exchanged, seen))
         for name in names[2:]:
             flows = apply(name, x, exchanged(x), flows[0])
         return flows, stats

@@ -35,7 +35,9 @@ class FlowNetC(nn.Module, kw_only=True):
     Attributes:
         widths: channels of the contracting levels, the first at the scale of the
             features; each further one halves the sides.
-        decoder_widths: channels of the expanding levels, the coarsest first.
+        decoder_widths: channels of the expanding levels, the coarsest first. As many as
+            `widths` end at the level before the features; each further one doubles the
+            sides once more, with a finer level of the pyramid beside it.
         redirected: channels of the features that are kept beside the cost volume.
         max_displacement: reach of the cost volume in cells of the features, 8 pixels.
         stride: cells from one compared displacement to the next.
@@ -59,21 +61,24 @@ class FlowNetC(nn.Module, kw_only=True):
         """Flows from the images of `own` to those of `other`.
 
         Args:
-            own: pyramid of an encoder, of which the last two levels are read.
+            own: images and the pyramid that an encoder makes of them.
             other: of the other images.
             train: no matter.
 
         Returns:
-            len(widths) + 1 flows [B, h, w, 2] float32 in `FLOW_UNIT`s, fine to coarse,
-            the first at the scale of own[-2].
+            len(decoder_widths) + 1 flows [B, h, w, 2] float32 in `FLOW_UNIT`s, fine to
+            coarse.
+
+        Raises:
+            ValueError: if there is no level for each of `decoder_widths`.
         """
         del train
         reach = self.max_displacement, self.stride
         costs = correlation(own[-1], other[-1], *reach)
         kept = LeakyConv(self.redirected, 1, dtype=self.dtype, name="redirect")(own[-1])
         x = jnp.concatenate([kept, costs.astype(kept.dtype)], axis=-1)
-        levels = (own[-2], *_contracted(x, self.widths, self.dtype))
-        return _expanded(levels, self.decoder_widths, self.dtype)
+        levels = _contracted(x, self.widths, self.dtype)
+        return _expanded(own[:-1], levels, self.decoder_widths, self.dtype)
 
 
 class FlowNetS(nn.Module, kw_only=True):
@@ -103,7 +108,7 @@ class FlowNetS(nn.Module, kw_only=True):
         Args:
             own: images [B, H, W, C].
             other: images [B, H, W, C].
-            flow: [B, H / 4, W / 4, 2] in `FLOW_UNIT`s.
+            flow: [B, h, w, 2] in `FLOW_UNIT`s, not finer than the images.
             train: no matter.
 
         Returns:
@@ -114,13 +119,13 @@ class FlowNetS(nn.Module, kw_only=True):
         warped = warp(other, flow_pixels(FLOW_UNIT * flow), border="edge").values
         error = jnp.abs(own - warped)
         x = jnp.concatenate([own, other, flow, warped, error], axis=-1)
-        levels = []
+        trunk = [x]
         sizes = zip(self.trunk_widths, self.trunk_kernels, strict=True)
         for i, (width, size) in enumerate(sizes):
             x = LeakyConv(width, size, 2, dtype=self.dtype, name=f"trunk{i}")(x)
-            levels.append(x)
-        levels = [levels[-2], *_contracted(x, self.widths, self.dtype)]
-        return _expanded(levels, self.decoder_widths, self.dtype)
+            trunk.append(x)
+        levels = _contracted(x, self.widths, self.dtype)
+        return _expanded(trunk[:-1], levels, self.decoder_widths, self.dtype)
 
 
 def _contracted(x: Array, widths: Sequence[int], dtype: Any) -> list[Array]:
@@ -133,9 +138,23 @@ def _contracted(x: Array, widths: Sequence[int], dtype: Any) -> list[Array]:
 
 
 def _expanded(
-    levels: Sequence[Array], widths: Sequence[int], dtype: Any
+    finer: Pyramid, contracted: Pyramid, widths: Sequence[int], dtype: Any
 ) -> tuple[Array, ...]:
-    """A flow of every level, from fine to coarse, inside of a compact method."""
+    """A flow of every level, from fine to coarse, inside of a compact method.
+
+    Args:
+        finer: levels that are finer than the others; as many of the last as needed.
+        contracted: from fine to coarse, all of which are read.
+        widths: channels, one for each level but the coarsest.
+        dtype: compute dtype.
+    """
+    more = len(widths) + 1 - len(contracted)
+    if not 0 <= more <= len(finer):
+        raise ValueError(
+            f"decoder_widths = {tuple(widths)} must have from {len(contracted) - 1} to "
+            f"{len(contracted) - 1 + len(finer)} numbers, one for each doubling."
+        )
+    levels = [*finer[len(finer) - more :], *contracted]
     count = len(levels)
 
     def said(x: Array, level: int) -> Array:
@@ -149,7 +168,8 @@ def _expanded(
     for level, width in zip(range(count - 2, -1, -1), widths, strict=True):
         up = LeakyUpConv(width, dtype=dtype, name=f"up{level}")(x)
         flow = LeakyUpConv(2, activated=False, dtype=dtype, name=f"flow_up{level}")
-        x = jnp.concatenate([levels[level], up, flow(flows[-1])], axis=-1)
+        beside = levels[level].astype(dtype)
+        x = jnp.concatenate([beside, up, flow(flows[-1])], axis=-1)
         flows.append(said(x, level))
     return tuple(flow.astype(jnp.float32) for flow in reversed(flows))
 

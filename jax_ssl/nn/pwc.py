@@ -24,7 +24,7 @@ from jax_ssl.ops.cameras import (
 from jax_ssl.ops.correlation import correlation
 from jax_ssl.ops.warp import flow_pixels, warp
 
-FINEST = 1  # Place in the pyramid of the last level that is decoded, at a quarter.
+FINEST = 2  # Place of the last level that is decoded, at a quarter of the images.
 LARGEST_DISPARITY = 0.3  # Share of the image's width.
 NEAREST, FARTHEST = 1e-3, 80.0  # Metres.
 
@@ -55,13 +55,13 @@ class FlowDecoder(nn.Module, kw_only=True):
         """Flows from the images of `own` to those of `other`.
 
         Args:
-            own: pyramid of an encoder, whose sides halve from level to level, the first
-                at half the size of the images.
+            own: images and the pyramid that an encoder makes of them, the sides of
+                which halve from level to level.
             other: of the other images.
             train: no matter.
 
         Returns:
-            len(own) - 1 flows [B, h, w, 2] float32 in `FLOW_UNIT`s, fine to coarse, the
+            len(own) - 2 flows [B, h, w, 2] float32 in `FLOW_UNIT`s, fine to coarse, the
             first at a quarter of the images.
         """
         del train
@@ -117,7 +117,7 @@ class SceneFlowDecoder(nn.Module, kw_only=True):
 
         Returns:
             (scene flows [B, h, w, 3] in metres, disparities [B, h, w, 1] as shares of
-            the width), float32, len(own) - 1 each, fine to coarse, the first at a
+            the width), float32, len(own) - 2 each, fine to coarse, the first at a
             quarter of the images.
         """
         del train
@@ -192,7 +192,7 @@ def _coarse_to_fine(
         if found:
             up = UpConv(settings.widths[-1], "nearest", True, dtype, name=f"up{level}")
             before = enlarged(found[-1], 2)
-            seen = warp(seen, pixels(before, 2 ** (level + 1)), border="zero").values
+            seen = warp(seen, pixels(before, 2**level), border="zero").values
             more = [nn.leaky_relu(up(x), SLOPE), before.astype(dtype)]
         seen = seen.astype(dtype)
         costs = correlation(own[level], seen, settings.max_displacement)

@@ -258,7 +258,6 @@ def test_predictions_and_pictures_are_those_of_the_target_and_the_next_frame():
         ({"data_term": "ssim"}, "data_term = 'ssim' must be one of 'census', 'brig"),
         ({"border": 0.5}, r"border = 0.5 must be in \[0, 0.5\)"),
         ({"radii": (1,)}, r"radii = \(1,\) must have one for each of level_weights"),
-        ({"widths": (8, 8)}, r"widths = \(8, 8\) and decoder_widths = \(8,\) must"),
         ({"smoothness_weight": -1.0}, "smoothness_weight = -1.0 must be at least 0"),
         ({"heads": {"pwc": None}}, "no 'pwc'; its heads are flownet_c"),
     ],
@@ -279,6 +278,7 @@ def test_settings_are_refused(settings, message):
             "cells .* are 16 x 16; give config.views.size",
         ),
         ({"level_weights": (1.0,)}, 2, (16, 24), "the network says 2 flows"),
+        ({"decoder_widths": (8,) * 4}, 2, (16, 24), "must have from 0 to 3 numbers"),
     ],
 )
 def test_films_that_do_not_fit_are_refused(rng, settings, frames, sides, message):
