@@ -81,10 +81,9 @@ def bends(flow):
     height, width = flow.shape[:2]
     total = 0
     for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
-        for y in range(dy, height - dy):
-            for x in range(abs(dx), width - abs(dx)):
-                ends = flow[y - dy, x - dx] + flow[y + dy, x + dx]
-                total += rho(ends - 2 * flow[y, x]).sum()
+        y, x = np.mgrid[dy : height - dy, abs(dx) : width - abs(dx)]
+        ends = flow[y - dy, x - dx] + flow[y + dy, x + dx]
+        total += rho(ends - 2 * flow[y, x]).sum()
     return total / (4 * height * width)
 
 
@@ -140,16 +139,16 @@ def unflow(pairs, flows, settings):
 
 def ssim_distance(a, b):
     """[H, W, C], 0 at the border."""
+    windows = [
+        np.lib.stride_tricks.sliding_window_view(x, (3, 3), (0, 1)) for x in (a, b)
+    ]
+    p, q = (x.reshape(*x.shape[:3], 9) for x in windows)
+    mean_p, mean_q = p.mean(-1), q.mean(-1)
+    both = ((p - mean_p[..., None]) * (q - mean_q[..., None])).mean(-1)
+    ssim = (2 * mean_p * mean_q + 1e-4) * (2 * both + 9e-4)
+    ssim /= (mean_p**2 + mean_q**2 + 1e-4) * (p.var(-1) + q.var(-1) + 9e-4)
     out = np.zeros(a.shape)
-    for y in range(1, len(a) - 1):
-        for x in range(1, a.shape[1] - 1):
-            p, q = (im[y - 1 : y + 2, x - 1 : x + 2].reshape(9, -1) for im in (a, b))
-            both = ((p - p.mean(0)) * (q - q.mean(0))).mean(0)
-            ssim = (2 * p.mean(0) * q.mean(0) + 1e-4) * (2 * both + 9e-4)
-            ssim /= (p.mean(0) ** 2 + q.mean(0) ** 2 + 1e-4) * (
-                p.var(0) + q.var(0) + 9e-4
-            )
-            out[y, x] = np.clip((1 - ssim) / 2, 0, 1)
+    out[1:-1, 1:-1] = np.clip((1 - ssim) / 2, 0, 1)
     return out
 
 
