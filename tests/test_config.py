@@ -1,3 +1,5 @@
+import functools
+import math
 import pathlib
 
 import jax
@@ -28,15 +30,29 @@ def seen(shape):
     return {"image": Field("image", shape, jnp.uint8)}
 
 
+def filmed(size, num_frames=3, stereo=False):
+    """The fields of a film of one camera, or of two, and of what is known of it."""
+    shape = (num_frames, *size, 3)
+    found = {"depth": Field("depth", size, jnp.float32)}
+    if not stereo:
+        found["frames"] = Field("frames", shape, jnp.uint8)
+        return found | {"intrinsics": Field("matrix", (3, 3), jnp.float32)}
+    for side in ("left", "right"):
+        found[f"{side}_frames"] = Field("frames", shape, jnp.uint8)
+        found[f"{side}_camera"] = Field("matrix", (3, 4), jnp.float32)
+    return found
+
+
 class Fake:
     """A source with the shapes of a data set, and none of its images."""
 
     name = "fake"
 
-    def __init__(self, length, shape, canvas=False):
+    def __init__(self, length, shape, canvas=False, **film):
         self.length = length
+        known = {1: heard, 2: functools.partial(filmed, **film), 3: seen}
         self.fields = {
-            **(heard(shape) if len(shape) == 1 else seen(shape)),
+            **known[len(shape)](shape),
             "index": INDEX,
             "label": Field("label", (), jnp.int32),
             **(ON_CANVAS if canvas else {}),
@@ -58,6 +74,9 @@ SHAPES = {
     "folder": ((400, (128, 128, 3)), True),
     "npz": ((2700, (8192,)), False),
     "sounds": ((70_000, (81_920,)), False),
+    "synthetic_scenes": ((512, (64, 96)), False),
+    "kitti": ((40_000, (376, 1242)), False),
+    "flying_chairs": ((22_232, (384, 512)), False),
 }
 
 
@@ -78,8 +97,17 @@ def lighter(config):
 
 
 def source_of(config):
-    shape, canvas = SHAPES[config["data"].get("dataset", config["data"]["name"])]
-    return Fake(*shape, canvas=canvas)
+    data = config["data"]
+    shape, canvas = SHAPES[data.get("dataset", data["name"])]
+    film = {n: data[n] for n in ("num_frames", "stereo") if n in data}
+    return Fake(*shape, canvas=canvas, **film)
+
+
+def experiment_of(config):
+    """Built for as many of the devices as can share its batches."""
+    shared = math.gcd(config["feed"]["batch_size"], jax.device_count())
+    devices = jax.devices()[:shared]
+    return Experiment(config, source=source_of(config), devices=devices)
 
 
 def kinds():
@@ -105,8 +133,7 @@ TRACED = [kind.values[0] for kind in KINDS if not kind.marks]
     "path", [p for p in PAGES if p not in TRACED], ids=lambda path: path.stem
 )
 def test_every_other_page_is_built(path):
-    config = resolved(load_page(str(path)))
-    experiment = Experiment(config, source=source_of(config))
+    experiment = experiment_of(resolved(load_page(str(path))))
     assert float(experiment.learning_rate(0)) >= 0
 
 
@@ -127,7 +154,7 @@ def traced(path, *, trains):
     config = resolved(load_page(str(path)))
     maker, settings = pick(ENCODERS, config["encoder"], "encoder")
     assert bind(maker, {}, settings)
-    experiment = Experiment(lighter(config), source=source_of(config))
+    experiment = experiment_of(lighter(config))
     assert float(experiment.learning_rate(0)) >= 0
     feed = Feed(
         experiment.source,
@@ -268,7 +295,7 @@ def test_bad_settings_are_refused_before_compilation(assignment, message):
             "batch_size, labelled, labels_per_class, labels_seed, resident, workers",
         ),
         ("mesh", "fsdp, rules"),
-        ("evals.knn", "k, label, reads, temperature"),
+        ("evals.knn", "k, label, temperature"),
     ],
 )
 def test_an_unknown_key_is_answered_with_the_keys_of_its_section_alone(section, own):

@@ -4,8 +4,8 @@ A network says the flow from each of two frames to the other. What moves along i
 look the same, and come back by the other flow; pixels that do not come back are hidden
 in the other frame, and count for nothing but a penalty.
 
-Views: {"frames", "inputs", "intrinsics"} of a film of two frames or more,
-[B, T, H, W, C]; of two cameras the left one is read.
+Views: {"frames", "inputs"} of a film of two frames or more, [B, T, H, W, C]; of two
+cameras the left one is read.
 """
 
 from collections.abc import Mapping, Sequence
@@ -157,6 +157,8 @@ def unflow(
 
     def pairs(views: Views) -> tuple[Array, Array]:
         """The target frame and the next one, [2 B, H, W, C], to compare and to read."""
+        if isinstance(views, Mapping):  # Its camera is not read, and may be unknown.
+            views = {"intrinsics": jnp.eye(3), **views}
         seen = film(views, 2)
         both = slice(seen.target, seen.target + 2)
         return flat(seen.frames[:, both]), flat(seen.inputs[:, both])

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from jax_ssl.core.types import Array, Views
-from jax_ssl.ops.cameras import baseline_of, intrinsics_of
+from jax_ssl.ops.cameras import baseline_of, compose, intrinsics_of, inverse, motion_of
 
 ONE = ("frames", "inputs", "intrinsics")
 TWO = tuple(
@@ -44,7 +44,7 @@ class Pair(NamedTuple):
     Attributes:
         left: of the left camera.
         right: of the right one.
-        baseline: [B] metres from the left to the right one.
+        baseline: [B], how far apart they are, in metres.
     """
 
     left: Film
@@ -56,8 +56,7 @@ class Pair(NamedTuple):
         """Coordinates of the left camera to those of the right one, [B, 3, 4]."""
         zero = jnp.zeros_like(self.baseline)
         offset = jnp.stack([-self.baseline, zero, zero], axis=-1)
-        turn = jnp.broadcast_to(jnp.eye(3), (len(zero), 3, 3))
-        return jnp.concatenate([turn, offset[..., None]], axis=-1)
+        return motion_of(jnp.broadcast_to(jnp.eye(3), (len(zero), 3, 3)), offset)
 
 
 def target_of(num_frames: int) -> int:
@@ -75,7 +74,7 @@ def film(views: Views, least: int = 1) -> Film:
     Raises:
         ValueError: if the views are something else, or too short.
     """
-    if _has(views, TWO):
+    if two_cameras(views):
         found = pair(views).left
     elif _has(views, ONE):
         found = Film(*(views[name] for name in ONE))
@@ -94,14 +93,40 @@ def pair(views: Views, least: int = 1) -> Pair:
     Raises:
         ValueError: if the views are something else, or too short.
     """
-    if not _has(views, TWO):
+    if not two_cameras(views):
         raise _other(views, "films of two cameras", TWO)
     cameras = [views[f"{side}_camera"] for side in ("left", "right")]
     left, right = (
         Film(views[f"{side}_frames"], views[f"{side}_inputs"], intrinsics_of(camera))
         for side, camera in zip(("left", "right"), cameras, strict=True)
     )
-    return Pair(_long(left, least), right, baseline_of(*cameras))
+    # In a mirror that leaves each camera what it is, left and right change places.
+    return Pair(_long(left, least), right, jnp.abs(baseline_of(*cameras)))
+
+
+def chained(steps: Array) -> Array:
+    """Where the cameras of a film are, from the motions between its frames.
+
+    Args:
+        steps: [B, T - 1, 3, 4], from each frame's coordinates to the next one's.
+
+    Returns:
+        [B, T, 3, 4] from each camera's coordinates to those of the first.
+    """
+    poses = [jnp.broadcast_to(jnp.eye(3, 4), steps[:, 0].shape)]
+    for i in range(steps.shape[1]):
+        poses.append(compose(poses[-1], inverse(steps[:, i])))
+    return jnp.stack(poses, axis=1)
+
+
+def scaled(motions: Array, factor: Array) -> Array:
+    """Motions [B, T, 3, 4] with translations in another unit, `factor` [B]."""
+    return motions.at[..., 3].multiply(factor[:, None, None])
+
+
+def two_cameras(views: Views) -> bool:
+    """Whether the views hold the films of two cameras."""
+    return _has(views, TWO)
 
 
 def _has(views: Views, names: tuple[str, ...]) -> bool:
@@ -112,7 +137,7 @@ def _long(found: Film, least: int) -> Film:
     if found.frames.ndim != 5 or found.frames.shape[1] < least:
         raise ValueError(
             f"a film of {least} frames or more is read, [B, T, h, w, C], and the views "
-            f"have frames {list(found.frames.shape)}; give config.views.frames = "
+            f"have frames {list(found.frames.shape)}; give config.views.num_frames = "
             f"{least} or more, and data of films that long."
         )
     return found

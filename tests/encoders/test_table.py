@@ -38,6 +38,8 @@ SMALL = {
     "convnet": {"widths": (4, 6)},
     "dcgan": {"widths": (4, 6)},
     "dense": {"widths": (6, 4)},
+    "flownet": {"widths": (4, 6), "kernels": (5, 3)},
+    "pwcnet": {"widths": (4, 6)},
     "vit": {"dim": 16, "depth": 2, "num_heads": 2, "patch": 4, "image_size": 8},
     "wave": {"widths": (4, 6), "kernels": (4, 3), "strides": (2, 2), "norm_groups": 2},
 }
@@ -163,6 +165,8 @@ def test_bfloat16_computes_but_does_not_store(name):
         ("dcgan", {"pool": "max"}, "pool = 'max' must be one of 'mean', 'flat'"),
         ("dense", {"widths": (8, 0)}, r"widths = \(8, 0\) must be at least 1"),
         ("dense", {"activation": "tanh"}, "activation = 'tanh' must be one of 'relu'"),
+        ("flownet", {"widths": (4,)}, "must have the same length"),
+        ("pwcnet", {"widths": ()}, r"widths = \(\) must hold at least one"),
         ("vit", {"num_heads": 5}, "num_heads = 5 does not divide the width 192"),
         ("vit_b", {"dim": 100}, "num_heads = 12 does not divide the width 100"),
         ("vit", {"depth": 0}, "depth = 0 must be at least 1"),

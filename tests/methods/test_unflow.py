@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jax_ssl.core.trees import count
 from jax_ssl.core.types import Features
 from jax_ssl.encoders import ENCODERS
 from jax_ssl.losses.flow import flow_terms
@@ -226,6 +227,13 @@ def test_the_second_network_reads_fourteen_channels(rng):
         jnp.zeros((1, 4, 6, 2)),
     )
     assert shapes["params"]["trunk0"]["conv"]["kernel"].shape == (3, 3, 14, 4)
+
+
+def test_the_paper_s_network_has_its_parameters():
+    method = unflow(ENCODERS["flownet"](), None)
+    views = jax.ShapeDtypeStruct((1, 2, 64, 64, 3), jnp.float32)
+    params, _ = jax.eval_shape(method.init, KEY, {"frames": views, "inputs": views})
+    assert count(params) == 39_175_298  # As FlowNetC of NVIDIA's flownet2-pytorch.
 
 
 def test_predictions_and_pictures_are_those_of_the_target_and_the_next_frame():
