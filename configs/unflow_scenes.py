@@ -40,7 +40,8 @@ def get_config(kind="whole"):
     )
     config.views = dict(name="film", num_frames=2, cameras="left", **MOMENTS)
     config.optimizer = dict(
-        name="adam", learning_rate=dict(name="warmup_cosine", peak_value=1e-3)
+        name="adam",
+        learning_rate=dict(name="warmup_cosine", peak_value=1e-3, warmup_epochs=0.5),
     )
     config.data = dict(
         name="synthetic_scenes",
