@@ -78,6 +78,7 @@ SHAPES = {
     "sounds": ((70_000, (81_920,)), False),
     "synthetic_scenes": ((512, (64, 96)), False),
     "kitti": ((40_000, (376, 1242)), False),
+    "flying_chairs": ((22_232, (384, 512)), False),
 }
 
 

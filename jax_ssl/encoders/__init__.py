@@ -14,6 +14,8 @@ from jax_ssl.encoders.convnet import ConvNet
 from jax_ssl.encoders.dcgan import StridedConvNet
 from jax_ssl.encoders.dense import DenseEncoder
 from jax_ssl.encoders.dispnet import DispNet
+from jax_ssl.encoders.flownet import FlowNet
+from jax_ssl.encoders.pwcnet import PWCNet
 from jax_ssl.encoders.resnet import ResNet
 from jax_ssl.encoders.unet import UNet
 from jax_ssl.encoders.vit import ViT
@@ -28,6 +30,8 @@ unet = UNet
 dispnet = DispNet
 # Godard et al. (2017, arXiv:1609.03677).
 monodepth_vgg = partial(DispNet, halving="second", activation="elu")
+flownet = FlowNet
+pwcnet = PWCNet
 wave = WaveEncoder
 wave_gru = ContextEncoder
 
@@ -55,6 +59,8 @@ ENCODERS: Mapping[str, Callable[..., Any]] = {
     "dense": dense,
     "dispnet": dispnet,
     "monodepth_vgg": monodepth_vgg,
+    "flownet": flownet,
+    "pwcnet": pwcnet,
     "resnet18": resnet18,
     "resnet34": resnet34,
     "resnet50": resnet50,

@@ -35,6 +35,7 @@ from jax_ssl.methods.pirl import pirl
 from jax_ssl.methods.relative_patch import relative_patch
 from jax_ssl.methods.rotation import rotation
 from jax_ssl.methods.segmenter import segmenter
+from jax_ssl.methods.self_mono_sf import self_mono_sf
 from jax_ssl.methods.sfmlearner import sfmlearner
 from jax_ssl.methods.simclr import simclr
 from jax_ssl.methods.simsiam import simsiam
@@ -42,6 +43,7 @@ from jax_ssl.methods.split_brain import split_brain
 from jax_ssl.methods.supcon import supcon
 from jax_ssl.methods.swav import swav
 from jax_ssl.methods.triplet import triplet
+from jax_ssl.methods.unflow import unflow
 from jax_ssl.methods.vae import vae
 from jax_ssl.methods.vicreg import vicreg
 from jax_ssl.methods.w_mse import w_mse
@@ -82,6 +84,8 @@ METHODS: Mapping[str, Callable[..., Method]] = {
     "sfmlearner": sfmlearner,
     "monodepth": monodepth,
     "monodepth2": monodepth2,
+    "unflow": unflow,
+    "self_mono_sf": self_mono_sf,
     "classifier": classifier,
     "segmenter": segmenter,
     "mean_teacher": mean_teacher,

@@ -45,6 +45,8 @@ SMALL = {
     "dcgan": {"widths": (4, 6)},
     "dense": {"widths": (6, 4)},
     "unet": {"widths": (4, 6), "padding": "same", "norm": "batch"},
+    "flownet": {"widths": (4, 6), "kernels": (5, 3)},
+    "pwcnet": {"widths": (4, 6)},
     "vit": {"dim": 16, "depth": 2, "num_heads": 2, "patch": 4, "image_size": 8},
     "wave": {"widths": (4, 6), "kernels": (4, 3), "strides": (2, 2), "norm_groups": 2},
 }
@@ -180,6 +182,8 @@ def test_bfloat16_computes_but_does_not_store(name):
         ),
         ("unet", {"norm": "layer"}, "norm = 'layer' must be one of 'none', 'batch'"),
         ("unet", {"dropout": 1.0}, r"dropout = 1.0 must be in \[0, 1\)"),
+        ("flownet", {"widths": (4,)}, "must have the same length"),
+        ("pwcnet", {"widths": ()}, r"widths = \(\) must hold at least one"),
         ("vit", {"num_heads": 5}, "num_heads = 5 does not divide the width 192"),
         ("vit_b", {"dim": 100}, "num_heads = 12 does not divide the width 100"),
         ("vit", {"depth": 0}, "depth = 0 must be at least 1"),
