@@ -36,6 +36,8 @@ SMALL = {
     "displacement_stride": 1,
 }
 PWC = {**LOSS, "network": "PWC", "widths": (8, 6), "max_displacement": 1}
+# Flows that begin near 0 are at the penalties' kink, which multiplies rounding.
+PWC |= {"level_weights": (0.03, 0.015), "consistency_weight": 0.0}
 TRUNK = {"name": "flownet", "widths": (4, 6, 8), "kernels": (5, 3, 3)}
 PYRAMID = {"name": "pwcnet", "widths": (4, 6, 8)}
 TWO = functools.partial(film_of_one_camera, frames=2)
@@ -50,7 +52,7 @@ CASES = {
         TWO,
         encoder=PYRAMID,
         reads=enlarged,
-        learning_rate=0.003,
+        learning_rate=0.01,
         share=0.9,
     ),
 }
