@@ -14,14 +14,6 @@ try:
 finally:
     sys.path.pop(0)
 
-# A queue, crops of two sizes with a queue and Sinkhorn, and a transformer's teacher.
-QUICK = ("moco_v2", "swav", "dino")
-
-
-NAMES = [
-    name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
-    for name in replay.CASES
-]
 WRONG = [(name, key) for name, case in replay.CASES.items() for key in case.wrong]
 
 
@@ -31,7 +23,7 @@ def test_every_case_has_settings_a_record_and_a_wrong_constant():
     assert all(case.wrong for case in replay.CASES.values())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", replay.CASES)
 def test_losses_and_parameters_are_those_of_the_official_code(name):
     loss, parameters = replay.apart(name)
     tolerance = replay.CASES[name].tolerance
