@@ -195,7 +195,7 @@ CASES = {
             "warmup_form": "open",
             "teacher_temperature": (0.04, 0.07, 7),
             "weight_decay": (0.04, 0.04),
-            "clip_each": 0.06,
+            "clip_each": None,
             "resample": "timm",
         },
         kept=("teacher", "center"),
