@@ -166,6 +166,7 @@ SETTINGS = {
         clip_each=0.05,
     ),
     "dinov2": dict(
+        centering="center",
         patch=2,
         dim=16,
         depth=1,
@@ -204,6 +205,20 @@ SETTINGS = {
         weight_decay=0.05,
         b2=0.95,
     ),
+    "moco_v3_resnet": dict(
+        temperature=1.0,
+        momentum=0.9,
+        hidden_dim=32,
+        output_dim=16,
+        head_layers=2,
+        predictor_norm="none",
+        rate=0.2,
+        warmup=1,  # Epochs, of five steps each.
+        steps_per_epoch=5,
+        weight_decay=1e-2,
+        velocity=0.9,
+        trust_coefficient=0.02,
+    ),
     "moco_v3": dict(
         patch=2,
         dim=16,
@@ -221,3 +236,4 @@ SETTINGS = {
         weight_decay=0.1,
     ),
 }
+SETTINGS["dinov2_sinkhorn"] = {**SETTINGS["dinov2"], "centering": "sinkhorn"}

@@ -10,9 +10,10 @@ from jax_ssl.methods.dinov2 import dinov2
 from jax_ssl.methods.mae import mae
 from jax_ssl.methods.moco_v3 import moco_v3
 from jax_ssl.ops.patches import Kept
+from jax_ssl.optim.lars import lars
 from jax_ssl.optim.optimizers import adamw
 from jax_ssl.optim.schedules import after, cosine, linear, warmup_cosine
-from ours.common import Case, crops, masked, pairs, same, stack
+from ours.common import Case, crops, encoder, masked, pairs, same, stack
 
 
 def vit(s, **settings):
@@ -81,7 +82,7 @@ def of_dinov2(s):
             ),
             same,
             masks,
-            centering="center",
+            centering=s["centering"],
             student_temperature=s["student_temperature"],
             teacher_temperature=temperature,
             momentum=cosine(
@@ -161,9 +162,22 @@ def of_epochs(s):
     )
 
 
-def of_moco_v3(s):
+def with_resnet(s):
+    """MoCo v3 for a ResNet: LARS, and other settings of the heads."""
+    method, _ = of_moco_v3(s, encoder())
+    tx = lars(
+        learning_rate=of_epochs(s),
+        weight_decay=s["weight_decay"],
+        momentum=s["velocity"],
+        trust_coefficient=s["trust_coefficient"],
+        rate=s.get("form", "outside"),
+    )
+    return method, tx
+
+
+def of_moco_v3(s, network=None):
     method = moco_v3(
-        vit(s, positions="sincos", scheme="moco_v3"),
+        network or vit(s, positions="sincos", scheme="moco_v3"),
         stack,
         temperature=s["temperature"],
         momentum=cosine(
@@ -217,6 +231,18 @@ CASES = {
         of_mae,
         lambda: {"view": given.images("mae", given.SIDE, given.SIDE, 3)},
         wrong={"norm_pix": False, "b2": 0.999, "warmup": 2, "exclude": None},
+    ),
+    "dinov2_sinkhorn": Case(
+        of_dinov2,
+        crops("dinov2"),
+        wrong={"centering": "center", "teacher_temperature": (0.04, 0.07, 7)},
+        kept=("teacher",),
+    ),
+    "moco_v3_resnet": Case(
+        with_resnet,
+        pairs("moco_v3_resnet"),
+        wrong={"temperature": 0.9, "momentum": 0.91, "form": "inside"},
+        kept=("teacher",),
     ),
     "moco_v3": Case(
         of_moco_v3,

@@ -13,6 +13,8 @@ from peers.clusters import of_step
 from peers.common import Leaf
 from peers.transformers import dino_head, vit
 
+CENTERING = {"center": "centering", "sinkhorn": "sinkhorn_knopp"}
+
 
 class Settings(dict):
     """Settings that are read as fields and as keys."""
@@ -109,7 +111,7 @@ def dinov2(code, s):
             mask_ratio_min_max=(0.1, 0.5),
             mask_sample_probability=0.5,
         ),
-        train=Settings(centering="centering"),
+        train=Settings(centering=CENTERING[s["centering"]]),
         optim=Settings(
             layerwise_decay=s["layer_decay"], patch_embed_lr_mult=s["patch_factor"]
         ),
@@ -172,6 +174,8 @@ def dinov2(code, s):
         model.forward_backward(images, teacher_temp=warm[step])
         optimizer.step()
         model.update_teacher(momenta[step])
+    if s["centering"] == "sinkhorn":
+        return losses, leaves
     # They move when they are used next.
     for name, loss in (("center", model.dino_loss), ("patch", model.ibot_patch_loss)):
         loss.apply_center_update()
@@ -180,4 +184,4 @@ def dinov2(code, s):
     return losses, leaves
 
 
-PEERS = {"dinov2": dinov2}
+PEERS = {"dinov2": dinov2, "dinov2_sinkhorn": dinov2}

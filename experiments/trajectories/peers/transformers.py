@@ -205,8 +205,8 @@ def mae(code, s):
     return model.forward.losses, leaves
 
 
-def moco_v3(code, s):
-    """The released networks, loop and schedules, with a vision transformer."""
+def moco_v3_code(code):
+    """The released loop, builder and networks, as modules."""
     older_timm()
     tensorboard = common.stub("torch.utils.tensorboard")
     tensorboard.SummaryWriter = None
@@ -214,6 +214,13 @@ def moco_v3(code, s):
     import main_moco
     import moco.builder
     import vits
+
+    return main_moco, moco.builder, vits
+
+
+def moco_v3(code, s):
+    """The released networks, loop and schedules, with a vision transformer."""
+    main_moco, builder, vits = moco_v3_code(code)
 
     def network(**more):
         return vits.VisionTransformerMoCo(
@@ -229,7 +236,7 @@ def moco_v3(code, s):
             **more,
         )
 
-    model = moco.builder.MoCo_ViT(
+    model = builder.MoCo_ViT(
         network, s["output_dim"], s["hidden_dim"], s["temperature"]
     )
 
@@ -250,8 +257,36 @@ def moco_v3(code, s):
     optimizer = torch.optim.AdamW(
         model.parameters(), s["rate"], weight_decay=s["weight_decay"]
     )
+    return moco_v3_steps("moco_v3", main_moco, model, optimizer, s), leaves
+
+
+def moco_v3_resnet(code, s):
+    """The same with a ResNet's heads, and the released LARS."""
+    main_moco, builder, _ = moco_v3_code(code)
+    model = builder.MoCo_ResNet(
+        common.Small, s["output_dim"], s["hidden_dim"], s["temperature"]
+    )
+
+    def named(net):
+        return common.small("encoder", net) | common.mlp("projector", net.fc)
+
+    leaves = named(model.base_encoder) | common.mlp("predictor", model.predictor)
+    leaves |= common.under("teacher", named(model.momentum_encoder))
+    common.fill(leaves)
+    optimizer = main_moco.moco.optimizer.LARS(
+        model.parameters(),
+        s["rate"],
+        weight_decay=s["weight_decay"],
+        momentum=s["velocity"],
+        trust_coefficient=s["trust_coefficient"],
+    )
+    return moco_v3_steps("moco_v3_resnet", main_moco, model, optimizer, s), leaves
+
+
+def moco_v3_steps(name, main_moco, model, optimizer, s):
+    """Losses of the released loop."""
     losses = common.noted_meter(main_moco)
-    views, each = common.pairs("moco_v3"), s["steps_per_epoch"]
+    views, each = common.pairs(name), s["steps_per_epoch"]
     args = argparse.Namespace(
         gpu=None,
         rank=1,  # It does not write.
@@ -268,7 +303,7 @@ def moco_v3(code, s):
         main_moco.train(loader, model, optimizer, scaler, None, epoch, args)
     # Ours moves at the end of a step, the released code's before the next keys.
     model._update_momentum_encoder(main_moco.adjust_moco_momentum(args.epochs, args))
-    return losses, leaves
+    return losses
 
 
-PEERS = {"dino": dino, "mae": mae, "moco_v3": moco_v3}
+PEERS = {"dino": dino, "mae": mae, "moco_v3": moco_v3, "moco_v3_resnet": moco_v3_resnet}
