@@ -83,7 +83,7 @@ def settings(s, **more):
         nmb_crops=[2, 2],
         temperature=s["temperature"],
         world_size=1,
-        rank=1,  # It does not write.
+        rank=0,
         use_fp16=False,
         **more,
     )
