@@ -42,6 +42,7 @@ def get_config():
             end_value=1e-6,
             scaling="linear",
             warmup_epochs=10,
+            warmup_form="closed",
         ),
         factors=(("^prototypes/", dict(name="after", epochs=1)),),
         clip_each=3.0,

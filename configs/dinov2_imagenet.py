@@ -59,6 +59,7 @@ def get_config():
             end_value=1e-6,
             scaling="sqrt",
             warmup_epochs=20,
+            warmup_form="closed",
         ),
         factors=(
             ("^prototypes/", dict(name="after", epochs=2)),

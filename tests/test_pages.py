@@ -15,6 +15,7 @@ from PIL import Image
 
 from jax_ssl.config import load_page, resolved
 from jax_ssl.data.canvas import decode, sides_of
+from jax_ssl.optim.schedules import warmup_cosine
 
 CONFIGS = pathlib.Path(__file__).parent.parent / "configs"
 
@@ -118,6 +119,22 @@ def test_barlow_twins_has_the_gradient_of_so_many_gpus(run, gpus, decay, redunda
     assert config["method"]["scale"] * gpus == 1
     assert config["method"]["redundancy_weight"] == redundancy
     assert config["optimizer"]["weight_decay"] == decay
+
+
+PAGES_OF_DINO = ("dino_imagenet", "dino_imagenette", "dino_resnet50_imagenet")
+
+
+@pytest.mark.parametrize("name", [*PAGES_OF_DINO, "dinov2_imagenet"])
+def test_the_last_step_of_dinos_warm_up_has_the_peak(name):
+    # Both codes: np.linspace(0, peak, steps of the warm-up), then the cosine.
+    settings = {**page(f"{name}.py")["optimizer"]["learning_rate"], "scaling": "none"}
+    assert settings.pop("name") == "warmup_cosine"
+    steps = round(7 * settings["warmup_epochs"])
+    rate = warmup_cosine(1000, 7, 1, **settings)
+    expected = np.linspace(0, settings["peak_value"], steps)
+    found = [rate(step) for step in (0, 1, steps // 2, steps - 1, steps)]
+    expected = [*expected[[0, 1, steps // 2, -1]], settings["peak_value"]]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_neighbours_vote_as_in_the_papers():

@@ -76,16 +76,19 @@ def lars(
     mask = matrices(exclude)
 
     def steps(own: optax.Schedule) -> optax.GradientTransformation:
+        decay = optax.add_decayed_weights(weight_decay, mask)
         trust = optax.scale_by_trust_ratio(trust_coefficient=trust_coefficient)
         if cap or denominator == "sum":
-            summed = weight_decay if denominator == "sum" else None
-            trust = _trust_ratio(own if cap else None, trust_coefficient, summed)
+            decay = optax.identity()
+            trust = _decay_and_trust(
+                weight_decay, trust_coefficient, own if cap else None, denominator
+            )
         last = [
             optax.scale_by_learning_rate(own),
             optax.trace(decay=momentum, nesterov=nesterov),
         ]
         return optax.chain(
-            optax.add_decayed_weights(weight_decay, mask),
+            decay,
             optax.masked(trust, mask),
             *(last if rate == "inside" else reversed(last)),
         )
@@ -93,15 +96,19 @@ def lars(
     return around(steps, learning_rate, rates, factors, clip_norm, clip_each, groups)
 
 
-def _trust_ratio(
-    cap: optax.Schedule | None, trust_coefficient: float, summed: float | None
+def _decay_and_trust(
+    weight_decay: float,
+    trust_coefficient: float,
+    cap: optax.Schedule | None,
+    denominator: Literal["decayed", "sum"],
 ) -> optax.GradientTransformation:
-    """Multiplies the decayed gradient of each array by its trust ratio r.
+    """Adds the decay to the gradient of each array, and multiplies by its ratio r.
 
     Args:
-        cap: the rate γ, where r is at most 1 / γ.
+        weight_decay: λ.
         trust_coefficient: η.
-        summed: λ, where the norms of gradient and decay are added up.
+        cap: the rate γ, where r is at most 1 / γ.
+        denominator: see `lars`.
     """
 
     def update(
@@ -110,15 +117,20 @@ def _trust_ratio(
         now = 1.0 if cap is None else at(cap, state.count)
 
         def scaled(g: Array, w: Array) -> Array:
-            raw = g if summed is None else g - summed * w
+            decayed = g + weight_decay * w
+            # The gradient itself tells whether it is 0: what is left of a decay that
+            # was added and taken away again would be a rounding error.
+            raw = g if denominator == "sum" else decayed
             ours, theirs = jnp.linalg.norm(w.ravel()), jnp.linalg.norm(raw.ravel())
             zero = (ours == 0) | (theirs == 0)
-            below = theirs if summed is None else theirs + summed * ours + 1e-8
+            below = theirs
+            if denominator == "sum":
+                below = theirs + weight_decay * ours + 1e-8
             # The rate is 0 at the first step of a warm-up, and the ratio then 1.
             ratio = trust_coefficient * ours / jnp.where(zero, 1.0, now * below)
             if cap is not None:
                 ratio = jnp.minimum(ratio, 1.0)
-            return jnp.where(zero, raw, g * ratio.astype(g.dtype))
+            return jnp.where(zero, raw, decayed * ratio.astype(g.dtype))
 
         updates = jax.tree.map(scaled, updates, params)
         return updates, optax.ScaleByScheduleState(state.count + 1)
