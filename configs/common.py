@@ -224,8 +224,19 @@ def amdim_adam(drops):
 
 
 def scenes(**settings):
-    """Rendered rooms, kept in device memory, and batches of 8."""
-    data = dict(name="synthetic_scenes", num_examples=512, split="train", **settings)
+    """Small films of rendered rooms, kept in device memory, and batches of 8.
+
+    The camera moves so far that a depth of a few metres shows in frames this small.
+    """
+    data = dict(
+        name="synthetic_scenes",
+        num_examples=512,
+        size=(32, 48),
+        min_translation=(-0.2, -0.1, 0.2),
+        max_translation=(0.2, 0.1, 0.6),
+        split="train",
+        **settings,
+    )
     return data, dict(batch_size=8, resident=True)
 
 

@@ -1,4 +1,4 @@
-"""Monodepth2, rendered films of 64 x 96 pixels, small enough for a CPU core.
+"""Monodepth2, rendered films of 32 x 48 pixels, small enough for a CPU core.
 
 Paper: arXiv:1806.01260; rendered rooms are not in it. Its losses and augmentation, with
        networks of few channels, a higher learning rate and fewer epochs, our choice.
@@ -15,12 +15,13 @@ def get_config(sources="mono"):
     if sources not in ("mono", "stereo", "both"):
         raise ValueError(f"monodepth2_scenes:{sources}: say mono, stereo or both.")
     config = ConfigDict()
-    config.encoder = dict(name="convnet", widths=(16, 32, 48, 64, 96))
+    config.encoder = dict(name="convnet", widths=(16, 32, 48, 64))
     config.method = dict(
         name="monodepth2",
         sources=sources,
-        decoder_widths=(64, 48, 32, 16),
-        pose_width=64,
+        decoder_widths=(48, 32, 16),
+        num_scales=2,
+        pose_width=48,
     )
     moments = dict(mean=(0.45,), std=(0.225,))
     config.views = dict(name="film", **moments)

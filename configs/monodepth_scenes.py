@@ -1,4 +1,4 @@
-"""Monodepth, rendered pairs of 64 x 96 pixels, small enough for a CPU core.
+"""Monodepth, rendered pairs of 32 x 48 pixels, small enough for a CPU core.
 
 Paper: arXiv:1609.03677; rendered rooms are not in it. Its losses and augmentation, with
        networks of few channels, a higher learning rate, fewer epochs, our choice.
@@ -12,8 +12,12 @@ from ml_collections import ConfigDict
 
 def get_config():
     config = ConfigDict()
-    config.encoder = dict(name="monodepth_vgg", widths=(16, 32, 64, 96, 128))
-    config.method = dict(name="monodepth", decoder_widths=(96, 64, 48, 32, 16))
+    config.encoder = dict(
+        name="monodepth_vgg", widths=(16, 32, 48, 64), kernels=(5,)
+    )
+    config.method = dict(
+        name="monodepth", decoder_widths=(48, 32, 24, 16), num_scales=3
+    )
     config.views = dict(
         name="film",
         num_frames=1,
@@ -23,7 +27,7 @@ def get_config():
     )
     config.optimizer = dict(
         name="adam",
-        learning_rate=dict(name="step_decay", value=5e-4, drops=(12, 16), factor=0.5),
+        learning_rate=dict(name="step_decay", value=1e-3, drops=(12, 16), factor=0.5),
     )
     config.data, config.feed = scenes(stereo=True, num_frames=1)
     config.evals = scenes_evals(scaling="none", stereo=dict())

@@ -1,4 +1,4 @@
-"""SfMLearner, rendered rooms of 64 x 96 pixels, small enough for a CPU core.
+"""SfMLearner, rendered rooms of 32 x 48 pixels, small enough for a CPU core.
 
 Paper: arXiv:1704.07813; rendered rooms are not in it. Its losses, with networks of few
        channels, mirror images and a weaker smoothness, our choice. The motions learn
