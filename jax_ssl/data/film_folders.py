@@ -140,7 +140,8 @@ def stereo_folders(
         intrinsics: (f_x, f_y, c_x, c_y) of the left camera, in pixels of the files.
         baseline: in metres. Without these two the cameras are not known.
         shift: of the right camera's c_x to the left one's, in pixels, by which
-            disparities are smaller than f b / z.
+            disparities are smaller than f b / z. Methods of depth do not know it and
+            learn f b / disparity; their disparities are right.
         canvas: (height, width) that larger pictures are shrunk to; None for the largest
             there are.
         channels: 3, or 1 for grey.

@@ -19,6 +19,7 @@ from jax_ssl.data.cache import cached
 from jax_ssl.data.canvas import decode, shrink, sides_of, stack
 from jax_ssl.data.corrupt import spread
 from jax_ssl.data.files import known_of
+from jax_ssl.data.geometry_files import BrokenFile
 from jax_ssl.data.images import MAX_MEGAPIXELS, open_file, opened
 from jax_ssl.data.source import Rows, Source
 
@@ -163,8 +164,8 @@ def films(
         max_megapixels: that may be decoded at once.
 
     Raises:
-        ValueError: if channels is something else, or a film has other fields than the
-            first.
+        ValueError: if channels is something else, a film has other fields than the
+            first, or a file whose size is looked at is no image.
     """
     checks.one_of((1, 3), channels=channels)
     first = rows[0]
@@ -263,5 +264,9 @@ def _paths(film: Film) -> Iterator[str]:
 
 
 def _size(path: str) -> Sides:
-    with open_file(path) as file:
-        return opened(file).size
+    """(height, width) of a file, which a broken one must not leave unsaid."""
+    try:
+        with open_file(path) as file:
+            return opened(file).size
+    except ValueError as error:
+        raise BrokenFile(path, str(error), "repair it, or take it away") from error

@@ -126,7 +126,7 @@ def scene_flow_terms(
     Returns:
         The photometric error, and the distance of the moved points from those that the
         other frame shows there, by the distance from the camera, both of visible
-        pixels; the second-order smoothness of the flow by the same distance, summed
+        pixels; the second-order smoothness of the flow by the same distance, a mean
         over the three axes; and the share of the pixels that count.
     """
     pixels = own.pixels
@@ -140,7 +140,7 @@ def scene_flow_terms(
     found = warp(other.points, pixels, border="zero").values
     away = jnp.linalg.norm(own.points, axis=-1)  # At least as far as the camera's 1 mm.
     missed = jnp.sqrt(jnp.square(own.points + own.flow - found).sum(-1) + 1e-12) / away
-    bent = bend(own.flow, own.image).sum(axis=-1) / away
+    bent = bend(own.flow, own.image).mean(axis=-1) / away
     return SceneFlowTerms(
         masked_mean(error, visible),
         masked_mean(missed, visible),

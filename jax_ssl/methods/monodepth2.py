@@ -89,7 +89,8 @@ def monodepth2(
     Note:
         The paper begins with weights of ImageNet's labels; here nothing is labelled
         (its table 1 has such a row too). All pairs of frames go through the network of
-        motions at once, so that its batch norm sees them together.
+        motions at once, so that its batch norm sees them together. Pictures of coarse
+        scales are means of areas, where the released code has Lanczos' filter.
     """
     checks.within("[0, 1]", ssim_weight=ssim_weight)
     checks.at_least(0, smoothness_weight=smoothness_weight)

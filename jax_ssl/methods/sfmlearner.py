@@ -74,6 +74,8 @@ def sfmlearner(
     Note:
         Pixels that a source does not show count as if it were grey there, as in the
         released code. Its sampler is black in the last row and column; this one is not.
+        For coarse scales a pixel is the mean of an area, where that code picks single
+        pixels, and the camera follows the centres of pixels, where it halves c_x.
         The weight decay that its layers declare is not in its loss, and not here. The
         paper has batch norm in all layers, the code in none; here `dispnet` may have.
     """

@@ -41,6 +41,10 @@ class Film(NamedTuple):
 class Pair(NamedTuple):
     """Two rectified cameras that film at the same times.
 
+    What reads them takes the principal points as one: where c_x of the right camera is
+    larger by `shift`, as in `stereo_folders`, disparities are right and depths are
+    f b / d, which is not f b / (d + shift).
+
     Attributes:
         left: of the left camera.
         right: of the right one.

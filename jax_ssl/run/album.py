@@ -12,6 +12,7 @@ from jax_ssl.data.corrupt import sample
 from jax_ssl.data.files import files_in
 from jax_ssl.data.folder import EXTENSIONS, folder
 from jax_ssl.data.images import open_file, opened
+from jax_ssl.data.source import CorruptExamples, Rows
 from jax_ssl.run.run import Run
 
 TURNED = range(5, 9)  # Orientations of EXIF that exchange height and width.
@@ -39,6 +40,7 @@ class Album:
 
         Raises:
             FileNotFoundError: if there is no such folder, or no picture in it.
+            ValueError: if a file is no picture.
         """
         if not os.path.isdir(images):
             raise FileNotFoundError(f"--images={images}: there is no such folder.")
@@ -61,10 +63,10 @@ class Album:
         """What the view reads of some pictures [B], and their "size"; [B, ...] each.
 
         Raises:
-            ValueError: if the pictures of a film differ in size, or the view reads what
-                pictures do not have.
+            ValueError: if the pictures of a film differ in size, one is damaged, or the
+                view reads what pictures do not have.
         """
-        read = self.source[rows]
+        read = self._read(rows)
         plain = {"image": read["image"], "index": rows.astype(np.int32)}
         out = {"size": read["size"]}
         for name in read_by(self.run.experiment.view, self.fields):
@@ -85,11 +87,21 @@ class Album:
                 )
         return out
 
+    def _read(self, rows: np.ndarray) -> Rows:
+        """Pictures, none of which may be another in the place of a broken one."""
+        try:
+            return self.source[rows]
+        except CorruptExamples as error:
+            raise ValueError(
+                f"--images: {'; '.join(error.reasons.values())}; repair what is "
+                "broken, or take it out of the folder."
+            ) from error
+
     def _films(self, rows: np.ndarray, count: int) -> np.ndarray:
         """Films [B, count, H, W, C] whose target frames are these pictures."""
         around = np.arange(count) - (count - 1) // 2
         film = np.clip(rows[:, None] + around, 0, len(self) - 1)
-        found = self.source[film.ravel()]
+        found = self._read(film.ravel())
         sizes = found["size"].reshape(len(rows), count, 2)
         if (sizes != sizes[:, :1]).any():
             listed = sorted({tuple(size) for size in found["size"].tolist()})
@@ -128,8 +140,13 @@ class Album:
 
 def _size(path: str) -> tuple[int, int]:
     """(height, width) of a picture as it is shown."""
-    with open_file(path) as file:
-        stored = opened(file)
-        height, width = stored.size
-        turned = stored.orientation() in TURNED
+    try:
+        with open_file(path) as file:
+            stored = opened(file)
+            height, width = stored.size
+            turned = stored.orientation() in TURNED
+    except ValueError as error:
+        raise ValueError(
+            f"--images: {path}: {error}; repair it, or take it out of the folder."
+        ) from error
     return (width, height) if turned else (height, width)

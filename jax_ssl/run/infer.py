@@ -62,7 +62,7 @@ def intrinsics_of(text: str | None) -> np.ndarray | None:
     """The matrix [3, 3] of "fx,fy,cx,cy", in pixels; None for None.
 
     Raises:
-        ValueError: if these are not four numbers.
+        ValueError: if these are not four finite numbers, the first two positive.
     """
     if text is None:
         return None
@@ -72,6 +72,11 @@ def intrinsics_of(text: str | None) -> np.ndarray | None:
         raise ValueError(
             f"--intrinsics={text} must be four numbers of pixels, FX,FY,CX,CY."
         ) from error
+    if not (np.isfinite([fx, fy, cx, cy]).all() and min(fx, fy) > 0):
+        raise ValueError(
+            f"--intrinsics={text}: all must be finite, and the focal lengths FX and FY "
+            "above 0."
+        )
     return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
 
 
@@ -101,8 +106,13 @@ def write_predictions(
         Numbers of pictures by prediction.
 
     Raises:
-        ValueError: if two pictures would have one name.
+        ValueError: if two pictures would have one name, or a single one has no next.
     """
+    if len(album) == 1 and {*names} <= {*AFTER}:
+        raise ValueError(
+            f"--images holds one picture, and there is no {' and no '.join(names)} "
+            "without a next one; give two or more, named in their order."
+        )
     files = [path.with_suffix(".png") for path in album.files]
     if len({*files}) < len(files):
         raise ValueError(

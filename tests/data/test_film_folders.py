@@ -111,6 +111,12 @@ def test_frames_of_two_sizes_are_named(videos):
     assert levels(source[np.array([2])]["frames"]) == [[2, 3, 4]]
 
 
+def test_a_frame_that_is_no_image_is_named(videos):
+    (videos / "a/frame_0.png").write_bytes(b"a page of text")
+    with pytest.raises(ValueError, match=r"frame_0.png: not an image of a format"):
+        video_folders(path=str(videos))
+
+
 @pytest.fixture
 def pairs(tmp_path):
     for i in range(3):

@@ -33,7 +33,7 @@ SMALL = {
     "dilations": (1,),
     "max_displacement": 1,
     "level_weights": (1.0, 0.5),
-    "flow_smoothness": 1.0,
+    "flow_smoothness": 3.0,
 }
 TWO_LEVELS = {"name": "pwcnet", "widths": (4, 6)}
 PYRAMID = {"name": "pwcnet", "widths": (4, 6, 8)}
@@ -204,6 +204,21 @@ def test_points_that_arrive_have_no_error(rng):
     np.testing.assert_allclose(terms.visible, 11 / 12, rtol=1e-6)
     off = scene_flow_terms(near, moving(image, np.full((8, 12), 4.4), (-0.22, 0, 0)))
     assert float(off.points[0]) > 0.05
+
+
+def test_smoothness_is_a_mean_over_the_axes_of_space():
+    """As in the released code, so that its weight of 200 means the same."""
+    x = np.mgrid[:8, :12][1]
+    slope = 0.01 * x.astype(float)  # It bends at the two ends of a row alone.
+    ends = 0.01 * np.isin(x, (0, 11))
+    bent = moving(jnp.zeros((1, 8, 12, 3)), np.full((8, 12), 4.0), 0.0)
+    away = np.linalg.norm(np.asarray(bent.points[0], np.float64), axis=-1)
+    along_z = jnp.asarray(slope[None, ..., None] * [0, 0, 1.0], jnp.float32)
+    alike = jnp.asarray(slope[None, ..., None] * np.ones(3), jnp.float32)
+    for flow, axes in ((along_z, 1), (alike, 3)):
+        terms = scene_flow_terms(bent._replace(flow=flow), bent)
+        expected = axes / 3 * (ends / away).mean()
+        np.testing.assert_allclose(terms.smoothness, expected, rtol=1e-5)
 
 
 def test_the_true_disparity_has_no_error(rng):

@@ -217,7 +217,7 @@ def scene_flow(lefts, rights, flows, shares, right_shares, camera, baseline, ii)
         found = sampled(points[b], places[a], "zero")
         away = np.linalg.norm(points[a], axis=-1)
         missed = np.linalg.norm(points[a] + flows[a] - found, axis=-1) / away
-        bent = edge_bends(flows[a], lefts[a]).sum(-1) / away
+        bent = edge_bends(flows[a], lefts[a]).mean(-1) / away
         moving += photometric(lefts[a], seen)[counts].mean()
         moving += 0.2 * missed[counts].mean() + 200 * bent.mean() / 2**ii
     return moving, disparity
