@@ -204,7 +204,9 @@ class Motion:
         (found,) = (x for x in results["evaluations"] if x["protocol"] == "ego_motion")
         names = [metric["name"] for metric in found["metrics"]]
         return {
-            row["features"]: {name: round(row[name], 5) for name in names}
+            row["features"]: {
+                name: round(row[name], 5) for name in names if row[name] is not None
+            }
             for row in found["rows"]
         }
 
