@@ -4,7 +4,8 @@ A network reads the left picture alone and says the disparities of both. Each pi
 put together from the other one, and the two maps of disparity must agree.
 
 Views: {"left_frames", "left_inputs", "left_camera", "right_frames", ...} of films of
-two rectified cameras, of which the target frame is read.
+two rectified cameras, of which the target frame is read. The matrices of the cameras
+may be missing; then depth is up to scale.
 """
 
 from collections.abc import Mapping
@@ -87,14 +88,14 @@ def monodepth(
     net = PyramidNetwork(encoder=encoder, decoder=parts["decoder"])
 
     def init(key: Array, views: Views) -> tuple[Params, StatsState]:
-        params, stats = net.init(key, pair(views).left.inputs[:, 0])
+        params, stats = net.init(key, pictures(views).left.inputs[:, 0])
         return params, StatsState(stats)
 
     def loss(
         params: Params, state: StatsState, views: Views, *, key: Array, step: Array
     ) -> tuple[Array, tuple[StatsState, Metrics]]:
         del key, step
-        two = pair(views)
+        two = pictures(views)
         t = two.left.target
         maps, stats = net.maps(params, state.stats, two.left.inputs[:, t])
         frames = {"left": two.left.frames[:, t], "right": two.right.frames[:, t]}
@@ -154,7 +155,7 @@ def monodepth(
         params: Params, state: StatsState, examples: Batch, key: Array
     ) -> Mapping[str, Shown]:
         del key
-        two: Pair = pair(examples["seen"])
+        two = pictures(examples["seen"])
         t = two.left.target
         left, right = two.left.frames[:, t], two.right.frames[:, t]
         both = share(params, state, encoder_input(examples["seen"]))
@@ -186,6 +187,13 @@ def monodepth(
         predicts={"depth": depth, "disparity": disparity},
         **net.kept(),
     )
+
+
+def pictures(views: Views) -> Pair:
+    """The films of two cameras, which are not read here and may be unknown."""
+    if isinstance(views, Mapping) and "right_frames" in views:
+        views = {f"{side}_camera": jnp.eye(3, 4) for side in SIDES} | dict(views)
+    return pair(views)
 
 
 def warped(other: Array, share: Array, side: str) -> Array:

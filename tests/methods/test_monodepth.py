@@ -136,6 +136,24 @@ def test_the_true_disparity_has_the_least_loss(method, loss, rng):
     assert int(np.argmin(values)) == 1
 
 
+def test_cameras_need_not_be_known(method, loss, rng):
+    """Of a pair of pictures without calibration the disparity is learned all the same.
+
+    Depth is one over the disparity then.
+    """
+    image = nets.smooth(rng)
+    views = pair_of(image, image)
+    alone = {name: x for name, x in views.items() if not name.endswith("camera")}
+    params, state = saying(method, 0.1, alone)
+    known, unknown = (loss(params, state, seen)[0] for seen in (views, alone))
+    assert known == unknown
+    seen = {**alone, "image": alone["left_inputs"][:, 0]}
+    disparity = method.predicts["disparity"](params, state, seen)
+    depth = method.predicts["depth"](params, state, seen)
+    np.testing.assert_allclose(disparity, 0.1 * nets.WIDTH, rtol=1e-5)
+    np.testing.assert_allclose(depth, 1 / (0.1 * nets.WIDTH), rtol=1e-5)
+
+
 def test_disparity_is_in_pixels_and_depth_in_metres(method, rng):
     image = nets.smooth(rng)
     views = pair_of(image, image)
