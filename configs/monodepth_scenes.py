@@ -12,9 +12,7 @@ from ml_collections import ConfigDict
 
 def get_config():
     config = ConfigDict()
-    config.encoder = dict(
-        name="monodepth_vgg", widths=(16, 32, 48, 64), kernels=(5,)
-    )
+    config.encoder = dict(name="monodepth_vgg", widths=(16, 32, 48, 64), kernels=(5,))
     config.method = dict(
         name="monodepth", decoder_widths=(48, 32, 24, 16), num_scales=3
     )
