@@ -4,7 +4,7 @@ Paper: arXiv:1806.01260; rendered rooms are not in it. Its losses and augmentati
        networks of few channels, a higher learning rate and fewer epochs, our choice.
        ":mono", which is meant where nothing is said, ":stereo" or ":both".
 Run:   jax-ssl train --config=configs/monodepth2_scenes.py --workdir=DIR
-Ours:  not yet run.
+Ours:  abs rel 0.235 and 0.230, constant 0.531: experiments/rendered_scenes.
 """
 
 from common import scenes, scenes_evals

@@ -6,7 +6,7 @@ Paper: arXiv:1704.07813; rendered rooms are not in it. Its losses, with networks
        moves, and end where their sigmoid is flat. ":explain" adds
        the explainability masks with the paper's weight.
 Run:   jax-ssl train --config=configs/sfmlearner_scenes.py --workdir=DIR
-Ours:  not yet run.
+Ours:  not yet run; trials like it hardly learned: experiments/rendered_scenes.
 """
 
 from common import scenes, scenes_evals

@@ -7,7 +7,7 @@ Paper: arXiv:1711.07837; rendered rooms are not in it. Its losses, with a FlowNe
        length are this library's choice. ":begin" leaves out what the paper leaves out
        where it begins, consistency and occlusion; ":brightness" compares pixels.
 Run:   jax-ssl train --config=configs/unflow_scenes.py --workdir=DIR
-Ours:  not yet run.
+Ours:  EPE 1.65 px, without flow 3.83: experiments/rendered_scenes.
 """
 
 from ml_collections import ConfigDict
