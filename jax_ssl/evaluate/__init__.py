@@ -19,6 +19,7 @@ from jax_ssl.evaluate.retrieval import retrieval
 from jax_ssl.evaluate.scene_flow import scene_flow
 from jax_ssl.evaluate.segmentation import segmentation
 from jax_ssl.evaluate.stereo import stereo
+from jax_ssl.evaluate.voc07 import voc07
 
 PROTOCOLS: Mapping[str, Callable[..., Protocol | list[Protocol] | None]] = {
     "classification": classification,
@@ -29,6 +30,7 @@ PROTOCOLS: Mapping[str, Callable[..., Protocol | list[Protocol] | None]] = {
     "layers": layers,
     "linear": linear,
     "retrieval": retrieval,
+    "voc07": voc07,
     "attention_jaccard": attention_jaccard,
     "depth": depth,
     "ego_motion": ego_motion,
