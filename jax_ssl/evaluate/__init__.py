@@ -19,6 +19,7 @@ from jax_ssl.evaluate.retrieval import retrieval
 from jax_ssl.evaluate.scene_flow import scene_flow
 from jax_ssl.evaluate.segmentation import segmentation
 from jax_ssl.evaluate.stereo import stereo
+from jax_ssl.evaluate.transfer import transfer
 from jax_ssl.evaluate.voc07 import voc07
 
 PROTOCOLS: Mapping[str, Callable[..., Protocol | list[Protocol] | None]] = {
@@ -30,6 +31,7 @@ PROTOCOLS: Mapping[str, Callable[..., Protocol | list[Protocol] | None]] = {
     "layers": layers,
     "linear": linear,
     "retrieval": retrieval,
+    "transfer": transfer,
     "voc07": voc07,
     "attention_jaccard": attention_jaccard,
     "depth": depth,
