@@ -8,11 +8,19 @@ from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import GridSearchCV, PredefinedSplit
+from threadpoolctl import threadpool_limits
 
 from jax_ssl.evaluate.linear import hold_out
 from jax_ssl.evaluate.protocol import Skipped
 from jax_ssl.evaluate.transfer import fits, measured, transfer
 from tests.evaluate.digits import judged, labelled
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """These problems are too small for several threads, which wait for each other."""
+    with threadpool_limits(limits=1):
+        yield
 
 
 def blobs(rng, count, classes=4, width=5):
@@ -33,7 +41,7 @@ def test_the_choice_and_the_refit_are_those_of_scikit_learn(
     train, test = blobs(rng, 120), blobs(rng, 300)
     protocol = transfer(
         metric=metric,
-        strengths=9,
+        strengths=6,
         weakest=1e-2,
         strongest=1e3,
         held_out=0.3,
@@ -46,7 +54,7 @@ def test_the_choice_and_the_refit_are_those_of_scikit_learn(
     if validation_from is None:
         _, validation = hold_out(train.labels, 0.3, 0)
     fold[validation] = 0
-    inverse = np.logspace(-3, 2, 9)
+    inverse = np.logspace(-3, 2, 6)
     judge = GridSearchCV(
         LogisticRegression(max_iter=9000, tol=1e-7),
         {"C": inverse.tolist()},
