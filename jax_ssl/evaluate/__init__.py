@@ -7,6 +7,7 @@ from jax_ssl.evaluate.classification import classification
 from jax_ssl.evaluate.depth import depth
 from jax_ssl.evaluate.ego_motion import ego_motion
 from jax_ssl.evaluate.few_label import few_label
+from jax_ssl.evaluate.few_shot import few_shot
 from jax_ssl.evaluate.frames import frames
 from jax_ssl.evaluate.knn import knn
 from jax_ssl.evaluate.layers import layers
@@ -18,15 +19,20 @@ from jax_ssl.evaluate.retrieval import retrieval
 from jax_ssl.evaluate.scene_flow import scene_flow
 from jax_ssl.evaluate.segmentation import segmentation
 from jax_ssl.evaluate.stereo import stereo
+from jax_ssl.evaluate.transfer import transfer
+from jax_ssl.evaluate.voc07 import voc07
 
 PROTOCOLS: Mapping[str, Callable[..., Protocol | list[Protocol] | None]] = {
     "classification": classification,
     "few_label": few_label,
+    "few_shot": few_shot,
     "frames": frames,
     "knn": knn,
     "layers": layers,
     "linear": linear,
     "retrieval": retrieval,
+    "transfer": transfer,
+    "voc07": voc07,
     "attention_jaccard": attention_jaccard,
     "depth": depth,
     "ego_motion": ego_motion,

@@ -52,7 +52,8 @@ class Outcome:
         title: of its column, such as "20-NN".
         settings: that were used, JSON values.
         values: by the name of the metric; None where it has no meaning.
-        spread: standard deviation of the first, over draws or seeds, if there is one.
+        spread: standard deviation of the first, over draws or seeds, if there is one;
+            or half an interval, where the remark says so.
         detail: JSON values for results.json; its "note" is printed.
         remark: a sentence about the settings, for below a table.
         tracks: paths [n, 2] to be drawn in a plane, by what they are of, and by "true"

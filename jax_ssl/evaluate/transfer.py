@@ -1,0 +1,207 @@
+"""Linear transfer: logistic regression whose L2 strength is chosen on validation.
+
+Kornblith et al., 2019, "Do Better ImageNet Models Transfer Better?", arXiv:1805.08974;
+also of SimCLR (Chen et al., 2020, arXiv:2002.05709) and BYOL (Grill et al., 2020,
+arXiv:2006.07733).
+"""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from jax_ssl.core import checks
+from jax_ssl.evaluate.linear import hold_out
+from jax_ssl.evaluate.part import Part, on_host
+from jax_ssl.evaluate.protocol import Metric, Outcome, Protocol, Skipped, classes_of
+
+MOST_STEPS = 5000  # Of L-BFGS, for each strength.
+
+
+def transfer(
+    *,
+    metric: Literal["accuracy", "mean_per_class"] = "accuracy",
+    strengths: int = 45,
+    weakest: float = 1e-6,
+    strongest: float = 1e5,
+    held_out: float = 0.1,
+    validation_from: int | None = None,
+    tolerance: float = 1e-4,
+    seed: int = 0,
+    label: str = "label",
+) -> Protocol:
+    """Test accuracy of a logistic regression on the features as they are.
+
+    Minimises (sum of cross-entropies) + λ / 2 · ‖kernel‖², where the bias is free, by
+    scikit-learn's L-BFGS in float64; of two classes it fits one logit, whose kernel has
+    the penalty. Each strength λ is fitted on one part of train and judged on the
+    validation part, from the strongest to the weakest, each fit starting at the one
+    before. The strength of the highest metric there (the strongest among equals) is
+    fitted once more on all of train, and that regression sees test, once.
+
+    Args:
+        metric: the headline, by which the strength is chosen too. "accuracy", or
+            "mean_per_class", the mean over the classes of the share of each that is
+            right: the papers' choice for Aircraft, Pets, Caltech-101 and Flowers.
+        strengths: how many values of λ, spaced evenly in their logarithms.
+        weakest: least λ.
+        strongest: largest λ.
+        held_out: share of every class of train that is the validation part.
+        validation_from: row of train at which a validation part of its own begins and
+            goes on to the end, in the place of `held_out`; the number of examples of
+            "train" with `data.split="train+validation"`.
+        tolerance: of the largest element of the gradient, of the objective divided by
+            the number of examples.
+        seed: of the held-out part.
+        label: field that is predicted.
+
+    Returns:
+        A protocol whose detail holds "strength", "validation" (a row for each λ:
+        "strength" and the metric), and "note" if the chosen λ is at an end of several
+        or a fit did not reach the tolerance. Classes that are not fitted are never
+        right.
+
+    Raises:
+        ValueError: if a setting is out of range.
+
+    Note:
+        All features are on the host, 8 bytes a number, and all fits are there: 50,000
+        examples of 2,048 numbers take many minutes.
+    """
+    checks.at_least(1, strengths=strengths)
+    checks.positive(weakest=weakest, strongest=strongest, tolerance=tolerance)
+    checks.rising(weakest=weakest, strongest=strongest)
+    checks.within("(0, 1)", held_out=held_out)
+    checks.at_least(1, validation_from=validation_from)
+    grid = np.geomspace(strongest, weakest, strengths)
+    settings: dict[str, Any] = {
+        "metric": metric,
+        "strengths": strengths,
+        "weakest": weakest,
+        "strongest": strongest,
+        "tolerance": tolerance,
+    }
+    if validation_from is None:
+        settings |= {"held_out": held_out, "seed": seed}
+        where = f"{100 * held_out:g} % of train held out"
+    else:
+        settings |= {"validation_from": validation_from}
+        where = f"the rows of train from {validation_from} on"
+
+    def run(train: Part, test: Part) -> Iterator[Outcome | Skipped]:
+        _, known, asked = classes_of(train, test, label)
+        if validation_from is None:
+            _, counts = np.unique(known[known >= 0], return_counts=True)
+            if counts.max() < 2:
+                yield Skipped("no class has two training examples, one to be held out")
+                return
+            fitted, validation = hold_out(known, held_out, seed)
+        else:
+            here, late = known >= 0, train.rows >= validation_from
+            fitted, validation = (
+                np.flatnonzero(here & ~late),
+                np.flatnonzero(here & late),
+            )
+        if not len(fitted) or not len(validation):
+            yield Skipped(
+                f"transfer.validation_from = {validation_from} leaves {len(fitted)} "
+                f"training and {len(validation)} validation examples"
+            )
+            return
+        if len(np.unique(known[fitted])) < 2:
+            yield Skipped("the fitted training examples are all of one class")
+            return
+        x = on_host(train.values).astype(np.float64)
+        scores, lost = [], 0
+        sides = (rows_of(x, known, fitted), rows_of(x, known, validation))
+        for predicted, reached in fits(*sides[0], sides[1][0], grid, tolerance):
+            scores.append(measured(predicted, sides[1][1])[metric])
+            lost += not reached
+        best = int(np.argmax(scores))
+        del sides
+        whole = rows_of(x, known, np.flatnonzero(known >= 0))
+        seen = rows_of(on_host(test.values), asked, np.flatnonzero(asked >= 0))
+        ((predicted, reached),) = fits(*whole, seen[0], grid[[best]], tolerance)
+        detail: dict[str, Any] = {
+            "strength": float(grid[best]),
+            "validation": [
+                {"strength": float(strength), metric: score}
+                for strength, score in zip(grid, scores, strict=True)
+            ],
+        }
+        notes = []
+        if strengths > 1 and best in (0, strengths - 1):
+            notes.append(f"strength {grid[best]:g} is at the edge of the grid.")
+        if lost := lost + (not reached):
+            notes.append(
+                f"{lost} of {strengths + 1} fits did not reach {tolerance:g} in "
+                f"{MOST_STEPS} steps."
+            )
+        if notes:
+            detail["note"] = " ".join(notes)
+        yield Outcome(
+            title="transfer",
+            settings=settings,
+            values=measured(predicted, seen[1]),
+            detail=detail,
+            remark=(
+                f"transfer: logistic regression, best of {strengths} L2 strengths by "
+                f"{metric.replace('_', ' ')} on {where}"
+            ),
+        )
+
+    other = "accuracy" if metric == "mean_per_class" else "mean_per_class"
+    metrics = Metric(metric), Metric(other)
+    return Protocol(name="transfer", needs=(label,), metrics=metrics, run=run)
+
+
+def measured(predicted: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """The accuracy, and its mean over classes.
+
+    Args:
+        predicted: [n] integers.
+        labels: [n] integers, at least one; the mean is over those that occur.
+    """
+    right = predicted == labels
+    shares = [float(right[labels == label].mean()) for label in np.unique(labels)]
+    return {"accuracy": float(right.mean()), "mean_per_class": float(np.mean(shares))}
+
+
+def rows_of(
+    x: np.ndarray, labels: np.ndarray, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Features and labels of some rows."""
+    return x[rows], labels[rows]
+
+
+def fits(
+    x: np.ndarray,
+    y: np.ndarray,
+    asked: np.ndarray,
+    strengths: Sequence[float] | np.ndarray,
+    tolerance: float,
+) -> Iterator[tuple[np.ndarray, bool]]:
+    """What logistic regressions of several strengths say, each from the one before.
+
+    Args:
+        x: [n, D] float64.
+        y: [n] integers, of at least two classes.
+        asked: [m, D].
+        strengths: λ of each.
+        tolerance: of the gradient.
+
+    Yields:
+        (classes [m], whether the tolerance was reached).
+    """
+    # Imported here: it takes a second, and most commands fit none.
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    fit = LogisticRegression(tol=tolerance, max_iter=MOST_STEPS, warm_start=True)
+    for strength in strengths:
+        fit.set_params(C=1 / strength)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            fit.fit(x, y)
+        yield fit.predict(asked), bool(fit.n_iter_.max() < MOST_STEPS)

@@ -1,0 +1,108 @@
+"""The rules of revisited Oxford and Paris on rankings whose precision is known."""
+
+import numpy as np
+import pytest
+
+from jax_ssl.evaluate.revisited import (
+    Answers,
+    answers,
+    average_precision,
+    means,
+    places_of,
+    precision_at,
+)
+
+NONE = np.zeros(0, int)
+
+
+def of(*positives, junk=()):
+    return Answers(np.array(positives, int), np.array(junk, int))
+
+
+@pytest.mark.parametrize(
+    ("setup", "positives", "junk"),
+    [
+        ("easy", {1, 2}, {3, 4, 5}),
+        ("medium", {1, 2, 3}, {4, 5}),
+        ("hard", {3}, {1, 2, 4, 5}),
+    ],
+)
+def test_the_three_setups_share_out_the_images(setup, positives, junk):
+    found = answers(np.array([1, 2]), np.array([3]), np.array([4, 5]), setup)
+    assert set(found.positives) == positives
+    assert set(found.junk) == junk
+
+
+@pytest.mark.parametrize(
+    ("places", "expected"),
+    [
+        ([0], 1),
+        ([0, 1, 2], 1),
+        # Before the second place the precision is 0, at it 1/2.
+        ([1], 1 / 4),
+        # 1 at the first; then (1/2 + 2/3) / 2.
+        ([0, 2], (1 + 7 / 12) / 2),
+        # 0 and 1/10; then 1/10 and 2/11.
+        ([9, 10], (1 / 20 + (1 / 10 + 2 / 11) / 2) / 2),
+    ],
+)
+def test_the_trapezoids_by_hand(places, expected):
+    assert average_precision(np.array(places)) == pytest.approx(expected, abs=1e-15)
+
+
+def test_the_trapezoids_are_those_of_the_whole_curve(rng):
+    """The area under the line through (recall, precision) at every place."""
+    right = rng.uniform(size=50) < 0.3
+    found = np.cumsum(right)
+    recall = np.append(0, found / found[-1])
+    precision = np.append(1, found / np.arange(1, 51))
+    area = np.sum(np.diff(recall) * (precision[1:] + precision[:-1]) / 2)
+    assert average_precision(np.flatnonzero(right)) == pytest.approx(area, abs=1e-12)
+
+
+def test_junk_is_taken_out_of_the_ranking():
+    ranking = np.array([7, 3, 8, 1, 0, 2])
+    np.testing.assert_array_equal(places_of(ranking, of(3, 0)), [1, 4])
+    np.testing.assert_array_equal(places_of(ranking, of(3, 0, junk=[7, 8])), [0, 2])
+    np.testing.assert_array_equal(places_of(ranking, of(2, junk=[7, 3, 8, 1, 0])), [0])
+
+
+def test_hard_images_first_are_perfect_in_every_setup_but_for_the_easy_ones_after():
+    ranking, easy, hard = np.arange(6), np.array([2, 3]), np.array([0, 1])
+    for setup in ("easy", "medium", "hard"):
+        wanted = answers(easy, hard, NONE, setup)
+        assert average_precision(places_of(ranking, wanted)) == 1
+
+
+@pytest.mark.parametrize(
+    ("places", "k", "expected"),
+    [
+        ([0, 3], 1, 1),
+        ([0, 3], 3, 1 / 3),
+        ([0, 3], 10, 2 / 4),  # The last positive is in the fourth place.
+        ([0, 1], 5, 1),
+        ([6], 5, 0),
+    ],
+)
+def test_precision_at_k_by_hand(places, k, expected):
+    assert precision_at(np.array(places), k) == pytest.approx(expected, abs=1e-15)
+
+
+def test_a_query_without_a_positive_is_left_out_of_the_means():
+    ranking = np.arange(4)
+    found = means([ranking] * 3, [of(1), of(junk=[0]), of(0, 1)], (1, 2))
+    assert found == {
+        "map": (1 / 4 + 1) / 2,
+        "precision_at_1": 1 / 2,
+        "precision_at_2": (1 / 2 + 1) / 2,
+    }
+    assert means([ranking], [of()], (1,)) == {"map": None, "precision_at_1": None}
+
+
+def test_what_cannot_be_judged_is_refused():
+    with pytest.raises(ValueError, match="1 of 2 positives are not in the ranking"):
+        places_of(np.arange(3), of(2, 9))
+    with pytest.raises(ValueError, match="setup = 'heavy' must be one of 'easy'"):
+        answers(NONE, NONE, NONE, "heavy")
+    with pytest.raises(ValueError, match="k = 0 must be at least 1"):
+        precision_at(np.array([0]), 0)
