@@ -4,7 +4,7 @@ The conventions are timm's, so that converted weights give the same features: pr
 blocks, LayerNorm with ε = 1e-6, exact GELU, biases everywhere, a class token in front.
 """
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -300,7 +300,7 @@ class ViT(nn.Module, kw_only=True):
         drops = train and self.drop_path > 0
         rates = self._rates() if drops and not self.drop_path_uniform else None
         key = self.make_rng("drop_path") if drops else None
-        how = {"train": train, "remat": self.remat}
+        how: dict[str, Any] = {"train": train, "remat": self.remat}
         return [scanned(self.blocks, tokens, rates=rates, key=key, **how)]
 
     @nn.nowrap

@@ -1,5 +1,7 @@
 """Class tokens of a ViT's last blocks in the place of its pooled features."""
 
+from typing import Any
+
 from jax_ssl.core.types import Array, Variables
 from jax_ssl.encoders.class_tokens import class_tokens_of
 from jax_ssl.evaluate.protocol import Reader
@@ -24,7 +26,8 @@ def class_tokens(
     reading = class_tokens_of(encoder, blocks, mean_patch)
 
     def read(variables: Variables, x: Array) -> Array:
-        pooled: Array = reading.apply(variables, x, train=False).pooled
+        features: Any = reading.apply(variables, x, train=False)
+        pooled: Array = features.pooled
         return pooled
 
     return read
