@@ -76,7 +76,8 @@ def imagenet_evals(k=20, reads="pooled", **standardized):
 
     The temperature is that of NPID and DINO, whose k are 200 and 20, the latter unless
     a page says otherwise. The probe learns from one centre crop of each image; nearly
-    all papers train theirs on random crops and mirror images, and report a little more.
+    all papers train theirs on random crops and mirror images, and report a little more,
+    as the page linear_imagenet does.
     """
     return dict(
         view=dict(name="center_crop", size=224, resize=256, **standardized),

@@ -43,7 +43,8 @@ CLASSIFIER = {
 PROBE = {
     **CLASSIFIER,
     "method": "{'name': 'classifier', 'num_classes': 10, 'mixup': 0.0, 'cutmix': 0.0, "
-    "'freeze_encoder': True, 'batch_norm': True}",
+    "'freeze_encoder': True, 'batch_norm': True, 'class_tokens': 1, "
+    "'mean_patch': True}",
 }
 
 

@@ -193,3 +193,67 @@ def test_the_usual_file_fits_its_canvas(name, full):
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG")
     assert decode(file.getvalue(), canvas=sides)[0].shape == pixels.shape
+
+
+# Rate for the batch, batch, epochs, weight decay, Nesterov's form, and the epochs where
+# the rate drops. In moco, moco-v3 and swav: the parsers of main_lincls.py and
+# eval_linear.py; simclr: the paper's appendix B.6; byol: configs/eval.py, and the
+# paper's batch; simsiam: the paper's appendix A; barlowtwins and vicreg: README and
+# evaluate.py; dino: eval_linear.py; vissl: eval_resnet_8gpu_transfer_in1k_linear.yaml.
+LINEAR = {
+    "moco_v1": (30.0, 256, 100, 0.0, False, (60, 80)),
+    "moco_v2": (30.0, 256, 100, 0.0, False, (60, 80)),
+    "simclr": (1.6, 4096, 90, 0.0, True, None),
+    "byol": (0.8, 1024, 80, 0.0, True, None),
+    "simsiam": (0.32, 4096, 90, 0.0, False, None),
+    "moco_v3": (0.4, 1024, 90, 0.0, False, None),
+    "moco_v3_vit_s": (12.0, 1024, 90, 0.0, False, None),
+    "moco_v3_vit_b": (12.0, 1024, 90, 0.0, False, None),
+    "swav": (0.3, 256, 100, 1e-6, False, None),
+    "barlow_twins": (0.3, 256, 100, 1e-6, False, None),
+    "vicreg": (0.02, 256, 100, 1e-6, False, None),
+    "dino": (0.004, 1024, 100, 0.0, False, None),
+    "dino_vit_b": (0.004, 1024, 100, 0.0, False, None),
+    "vissl": (0.01, 256, 28, 5e-4, True, (8, 16, 24)),
+}
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_linear_evaluation_is_that_of_the_official_code(name):
+    config = resolved(load_page(str(CONFIGS / f"linear_imagenet.py:{name}")))
+    optimizer, run = config["optimizer"], config["run"]
+    schedule, batch = optimizer["learning_rate"], config["feed"]["batch_size"]
+    scale = {"none": 1.0, "linear": batch / 256}[schedule["scaling"]]
+    first = schedule["value" if "value" in schedule else "init_value"]
+    drops = schedule.get("drops")
+    found = (
+        *(pytest.approx(scale * first), batch, run["num_epochs"]),
+        *(optimizer["weight_decay"], optimizer["nesterov"]),
+        drops and tuple(drops),
+    )
+    assert found == LINEAR[name]
+    assert schedule.get("end_value", 0.0) == 0.0
+    assert schedule.get("factor", 0.1) == 0.1
+    assert optimizer["momentum"] == 0.9
+    assert optimizer["exclude"] is None
+    assert optimizer["name"] == ("lars" if name == "simsiam" else "sgd")
+
+
+def test_heads_of_linear_evaluation_read_and_start_as_in_the_official_code():
+    # DINO, README: ViT-S by 4 class tokens, ViT-B by 1 and the mean patch. SimCLR's
+    # --zero_init_logits_layer; Haiku's 1/sqrt(D) in BYOL's code; N(0, 0.01) elsewhere.
+    reads = {"dino": (4, False), "dino_vit_b": (1, True)}
+    reads |= {"dinov2": (1, False), "dinov2_4": (4, False)}
+    first = {"simclr": 0.0, "byol": pytest.approx(0.0220971)}
+    for name in (*LINEAR, "dinov2", "dinov2_4"):
+        method = resolved(load_page(str(CONFIGS / f"linear_imagenet.py:{name}")))[
+            "method"
+        ]
+        read = method["class_tokens"], method["mean_patch"]
+        assert read == reads.get(name, (0, False))
+        assert method["first_std"] == first.get(name, 0.01)
+        assert method["batch_norm"] == (name == "vissl")
+        assert method["freeze_encoder"]
+        assert (method["label_smoothing"], method["mixup"], method["cutmix"]) == (
+            0,
+        ) * 3

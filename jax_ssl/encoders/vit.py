@@ -4,7 +4,7 @@ The conventions are timm's, so that converted weights give the same features: pr
 blocks, LayerNorm with ε = 1e-6, exact GELU, biases everywhere, a class token in front.
 """
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -193,8 +193,10 @@ class ViT(nn.Module, kw_only=True):
             ValueError: if the patch does not divide H and W, or if there is a mask but
                 no mask token.
         """
+        return self._features(self._encode(x, None, mask, train)[-1], x)
+
+    def _features(self, tokens: Array, x: Array) -> Features:
         h, w = grid_shape(x.shape[1], x.shape[2], self.patch)
-        tokens = self._encode(x, None, mask, train)
         normed = self.norm(tokens)
         if self.pool == "class":
             pooled = normed[:, 0]
@@ -226,12 +228,28 @@ class ViT(nn.Module, kw_only=True):
             ValueError: if the patch does not divide H and W, or if there is a mask but
                 no mask token.
         """
-        return self.norm(self._encode(x, keep, mask, train))
+        return self.norm(self._encode(x, keep, mask, train)[-1])
+
+    def last_blocks(
+        self, x: Array, count: int, *, train: bool = False
+    ) -> tuple[Array, Features]:
+        """Class tokens of the last blocks, [B, count, D] float32, and the features.
+
+        All went through the final norm; the last block's token comes last.
+        """
+        outputs = self._encode(x, None, None, train, count)
+        tokens = jnp.stack([output[:, 0] for output in outputs], axis=1)
+        return self.norm(tokens), self._features(outputs[-1], x)
 
     def _encode(
-        self, x: Array, keep: Array | None, mask: Array | None, train: bool
-    ) -> Array:
-        """Tokens before the final norm, [B, 1 + K, D], without the registers.
+        self,
+        x: Array,
+        keep: Array | None,
+        mask: Array | None,
+        train: bool,
+        last: int = 1,
+    ) -> list[Array]:
+        """Tokens of the last blocks before the norm, [B, 1 + K, D], without registers.
 
         Patches are either left out, by `keep`, or replaced, by `mask`.
         """
@@ -259,10 +277,11 @@ class ViT(nn.Module, kw_only=True):
         prefix = jnp.concatenate(front).astype(self.dtype)
         prefix = jnp.broadcast_to(prefix, (x.shape[0], *prefix.shape))
         tokens = jnp.concatenate([prefix, tokens], axis=1)
-        tokens = self._through_blocks(tokens, train)
+        outputs = self._through_blocks(tokens, train, last)
         if self.registers:
-            tokens = jnp.delete(tokens, slice(1, 1 + self.registers), axis=1)
-        return tokens
+            own = slice(1, 1 + self.registers)
+            outputs = [jnp.delete(output, own, axis=1) for output in outputs]
+        return outputs
 
     def _rates(self) -> list[float]:
         """Drop path of every block."""
@@ -270,22 +289,19 @@ class ViT(nn.Module, kw_only=True):
             return [self.drop_path] * self.depth
         return [self.drop_path * i / max(self.depth - 1, 1) for i in range(self.depth)]
 
-    def _through_blocks(self, tokens: Array, train: bool) -> Array:
+    def _through_blocks(self, tokens: Array, train: bool, last: int) -> list[Array]:
         shown = self.is_mutable_collection("intermediates")  # A loop shows nothing.
-        if not self.scan_layers or self.is_initializing() or shown:
+        if not self.scan_layers or self.is_initializing() or shown or last > 1:
+            outputs = []
             for block in self.blocks:
                 tokens = block(tokens, train)
-            return tokens
+                outputs.append(tokens)
+            return outputs[-last:]
         drops = train and self.drop_path > 0
-        differ = drops and not self.drop_path_uniform
-        return scanned(
-            self.blocks,
-            tokens,
-            train=train,
-            remat=self.remat,
-            rates=self._rates() if differ else None,
-            key=self.make_rng("drop_path") if drops else None,
-        )
+        rates = self._rates() if drops and not self.drop_path_uniform else None
+        key = self.make_rng("drop_path") if drops else None
+        how: dict[str, Any] = {"train": train, "remat": self.remat}
+        return [scanned(self.blocks, tokens, rates=rates, key=key, **how)]
 
     @nn.nowrap
     def attention(self, variables: Variables, images: Array) -> Array:

@@ -12,7 +12,7 @@ import numpy as np
 
 from jax_ssl.core import checks
 from jax_ssl.core.fields import VOID
-from jax_ssl.encoders.vit import ViT
+from jax_ssl.encoders.class_tokens import vit_of
 from jax_ssl.evaluate.part import Part
 from jax_ssl.evaluate.protocol import Metric, Outcome, Protocol
 from jax_ssl.ops.patches import keep_mass, upsampled
@@ -62,20 +62,6 @@ def attention_jaccard(
         run=run,
         reader=vit.attention_maps,
     )
-
-
-def vit_of(encoder: Any, what: str) -> ViT:
-    """The encoder, if it is a ViT.
-
-    Raises:
-        ValueError: naming it and what it lacks.
-    """
-    if not isinstance(encoder, ViT):
-        raise ValueError(
-            f"a {type(encoder).__name__} has no {what}; this needs a vision "
-            "transformer, such as encoder.name = 'vit_s'."
-        )
-    return encoder
 
 
 def jaccard(a: np.ndarray, b: np.ndarray) -> np.ndarray:

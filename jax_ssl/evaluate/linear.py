@@ -75,7 +75,9 @@ def linear(
 
     Note:
         Published probes train on random crops; these features are cached, without
-        augmentation, as in W-MSE (Ermolov et al., 2021, arXiv:2007.06346).
+        augmentation, as in W-MSE (Ermolov et al., 2021, arXiv:2007.06346). The method
+        `classifier` with a frozen encoder trains as the papers do, see the page
+        linear_imagenet.
     """
     checks.positive(learning_rates=learning_rates)
     checks.at_least(0, weight_decays=weight_decays, class_tokens=class_tokens)

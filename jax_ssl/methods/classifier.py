@@ -1,8 +1,8 @@
 """Training with labels: fine-tuning as in MAE (He et al., 2022, arXiv:2111.06377).
 
-A linear layer on the encoder's pooled features learns to name the class, and the
-encoder with it, or stays as it was (the linear probe). `run.init_from` starts from an
-encoder that a self-supervised run has exported.
+A linear layer on the encoder's pooled features, or on its class tokens, learns to name
+the class, and the encoder learns with it or stays as it was (linear evaluation).
+`run.init_from` starts from an encoder that a self-supervised run has exported.
 
 Views: {"image": [B, H, W, C] float, "label": [B] int32}.
 """
@@ -17,6 +17,7 @@ from jax_ssl.augment.mix import apply_mix, random_mix
 from jax_ssl.core import checks
 from jax_ssl.core.method import Health, Load, Method, ViewFn
 from jax_ssl.core.types import Array, Metrics, Params, Variables, Views
+from jax_ssl.encoders.class_tokens import class_tokens_of
 from jax_ssl.nn.heads import LinearHead
 from jax_ssl.nn.network import Copy, Heads, Network
 from jax_ssl.nn.views import one_and
@@ -41,15 +42,19 @@ def classifier(
     freeze_encoder: bool = False,
     batch_norm: bool = False,
     first_std: float = 2e-5,
+    class_tokens: int = 0,
+    mean_patch: bool = False,
 ) -> Method:
     """Builds training with labels; defaults are MAE's fine-tuning (table 9).
 
-    The linear probe of table 10 has `freeze_encoder=True, batch_norm=True,
+    Its linear probe (table 10) has `freeze_encoder=True, batch_norm=True,
     first_std=0.01` and no mixing and smoothing. A frozen encoder runs in evaluation
-    mode and is no part of the params, so that no optimizer can move it.
+    mode and is no part of the params, so that no optimizer can move it, nor training
+    its batch norm's statistics.
 
     Args:
-        encoder: returns `Features`; the head reads `pooled`.
+        encoder: returns `Features`; the head reads `pooled`, or what `class_tokens`
+            says.
         views: one example -> {"image": [H, W, C], "label": [] int32}.
         heads: modules in the place of those made here, by the name of their part.
         num_classes: K.
@@ -58,10 +63,13 @@ def classifier(
         cutmix: likewise.
         freeze_encoder: whether the head learns alone.
         batch_norm: whether features pass a batch norm of the whole batch first.
-        first_std: of the first weights of the head.
+        first_std: of the first weights of the head; 0 for zeros.
+        class_tokens: the head reads the class tokens of a ViT's last so many blocks
+            side by side, in the place of its pooled features; 0 does not.
+        mean_patch: and the mean patch token of the last block.
 
     Raises:
-        ValueError: if a setting is out of range.
+        ValueError: if a setting is out of range, or the encoder has no such tokens.
 
     Note:
         The released code truncates the first weights at ±2, a hundred thousand standard
@@ -72,8 +80,16 @@ def classifier(
     checks.at_least(2, num_classes=num_classes)
     checks.within("[0, 1)", label_smoothing=label_smoothing)
     checks.at_least(0, mixup=mixup, cutmix=cutmix, first_std=first_std)
+    checks.at_least(0, class_tokens=class_tokens)
+    if mean_patch and not class_tokens:
+        raise ValueError(
+            "mean_patch = True is read beside class tokens; set class_tokens = 1."
+        )
+    reading = encoder
+    if class_tokens:
+        reading = class_tokens_of(encoder, class_tokens, mean_patch)
     head = LinearHead(num_classes, first_std, batch_norm=batch_norm)
-    net = Network.of(encoder, heads, head=head)
+    net = Network.of(reading, heads, head=head)
 
     def own(params: Params, state: ClassifierState) -> Params:
         return {"encoder": params.get("encoder", state.frozen.get("encoder"))}

@@ -144,6 +144,39 @@ def test_encoder_is_replaced_whole_and_judged_with_its_head(views, settings):
     np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("mean_patch", [False, True])
+def test_head_reads_class_tokens_of_the_last_blocks(views, mean_patch):
+    vit = ENCODERS["vit"](dim=8, depth=3, num_heads=2, patch=4, image_size=8)
+    settings = {**PROBE, "batch_norm": False, "first_std": 0.3}
+    settings |= {"class_tokens": 2, "mean_patch": mean_patch}
+    method = METHODS["classifier"](vit, labelled_image, num_classes=K, **settings)
+    params, state = jax.jit(method.init)(jax.random.key(0), views)
+    # Far from their first values, at which blocks change little.
+    own = jax.tree.map(lambda leaf: 5 * leaf, state.frozen["encoder"])
+    state = state._replace(frozen={"encoder": own})
+    value, _ = value_of(method)(params, state, views)
+
+    # With one final norm, the ViT with a block less says the token before the last.
+    @jax.jit
+    def seen(own):
+        less = {name: leaf for name, leaf in own.items() if name != "block2"}
+        before = vit.clone(depth=2).apply({"params": less}, views["image"], train=False)
+        return before, vit.apply({"params": own}, views["image"], train=False)
+
+    before, last = seen(own)
+    read = [float64(before.pooled), float64(last.pooled)]
+    if mean_patch:
+        read.append(float64(last.grid).mean((1, 2)))
+    weights = float64(params["head"]["dense"])
+    assert weights["kernel"].shape == (len(read) * 8, K)
+    logits = np.concatenate(read, axis=1) @ weights["kernel"] + weights["bias"]
+    np.testing.assert_allclose(
+        value, cross_entropy(logits, views["label"], 0.1), rtol=1e-5
+    )
+    # The encoder that it exports is the ViT's own.
+    assert_equal(method.exports["encoder"](params, state)["params"], own)
+
+
 def test_paths_are_dropped_in_training():
     vit = ENCODERS["vit"](
         dim=8, depth=2, num_heads=1, patch=4, image_size=8, drop_path=0.5
@@ -162,6 +195,8 @@ def test_paths_are_dropped_in_training():
         ({"num_classes": 1}, "num_classes = 1 must be at least 2"),
         ({"num_classes": 10, "label_smoothing": 1.0}, "label_smoothing = 1.0"),
         ({"num_classes": 10, "mixup": -0.1}, "mixup = -0.1"),
+        ({"num_classes": 10, "class_tokens": 1}, "a ConvNet has no class tokens"),
+        ({"num_classes": 10, "mean_patch": True}, "set class_tokens = 1"),
     ],
 )
 def test_settings_are_refused(settings, message):
