@@ -1,7 +1,7 @@
 """The rules of revisited Oxford and Paris for rankings: easy, medium and hard.
 
 Radenović et al., 2018, "Revisiting Oxford and Paris: Large-Scale Image Retrieval
-Benchmarking", arXiv:1803.11285, section 3. A query has easy and hard images of its
+Benchmarking", arXiv:1803.11285. A query has easy and hard images of its
 building, and junk: images that are neither right nor wrong, and are taken out of the
 ranking before it is judged.
 """

@@ -1,6 +1,6 @@
 """UnFlow's losses of a flow and of the flow back (Meister et al., 2018).
 
-arXiv:1711.07837, section 3. Pictures are [B, H, W, C] in [0, 1], flows [B, H, W, 2] are
+arXiv:1711.07837. Pictures are [B, H, W, C] in [0, 1], flows [B, H, W, 2] are
 (u, v) in their pixels.
 """
 

@@ -1,4 +1,4 @@
-"""Losses of monocular scene flow (Hur & Roth, 2020, arXiv:2004.04143), section 3.2.
+"""Losses of monocular scene flow (Hur & Roth, 2020, arXiv:2004.04143).
 
 Pictures are [B, H, W, 3] in [0, 1], disparities [B, H, W] in their pixels, scene flows
 [B, H, W, 3] in metres. Every loss is [B], of each row by itself: the mean over the
