@@ -169,7 +169,7 @@ def test_a_folder_of_images_without_labels_trains_and_says_what_it_skipped(
     assert "has no labels" in skipped["online knn"]
     lines = (workdir / "metrics.jsonl").read_text().splitlines()
     train = [line for line in map(json.loads, lines) if line["kind"] == "train"]
-    assert train[-1]["corrupt_images"] == 1
+    assert train[-1]["corrupt_examples"] == 1
     page = (workdir / "report" / "index.html").read_text()
     assert "no labels" in page
     # A canvas that is too small for the evaluation's view is said before and after.

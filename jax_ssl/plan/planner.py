@@ -75,7 +75,7 @@ class Planned:
 
     @property
     def roofline(self) -> dict[str, Any] | None:
-        """What `roofline` knows of a step, images per second and hours of the run."""
+        """What `roofline` knows of a step, examples per second and hours of the run."""
         experiment = self.experiment
         bounds = roofline(self.where, self.flops, self.memory_bytes, self.collectives)
         if bounds is None or not self.compiled:

@@ -27,7 +27,7 @@ LINES = {
 # Those that are shown elsewhere.
 OTHER = (
     *("kind", "step", "epoch", "seconds", "ms_per_step", "peak_memory_bytes", "mfu"),
-    *("corrupt_images", "read_ms_per_image"),
+    *("corrupt_examples", "read_ms_per_example"),
 )
 MAX_OWN = 12  # charts of a method's own metrics, the first of them
 VALUES = (
@@ -267,14 +267,14 @@ def _time(inputs: ReportInputs) -> list[Block]:
     said = {k: f"{duration(s)}, {quantity(s / whole, '%')}" for k, s in parts.items()}
     blocks: list[Block] = [_pairs(said)]
     train, cores = inputs.of_kind("train"), inputs.environment.get("cores")
-    read = series.numbers(train, "read_ms_per_image")[-1:]
+    read = series.numbers(train, "read_ms_per_example")[-1:]
     used = sorted(series.numbers(train, "examples_per_second"))
     if used and any(read):
         rate = 1000 / read[0]
         every = f" and {number(rate * cores)} on all {cores} cores" if cores else ""
         reading = (
-            f"Reading and decoding took a thread {number(read[0])} ms an image, which "
-            f"is {number(rate)} images per second on an idle core{every} of the host; "
+            f"Reading and decoding took a thread {number(read[0])} ms an example, "
+            f"which is {number(rate)} per second on an idle core{every} of the host; "
             f"training used {number(used[len(used) // 2])} per second."
         )
         blocks.append(Text([reading]))

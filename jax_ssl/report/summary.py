@@ -43,8 +43,8 @@ def _warnings(inputs: ReportInputs) -> list[str]:
         where = f"{len(broken):,} of {plural(len(loss.y), 'record')}"
         step = f"first at step {loss.x[broken[0]]:,.0f}"
         said.append(f"The loss is not finite in {where}, {step}.")
-    if corrupt := int(max(series.numbers(train, "corrupt_images"), default=0)):
-        said.append(f"{plural(corrupt, 'image')} could not be read.")
+    if corrupt := int(max(series.numbers(train, "corrupt_examples"), default=0)):
+        said.append(f"{plural(corrupt, 'example')} could not be read.")
     if found := len(diagnoses(inputs)):
         said.append(f"The network may have collapsed: {found} under Health, below.")
     return said
@@ -91,7 +91,7 @@ def _trained(inputs: ReportInputs) -> list[Card]:
         said = f"median of {plural(len(speed), 'record')}"
         if mfu := series.numbers(train, "mfu"):
             said = f"{100 * np.median(mfu):.1f} % of peak FLOPs"
-        cards.append(("Images per second", number(np.median(speed)), said))
+        cards.append(("Examples per second", number(np.median(speed)), said))
     recorded = max(series.numbers(train, "seconds"), default=None)
     if is_number(seconds := inputs.environment.get("seconds", recorded)):
         cards.append(("Time", duration(seconds), ""))

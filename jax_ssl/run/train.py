@@ -214,7 +214,7 @@ def _extra(run: Run, rate: optax.Schedule, step: int) -> dict[str, float]:
     # The rate that the last step used; schedules count completed steps.
     found = {"learning_rate": float(rate(step - 1))}
     if corrupt := run.feed.corrupt():
-        found["corrupt_images"] = corrupt
+        found["corrupt_examples"] = corrupt
     if (read_ms := run.feed.read_ms()) is not None:
-        found["read_ms_per_image"] = read_ms
+        found["read_ms_per_example"] = read_ms
     return found

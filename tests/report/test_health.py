@@ -95,12 +95,12 @@ def timed(**more):
 
 
 def test_the_time_table_says_what_the_readers_could_do():
-    table, note = timed(examples_per_second=40.0, read_ms_per_image=2.5)
+    table, note = timed(examples_per_second=40.0, read_ms_per_example=2.5)
     assert isinstance(table, Table)
     assert [cell.text for cell in table.rows[0]] == ["training steps", "9.0 s, 45.00 %"]
     said = note.sentences[0]
-    assert "2.5 ms an image" in said
-    assert "400 images per second on an idle core and 800 on all 2 cores" in said
+    assert "2.5 ms an example" in said
+    assert "400 per second on an idle core and 800 on all 2 cores" in said
     assert "training used 40 per second" in said
 
 

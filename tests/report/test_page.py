@@ -234,7 +234,7 @@ def test_key_figures(report):
         "depth, abs rel 0.125 test",
         "Health no collapse 2 looks",
         "Steps 600 12 epochs",
-        "Images per second 1,000 median of 120 records",
+        "Examples per second 1,000 median of 120 records",
         "Time 1 h 2 min",
     ):
         assert figure.replace(" ", "") in page.text.replace(" ", "")
