@@ -48,6 +48,14 @@ FLAGS: dict[str, dict[str, Any]] = {
         "help": "find the largest batch or the fewest chunks that fit (slow)",
     },
     "--json": {"action": "store_true", "help": "print JSON, no table"},
+    "--suite": named("NAME", "judge by many data sets, such as those of transfer"),
+    "--data_dir": named(
+        "DIR", "folder of the suite's data sets (default: the run's own)", type=folder
+    ),
+    "--sets": named(
+        "NAMES", "some of the suite's sets, or folders with train/ and test/"
+    ),
+    "--features": named("NAMES", "of the suite: trained,untrained,pixels or some"),
     "--output": named("PATH", "write it there", type=folder),
     "--what": named(
         "NAME",
@@ -115,7 +123,7 @@ COMMAND_LINES: dict[str, tuple[str, str]] = {
     ),
     "evaluate": (
         "evaluate a run's last checkpoint; --config.evals.KEY=VALUE changes protocols",
-        "--workdir --step",
+        "--workdir --step --suite --data_dir --sets --features",
     ),
     "plan": (
         "compile the train step for a TPU slice, without one: memory, time, traffic",

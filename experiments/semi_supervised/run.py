@@ -92,7 +92,10 @@ def tested(folder, data_dir):
 
 def table(rows):
     """Test accuracy in % of every seed, a row for each kind."""
-    lines = ["| labels | " + " | ".join(KINDS.values()) + " |", "| ---: | ---: | ---: |"]
+    lines = [
+        "| labels | " + " | ".join(KINDS.values()) + " |",
+        "| ---: | ---: | ---: |",
+    ]
     for percent in PERCENT:
         cells = []
         for kind in KINDS:

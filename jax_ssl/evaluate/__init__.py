@@ -20,6 +20,7 @@ from jax_ssl.evaluate.scene_flow import scene_flow
 from jax_ssl.evaluate.segmentation import segmentation
 from jax_ssl.evaluate.stereo import stereo
 from jax_ssl.evaluate.transfer import transfer
+from jax_ssl.evaluate.transfer_labels import transfer_labels
 from jax_ssl.evaluate.voc07 import voc07
 
 PROTOCOLS: Mapping[str, Callable[..., Protocol | list[Protocol] | None]] = {
@@ -32,6 +33,7 @@ PROTOCOLS: Mapping[str, Callable[..., Protocol | list[Protocol] | None]] = {
     "linear": linear,
     "retrieval": retrieval,
     "transfer": transfer,
+    "transfer_labels": transfer_labels,
     "voc07": voc07,
     "attention_jaccard": attention_jaccard,
     "depth": depth,

@@ -182,17 +182,28 @@ def fits(
     strengths: Sequence[float] | np.ndarray,
     tolerance: float,
 ) -> Iterator[tuple[np.ndarray, bool]]:
-    """What logistic regressions of several strengths say, each from the one before.
+    """What the regressions of `fitted` say of examples [m, D]: their classes [m]."""
+    for fit, reached in fitted(x, y, strengths, tolerance):
+        yield fit.predict(asked), reached
+
+
+def fitted(
+    x: np.ndarray,
+    y: np.ndarray,
+    strengths: Sequence[float] | np.ndarray,
+    tolerance: float,
+) -> Iterator[tuple[Any, bool]]:
+    """Logistic regressions of several strengths, each from the one before.
 
     Args:
         x: [n, D] float64.
         y: [n] integers, of at least two classes.
-        asked: [m, D].
         strengths: λ of each.
         tolerance: of the gradient.
 
     Yields:
-        (classes [m], whether the tolerance was reached).
+        (scikit-learn's classifier, which the next step changes, and whether the
+        tolerance was reached).
     """
     # Imported here: it takes a second, and most commands fit none.
     from sklearn.exceptions import ConvergenceWarning
@@ -204,4 +215,4 @@ def fits(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             fit.fit(x, y)
-        yield fit.predict(asked), bool(fit.n_iter_.max() < MOST_STEPS)
+        yield fit, bool(fit.n_iter_.max() < MOST_STEPS)

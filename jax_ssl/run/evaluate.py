@@ -1,4 +1,4 @@
-"""`jax-ssl evaluate`: judge a run's checkpoint again, perhaps by other protocols."""
+"""`jax-ssl evaluate`: judge a run's checkpoint again, or by a suite of data sets."""
 
 import argparse
 
@@ -8,13 +8,21 @@ from jax_ssl.report.table import format_table
 from jax_ssl.run.environment import environment
 from jax_ssl.run.results import merge
 from jax_ssl.run.run import Run
+from jax_ssl.run.suite import suited
 
 
 def evaluate(options: argparse.Namespace) -> int:
     """Evaluates the last checkpoint, or `--step`, and adds to results.json."""
+    own = {key: getattr(options, key) for key in ("data_dir", "sets", "features")}
+    if options.suite is None and any(own.values()):
+        given = next(key for key, value in own.items() if value)
+        raise ValueError(f"--{given} belongs to a suite; name one, --suite=transfer.")
     run = Run.opened(options.workdir, options.overrides)
     with run.restored(options.step) as train:
-        results = run.results(train)
+        if options.suite is None:
+            results = run.results(train)
+        else:
+            results = suited(run, train, options.suite, **own)
     merge(run.workdir, results, environment())
     if jax.process_index() == 0:
         print(format_table(results, method=run.experiment.config["method"]["name"]))

@@ -120,7 +120,7 @@ class Run:
         return Judge(
             self.experiment.method,
             self.experiment.view,
-            self._fresh,
+            self.fresh,
             self.experiment.mesh,
             at_once=evals.batch_size,
             most_bytes=evals.device_gib * 2**30,
@@ -298,7 +298,7 @@ class Run:
             meet()
             yield checkpoints.restore(abstract, step)
 
-    def _fresh(self) -> tuple[Params, State]:
+    def fresh(self) -> tuple[Params, State]:
         """The untrained network, as drawn, whatever the run started from."""
         state = self.program.fresh(jax.random.key(self.experiment.run.seed))
         return state.params, state.state

@@ -1,0 +1,157 @@
+"""A suite on folders of images: what is there, what is not, and what it says."""
+
+import argparse
+import json
+
+import jax
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+from PIL import Image
+
+from jax_ssl.config import Experiment, resolved
+from jax_ssl.evaluate.suite import Asked, DataSet, Lacking, Task, over
+from jax_ssl.evaluate.suites import SUITES, TWELVE, linear_transfer
+from jax_ssl.evaluate.transfer import transfer
+from jax_ssl.run.evaluate import evaluate
+from jax_ssl.run.run import Run
+from jax_ssl.run.suite import suited
+
+
+def folders(root, **parts):
+    """Images of two classes, one darker, so many of each class in a part."""
+    for split, count in parts.items():
+        for number, word in enumerate(("dark", "light")):
+            folder = root / split / word
+            folder.mkdir(parents=True)
+            for i in range(count):
+                pixels = np.full((20, 30 + i, 3), 40 + 150 * number + i, np.uint8)
+                Image.fromarray(pixels).save(folder / f"{i}.png")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    root = tmp_path_factory.mktemp("sets")
+    folders(root / "birdsnap", train=6, test=3)
+    folders(root / "aircraft", train=4, validation=2, test=2)
+    folders(root / "mine", train=5, test=2)
+    (root / "dtd" / "train").mkdir(parents=True)
+    return root
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    page = ConfigDict()
+    page.encoder = {"name": "convnet", "widths": (4,)}
+    page.method = {"name": "simclr", "hidden_dim": 4, "output_dim": 4}
+    page.views = {"name": "two_crops", "size": 16}
+    page.optimizer = {"name": "sgd", "learning_rate": 0.1}
+    page.data = {"name": "synthetic", "num_examples": 16, "size": 16}
+    page.feed = {"batch_size": 8}
+    page.evals = {
+        "view": {"name": "identity", "mean": (0.5,) * 3, "std": (0.2,) * 3},
+        "transfer": {"strengths": 3, "weakest": 1e-3, "strongest": 10.0},
+    }
+    page.run = {"num_steps": 1}
+    devices = jax.devices()[:1]
+    return Run(
+        Experiment(resolved(page), devices=devices), tmp_path_factory.mktemp("run")
+    )
+
+
+@pytest.fixture(scope="module")
+def state(run):
+    with jax.set_mesh(run.experiment.mesh):
+        return run.program.fresh(jax.random.key(0))
+
+
+def results(run, state, data, **settings):
+    given = {"sets": None, "features": "trained", "data_dir": str(data), **settings}
+    with jax.set_mesh(run.experiment.mesh):
+        return suited(run, state, given.pop("name", "transfer"), **given)
+
+
+def test_it_judges_what_is_there_and_names_what_is_not(run, state, data):
+    found = results(run, state, data, features=None)
+    told = {e["protocol"]: e for e in found["evaluations"]}
+    assert list(told) == ["transfer: Birdsnap", "transfer: Aircraft"]
+    birds = told["transfer: Birdsnap"]
+    assert birds["title"] == "Birdsnap, transfer"
+    assert [row["features"] for row in birds["rows"]] == [
+        *("trained", "untrained", "pixels")
+    ]
+    assert birds["settings"]["held_out"] == 0.1
+    assert birds["settings"]["strengths"] == 3  # As the run's own protocol has it.
+    planes = told["transfer: Aircraft"]
+    assert planes["settings"]["validation_from"] == 8
+    assert planes["metrics"][0]["name"] == "mean_per_class"
+    assert planes["rows"][2]["mean_per_class"] == 1.0  # Pixels alone can tell.
+    json.dumps(found)
+    missing = {e["protocol"]: e["reason"] for e in found["skipped"]}
+    assert len(missing) == 10
+    assert f"tfds build voc/2007 --data_dir={data}" in missing["transfer: VOC2007"]
+    assert "class folders" not in missing["transfer: VOC2007"]
+    assert "has no folder test" in missing["transfer: DTD"]
+
+
+def test_other_suites_are_as_short_and_any_folder_is_a_set(run, state, data):
+    found = results(
+        run, state, data, name="few_label", sets="mine,birdsnap", features="pixels"
+    )
+    titles = [e["title"] for e in found["evaluations"]]
+    assert titles == [
+        *("mine, 1 label", "mine, 5 labels", "Birdsnap, 1 label", "Birdsnap, 5 labels")
+    ]
+    assert "fewer than 10 labels" in found["skipped"][0]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"name": "transfers"}, "did you mean 'transfer'"),
+        ({"sets": "nowhere"}, "'nowhere' is no folder"),
+        ({"sets": "dtd"}, "nothing could be judged"),
+        ({"data_dir": "/nowhere"}, "/nowhere is not a folder"),
+        ({"data_dir": None}, "needs --data_dir"),
+        ({"sets": "mine", "features": "raw"}, "no 'raw', only trained"),
+    ],
+)
+def test_bad_input_is_named_with_its_remedy(run, state, data, settings, said):
+    with pytest.raises((ValueError, OSError), match=said):
+        results(run, state, data, **settings)
+
+
+def test_a_flag_of_suites_asks_for_one():
+    options = argparse.Namespace(suite=None, data_dir="x", sets=None, features=None)
+    with pytest.raises(ValueError, match="--data_dir belongs to a suite"):
+        evaluate(options)
+
+
+def test_the_note_says_where_sizes_are_not_the_published_ones(data):
+    own = DataSet(name="mine", title="Mine", sizes=(10, 5))
+    tasks = over([own], lambda own, first, settings: [transfer()])
+    (task,) = tasks(Asked(data_dir=data, side=16))
+    assert isinstance(task, Task)
+    assert "10 training and 4 test examples are here" in task.note
+    own = DataSet(name="other", title="Other")
+    (none,) = over([own], linear_transfer)(Asked(data_dir=data, side=16))
+    assert isinstance(none, Lacking)
+
+
+def test_the_twelve_are_those_of_the_papers():
+    assert [each.title for each in TWELVE] == [
+        *("Food-101", "CIFAR-10", "CIFAR-100", "Birdsnap", "SUN397", "Cars"),
+        *("Aircraft", "VOC2007", "DTD", "Pets", "Caltech-101", "Flowers-102"),
+    ]
+    by_class = {each.title for each in TWELVE if each.metric == "mean_per_class"}
+    assert by_class == {"Aircraft", "Pets", "Caltech-101", "Flowers-102"}
+    assert {"transfer", "few_label", "few_shot"} <= SUITES.keys()
+
+
+@pytest.mark.slow
+def test_tfds_knows_them_by_these_names():
+    import tensorflow_datasets
+
+    for each in TWELVE:
+        if each.dataset:
+            assert tensorflow_datasets.builder_cls(each.dataset.partition("/")[0])
