@@ -70,6 +70,7 @@ SHAPES = {
     "digits": ((1437, (8, 8, 1)), False),
     "cifar10": ((50_000, (32, 32, 3)), False),
     "imagenet2012": ((1_281_167, (512, 512, 3)), True),
+    "imagenet2012_subset/1pct": ((12_811, (512, 512, 3)), True),
     "imagenette/160px-v2": ((9469, (256, 256, 3)), True),
     "folder": ((400, (128, 128, 3)), True),
     "npz": ((2700, (8192,)), False),

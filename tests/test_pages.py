@@ -257,3 +257,38 @@ def test_heads_of_linear_evaluation_read_and_start_as_in_the_official_code():
         assert (method["label_smoothing"], method["mixup"], method["cutmix"]) == (
             0,
         ) * 3
+
+
+# Rates at the page's batch, of the network and of the head, batch and epochs: SimCLR's
+# appendix B.5 (one rate of 0.05 for 256 images, 0.8); the commands in the READMEs of
+# facebookresearch/{swav, barlowtwins, vicreg}; SwAV's drops are eval_semisup.py's.
+FEW = {
+    "simclr-1": (0.8, 0.8, 4096, 60),
+    "simclr-10": (0.8, 0.8, 4096, 30),
+    "swav-1": (0.02, 5.0, 256, 20),
+    "swav-10": (0.01, 0.2, 256, 20),
+    "barlow_twins-1": (0.005, 0.5, 256, 20),
+    "vicreg-1": (0.03, 0.08, 256, 20),
+    "vicreg-10": (0.01, 0.1, 256, 20),
+}
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_fine_tuning_with_few_labels_is_that_of_the_official_code(name):
+    config = resolved(load_page(str(CONFIGS / f"semi_supervised_imagenet.py:{name}")))
+    optimizer, batch = config["optimizer"], config["feed"]["batch_size"]
+    head = dict(optimizer["rates"]).get("^head/", optimizer["learning_rate"])
+    found = []
+    for schedule in (optimizer["learning_rate"], head):
+        scale = {"none": 1.0, "linear": batch / 256}[schedule["scaling"]]
+        found.append(scale * schedule.get("value", schedule.get("init_value")))
+        if name.startswith("swav"):
+            assert (tuple(schedule["drops"]), schedule["factor"]) == ((12, 16), 0.2)
+        else:
+            assert (schedule["name"], schedule["end_value"]) == ("cosine", 0.0)
+    assert (*map(pytest.approx, found), batch, config["run"]["num_epochs"]) == FEW[name]
+    assert optimizer["weight_decay"] == 0.0
+    assert (optimizer["momentum"], optimizer["nesterov"]) == (0.9, "simclr" in name)
+    assert not config["method"]["freeze_encoder"]
+    share = name.rpartition("-")[2]
+    assert config["data"]["dataset"] == f"imagenet2012_subset/{share}pct"

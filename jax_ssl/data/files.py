@@ -125,6 +125,47 @@ def classes_of(files: Sequence[str], root: str, what: str) -> tuple[np.ndarray, 
     return label, Field("label", (), label.dtype, tuple(classes.tolist()))
 
 
+def listed_in(path: str, files: Sequence[str]) -> np.ndarray:
+    """Rows of the files that a list names, such as one of 1 % of ImageNet.
+
+    Args:
+        path: of a text file with a name on each line: a path relative to the root, or
+            the last part of one, with or without its suffix.
+        files: relative to the root.
+
+    Returns:
+        [n] int64, rising.
+
+    Raises:
+        FileNotFoundError: if there is no such list.
+        ValueError: if it names nothing, or a name is that of no file or of several.
+    """
+    path = os.path.expanduser(path)
+    if not os.path.isfile(path):
+        raise FileNotFoundError(absent("data.only", path, "file"))
+    try:
+        with open(path, encoding="utf-8") as lines:
+            names = list(dict.fromkeys(filter(None, map(str.strip, lines))))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"data.only = {path!r} is no text file.") from error
+    if not names:
+        raise ValueError(f"data.only = {path!r} names no file.")
+    places: dict[str, list[int]] = {}
+    for row, file in enumerate(files):
+        short = file.rsplit("/", 1)[-1]
+        for word in {file, short, *(os.path.splitext(x)[0] for x in (file, short))}:
+            places.setdefault(word, []).append(row)
+    for name in names:
+        found = len(places.get(name, ()))
+        if found != 1:
+            lost = sum(len(places.get(each, ())) != 1 for each in names)
+            raise ValueError(
+                f"data.only = {path!r}: {lost} of its {len(names)} names are not those "
+                f"of one file each; {name!r} is that of {found}."
+            )
+    return np.unique([places[name][0] for name in names])
+
+
 def known_of(path: str, part: int) -> bytes:
     """What tells a file from another: its size and first MiB, and a part's number.
 

@@ -17,7 +17,7 @@ from jax_ssl.data.bands import Sides, count_of
 from jax_ssl.data.cache import DEFAULT_CACHE_GIB, cached
 from jax_ssl.data.canvas import decode, needed_for, shrink, sides_of, stack
 from jax_ssl.data.corrupt import spread
-from jax_ssl.data.files import classes_of, files_in, folder_of, known_of
+from jax_ssl.data.files import classes_of, files_in, folder_of, known_of, listed_in
 from jax_ssl.data.images import MAX_MEGAPIXELS, open_file, opened
 from jax_ssl.data.images import pages as pages_in
 from jax_ssl.data.ranges import check_range
@@ -98,6 +98,7 @@ def folder(
     max_megapixels: float = MAX_MEGAPIXELS,
     labels: Literal["none", "folders"] = "none",
     split: str = "",
+    only: str = "",
     cache_gib: float = DEFAULT_CACHE_GIB,
 ) -> Source:
     """A source from a folder of images of any size, at any depth.
@@ -126,6 +127,9 @@ def folder(
         labels: "none", or "folders" where the folders directly under the root are the
             classes, in alphabetical order.
         split: sub-folder to read, "" for the folder itself.
+        only: a text file with the name of a file to keep on each line, as the lists of
+            1 % and 10 % of ImageNet that SimCLR's authors give; "" keeps all. Classes
+            keep the numbers that they have in the whole folder.
         cache_gib: decoded images are kept in memory where all of them fit in this.
 
     Raises:
@@ -142,6 +146,13 @@ def folder(
     fields = {"image": image, **ON_CANVAS, "index": INDEX}
     root, name = folder_of(path, split)
     files, numbers = files_in(root, EXTENSIONS, "image"), None
+    classes: dict[str, int] = {}
+    if labels == "folders":
+        known, fields["label"] = classes_of(files, root, "image")
+        classes = dict(zip(files, known.tolist(), strict=True))
+    if only:
+        files = tuple(files[row] for row in listed_in(only, files))
+        name = f"{name}, listed in {os.path.basename(only)}"
     needed = functools.partial(needed_for, frame)
 
     def check(file: BinaryIO) -> None:
@@ -170,9 +181,7 @@ def folder(
             looked[several[0]],
             len(found[several[0]]),
         )
-    label = None
-    if labels == "folders":
-        label, fields["label"] = classes_of(files, root, "image")
+    label = np.array([classes[file] for file in files], np.int32) if classes else None
     read = functools.partial(
         decode, channels=channels, range=range, max_megapixels=max_megapixels
     )

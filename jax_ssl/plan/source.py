@@ -16,6 +16,8 @@ KNOWN: dict[str, tuple[dict[str, int], tuple[int, int, int] | None]] = {
     "cifar10": ({"train": 50_000, "test": 10_000}, (32, 32, 3)),
     "cifar100": ({"train": 50_000, "test": 10_000}, (32, 32, 3)),
     "imagenet2012": ({"train": 1_281_167, "validation": 50_000}, None),
+    "imagenet2012_subset/1pct": ({"train": 12_811, "validation": 50_000}, None),
+    "imagenet2012_subset/10pct": ({"train": 128_116, "validation": 50_000}, None),
 }
 
 
@@ -46,7 +48,8 @@ def stand_in(data: Mapping[str, Any], num_examples: int | None = None) -> Source
         ValueError: if shape or number is neither set nor known, saying which to set.
     """
     dataset, split = str(data.get("dataset", data["name"])), str(data.get("split", ""))
-    counts, shape = KNOWN.get(re.split("[:/]", dataset)[0], ({}, None))
+    names = dataset.partition(":")[0], re.split("[:/]", dataset)[0]
+    counts, shape = next((KNOWN[n] for n in names if n in KNOWN), ({}, None))
     canvas = data.get("canvas")
     if canvas is not None:
         channels = data.get("channels", 3)
