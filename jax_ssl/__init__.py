@@ -11,6 +11,7 @@ _PUBLIC = {
     "Refresh": "jax_ssl.core.method",
     "TrainState": "jax_ssl.core.state",
     "fit": "jax_ssl.train.loop",
+    "load": "jax_ssl.run.use",
 }
 __all__ = ["__version__", *_PUBLIC]
 

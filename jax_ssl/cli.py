@@ -1,4 +1,4 @@
-"""The command line: `jax-ssl train | evaluate | report | export | infer | plan`."""
+"""The command line: `jax-ssl train | evaluate | export | embed | …`."""
 
 import argparse
 import errno
@@ -64,7 +64,7 @@ FLAGS: dict[str, dict[str, Any]] = {
     ),
     "--images": named(
         "DIR",
-        "folder of pictures, those of a film in the order of their names",
+        "folder of images; those of a film in the order of their names",
         type=folder,
         required=True,
     ),
@@ -77,6 +77,20 @@ FLAGS: dict[str, dict[str, Any]] = {
         "a config page, a section, or SECTION.NAME (default: all names)",
         nargs="?",
     ),
+    "--encoder": named(
+        "FILE|RUN", "exported encoder, or the folder of a finished run", required=True
+    ),
+    "--classifier": named(
+        "FILE|RUN",
+        "written by jax-ssl export --what=classifier, or the folder of a finished run",
+        required=True,
+    ),
+    "--neighbors": named("K", "write the K nearest images of each too", type=int),
+    "--sheet": named(
+        "FILE.png", "a picture of some images and their neighbours", type=folder
+    ),
+    "--batch_size": named("N", "images at a time (64)", type=int, default=64),
+    "--top": named("K", "the K likeliest classes (1)", type=int, default=1),
     "--verbose": {"action": "store_true", "help": "more log lines, and tracebacks"},
 }
 SPACE = "free space, then give the same command again, which continues"
@@ -134,6 +148,14 @@ COMMAND_LINES: dict[str, tuple[str, str]] = {
     "export": (
         "write the encoder of a run's last checkpoint to one file",
         "--workdir --what --output --step",
+    ),
+    "embed": (
+        "write vectors of the images of a folder, to .npz or .parquet",
+        "--encoder --images --output --neighbors --sheet --batch_size",
+    ),
+    "predict": (
+        "write what a fine-tuned classifier calls the images of a folder, to .csv",
+        "--classifier --images --output --top --batch_size",
     ),
     "infer": (
         "write depth, flow or whatever else a run's method predicts of pictures",

@@ -8,7 +8,7 @@ the usual picture of its set alone.
 
 import functools
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -17,7 +17,7 @@ from PIL import Image
 
 from jax_ssl.core import checks
 from jax_ssl.core.fields import FILL, Fields, Window, resampled
-from jax_ssl.data.bands import Channels, Sides
+from jax_ssl.data.bands import Channels, Sides, Stored
 from jax_ssl.data.images import MAX_MEGAPIXELS, opened, pillow
 from jax_ssl.data.ranges import Range
 from jax_ssl.data.source import CorruptExamples, Rows, UnsetError
@@ -112,19 +112,39 @@ def decode(
     file = io.BytesIO(data) if isinstance(data, bytes) else data
     needed = None if canvas is None else functools.partial(needed_for, canvas)
     stored = opened(file, page, needed=needed, megapixels=max_megapixels)
+    planes, size = upright_planes(stored, channels, range, upright=upright)
+    if canvas is not None and planes[0].size != (new := fitted(size, canvas)[::-1]):
+        planes = [plane.resize(new, _BICUBIC, reducing_gap=3.0) for plane in planes]
+    return pixels_of(planes, channels), size
+
+
+def upright_planes(
+    stored: Stored, channels: Channels, range: Range | None, *, upright: bool = True
+) -> tuple[list[Image.Image], Sides]:
+    """An image as one picture or one for each band, and its (height, width) in full.
+
+    Args:
+        stored: the image, of which the header has been read.
+        channels: as for `decode`.
+        range: as for `decode`.
+        upright: whether to obey the EXIF orientation.
+    """
     planes = stored.planes(channels, range)
     orientation = stored.orientation() if upright else 1
     if orientation in _UPRIGHT:
         planes = [plane.transpose(_UPRIGHT[orientation]) for plane in planes]
     size = stored.size[::-1] if orientation in (5, 6, 7, 8) else stored.size
-    if canvas is not None and planes[0].size != (new := fitted(size, canvas)[::-1]):
-        planes = [plane.resize(new, _BICUBIC, reducing_gap=3.0) for plane in planes]
+    return planes, size
+
+
+def pixels_of(planes: Sequence[Image.Image], channels: Channels) -> np.ndarray:
+    """Pictures of one size as one array [h, w, C] uint8; grey three times for RGB."""
     height, width = planes[0].height, planes[0].width
     arrays = [np.asarray(plane).reshape(height, width, -1) for plane in planes]
     pixels = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, -1)
     if channels == 3 and pixels.shape[-1] == 1:
         pixels = np.repeat(pixels, 3, -1)
-    return pixels, size
+    return pixels
 
 
 def stored_values(data: bytes) -> np.ndarray:

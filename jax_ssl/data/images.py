@@ -139,6 +139,20 @@ def opened(
     )
 
 
+def held(image: Image.Image) -> Stored:
+    """A picture of Pillow that is in memory, as if it had come from a file."""
+    facts: dict[str, Any] = {"bands": _BANDS.get(image.mode, image.getbands())}
+    if image.mode[0] in "IF":
+        facts = _numbers(image)
+    elif image.has_transparency_data and "alpha" not in facts["bands"]:
+        facts["bands"] += ("alpha",)
+    read: Any = lambda: image
+    turn = functools.partial(_turn, image)
+    return Stored(
+        **{"size": image.size[::-1], "read": read, "orientation": turn, **facts}
+    )
+
+
 def pages(file: BinaryIO) -> list[int]:
     """The pages of a file, or the frames of an animation, as `opened` takes them."""
     if tiff.is_tiff(_head(file)):
@@ -226,12 +240,15 @@ def _deep(image: Any, file: BinaryIO) -> dict[str, Any] | None:
             return np.frombuffer(data, ">u2").reshape(shape)
 
         return {"bands": bands, "read": numbers, "dtype": WORD, "white": float(white)}
-    if image.mode[0] in "IF":
-        facts = {"bands": _GREY, "read": functools.partial(np.asarray, image)}
-        if image.mode == "F":
-            return {**facts, "dtype": np.dtype("float32"), "white": None}
-        return {**facts, "dtype": WORD, "white": 65535.0}
-    return None
+    return _numbers(image) if image.mode[0] in "IF" else None
+
+
+def _numbers(image: Any) -> dict[str, Any]:
+    """Facts of a picture whose only band has numbers of more than 8 bits."""
+    facts = {"bands": _GREY, "read": functools.partial(np.asarray, image)}
+    if image.mode == "F":
+        return {**facts, "dtype": np.dtype("float32"), "white": None}
+    return {**facts, "dtype": WORD, "white": 65535.0}
 
 
 def _halves(image: Any, file: BinaryIO) -> np.ndarray:

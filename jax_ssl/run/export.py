@@ -1,6 +1,7 @@
 """`jax-ssl export`: the encoder of a run as one file that NumPy alone can read."""
 
 import argparse
+import dataclasses
 import pathlib
 from typing import Any
 
@@ -46,14 +47,34 @@ def write_export(
             f"{', '.join(exports)}."
         )
     card: dict[str, Any] = {
+        "what": what,
         "encoder": experiment.config["encoder"],
         "method": experiment.config["method"],
         "step": int(train.step),
         "input": _described(run),
+        "run": _settings(run),
     }
     path = pathlib.Path(output or run.workdir / "export" / f"{what}.npz")
     variables = exports[what](train.params, train.state)
     return {**export_encoder(path, variables, card), "file": str(path)}
+
+
+def _settings(run: Run) -> dict[str, Any]:
+    """What makes encoder and view again, without the data and their places."""
+    experiment = run.experiment
+    config = dict(experiment.config)
+    places = ("path", "data_dir", "only", "names", "labels")
+    config["data"] = {n: v for n, v in config["data"].items() if n not in places}
+    config["run"] = {**config["run"], "init_from": None}
+    config["evals"] = {**config["evals"], "train": None, "test": None}
+    return {
+        "config": config,
+        "num_examples": len(experiment.everything),
+        "fields": {
+            name: {**dataclasses.asdict(field), "dtype": field.dtype.name}
+            for name, field in experiment.everything.fields.items()
+        },
+    }
 
 
 def _described(run: Run) -> dict[str, Any]:

@@ -89,7 +89,9 @@ def _trained(run: Run, ran: dict[str, Any]) -> int:
         if jax.process_index() == 0:
             method = run.experiment.config["method"]["name"]
             print(format_table(results, method=method), flush=True)
-        write_export(run, outcome.train)
+        for what in ("encoder", "classifier"):
+            if what in run.experiment.method.exports:
+                write_export(run, outcome.train, what)
         if run.experiment.run.report:
             log.info("report: %s", write_page(run, outcome.train))
     departure.doing = "ending"
