@@ -12,6 +12,7 @@ from jax_ssl.augment import (
     puzzles,
     recipes,
     segmentation,
+    squeezed,
     views,
 )
 from jax_ssl.core.method import ViewFn
@@ -22,6 +23,7 @@ VIEWS: Mapping[str, Callable[..., ViewFn]] = {
     "two_affine": views.two_affine,
     "center_crop": views.center_crop,
     "identity": views.identity,
+    "squeezed": squeezed.squeezed,
     "random_window": audio.random_window,
     "two_windows": audio.two_windows,
     "wave_window": audio.wave_window,

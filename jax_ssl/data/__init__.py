@@ -8,6 +8,7 @@ from jax_ssl.data.film_folders import stereo_folders, video_folders
 from jax_ssl.data.flow_sets import flying_chairs, sintel
 from jax_ssl.data.folder import folder
 from jax_ssl.data.kitti import kitti
+from jax_ssl.data.revisited import revisited
 from jax_ssl.data.sounds import sounds
 from jax_ssl.data.source import Source
 from jax_ssl.data.synthetic import synthetic
@@ -22,6 +23,7 @@ SOURCES: dict[str, Callable[..., Source]] = {
     "folder": folder,
     "kitti": kitti,
     "npz": npz,
+    "revisited": revisited,
     "sintel": sintel,
     "sounds": sounds,
     "stereo_folders": stereo_folders,

@@ -16,12 +16,14 @@ from jax_ssl.evaluate.membranes import membranes
 from jax_ssl.evaluate.optical_flow import optical_flow
 from jax_ssl.evaluate.protocol import Protocol
 from jax_ssl.evaluate.retrieval import retrieval
+from jax_ssl.evaluate.revisited import revisited
 from jax_ssl.evaluate.scene_flow import scene_flow
 from jax_ssl.evaluate.segmentation import segmentation
 from jax_ssl.evaluate.stereo import stereo
 from jax_ssl.evaluate.transfer import transfer
 from jax_ssl.evaluate.transfer_labels import transfer_labels
 from jax_ssl.evaluate.voc07 import voc07
+from jax_ssl.evaluate.voc07_low_shot import voc07_low_shot
 
 PROTOCOLS: Mapping[str, Callable[..., Protocol | list[Protocol] | None]] = {
     "classification": classification,
@@ -32,9 +34,11 @@ PROTOCOLS: Mapping[str, Callable[..., Protocol | list[Protocol] | None]] = {
     "layers": layers,
     "linear": linear,
     "retrieval": retrieval,
+    "revisited": revisited,
     "transfer": transfer,
     "transfer_labels": transfer_labels,
     "voc07": voc07,
+    "voc07_low_shot": voc07_low_shot,
     "attention_jaccard": attention_jaccard,
     "depth": depth,
     "ego_motion": ego_motion,

@@ -6,12 +6,92 @@ building, and junk: images that are neither right nor wrong, and are taken out o
 ranking before it is judged.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
 import numpy as np
 
 from jax_ssl.core import checks
+from jax_ssl.data.revisited import ground_truth as read
+from jax_ssl.evaluate.part import Part, on_host
+from jax_ssl.evaluate.protocol import Metric, Outcome, Protocol, Skipped
+
+SETUPS: tuple[Literal["easy", "medium", "hard"], ...] = ("easy", "medium", "hard")
+
+
+def revisited(
+    *, ground_truth: str, precisions_at: tuple[int, ...] = (1, 5, 10)
+) -> Protocol:
+    """Ranks the data base by cosine for every query, and judges by the three setups.
+
+    The training part is the data base and the test part the queries, both of the source
+    `revisited`, in the order of the ground truth. Photographs of the data base that
+    could not be read come last.
+
+    Args:
+        ground_truth: the file of the authors, or the folder that holds it; see
+            `data.revisited`.
+        precisions_at: values k of the mean precision at k.
+
+    Returns:
+        A protocol of "map" and "precision_at_K", with an outcome for "easy", "medium"
+        and "hard". Queries without a positive in a setup do not count in it.
+
+    Raises:
+        FileNotFoundError: if there is no ground truth.
+        ValueError: if it cannot be read, or there is no k, or one below 1.
+    """
+    checks.not_empty(precisions_at=precisions_at)
+    checks.at_least(1, precisions_at=precisions_at)
+    truth = read(ground_truth)
+
+    def run(train: Part, test: Part) -> Iterator[Outcome | Skipped]:
+        sizes = len(truth.images), len(truth.queries)
+        there = tuple(
+            int(part.counts.sum()) + part.detail.get("corrupt_examples", 0)
+            for part in (train, test)
+        )
+        if there != sizes:
+            yield Skipped(
+                f"the parts have {there[0]} and {there[1]} images, and the ground "
+                f"truth {sizes[0]} of the data base and {sizes[1]} queries; judge the "
+                "source revisited, split=database and split=queries"
+            )
+            return
+        (bank, known), (asked, numbers) = (
+            (_unit(on_host(part.values)[part.counts]), part.rows[part.counts])
+            for part in (train, test)
+        )
+        lost = np.setdiff1d(np.arange(sizes[0]), known)
+        order = np.argsort(-asked @ bank.T, axis=1, kind="stable")
+        rankings = [np.concatenate([known[each], lost]) for each in order]
+        notes = []
+        if len(lost):
+            notes.append(f"{len(lost)} photographs are not there and come last.")
+        if gone := sizes[1] - len(numbers):
+            notes.append(f"{gone} queries are not there and are left out.")
+        for setup in SETUPS:
+            wanted = [
+                answers(query.easy, query.hard, query.junk, setup)
+                for query in (truth.queries[number] for number in numbers)
+            ]
+            values = means(rankings, wanted, tuple(precisions_at))
+            if values["map"] is None:
+                yield Skipped(f"no query has a positive in the setup {setup!r}")
+                continue
+            yield Outcome(
+                title=setup,
+                settings={"setup": setup, "precisions_at": tuple(precisions_at)},
+                values=values,
+                detail={
+                    "queries": sum(len(each.positives) > 0 for each in wanted),
+                    **({"note": " ".join(notes)} if notes else {}),
+                },
+                remark="retrieval by cosine, without whitening or several scales",
+            )
+
+    more = tuple(Metric(f"precision_at_{k}") for k in precisions_at)
+    return Protocol(name="revisited", needs=(), metrics=(Metric("map"), *more), run=run)
 
 
 class Answers(NamedTuple):
@@ -139,3 +219,9 @@ def means(
         shares = [precision_at(places, k) for places in found]
         values[f"precision_at_{k}"] = float(np.mean(shares)) if shares else None
     return values
+
+
+def _unit(x: np.ndarray) -> np.ndarray:
+    """Rows divided by their lengths, float64."""
+    x = x.astype(np.float64)
+    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)

@@ -151,12 +151,8 @@ def over(sets: Sequence[DataSet], judged: Judged) -> Tasks:
     known = {each.name: each for each in sets}
 
     def tasks(asked: Asked) -> Iterator[Task | Lacking]:
+        check_sets(asked, known)
         for name in asked.sets or known:
-            if name not in known and not (asked.data_dir / name).is_dir():
-                raise ValueError(
-                    f"--sets: {name!r} is no folder in {asked.data_dir}, and none of "
-                    f"the sets, which are {', '.join(known)}."
-                )
             own = known.get(name) or DataSet(name=name, title=pathlib.Path(name).name)
             try:
                 train, test, first = opened(own, asked)
@@ -176,6 +172,20 @@ def over(sets: Sequence[DataSet], judged: Judged) -> Tasks:
             )
 
     return tasks
+
+
+def check_sets(asked: Asked, known: Iterable[str]) -> None:
+    """Refuses a name of `Asked.sets` that is no set of a suite, and no folder.
+
+    Raises:
+        ValueError: with the names that are known.
+    """
+    for name in asked.sets:
+        if name not in known and not (asked.data_dir / name).is_dir():
+            raise ValueError(
+                f"--sets: {name!r} is no folder in {asked.data_dir}, and none of the "
+                f"sets, which are {', '.join(known)}."
+            )
 
 
 def opened(own: DataSet, asked: Asked) -> tuple[Source, Source, int | None]:

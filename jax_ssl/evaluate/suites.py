@@ -4,15 +4,30 @@ The twelve are those of Kornblith et al., 2019, arXiv:1805.08974, with the split
 metrics of SimCLR (arXiv:2002.05709, appendix B.8) and BYOL (arXiv:2006.07733).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from jax_ssl.augment.squeezed import squeezed
+from jax_ssl.data.revisited import revisited as photographs
 from jax_ssl.evaluate.few_label import few_label
 from jax_ssl.evaluate.few_shot import few_shot
 from jax_ssl.evaluate.protocol import Protocol
-from jax_ssl.evaluate.suite import DataSet, Suite, over
+from jax_ssl.evaluate.revisited import revisited as judge_buildings
+from jax_ssl.evaluate.suite import (
+    SMALLEST_CANVAS,
+    Asked,
+    DataSet,
+    Lacking,
+    Suite,
+    Task,
+    check_sets,
+    named,
+    over,
+)
 from jax_ssl.evaluate.transfer import transfer
 from jax_ssl.evaluate.transfer_labels import transfer_labels
+from jax_ssl.evaluate.voc07 import voc07
+from jax_ssl.evaluate.voc07_low_shot import voc07_low_shot
 
 BY_CLASS = "mean_per_class"
 SEVERAL = "map_11_point"  # Of images of several classes each.
@@ -107,6 +122,7 @@ TWELVE = (
         metric=BY_CLASS,
     ),
 )
+CERTAIN = {"certain": "labels_no_difficult"}  # TFDS's name.
 ONE_CLASS = tuple(each for each in TWELVE if each.metric != SEVERAL)
 
 
@@ -116,12 +132,62 @@ def linear_transfer(
     """Logistic regression by the metric of each set, chosen on its validation part."""
     how = {"held_out": own.held_out, "validation_from": first}
     if own.metric == SEVERAL:
-        certain = {"certain": "labels_no_difficult"}
-        return [
-            transfer_labels(**{**settings.get("transfer_labels", {}), **how, **certain})
-        ]
+        given = settings.get("transfer_labels", {})
+        return [transfer_labels(**{**given, **how, **CERTAIN})]
     given = settings.get("transfer", {})
     return [transfer(**{**given, **how, "metric": own.metric})]
+
+
+def support_vectors(
+    own: DataSet, first: int | None, settings: Mapping[str, Mapping[str, Any]]
+) -> Sequence[Protocol]:
+    """VOC07's linear SVMs, on all of trainval and on few images."""
+    few = {**settings.get("voc07_low_shot", {}), **CERTAIN}
+    return [
+        voc07(**{**settings.get("voc07", {}), **CERTAIN}),
+        voc07_low_shot(**few),
+    ]
+
+
+def buildings(asked: Asked) -> Iterator[Task | Lacking]:
+    """Revisited Oxford and Paris, the folders that their authors' program makes.
+
+    Photographs are squeezed into the square that the encoder reads, so that no part of
+    a building is lost; published numbers are of larger ones with their own ratios.
+    """
+    known = {"roxford5k": "ROxford", "rparis6k": "RParis"}
+    check_sets(asked, known)
+    for name, title in known.items():
+        if asked.sets and name not in asked.sets:
+            continue
+        path = str(asked.data_dir / name)
+        if not (asked.data_dir / name).is_dir():
+            files = f"gnd_{name}.pkl and the photographs in jpg/"
+            yield Lacking(title, f"not there; {path} must hold {files}")
+            continue
+        canvas = max(SMALLEST_CANVAS, 2 * asked.side)
+        view = squeezed(
+            size=asked.side, mean=asked.view.get("mean"), std=asked.view.get("std")
+        )
+        try:
+            protocol = judge_buildings(
+                **{**asked.settings.get("revisited", {}), "ground_truth": path}
+            )
+            parts = [
+                photographs(path=path, split=split, canvas=canvas)
+                for split in ("database", "queries")
+            ]
+        except (OSError, ValueError) as error:
+            yield Lacking(title, str(error))
+            continue
+        yield Task(
+            title=title,
+            protocols=[named(protocol, title, data=[part.name for part in parts])],
+            train=parts[0],
+            test=parts[1],
+            split="queries",
+            view=view,
+        )
 
 
 SUITES: Mapping[str, Suite] = {
@@ -140,4 +206,8 @@ SUITES: Mapping[str, Suite] = {
             ],
         )
     ),
+    "voc07": Suite(
+        tasks=over([s for s in TWELVE if s.metric == SEVERAL], support_vectors)
+    ),
+    "revisited": Suite(tasks=buildings),
 }

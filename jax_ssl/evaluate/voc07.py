@@ -82,7 +82,7 @@ def voc07(
 
     def run(train: Part, test: Part) -> Iterator[Outcome | Skipped]:
         (x, known), (asked, truth) = (
-            (_unit(on_host(part.values)[part.counts]), marks(part, labels, certain))
+            (unit(on_host(part.values)[part.counts]), marks(part, labels, certain))
             for part in (train, test)
         )
         rows, lost = [], 0
@@ -177,21 +177,10 @@ def scored(
     Returns:
         (scores [m], the cost, whether its last fit did not reach the tolerance).
     """
-    # Imported here: it takes a second, and most commands fit none.
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.model_selection import cross_val_score
-    from sklearn.svm import LinearSVC
 
-    def machine(cost: float) -> Any:
-        return LinearSVC(
-            C=cost,
-            dual=True,
-            class_weight={1: positive_weight, 0: 1},
-            tol=tolerance,
-            max_iter=MOST_STEPS,
-            random_state=seed,
-        )
-
+    settings = positive_weight, tolerance, seed
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         cost = costs[0]
@@ -199,12 +188,29 @@ def scored(
             rising = sorted(costs)
             rule = "average_precision"
             found = [
-                cross_val_score(machine(each), x, y, cv=folds, scoring=rule).mean()
+                cross_val_score(
+                    machine(each, *settings), x, y, cv=folds, scoring=rule
+                ).mean()
                 for each in rising
             ]
             cost = rising[int(np.argmax(found))]
-        fit = machine(cost).fit(x, y)
+        fit = machine(cost, *settings).fit(x, y)
     return fit.decision_function(asked), cost, bool(fit.n_iter_ >= MOST_STEPS)
+
+
+def machine(cost: float, positive_weight: float, tolerance: float, seed: int) -> Any:
+    """The linear SVM of a cost, not yet fitted; see `voc07`."""
+    # Imported here: it takes a second, and most commands fit none.
+    from sklearn.svm import LinearSVC
+
+    return LinearSVC(
+        C=cost,
+        dual=True,
+        class_weight={1: positive_weight, 0: 1},
+        tol=tolerance,
+        max_iter=MOST_STEPS,
+        random_state=seed,
+    )
 
 
 def all_point(scores: np.ndarray, right: np.ndarray) -> float:
@@ -249,7 +255,7 @@ def _curve(scores: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return found, np.maximum.accumulate(precision[::-1])[::-1]
 
 
-def _unit(x: np.ndarray) -> np.ndarray:
+def unit(x: np.ndarray) -> np.ndarray:
     """Rows divided by their lengths, float64."""
     x = x.astype(np.float64)
     return x / (np.linalg.norm(x, axis=1, keepdims=True) + TINY)

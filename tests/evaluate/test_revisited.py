@@ -1,8 +1,12 @@
 """The rules of revisited Oxford and Paris on rankings whose precision is known."""
 
+import json
+
 import numpy as np
 import pytest
 
+from jax_ssl.evaluate.part import part_of
+from jax_ssl.evaluate.protocol import Skipped
 from jax_ssl.evaluate.revisited import (
     Answers,
     answers,
@@ -10,6 +14,7 @@ from jax_ssl.evaluate.revisited import (
     means,
     places_of,
     precision_at,
+    revisited,
 )
 
 NONE = np.zeros(0, int)
@@ -106,3 +111,49 @@ def test_what_cannot_be_judged_is_refused():
         answers(NONE, NONE, NONE, "heavy")
     with pytest.raises(ValueError, match="k = 0 must be at least 1"):
         precision_at(np.array([0]), 0)
+
+
+def drawn(tmp_path, number=5):
+    """Features of 40 photographs and 5 queries, and the file of their truth."""
+    rng = np.random.default_rng(7)
+    x, q = rng.normal(size=(40, 4)), rng.normal(size=(5, 4))
+    truths = []
+    for i in range(5):
+        order = rng.permutation(40).tolist()
+        q[i] = x[order[3]] + 0.8 * q[i]
+        easy = [] if i == 2 else order[:3]
+        box = {"bbx": [0, 0, 9, 9]}
+        truths.append({"easy": easy, "hard": order[3:7], "junk": order[7:10], **box})
+    content = {"imlist": [str(i) for i in range(40)], "qimlist": list("abcde")}
+    file = tmp_path / "gnd.json"
+    file.write_text(json.dumps({**content, "gnd": truths}))
+    return x, q[:number], str(file)
+
+
+# What compute_map of filipradenovic/revisitop, python/evaluate.py, says of them: mean
+# average precision, and mean precision at 1, 5 and 10.
+JUDGED = {
+    "easy": (0.08619903630320297, 0.0, 0.0, 0.075),
+    "medium": (0.31948760214758576, 0.4, 0.4, 0.24),
+    "hard": (0.3150953520852298, 0.4, 0.4, 0.22),
+}
+
+
+def test_the_protocol_says_what_the_authors_program_says(tmp_path):
+    x, q, file = drawn(tmp_path)
+    found = list(revisited(ground_truth=file).run(part_of(x), part_of(q)))
+    assert [each.title for each in found] == list(JUDGED)
+    for each in found:
+        assert [*each.values.values()] == pytest.approx(JUDGED[each.title], abs=1e-6)
+    assert [each.detail["queries"] for each in found] == [4, 5, 5]
+
+
+def test_parts_of_another_source_are_not_judged(tmp_path):
+    x, q, file = drawn(tmp_path, number=4)
+    (skipped,) = revisited(ground_truth=file).run(part_of(x), part_of(q))
+    assert isinstance(skipped, Skipped)
+    assert "40 and 4 images, and the ground truth 40 " in skipped.reason
+    with pytest.raises(FileNotFoundError, match="is not a file"):
+        revisited(ground_truth=file + "x")
+    with pytest.raises(ValueError, match="precisions_at"):
+        revisited(ground_truth=file, precisions_at=(0,))

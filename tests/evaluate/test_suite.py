@@ -105,6 +105,23 @@ def test_other_suites_are_as_short_and_any_folder_is_a_set(run, state, data):
     assert "fewer than 10 labels" in found["skipped"][0]["reason"]
 
 
+def test_buildings_are_judged_by_their_own_folder(run, state, tmp_path):
+    root = tmp_path / "roxford5k"
+    (root / "jpg").mkdir(parents=True)
+    names = [f"all_souls_{number}" for number in range(4)]
+    for number, name in enumerate(names):
+        pixels = np.full((20, 30, 3), 60 * number, np.uint8)
+        Image.fromarray(pixels).save(root / "jpg" / f"{name}.jpg")
+    truth = {"bbx": [2, 2, 20, 18], "easy": [1], "hard": [2], "junk": []}
+    content = {"imlist": names[:3], "qimlist": names[3:], "gnd": [truth]}
+    (root / "gnd_roxford5k.json").write_text(json.dumps(content))
+    found = results(run, state, tmp_path, name="revisited", features="pixels")
+    titles = [each["title"] for each in found["evaluations"]]
+    assert titles == ["ROxford, easy", "ROxford, medium", "ROxford, hard"]
+    assert {each["split"] for each in found["evaluations"]} == {"queries"}
+    assert "rparis6k" in found["skipped"][0]["reason"]
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
