@@ -57,7 +57,8 @@ def get_config(part):
         cutmix=0.0,
         first_std=0.0,
     )
-    config.views = dict(name="supervised", size=32, min_scale=0.08)
+    # Smaller crops of images this small look unlike the whole ones of the test.
+    config.views = dict(name="supervised", size=32, min_scale=0.6)
     # As in SimCLR's appendix B.5, but for the rate, which run.py chooses.
     config.optimizer = dict(
         name="sgd",
