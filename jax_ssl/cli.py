@@ -56,6 +56,7 @@ FLAGS: dict[str, dict[str, Any]] = {
         "NAMES", "some of the suite's sets, or folders with train/ and test/"
     ),
     "--features": named("NAMES", "of the suite: trained,untrained,pixels or some"),
+    "--baseline": named("FILE", "results.json whose errors mCE is relative to"),
     "--output": named("PATH", "write it there", type=folder),
     "--what": named(
         "NAME",
@@ -137,7 +138,7 @@ COMMAND_LINES: dict[str, tuple[str, str]] = {
     ),
     "evaluate": (
         "evaluate a run's last checkpoint; --config.evals.KEY=VALUE changes protocols",
-        "--workdir --step --suite --data_dir --sets --features",
+        "--workdir --step --suite --data_dir --sets --features --baseline",
     ),
     "plan": (
         "compile the train step for a TPU slice, without one: memory, time, traffic",

@@ -32,6 +32,7 @@ class Asked:
         settings: of protocols, by their name, where the user gives some.
         test: the run's own test part, if there is one.
         classes: names of the classes of the run's own classifier, if it is one.
+        baseline: results of another run, for suites that compare with one.
     """
 
     data_dir: pathlib.Path
@@ -41,6 +42,7 @@ class Asked:
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     test: Source | None = None
     classes: tuple[str, ...] | None = None
+    baseline: pathlib.Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +78,8 @@ class Lacking:
 
 # A task is opened when it is asked for: there may be many, and each holds images.
 Tasks: TypeAlias = Callable[[Asked], Iterator[Task | Lacking]]
-# Evaluations of results.json to further ones, such as a mean of them all.
-Summary: TypeAlias = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
+# What was asked and all evaluations, to those that stand in results.json.
+Summary: TypeAlias = Callable[[Asked, list[dict[str, Any]]], list[dict[str, Any]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,12 +88,12 @@ class Suite:
 
     Attributes:
         tasks: what there is to do, in order, and what is not there.
-        summary: what all evaluations say together.
+        summary: what all evaluations say together; they themselves unless given.
         classifies: whether it judges a method's own classifier, which must be one.
     """
 
     tasks: Tasks
-    summary: Summary = lambda evaluations: []
+    summary: Summary = lambda asked, evaluations: evaluations
     classifies: bool = False
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from jax_ssl.augment.squeezed import squeezed
 from jax_ssl.data.revisited import revisited as photographs
+from jax_ssl.evaluate import robustness
 from jax_ssl.evaluate.few_label import few_label
 from jax_ssl.evaluate.few_shot import few_shot
 from jax_ssl.evaluate.protocol import Protocol
@@ -210,4 +211,7 @@ SUITES: Mapping[str, Suite] = {
         tasks=over([s for s in TWELVE if s.metric == SEVERAL], support_vectors)
     ),
     "revisited": Suite(tasks=buildings),
+    "robustness": Suite(
+        tasks=robustness.tasks, summary=robustness.summary, classifies=True
+    ),
 }

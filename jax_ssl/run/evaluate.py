@@ -13,7 +13,8 @@ from jax_ssl.run.suite import suited
 
 def evaluate(options: argparse.Namespace) -> int:
     """Evaluates the last checkpoint, or `--step`, and adds to results.json."""
-    own = {key: getattr(options, key) for key in ("data_dir", "sets", "features")}
+    keys = "data_dir", "sets", "features", "baseline"
+    own = {key: getattr(options, key) for key in keys}
     if options.suite is None and any(own.values()):
         given = next(key for key, value in own.items() if value)
         raise ValueError(f"--{given} belongs to a suite; name one, --suite=transfer.")

@@ -1,14 +1,19 @@
 """What evaluations need of the data and of their view, looked at before training."""
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 import jax
 import numpy as np
 
+from jax_ssl.config import Experiment
 from jax_ssl.core.fields import Fields, spec_of
 from jax_ssl.core.method import ViewFn
 from jax_ssl.data.classes import counted
 from jax_ssl.evaluate.data import Data
 from jax_ssl.evaluate.protocol import Protocol
 
+Settings = Mapping[str, Any]
 STANDARD = ("label", "mask")  # Where they lack, a protocol is skipped and says so.
 MOST = 10_000  # Examples whose labels are counted for a warning; of more, none.
 
@@ -46,6 +51,43 @@ def draws(view: ViewFn, data: Data) -> bool:
         lambda s: np.zeros(s.shape, s.dtype), spec_of(data.feed.fields)
     )
     return "random_bits" in str(jax.make_jaxpr(view)(jax.random.key(0), example))
+
+
+def doubts(experiment: Experiment, train: Data) -> Iterator[str]:
+    """Sentences about an evaluation view that can work, and is hardly meant."""
+    view = experiment.evals.view
+    if draws(experiment.view, train):
+        yield (
+            f"config.evals.view = {view['name']} draws at random, so that examples are "
+            "judged augmented; papers judge the likes of center_crop"
+        )
+    if experiment.method.health.classes is not None:
+        unlike = unlike_moments(experiment.config["views"], view)
+        yield from filter(None, [unlike])
+
+
+def unlike_moments(views: Settings, view: Settings) -> str | None:
+    """A sentence where training and evaluation standardize images differently.
+
+    Args:
+        views: section `views`, resolved.
+        view: `evals.view`; what it does not name is None.
+    """
+    if "mean" not in views:
+        return None
+    learned, judged = (
+        tuple(
+            None if x is None else tuple(x) for x in (own.get("mean"), own.get("std"))
+        )
+        for own in (views, view)
+    )
+    if learned == judged:
+        return None
+    return (
+        f"config.views has mean = {learned[0]} and std = {learned[1]}, and "
+        f"config.evals.view {judged[0]} and {judged[1]}: the classifier is judged on "
+        "values that it has not learned from; give both the same"
+    )
 
 
 def few_labels(protocol: Protocol, train: Data) -> str | None:

@@ -35,7 +35,7 @@ from jax_ssl.data.source import Source
 from jax_ssl.evaluate.data import Data
 from jax_ssl.evaluate.judge import TRAINED, Judge, Record
 from jax_ssl.parallel.processes import meet, of_first
-from jax_ssl.run.needs import check_needs, draws, few_labels
+from jax_ssl.run.needs import check_needs, doubts, few_labels
 from jax_ssl.train.feeds import Feed, ResidentFeed
 from jax_ssl.train.loop import Evaluation
 from jax_ssl.train.program import Program
@@ -203,12 +203,8 @@ class Run:
                 f"part and {shapes['test']} of the test part; choose an evals.view "
                 "that makes them alike, such as center_crop."
             )
-        if draws(experiment.view, self.train):
-            log.warning(
-                "config.evals.view = %s draws at random, so that examples are judged "
-                "augmented; papers judge the likes of center_crop",
-                experiment.evals.view["name"],
-            )
+        for said in doubts(experiment, self.train):
+            log.warning(said)
 
     def shortages(self) -> list[str]:
         """Sentences about evaluations that will be skipped for want of labels."""

@@ -29,6 +29,7 @@ def suited(
     data_dir: str | None,
     sets: str | None,
     features: str | None,
+    baseline: str | None = None,
 ) -> Record:
     """All protocols of a suite on a state: content for results.json.
 
@@ -41,6 +42,7 @@ def suited(
         data_dir: the folder of its data sets; that of the run's own unless given.
         sets: some of them, with commas between; all unless given.
         features: kinds of features, with commas between; all unless given.
+        baseline: results.json of another run, for suites that compare with one.
 
     Raises:
         ValueError: for an unknown name or a run that cannot be judged so, or if none of
@@ -53,7 +55,7 @@ def suited(
             f"{nearest(name, SUITES) or '.'}"
         )
     suite = SUITES[name]
-    asked = _asked(run, data_dir, sets)
+    asked = _asked(run, data_dir, sets, baseline)
     if suite.classifies and asked.classes is None:
         raise ValueError(
             f"--suite={name} judges a method's own classifier, and "
@@ -88,11 +90,13 @@ def suited(
             f"--suite={name}: nothing could be judged in --data_dir={asked.data_dir}.\n"
             + "\n".join(f"  {e['protocol']}: {e['reason']}" for e in found["skipped"])
         )
-    found["evaluations"] += suite.summary(found["evaluations"])
+    found["evaluations"] = suite.summary(asked, found["evaluations"])
     return found
 
 
-def _asked(run: Run, data_dir: str | None, sets: str | None) -> Asked:
+def _asked(
+    run: Run, data_dir: str | None, sets: str | None, baseline: str | None
+) -> Asked:
     """What the suite is given.
 
     Raises:
@@ -124,6 +128,7 @@ def _asked(run: Run, data_dir: str | None, sets: str | None) -> Asked:
         settings={name: own for name, own in given.items() if own is not None},
         test=None if run.test is None else run.test.feed.source,
         classes=classes,
+        baseline=None if baseline is None else pathlib.Path(baseline).expanduser(),
     )
 
 

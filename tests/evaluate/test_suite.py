@@ -139,7 +139,9 @@ def test_bad_input_is_named_with_its_remedy(run, state, data, settings, said):
 
 
 def test_a_flag_of_suites_asks_for_one():
-    options = argparse.Namespace(suite=None, data_dir="x", sets=None, features=None)
+    options = argparse.Namespace(
+        suite=None, data_dir="x", sets=None, features=None, baseline=None
+    )
     with pytest.raises(ValueError, match="--data_dir belongs to a suite"):
         evaluate(options)
 

@@ -11,7 +11,7 @@ from jax_ssl.data.synthetic import synthetic
 from jax_ssl.evaluate.few_label import few_label
 from jax_ssl.evaluate.knn import knn
 from jax_ssl.run import needs
-from jax_ssl.run.needs import check_needs, draws
+from jax_ssl.run.needs import check_needs, draws, unlike_moments
 
 
 @pytest.fixture
@@ -62,3 +62,13 @@ def test_a_class_with_too_few_labels_is_named(monkeypatch):
     assert said([0, 0, 0, 1, 1, 1]) is None
     monkeypatch.setattr(needs, "MOST", 4)
     assert said([0, 0, 0, 1, 1]) is None
+
+
+def test_other_moments_in_evaluation_are_said():
+    same = {"mean": [0.5] * 3, "std": [0.2] * 3}
+    assert unlike_moments(same, {"mean": (0.5,) * 3, "std": (0.2,) * 3}) is None
+    assert unlike_moments({"size": 8}, same) is None
+    assert unlike_moments({"mean": None, "std": None}, {"name": "identity"}) is None
+    said = unlike_moments(same, {"name": "identity"})
+    assert "mean = (0.5, 0.5, 0.5)" in said
+    assert "config.evals.view None and None" in said
