@@ -70,5 +70,5 @@ def get_config(part):
     )
     config.feed.update(batch_size=100, labels_per_class=LABELS[part.partition("-")[2]])
     config.evals.test.split = VALIDATION
-    config.run.update(num_steps=400, report=False)
+    config.run.update(num_steps=250, report=False)
     return config
