@@ -276,9 +276,9 @@ class Experiment:
         Args:
             source: of the examples.
             training: whether they are the training examples, of which protocols that
-                measure predictions read nothing unless they watch the training.
+                learn nothing read nothing unless they watch the training.
         """
-        asked = [p for p in self.protocols if not (training and p.measured)]
+        asked = [p for p in self.protocols if p.learns or not training]
         asked += filter(None, [self.watcher])
         needed = {name for protocol in asked for name in protocol.fields}
         with naming("evals.view"):

@@ -39,7 +39,7 @@ class ClassTokens(nn.Module):
         that of the ViT. `train` only drops paths.
         """
         tokens, features = self.vit.last_blocks(x, self.blocks, train=train)
-        pooled = tokens.reshape(len(x), -1)
+        pooled = jnp.concatenate([block[:, 0] for block in tokens], axis=1)
         if self.mean_patch:
             pooled = jnp.concatenate([pooled, features.grid.mean((1, 2))], axis=1)
         return features._replace(pooled=pooled)

@@ -232,14 +232,13 @@ class ViT(nn.Module, kw_only=True):
 
     def last_blocks(
         self, x: Array, count: int, *, train: bool = False
-    ) -> tuple[Array, Features]:
-        """Class tokens of the last blocks, [B, count, D] float32, and the features.
+    ) -> tuple[list[Array], Features]:
+        """Normed tokens of the last blocks, [B, 1 + h w, D] float32, and the features.
 
-        All went through the final norm; the last block's token comes last.
+        The class token comes first of the tokens, and the last block comes last.
         """
         outputs = self._encode(x, None, None, train, count)
-        tokens = jnp.stack([output[:, 0] for output in outputs], axis=1)
-        return self.norm(tokens), self._features(outputs[-1], x)
+        return list(map(self.norm, outputs)), self._features(outputs[-1], x)
 
     def _encode(
         self,

@@ -12,6 +12,7 @@ from jax_ssl.evaluate.frames import frames
 from jax_ssl.evaluate.knn import knn
 from jax_ssl.evaluate.layers import layers
 from jax_ssl.evaluate.linear import linear
+from jax_ssl.evaluate.linear_segmentation import linear_segmentation
 from jax_ssl.evaluate.membranes import membranes
 from jax_ssl.evaluate.optical_flow import optical_flow
 from jax_ssl.evaluate.protocol import Protocol
@@ -22,6 +23,7 @@ from jax_ssl.evaluate.segmentation import segmentation
 from jax_ssl.evaluate.stereo import stereo
 from jax_ssl.evaluate.transfer import transfer
 from jax_ssl.evaluate.transfer_labels import transfer_labels
+from jax_ssl.evaluate.unet_segmentation import unet_segmentation
 from jax_ssl.evaluate.voc07 import voc07
 from jax_ssl.evaluate.voc07_low_shot import voc07_low_shot
 
@@ -33,10 +35,12 @@ PROTOCOLS: Mapping[str, Callable[..., Protocol | list[Protocol] | None]] = {
     "knn": knn,
     "layers": layers,
     "linear": linear,
+    "linear_segmentation": linear_segmentation,
     "retrieval": retrieval,
     "revisited": revisited,
     "transfer": transfer,
     "transfer_labels": transfer_labels,
+    "unet_segmentation": unet_segmentation,
     "voc07": voc07,
     "voc07_low_shot": voc07_low_shot,
     "attention_jaccard": attention_jaccard,

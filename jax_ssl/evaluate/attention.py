@@ -61,6 +61,7 @@ def attention_jaccard(
         metrics=(Metric("jaccard"),),
         run=run,
         reader=vit.attention_maps,
+        learns=False,
     )
 
 

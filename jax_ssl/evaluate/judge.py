@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeAlias
 
 import jax
@@ -20,8 +21,8 @@ from jax.sharding import Mesh
 
 from jax_ssl.checkpoint.run_folder import json_value
 from jax_ssl.core.fields import spec_of
-from jax_ssl.core.method import Method, ViewFn, encoder_input, seen_by
-from jax_ssl.core.types import Array, Batch, Params, PyTree, State, Views
+from jax_ssl.core.method import Method, ViewFn, seen_by
+from jax_ssl.core.types import Array, Batch, Params, PyTree, State
 from jax_ssl.evaluate import mfcc
 from jax_ssl.evaluate.data import Data, lacking
 from jax_ssl.evaluate.kinds import (
@@ -38,10 +39,12 @@ from jax_ssl.evaluate.kinds import (
     titled,
     together,
 )
-from jax_ssl.evaluate.measured import measured_by, unpredicted
+from jax_ssl.evaluate.measured import fields_of, unpredicted
 from jax_ssl.evaluate.part import Part, left_out, on_host, swept
+from jax_ssl.evaluate.passes import Passes, check_shown
 from jax_ssl.evaluate.protocol import Outcome, Protocol, Skipped
-from jax_ssl.evaluate.raw import flattened, pooling_side
+from jax_ssl.evaluate.raw import pooling_side
+from jax_ssl.evaluate.reading import features_of
 from jax_ssl.parallel.rows import map_examples
 from jax_ssl.train.sweep import Sweep
 
@@ -79,7 +82,7 @@ class Judge:
     mesh: Mesh
     at_once: int = 512
     most_bytes: float = 2**31
-    _sweeps: dict[Any, Sweep] = field(default_factory=dict, init=False)
+    _sweeps: dict[Any, Any] = field(default_factory=dict, init=False)
 
     def judge(
         self,
@@ -119,8 +122,15 @@ class Judge:
             whole: PyTree = trained if kind == TRAINED else ()
             whole = self.fresh() if kind == UNTRAINED else whole
             rate = self.rate(train)
-            learning = [p for p in mine if p.measured is None]
-            fields = tuple(dict.fromkeys(n for p in learning for n in p.needs))
+            if mine[0].passes:
+                (alone,) = mine
+                both = [self.passes(alone, kind, whole, data) for data in (train, test)]
+                with tell(f"{kind}: {alone.name}".replace("_", " "), 0):
+                    found = list(alone.run(*both))
+                yield from ((alone, outcome, {}) for outcome in found)
+                return
+            learning = [p for p in mine if p.learns]
+            fields = [n for p in mine if p.measured is None for n in p.fields]
             swept_for = [(train, learning)] * bool(learning) + [(test, mine)]
             total = sum(data.count for data, _ in swept_for)
             with tell(f"{kind}: features of {total:,} examples", total) as advance:
@@ -129,7 +139,7 @@ class Judge:
                         list(dict.fromkeys(read_of(p, kind, rate) for p in those)),
                         whole,
                         data,
-                        fields,
+                        tuple(dict.fromkeys(fields)),
                         advance,
                     )
                     for data, those in swept_for
@@ -139,8 +149,8 @@ class Judge:
                 read = read_of(protocol, kind, rate)
                 labels = [n for n in protocol.needs if known[n].kind == "label"]
                 given = [part[read] for part in parts if read in part]
-                if protocol.measured is not None:
-                    given, labels = given * 2, []
+                if not protocol.learns:
+                    given, labels = given[-1:] * 2, []
                 own = [part.labelled(labels) for part in given]
                 # A method's own classifier learns nothing from the training part.
                 learned = protocol.reads != "head" or protocol.controls
@@ -213,7 +223,7 @@ class Judge:
 
     def lacking(self, protocol: Protocol, train: Data, test: Data) -> str:
         """Why a protocol cannot judge this method on these data; "" if it can."""
-        if protocol.measured is None:
+        if protocol.learns:
             part = lacking(protocol, train, "training")
             return part or lacking(protocol, test, "test")
         why = lacking(protocol, test, test.split)
@@ -253,9 +263,9 @@ class Judge:
 
             def one(whole: PyTree, batch: Batch) -> PyTree:
                 seen = map_examples(self.view, jax.random.key(0), batch)
-                given = seen if isinstance(seen, Mapping) else {}
-                beside = {n: given.get(n, batch[n]) for n in (*fields, "index")}
-                features = [self._features(r, whole, seen, batch) for r in reads]
+                beside = fields_of(fields, (*fields, "index"), seen, batch)
+                read = partial(features_of, self.method)
+                features = [read(each, whole, seen, batch) for each in reads]
                 return [values.astype(jnp.float32) for values in features], beside
 
             at_once = max(1, self.at_once // self.mesh.size)
@@ -276,8 +286,8 @@ class Judge:
             )
         parts = {}
         for read, values in zip(reads, features, strict=True):
-            features_of = not isinstance(read[0], Protocol)
-            detail: Record = {"dimensions": values.shape[-1]} if features_of else {}
+            has_features = not isinstance(read[0], Protocol)
+            detail: Record = {"dimensions": values.shape[-1]} if has_features else {}
             if corrupt:
                 detail["corrupt_examples"] = corrupt
             if read == RAW and (side := pooling_side(self.seen(data).shape)) > 1:
@@ -301,12 +311,14 @@ class Judge:
         seen = self.seen(data)
         if not jnp.issubdtype(seen.dtype, jnp.floating):
             raise ValueError(f"the encoder would read {seen.dtype}, not floats.")
+        for protocol in filter(lambda p: p.passes, protocols):
+            check_shown(protocol.name, protocol.needs, self.view, data)
         batch = spec_of(data.feed.fields, self.mesh.size)
         for read in dict.fromkeys((POOLED, *(read_of(p, TRAINED) for p in protocols))):
 
             def one(whole: PyTree, batch: Batch, read: Read = read) -> Array:
                 made = map_examples(self.view, jax.random.key(0), batch)
-                return self._features(read, whole, made, batch)
+                return features_of(self.method, read, whole, made, batch)
 
             found = jax.eval_shape(one, whole, batch)
             if read[1] == "pooled" and found.ndim != 2:
@@ -316,27 +328,22 @@ class Judge:
                     "vector; choose a view that makes one input, such as center_crop."
                 )
 
+    def passes(
+        self, protocol: Protocol, kind: str, whole: PyTree, data: Data
+    ) -> Passes:
+        """Some examples and a kind of features for a protocol that asks for passes."""
+        read = read_of(protocol, kind)
+        return Passes(
+            data=data,
+            view=self.view,
+            read=lambda whole, x: features_of(self.method, read, whole, x, {}),
+            whole=whole,
+            mesh=self.mesh,
+            at_once=max(1, self.at_once // self.mesh.size),
+            made=self._sweeps,
+            kind=read,
+        )
+
     def seen(self, data: Data) -> Any:
         """What the view makes of an example, for the encoder to read."""
         return seen_by(self.view, data.feed.fields)
-
-    def _features(self, read: Read, whole: PyTree, seen: Views, batch: Batch) -> Array:
-        """What is read [B, ...] of a batch and what the view makes of it."""
-        reader, word = read
-        if isinstance(reader, Protocol):
-            return measured_by(read, self.method, whole, seen, batch)
-        x = encoder_input(seen)
-        if word == "raw":
-            return flattened(x) if reader is None else reader({}, x)
-        params, state = whole
-        if word == "head":
-            if (project := self.method.health.project) is None:
-                raise ValueError(
-                    "reads = 'head' asks for what the method's head says, and this "
-                    "method has none; leave it out to read pooled features."
-                )
-            return project(params, state, x)
-        variables = self.method.exports["encoder"](params, state)
-        if reader is not None:
-            return reader(variables, x)
-        return getattr(self.method.encoder.apply(variables, x, train=False), word)

@@ -30,6 +30,8 @@ def read_of(protocol: Protocol, kind: str, rate: float | None = None) -> Read:
         return protocol, "network" if network else kind
     if network:
         return protocol.reader, protocol.reads
+    if kind == PIXELS and protocol.raw is not None:
+        return protocol.raw, "raw"
     if kind == MFCC:
         assert rate is not None
         return _cepstral(rate, protocol.places), "raw"
@@ -58,9 +60,9 @@ def titled(outcome: Outcome, protocol: Protocol) -> Outcome:
 def together(protocols: Sequence[Protocol], kind: str) -> Iterator[Sequence[Protocol]]:
     """Protocols that take a kind of features, by the sweeps that they share."""
     mine = [p for p in protocols if takes(p, kind)]
-    if shared := [p for p in mine if not p.alone]:
+    if shared := [p for p in mine if not (p.alone or p.passes)]:
         yield shared
-    yield from ([p] for p in mine if p.alone)
+    yield from ([p] for p in mine if p.alone or p.passes)
 
 
 def takes(protocol: Protocol, kind: str) -> bool:
@@ -70,6 +72,8 @@ def takes(protocol: Protocol, kind: str) -> bool:
     if protocol.measured is not None:
         return kind in (UNTRAINED, *protocol.measured.baselines)
     if kind == UNTRAINED or (kind == MFCC and protocol.places):
+        return True
+    if kind == PIXELS and protocol.raw is not None:
         return True
     vector = protocol.reads in ("pooled", "head")
     return kind in (PIXELS, SAMPLES, MFCC) and vector

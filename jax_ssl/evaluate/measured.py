@@ -65,6 +65,7 @@ def predicting(
         metrics=metrics,
         run=run,
         alone=alone,
+        learns=False,
         measured=Measured(
             predictions=predictions, measure=measure, baselines=baselines, **measured
         ),
@@ -99,7 +100,8 @@ def measured_by(
     protocol, word = read
     assert isinstance(protocol, Protocol)
     assert protocol.measured is not None
-    own, fields = protocol.measured, fields_of(protocol, seen, batch)
+    own = protocol.measured
+    fields = fields_of(protocol.needs, protocol.fields, seen, batch)
     if word != "network":
 
         def one(row: PyTree) -> Array:
@@ -124,15 +126,17 @@ def predictions_of(
     return found
 
 
-def fields_of(protocol: Protocol, seen: Views, batch: Batch) -> dict[str, Array]:
-    """Those fields of a batch that a protocol reads, as the view shows them if it does.
+def fields_of(
+    needs: Iterable[str], names: Iterable[str], seen: Views, batch: Batch
+) -> dict[str, Array]:
+    """Some fields of a batch, those that are there, as the view shows them if it does.
 
-    Where it shows one of those that the protocol needs, the size of the canvas is no
-    longer theirs: there is a "size" only if the view carries it too.
+    Where it shows one of those that protocols need, the size of the canvas is no longer
+    theirs: there is a "size" only if the view carries it too.
     """
     given = seen if isinstance(seen, Mapping) else {}
-    found = {n: given.get(n, batch[n]) for n in protocol.fields if n in batch}
-    if any(name in given for name in protocol.needs) and "size" not in given:
+    found = {n: given.get(n, batch[n]) for n in names if n in batch}
+    if any(name in given for name in needs) and "size" not in given:
         found.pop("size", None)
     return found
 

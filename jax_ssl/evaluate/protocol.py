@@ -13,11 +13,12 @@ import numpy as np
 
 from jax_ssl.core.fields import Kind
 from jax_ssl.core.method import PredictFn
-from jax_ssl.core.types import Array, Example, Variables, Views
+from jax_ssl.core.types import Array, Example, PyTree, Variables, Views
 from jax_ssl.evaluate.part import Part
 
-# The encoder's variables and examples [B, ...] to features [B, ...].
-Reader: TypeAlias = Callable[[Variables, Array], Array]
+# The encoder's variables and examples [B, ...] to features [B, ...], or a tree of them
+# for a protocol that asks for passes.
+Reader: TypeAlias = Callable[[Variables, Array], PyTree]
 # What is said of one example, by name, and its fields to the numbers [M] that are kept.
 Measure: TypeAlias = Callable[[Mapping[str, Array], Example], Array]
 # What the view makes of one example, and its fields, to what can be said without a
@@ -122,8 +123,8 @@ class Protocol:
         kind: of these fields; a tuple where they differ.
         metrics: the first is the headline.
         run: (training part, test part) -> an outcome for each setting that it tries, in
-            an order that does not depend on the features. Where predictions are
-            measured nothing is learned: both are the test part, and its values are the
+            an order that does not depend on the features. Where nothing is learned,
+            both are the test part; where predictions are measured, its values are the
             numbers of each example.
         reader: what reads the examples in the place of the encoder; its answer stands
             for what `reads` names.
@@ -136,6 +137,11 @@ class Protocol:
             `needs`, without which some of its settings are skipped.
         measured: how predictions are compared with the labels; None where features are
             judged.
+        learns: whether it reads the training part at all.
+        optional: fields beside `needs` that it reads where the data have them.
+        passes: whether it goes through the examples by itself, as often as it likes:
+            `run` is given two `Passes` in the place of parts.
+        raw: what reads the input itself as a control where that is no vector.
     """
 
     name: str
@@ -143,19 +149,23 @@ class Protocol:
     needs: tuple[str, ...] = ("label",)
     kind: Kind | tuple[Kind, ...] = "label"
     metrics: tuple[Metric, ...] = ACCURACY
-    run: Callable[[Part, Part], Iterable[Outcome | Skipped]]
+    run: Callable[[Any, Any], Iterable[Outcome | Skipped]]
     reader: Reader | None = None
     places: int = 0
     controls: bool = True
     alone: bool = False
     per_class: int = 0
     measured: Measured | None = None
+    learns: bool = True
+    optional: tuple[str, ...] = ()
+    passes: bool = False
+    raw: Reader | None = None
 
     @property
     def fields(self) -> tuple[str, ...]:
         """All fields that it reads, of which those of `needs` must be there."""
         more = () if self.measured is None else self.measured.optional
-        return (*self.needs, *more)
+        return (*self.needs, *self.optional, *more)
 
     def kind_of(self, name: str) -> Kind:
         """The kind that a field of `needs` must have."""

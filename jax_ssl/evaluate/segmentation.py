@@ -1,6 +1,6 @@
 """The overlap of predicted regions with the classes of a mask."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +12,7 @@ from jax_ssl.evaluate.measured import predicting
 from jax_ssl.evaluate.protocol import Metric, Outcome, Protocol, Skipped
 
 METRICS = (Metric("miou"), Metric("pixel_accuracy"))
+NO_CLASS = Skipped("no pixel has a class")
 
 
 def segmentation(fields: Fields) -> Protocol:
@@ -56,26 +57,16 @@ def segmentation(fields: Fields) -> Protocol:
         return {"classes": jnp.full(true.shape, most)}
 
     def outcomes(numbers: np.ndarray) -> Iterator[Outcome | Skipped]:
-        both, found, true = numbers.sum(axis=0).reshape(3, VOID)
-        if not true.any():
-            yield Skipped("no pixel has a class")
+        counts = numbers.sum(axis=0).reshape(3, VOID)
+        if not counts[2].any():
+            yield NO_CLASS
             return
-        union = found + true - both
-        share = both / np.maximum(union, 1)
-        classes = np.flatnonzero(union)
+        values, iou = overlaps(counts, names)
         yield Outcome(
             title="segmentation",
             settings={},
-            values={
-                "miou": float(share[classes].mean()),
-                "pixel_accuracy": float(both.sum() / true.sum()),
-            },
-            detail={
-                "iou": {
-                    names[i] if names and i < len(names) else str(i): float(share[i])
-                    for i in classes
-                }
-            },
+            values=values,
+            detail={"iou": iou},
             remark="segmentation: regions of all pictures pooled, class by class",
         )
 
@@ -88,6 +79,32 @@ def segmentation(fields: Fields) -> Protocol:
         metrics=METRICS,
         baselines={"commonest": commonest},
     )
+
+
+def overlaps(
+    counts: np.ndarray, names: Sequence[str] | None
+) -> tuple[dict[str, float], dict[str, float]]:
+    """The values of `METRICS`, and the intersection over union of each class.
+
+    A class that neither occurs nor is predicted is left out of both.
+
+    Args:
+        counts: [3, K], pixels of each class that are right, predicted, and true; void
+            ones not among them. Some must be true.
+        names: of the classes, for as many as have one.
+    """
+    both, found, true = counts.astype(np.float64)
+    union = found + true - both
+    share = both / np.maximum(union, 1)
+    classes = np.flatnonzero(union).tolist()
+    values = {
+        "miou": float(share[classes].mean()),
+        "pixel_accuracy": float(both.sum() / true.sum()),
+    }
+    words = names or ()
+    return values, {
+        words[i] if i < len(words) else str(i): float(share[i]) for i in classes
+    }
 
 
 def _histogram(classes: Array) -> Array:

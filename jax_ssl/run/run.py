@@ -245,7 +245,7 @@ class Run:
         queries = part(rows=np.sort(order[:asked]))
         bank = part(rows=np.sort(order[asked : asked + online.max_bank]))
         look = functools.partial(self.judge.judge, [protocol], train=bank, test=queries)
-        told = {"bank": bank.count} if protocol.measured is None else {}
+        told = {"bank": bank.count} if protocol.learns else {}
 
         @functools.cache
         def controls() -> Record:
