@@ -38,6 +38,10 @@ def named(metavar: str, text: str, **more: Any) -> dict[str, Any]:
 FLAGS: dict[str, dict[str, Any]] = {
     "--config": named("FILE", CONFIG_HELP, required=True),
     "--workdir": named("DIR", "folder of the run", type=folder, required=True),
+    "--seeds": named(
+        "N,N,...",
+        "train these seeds as one program, each into its own folder DIR/seed-N",
+    ),
     "--step": named("N", "this checkpoint, not the last", type=int),
     "--topology": named("KIND:SIZE", "v5e:4x8, cpu:8", required=True),
     "--chips": named("N", "only N of the slice", type=int),
@@ -134,7 +138,7 @@ NUMBERED = ("JAX_PROCESS_ID", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
 COMMAND_LINES: dict[str, tuple[str, str]] = {
     "train": (
         "train from a config page; the same command again continues where it stopped",
-        "--config --workdir",
+        "--config --workdir --seeds",
     ),
     "evaluate": (
         "evaluate a run's last checkpoint; --config.evals.KEY=VALUE changes protocols",

@@ -1,6 +1,7 @@
 """A resolved config to the objects of a run; nothing is compiled."""
 
 import contextlib
+import copy
 import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -194,6 +195,13 @@ class Experiment:
                     names = field.names or tuple(map(str, range(health.classes)))
                     fields[name] = replace(field, names=names)
         return replace(source, fields=fields)
+
+    def with_seed(self, seed: int) -> "Experiment":
+        """The same experiment with another seed; all else is shared."""
+        other = copy.copy(self)
+        other.config = {**self.config, "run": {**self.config["run"], "seed": seed}}
+        other.run = replace(self.run, seed=seed)
+        return other
 
     def program(self, feed: Feed, *, trains: bool = True) -> Program:
         """The run's compiled functions, its batches coming from `feed`.

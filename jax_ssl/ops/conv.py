@@ -19,6 +19,8 @@ Pair: TypeAlias = tuple[Array, Array]
 Pads: TypeAlias = Sequence[tuple[int, int]]
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
+# Written one after the other where a convolution is mapped over kernels, at most.
+FEW_KERNELS = 32
 
 
 def conv_general_dilated(
@@ -86,33 +88,31 @@ def conv_general_dilated(
     as_product = functools.partial(
         _product, strides=window_strides, pads=pads, precision=precision
     )
-    if _is_product(lhs.shape, rhs.shape, window_strides, pads):
+    product = _is_product(lhs.shape, rhs.shape, window_strides, pads)
 
-        def forward(x: Array, kernel: Array) -> Array:
-            return lax.platform_dependent(x, kernel, cpu=as_product, default=plain)
+    def chosen(of: Callable[[Callable[..., Array]], Callable[..., Array]]) -> Any:
+        """What is made of the form of each platform, mapped over kernels in turn."""
+        if not product:
+            return _in_turn(of(plain))
+        here, there = of(as_product), of(plain)
+        return _in_turn(
+            lambda *args: lax.platform_dependent(*args, cpu=here, default=there)
+        )
 
-        def residuals(x: Array, kernel: Array) -> tuple[Array, Pair]:
-            return forward(x, kernel), (x, kernel)
+    once = (lambda x, kernel: x) if product else _in_turn(made_once)
+    forward = chosen(lambda form: form)
 
-        def backward(inputs: Pair, gradient: Array) -> Pair:
-            def pulled(form: Callable[..., Array]) -> Callable[..., Pair]:
-                return lambda x, kernel, g: jax.vjp(form, x, kernel)[1](g)
+    def residuals(x: Array, kernel: Array) -> tuple[Array, Pair]:
+        x = once(x, kernel)
+        return forward(x, kernel), (x, kernel)
 
-            pair: Pair = lax.platform_dependent(
-                *(*inputs, gradient), cpu=pulled(as_product), default=pulled(plain)
-            )
-            return pair
-    else:
-        forward = plain
-
-        def residuals(x: Array, kernel: Array) -> tuple[Array, Pair]:
-            x = made_once(x, kernel)
-            return plain(x, kernel), (x, kernel)
-
-        def backward(inputs: Pair, gradient: Array) -> Pair:
-            gradient = made_once(gradient, inputs[1])
-            pair: Pair = jax.vjp(plain, *inputs)[1](gradient)
-            return pair
+    def backward(kept: Pair, gradient: Array) -> Pair:
+        x, kernel = kept
+        gradient = once(gradient, kernel)
+        # Apart, so that one that nobody reads is left out: images have no gradient.
+        return chosen(_to_x)(x, kernel, gradient), chosen(_to_kernel)(
+            x, kernel, gradient
+        )
 
     conv = jax.custom_vjp(forward)
     conv.defvjp(residuals, backward)
@@ -160,6 +160,49 @@ def nearest_conv(x: Array, kernel: Array) -> Array:
     """
     sums = jnp.array([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]], kernel.dtype)
     return transposed_conv(x, jnp.einsum("ai,bj,ijco->abco", sums, sums, kernel))
+
+
+def _to_x(form: Callable[..., Array]) -> Callable[..., Array]:
+    """The gradient of a convolution with respect to its images."""
+    return lambda x, kernel, gradient: jax.linear_transpose(
+        lambda x: form(x, kernel), x
+    )(gradient)[0]
+
+
+def _to_kernel(form: Callable[..., Array]) -> Callable[..., Array]:
+    """The gradient of a convolution with respect to its kernel."""
+    return lambda x, kernel, gradient: jax.linear_transpose(
+        lambda kernel: form(x, kernel), kernel
+    )(gradient)[0]
+
+
+def _in_turn(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """`fn` of images, a kernel and more, mapped over a few kernels in turn on a CPU.
+
+    There a convolution of groups, which `vmap` over kernels makes of it, takes many
+    times as long, and one inside a loop longer still.
+    """
+    mapped = jax.custom_batching.custom_vmap(fn)
+
+    def rule(count: int, batched: Sequence[bool], *args: Array) -> tuple[Any, Any]:
+        wide = jax.vmap(fn, [0 if each else None for each in batched])
+
+        def in_turn(*args: Array) -> Any:
+            pairs = [*zip(args, batched, strict=True)]
+            turns = [
+                fn(*(arg[i] if each else arg for arg, each in pairs))
+                for i in range(count)
+            ]
+            return jax.tree.map(lambda *leaves: jnp.stack(leaves), *turns)
+
+        if batched[1] and count <= FEW_KERNELS:
+            made = lax.platform_dependent(*args, cpu=in_turn, default=wide)
+        else:
+            made = wide(*args)
+        return made, jax.tree.map(lambda _: True, made)
+
+    mapped.def_vmap(rule)
+    return mapped
 
 
 def _is_product(

@@ -80,16 +80,18 @@ def evaluation_table(evaluations: Sequence[Record], *, gains: bool = True) -> Ta
     rows = []
     for evaluation in evaluations:
         title = Cell(title_of(evaluation), _small(evaluation), "strong")
-        spreads = {row["features"]: row.get("std") for row in evaluation["rows"]}
+        rows_of = {row["features"]: row for row in evaluation["rows"]}
         for metric in metrics_of(evaluation):
+            headline = metric is metrics_of(evaluation)[0]
+            spreads = {k: _spread(row, metric, headline) for k, row in rows_of.items()}
             values = values_of(evaluation, metric)
-            if not values and metric is not metrics_of(evaluation)[0]:
+            if not values and not headline:
                 continue
             row = [title, Cell(words(metric["name"]))]
             row += [_value(metric, values.get(k), spreads.get(k)) for k in kinds]
             row += [_gain(metric, values, kind) for kind in controls]
             rows.append(row)
-            title, spreads = Cell(""), {}  # They belong to the headline.
+            title = Cell("")  # It belongs to the headline.
     head = ["evaluation", "metric", *map(words, kinds)]
     return Table(rows, head + [f"trained minus {words(kind)}" for kind in controls])
 
@@ -165,6 +167,12 @@ def _small(evaluation: Record) -> str:
     where = [f"{split} split"] if split else []
     where += [f"step {step:,}"] if is_number(step) else []
     return "\n".join(filter(None, (", ".join(where), evaluation.get("remark"))))
+
+
+def _spread(row: Record, metric: Record, headline: bool) -> float | None:
+    """Of a row's value: over seeds all of them have one, else the headline alone."""
+    halves = row.get("halves") or {}
+    return halves.get(metric["name"], row.get("std") if headline else None)
 
 
 def _value(metric: Record, value: float | None, std: float | None) -> Cell:

@@ -40,6 +40,7 @@ from jax_ssl.run.environment import environment
 from jax_ssl.run.predicted import predicted, views_of
 from jax_ssl.run.results import recorded
 from jax_ssl.run.run import CHECKPOINTS, METRICS, REPORT, Run
+from jax_ssl.run.seeds import seed_runs, write_seeds_page
 from jax_ssl.train.metrics import read_metrics
 
 VIEWED, SHOWN = 8, 6  # Examples in the grid of views, and in those of the method.
@@ -48,7 +49,10 @@ MAPPED = 2000  # Points of the map.
 
 
 def report(options: argparse.Namespace) -> int:
-    """Writes the report of the last checkpoint of a run."""
+    """Writes the report of the last checkpoint of a run, or of several seeds."""
+    if seed_runs(pathlib.Path(options.workdir)):
+        print(write_seeds_page(pathlib.Path(options.workdir)))
+        return 0
     run = Run.opened(options.workdir, options.overrides)
     with open_checkpoints(run.workdir / CHECKPOINTS, writable=False) as checkpoints:
         none = checkpoints.latest_step() is None

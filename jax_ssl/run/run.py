@@ -74,7 +74,8 @@ class Run:
         path = pathlib.Path(workdir) / CONFIG
         if not path.is_file():
             raise FileNotFoundError(
-                f"{workdir} holds no run (no {CONFIG}); jax-ssl train makes one."
+                f"{workdir} holds no run (no {CONFIG}); jax-ssl train makes one, with "
+                "--seeds one in each of its folders seed-N."
             )
         for assignment in overrides:
             section, _, value = assignment.partition("=")

@@ -1,5 +1,6 @@
 """Where the loop's batches come from: the host, or the device's own memory."""
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from itertools import islice
@@ -64,6 +65,12 @@ class Feed:
         self.num_examples, self.share = len(source), share
         self.reader = Reader(source, max_corrupt)
         self.data = self._loaded()
+
+    def with_seed(self, seed: int) -> "Feed":
+        """The same examples in the order of another seed; all else is shared."""
+        other = copy.copy(self)
+        other.seed = seed
+        return other
 
     def corrupt(self) -> int:
         """Examples found so far that could not be decoded, and were replaced."""

@@ -21,6 +21,7 @@ from jax_ssl.train.interrupt import catch_signals
 from jax_ssl.train.program import Program
 from jax_ssl.train.record import Reporter
 from jax_ssl.train.refresh import Refresher
+from jax_ssl.train.seeds import SeedsCheckpoints, SeedsReporter
 from jax_ssl.train.step import NONFINITE_LEAF
 
 log = logging.getLogger(__name__)
@@ -39,11 +40,11 @@ class NotFiniteError(ArithmeticError):
         part: name of the first leaf that was not finite, such as "params/encoder/...".
     """
 
-    def __init__(self, step: int, part: str, loss: float) -> None:
+    def __init__(self, step: int, part: str, loss: float, whose: str = "") -> None:
         super().__init__(
-            f"step {step}: loss {loss}, and the first part that is not finite is "
-            f"{part!r}. The last checkpoint before it is kept. A lower learning rate, "
-            "a longer warm-up or gradient clipping (optimizer.clip_norm) usually "
+            f"{whose}step {step}: loss {loss}, and the first part that is not finite "
+            f"is {part!r}. The last checkpoint before it is kept. A lower learning "
+            "rate, a longer warm-up or gradient clipping (optimizer.clip_norm) usually "
             "helps; for 'views', look at the images of that batch."
         )
         self.step, self.part = step, part
@@ -115,8 +116,8 @@ def fit(
     *,
     seed: int,
     plan: Plan,
-    recorder: Reporter,
-    checkpoints: Checkpoints | None = None,
+    recorder: Reporter | SeedsReporter,
+    checkpoints: Checkpoints | SeedsCheckpoints | None = None,
     evaluations: Sequence[Evaluation] = (),
     compiled: Calls | None = None,
     view: ViewFn | None = None,
@@ -232,10 +233,10 @@ def _calls(plan: Plan, step: int, intervals: Sequence[int]) -> list[tuple[int, i
     return calls
 
 
-def _fetch(
-    pending: Sequence[Metrics], start: int, names: Sequence[str]
-) -> dict[str, float]:
+def _fetch(pending: Sequence[Metrics], start: int, names: Sequence[str]) -> Any:
     """Means over the steps since `start`; the interval's only wait for the device.
+
+    A list for each metric where several seeds are trained together.
 
     Raises:
         NotFiniteError: naming the first offending step and part.
@@ -245,9 +246,11 @@ def _fetch(
         name: np.concatenate([metrics[name] for metrics in host]) for name in host[0]
     }
     leaves = joined.pop(NONFINITE_LEAF)
-    bad = np.flatnonzero((leaves >= 0) | ~np.isfinite(joined["loss"]))
-    if bad.size:
-        at = int(bad[0])
+    bad = np.argwhere((leaves >= 0) | ~np.isfinite(joined["loss"]))
+    if len(bad):
+        at = tuple(bad[0])
         part = names[leaves[at]] if leaves[at] >= 0 else "loss"
-        raise NotFiniteError(start + at, part, float(joined["loss"][at]))
-    return {name: float(values.mean()) for name, values in joined.items()}
+        whose = "".join(f"seed number {i} of --seeds, counted from 0, " for i in at[1:])
+        loss = float(joined["loss"][at])
+        raise NotFiniteError(start + int(at[0]), part, loss, whose)
+    return {name: values.mean(0).tolist() for name, values in joined.items()}

@@ -35,7 +35,8 @@ class Program:
         abstract: TrainState of `ShapeDtypeStruct`s with shardings.
         start: key -> first TrainState.
         fresh: the same, jitted, all of it drawn: `start` may hold another run's arrays.
-        call: (train, data, payload) -> (train, metrics [k]), jitted; donates `train`.
+        steps: (train, data, payload) -> (train, metrics [k]), a pure function.
+        call: the same, jitted; donates `train`.
         checked_leaves: names that the metric "nonfinite_leaf" counts; () if no steps
             are made.
     """
@@ -47,6 +48,7 @@ class Program:
     abstract: TrainState
     start: Callable[[Array], TrainState]
     fresh: Callable[[Array], TrainState]
+    steps: Callable[[TrainState, PyTree, PyTree], tuple[TrainState, Metrics]]
     call: Any
     checked_leaves: Sequence[str]
 
@@ -123,6 +125,7 @@ def program(
         ),
         start=fresh,
         fresh=fresh,
+        steps=call,
         call=jit(
             call,
             mesh=mesh,

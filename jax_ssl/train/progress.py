@@ -36,6 +36,8 @@ class RunFacts:
         batch_size: images a step, over all devices.
         devices: all devices of the mesh.
         restored_step: where this start of the run begins.
+        name: stands in front of every line, where several runs are trained together;
+            there is no bar then.
         extra: completed steps -> further values for the record, such as the learning
             rate of the last step.
     """
@@ -45,6 +47,7 @@ class RunFacts:
     batch_size: int
     devices: Sequence[jax.Device]
     restored_step: int = 0
+    name: str = ""
     extra: Callable[[int], Mapping[str, float]] = lambda step: {}
 
 
@@ -55,7 +58,8 @@ class Progress:
         self, run: RunFacts, *, stream: Any = None, columns: int | None = None
     ) -> None:
         self.run, self.columns = run, columns
-        self.promised = False  # Whether it is said how long the run will take.
+        # Whether it is said how long the run will take.
+        self.promised = bool(run.name)
         self.bar = tqdm(
             total=run.num_steps,
             initial=run.restored_step,
@@ -63,7 +67,7 @@ class Progress:
             dynamic_ncols=True,
             ncols=columns,
             delay=1e-9,  # Before the first step there is nothing to see.
-            disable=None,  # Where there is no terminal.
+            disable=True if run.name else None,  # None: where there is no terminal.
         )
 
     def write(self, record: Mapping[str, Any]) -> None:
@@ -76,7 +80,8 @@ class Progress:
         if training and not self.bar.disable:
             self._draw(step, words)
         else:
-            text = " · ".join([f"step {step}/{self.run.num_steps}", *words.values()])
+            where = [f"step {step}/{self.run.num_steps}", *words.values()]
+            text = " · ".join([*filter(None, [self.run.name]), *where])
             if self.bar.disable:
                 log.info(text)
             else:

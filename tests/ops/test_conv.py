@@ -248,3 +248,32 @@ def operations(text):
     return collections.Counter(
         name for name in names if name not in ("return", "case", "constant")
     )
+
+
+def test_mapped_over_kernels_each_is_its_own_convolution_rule(rng):
+    x = jnp.asarray(rng.normal(size=(3, 2, 6, 6, 2)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(3, 3, 3, 2, 4)), jnp.float32)
+    settings = {"window_strides": (1, 1), "padding": "SAME"}
+
+    def loss(x, kernel):
+        y = conv.conv_general_dilated(x, kernel, dimension_numbers=LAYOUT, **settings)
+        return jnp.sin(y).sum()
+
+    mapped = jax.jit(jax.vmap(jax.value_and_grad(loss, (0, 1))))
+    found = mapped(x, kernel)
+    one = jax.jit(jax.value_and_grad(loss, (0, 1)))
+    for i in range(3):
+        mine = jax.tree.map(lambda leaf, i=i: leaf[i], found)
+        for a, b in zip(
+            *map(jax.tree.leaves, (mine, one(x[i], kernel[i]))), strict=True
+        ):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+    # A CPU's program has no convolution of groups, which is slow there.
+    text = mapped.lower(x, kernel).as_text()
+    assert re.findall(r"feature_group_count = (\d+)", text)
+    assert {"1"} == set(re.findall(r"_group_count = (\d+)", text))
+    # One kernel for several images is one convolution.
+    shared = jax.vmap(jax.value_and_grad(loss, (0, 1)), (0, None))(x, kernel[0])
+    for i in range(3):
+        _, (_, expected) = one(x[i], kernel[0])
+        np.testing.assert_allclose(shared[1][1][i], expected, rtol=1e-5, atol=1e-5)
