@@ -25,7 +25,7 @@ from jax_ssl.run.results import merge, recorded
 from jax_ssl.run.run import CHECKPOINTS, REPORT, Run
 from jax_ssl.train.doctor import CollapseError
 from jax_ssl.train.loop import Evaluation
-from jax_ssl.train.seeds import OF_SEED, ONE, member
+from jax_ssl.train.seeds import OF_SEED, ONE, check_together, member
 
 FOLDER = "seed-{}"
 MOST = 2**32 - 1
@@ -33,9 +33,7 @@ MOST = 2**32 - 1
 log = logging.getLogger(__name__)
 
 
-def seeds_of(
-    options: argparse.Namespace, config: Mapping[str, Any]
-) -> list[int] | None:
+def seeds_of(options: argparse.Namespace) -> list[int] | None:
     """The seeds of the command; None where it trains one run as ever.
 
     Raises:
@@ -59,8 +57,8 @@ def seeds_of(
     folder = pathlib.Path(options.workdir)
     if (folder / CONFIG).exists():
         raise ValueError(
-            f"{folder} holds a run of seed {config['run']['seed']}; --seeds makes a "
-            "folder for each seed, so name another --workdir."
+            f"{folder} holds a run of one seed; --seeds makes a folder for each seed, "
+            "so name another --workdir."
         )
     return seeds
 
@@ -79,7 +77,12 @@ def seed_runs(folder: pathlib.Path) -> list[pathlib.Path]:
 def siblings(
     run: Run, seeds: Sequence[int], folders: Sequence[pathlib.Path]
 ) -> list[Run]:
-    """A run for each seed; what does not depend on the seed is shared with `run`."""
+    """A run for each seed; what does not depend on the seed is shared with `run`.
+
+    Raises:
+        ValueError: if the method cannot train several seeds as one program.
+    """
+    check_together(run.experiment.method)
     runs = []
     for seed, folder in zip(seeds, folders, strict=True):
         other = Run(run.experiment.with_seed(seed), folder, training=True)

@@ -70,7 +70,7 @@ def train(options: argparse.Namespace) -> int:
     """
     begun = time.perf_counter()
     config = resolved(override(load_page(options.config), options.overrides))
-    seeds = seeds_of(options, config)
+    seeds = seeds_of(options)
     check_same(config)
     folder = pathlib.Path(options.workdir)
     folders = [folder] if seeds is None else seed_folders(folder, seeds)

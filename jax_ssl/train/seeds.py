@@ -17,6 +17,7 @@ from jax.sharding import PartitionSpec as P
 
 from jax_ssl.checkpoint.manager import Checkpoints
 from jax_ssl.core.compiling import jit
+from jax_ssl.core.method import Method
 from jax_ssl.core.state import TrainState
 from jax_ssl.core.types import Array, Metrics, PyTree
 from jax_ssl.parallel.feed import Prefetch
@@ -29,6 +30,23 @@ from jax_ssl.train.record import Reporter
 AXES = TrainState(step=None, params=0, opt_state=0, state=0, key=0)  # type: ignore[arg-type]
 # Where the record of an evaluation says whose it is, on its way through the loop.
 OF_SEED = "of_seed"
+ONE = (
+    "Train the seeds one after another: leave --seeds out, and give "
+    "--config.run.seed=SEED and a --workdir to each."
+)
+
+
+def check_together(method: Method) -> None:
+    """Refuses a method of which several seeds cannot be one program.
+
+    Raises:
+        ValueError: if it has a stage between epochs.
+    """
+    if method.refresh is not None:
+        raise ValueError(
+            "this method has a stage between epochs that goes through the whole data "
+            "set (clustering), which several seeds cannot share in one program. " + ONE
+        )
 
 
 def seeds_program(made: Program, feeds: Sequence[Feed]) -> Program:
@@ -46,11 +64,7 @@ def seeds_program(made: Program, feeds: Sequence[Feed]) -> Program:
         ValueError: if the method has a stage between epochs, which reads all data for
             one state, or cannot be mapped over seeds.
     """
-    if made.method.refresh is not None:
-        raise ValueError(
-            "this method has a stage between epochs that goes through the whole data "
-            "set (clustering), which several seeds cannot share in one program. " + ONE
-        )
+    check_together(made.method)
     mesh, count = made.mesh, len(feeds)
 
     def call(
@@ -95,12 +109,6 @@ def seeds_program(made: Program, feeds: Sequence[Feed]) -> Program:
             out_shardings=(placed, replicated(mesh)),
         ),
     )
-
-
-ONE = (
-    "Train the seeds one after another: leave --seeds out, and give "
-    "--config.run.seed=SEED and a --workdir to each."
-)
 
 
 def stacked(trains: Sequence[TrainState]) -> TrainState:
