@@ -44,6 +44,7 @@ setup(
         "audio": ["soundfile>=0.12", "librosa>=0.10"],  # Sound files; MFCCs.
         "tensorboard": ["tensorboardX>=2.6"],
         "parquet": ["pyarrow>=15"],  # Features as .parquet.
+        "onnx": ["jax2onnx>=0.13"],  # jax-ssl export --to=onnx.
         "cuda": ["jax[cuda12]>=0.10.2"],
         "tpu": ["jax[tpu]>=0.10.2"],
         "tensorflow": ["tensorflow>=2.16"],  # Only to prepare some data sets.

@@ -85,6 +85,11 @@ FLAGS: dict[str, dict[str, Any]] = {
     "--encoder": named(
         "FILE|RUN", "exported encoder, or the folder of a finished run", required=True
     ),
+    "--to": {
+        "choices": ("npz", "safetensors", "torch", "timm", "hf", "onnx"),
+        "default": "npz",
+        "help": "of our own form or another library's (npz); timm and hf are folders",
+    },
     "--classifier": named(
         "FILE|RUN",
         "written by jax-ssl export --what=classifier, or the folder of a finished run",
@@ -134,7 +139,7 @@ HOSTS: dict[str, dict[str, Any]] = {
 }
 # Variables that hold the number of a process among several.
 NUMBERED = ("JAX_PROCESS_ID", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
-# What each does, and its arguments.
+# What each does, and its arguments; one with a "?" may be left out there.
 COMMAND_LINES: dict[str, tuple[str, str]] = {
     "train": (
         "train from a config page; the same command again continues where it stopped",
@@ -151,8 +156,8 @@ COMMAND_LINES: dict[str, tuple[str, str]] = {
     ),
     "report": ("write the run's HTML report and its PNGs", "--workdir"),
     "export": (
-        "write the encoder of a run's last checkpoint to one file",
-        "--workdir --what --output --step",
+        "write the encoder of a run's last checkpoint, or a file, for use elsewhere",
+        "--workdir? --encoder? --what --to --output --step",
     ),
     "embed": (
         "write vectors of the images of a folder, to .npz or .parquet",
@@ -280,7 +285,10 @@ def _parser() -> argparse.ArgumentParser:
     for name, (text, flags) in COMMAND_LINES.items():
         command = commands.add_parser(name, help=text, description=text)
         for flag in (*flags.split(), "--verbose"):
-            command.add_argument(flag, **FLAGS[flag])
+            told = FLAGS[flag.removesuffix("?")]
+            if flag.endswith("?"):
+                told = {**told, "required": False}
+            command.add_argument(flag.removesuffix("?"), **told)
         if name in ("train", "evaluate"):
             group = command.add_argument_group(*SEVERAL)
             for flag, told in HOSTS.items():

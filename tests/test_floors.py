@@ -80,7 +80,7 @@ HEAVY = {
         "tensorflow_datasets",
     },
     "checkpoint": {"orbax"},
-    "interop": {"torch", "safetensors"},
+    "interop": {"torch", "safetensors", "jax2onnx"},
 }
 TABLES = {
     "ENCODERS",

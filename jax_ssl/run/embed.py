@@ -222,13 +222,13 @@ def _write_sheet(
     asked = np.unique(np.linspace(0, len(files) - 1, min(ASKED, len(files))).round())
     asked = asked.astype(int)
     k = min(rows.shape[1], FOUND)
-    frame = Frame(sides=(TILE, TILE))
+    frame = Frame(sides=(TILE, TILE), canvas=True)
     root = os.path.expanduser(images)
     known: dict[int, np.ndarray] = {}
 
     def shown(row: int) -> np.ndarray:
         if row not in known:
-            known[row] = frame.read(os.path.join(root, files[row]))[0]
+            known[row] = _tile(frame.read(os.path.join(root, files[row]))[0])
         return known[row]
 
     def examples(some: np.ndarray) -> Examples:
@@ -244,3 +244,14 @@ def _write_sheet(
     made = [[Image.fromarray(tile(c, r)) for c in found.columns] for r in count]
     with replacing(path) as file:
         file.write(draw.sheet(found.columns, made))
+
+
+def _tile(pixels: np.ndarray) -> np.ndarray:
+    """A picture [h, w, 3] in the middle of a white square; small ones are enlarged."""
+    factor = TILE // max(pixels.shape[:2])
+    pixels = pixels.repeat(factor, axis=0).repeat(factor, axis=1)
+    height, width = pixels.shape[:2]
+    top, left = (TILE - height) // 2, (TILE - width) // 2
+    found = np.full((TILE, TILE, 3), 255, np.uint8)
+    found[top : top + height, left : left + width] = pixels
+    return found

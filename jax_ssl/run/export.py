@@ -1,25 +1,65 @@
-"""`jax-ssl export`: the encoder of a run as one file that NumPy alone can read."""
+"""`jax-ssl export`: the encoder of a run as one file that NumPy alone can read.
+
+Or, with `--to`, as files of other libraries.
+"""
 
 import argparse
 import dataclasses
 import pathlib
+import tempfile
 from typing import Any
 
-from jax_ssl.checkpoint.export import export_encoder
+from jax_ssl.checkpoint.export import export_encoder, load_encoder
 from jax_ssl.core.state import TrainState
+from jax_ssl.core.types import Variables
+from jax_ssl.run.export_to import PLACES, write_as
 from jax_ssl.run.run import Run
 
 
 def export(options: argparse.Namespace) -> int:
-    """Writes the encoder, or `--what`, of the last checkpoint, or of `--step`."""
-    run = Run.opened(options.workdir, options.overrides)
-    with run.restored(options.step) as train:
-        card = write_export(run, train, options.what, options.output)
+    """Writes the encoder, or `--what`, of the last checkpoint, or of `--step`.
+
+    Or that of a file, `--encoder`, in another form.
+    """
+    to, output = options.to, options.output
+    if (options.workdir is None) == (options.encoder is None):
+        raise ValueError(
+            "export needs --workdir=RUN, whose last checkpoint is exported, or "
+            "--encoder=FILE, which is written in another form; give one of the two."
+        )
+    if options.encoder is not None:
+        file, name = pathlib.Path(options.encoder), pathlib.Path(options.encoder).stem
+        variables, card = load_encoder(file)
+        if to == "npz":
+            raise ValueError(f"{file} is an .npz file already; choose another --to.")
+        path = pathlib.Path(output or file.with_name(PLACES[to].format(name)))
+        write_as(to, path, variables, card)
+    else:
+        run = Run.opened(options.workdir, options.overrides)
+        file = run.workdir / "export" / PLACES["npz"].format(options.what)
+        path = file.with_name(PLACES[to].format(options.what))
+        path = pathlib.Path(output or path)
+        with run.restored(options.step) as train:
+            if to == "npz":
+                card = write_export(run, train, options.what, str(path))
+            else:
+                variables, card = exported_of(run, train, options.what)
+                write_as(to, path, variables, card)
     print(
-        f"{card['file']}: {card['encoder']['name']}, {card['parameters']:,} "
-        f"parameters, step {card['step']}"
+        f"{path}: {card['encoder']['name']}, {card['parameters']:,} parameters, step "
+        f"{card['step']}"
     )
     return 0
+
+
+def exported_of(
+    run: Run, train: TrainState, what: str
+) -> tuple[Variables, dict[str, Any]]:
+    """What the method exports, as if it had been read from a file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "export.npz"
+        write_export(run, train, what, str(path))
+        return load_encoder(path)
 
 
 def write_export(

@@ -211,3 +211,24 @@ def test_what_cannot_be_embedded_is_said(run, images, words, said, capsys):
     words = [word.format(run=run.workdir, images=images) for word in words]
     assert main(["embed", *words]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_an_export_is_written_in_another_form(run, tmp_path, capsys):
+    file, output = run.workdir / "export" / "classifier.npz", tmp_path / "a.safetensors"
+    words = ["export", f"--encoder={file}"]
+    assert main([*words, "--to=safetensors", f"--output={output}"]) == 0
+    data = output.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    kernel = np.load(file)["params/encoder/conv0/kernel"]
+    first, last = header["params/conv0/kernel"]["data_offsets"]
+    assert data[8 + length + first : 8 + length + last] == kernel.tobytes()
+    assert header["head/weight"]["shape"] == [2, 4]
+    assert json.loads(header["__metadata__"]["card"])["what"] == "classifier"
+    for more, said in (
+        (["--to=hf"], "a ConvNet has no counterpart there; --to=npz and"),
+        ([], "is an .npz file already; choose another --to"),
+        ([f"--workdir={run.workdir}"], "give one of the two"),
+    ):
+        assert main([*words, *more]) == 2
+        assert said in capsys.readouterr().err
