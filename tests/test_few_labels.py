@@ -50,7 +50,8 @@ def batches_of(experiment, kind, first=0, steps=3):
         batch_size=64,
         share=experiment.share,
     )
-    with jax.set_mesh(experiment.mesh), feed.pieces([(first, steps)]) as pieces:
+    whole = range(first, first + steps)
+    with jax.set_mesh(experiment.mesh), feed.pieces(whole) as pieces:
         payload = feed.steps(next(pieces))
         return [
             feed.batch(feed.data, jax.tree.map(lambda leaf, s=s: leaf[s], payload))

@@ -110,12 +110,43 @@ def map_examples(
         keys = jax.vmap(jax.random.fold_in, (None, 0))(key, rows)
         if chunks == 1:
             return jax.vmap(fn)(keys, batch)
-        turn = -(-len(rows) // chunks)
-        return jax.lax.map(lambda row: fn(*row), (keys, batch), batch_size=turn)
+        if len(rows) % chunks:
+            turn = -(-len(rows) // chunks)
+            return jax.lax.map(lambda row: fn(*row), (keys, batch), batch_size=turn)
+        return in_turns(jax.vmap(fn), (keys, batch), chunks)
 
     split = P(BATCH_AXES)
     mapped = on_shards(mine, (P(), split, split), split, check_vma=True)
     return mapped(key, rows, batch)
+
+
+def in_turns(
+    fn: Callable[[Array, PyTree], PyTree], rows: tuple[Array, PyTree], turns: int
+) -> PyTree:
+    """Applies `fn(keys, rows)` to equal runs of rows, one after the other.
+
+    Results lie on a single axis until the last turn is made, as `map_chunks` reads
+    them: nothing in between gives the compiler a reason to copy or pad them.
+
+    Args:
+        fn: tree of [n / turns, ...] -> tree of the same number of rows.
+        rows: keys [n] and a tree of [n, ...] arrays.
+        turns: which divides n.
+
+    Returns:
+        Tree of [n, ...] arrays.
+    """
+    shapes: list[tuple[int, ...]] = []
+
+    def flat(piece: tuple[Array, PyTree]) -> PyTree:
+        made = fn(*piece)
+        shapes[:] = [leaf.shape for leaf in jax.tree.leaves(made)]
+        return jax.tree.map(jnp.ravel, made)
+
+    pieces = jax.tree.map(lambda leaf: leaf.reshape(turns, -1, *leaf.shape[1:]), rows)
+    leaves, kind = jax.tree.flatten(jax.lax.map(flat, pieces))
+    pairs = zip(leaves, shapes, strict=True)
+    return kind.unflatten([leaf.reshape(-1, *shape[1:]) for leaf, shape in pairs])
 
 
 def mean_over_rows(

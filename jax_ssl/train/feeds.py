@@ -1,7 +1,7 @@
 """Where the loop's batches come from: the host, or the device's own memory."""
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import islice
 
@@ -20,7 +20,24 @@ from jax_ssl.data.source import Rows, Source
 from jax_ssl.parallel.feed import Prefetch, resident, take, to_global
 from jax_ssl.parallel.mesh import BATCH_AXES, row_sharding
 
-Calls = Sequence[tuple[int, int]]  # (first step, number of steps) of every call.
+
+def calls(
+    steps: range, stop_after: Callable[[int], int] | None = None
+) -> Iterator[tuple[int, int]]:
+    """(first step, number of steps) of every call, one after the other.
+
+    A run has too many of them to be listed at its start.
+
+    Args:
+        steps: that are to be made.
+        stop_after: the step before which a call that begins at this one ends; None for
+            one call.
+    """
+    step = steps.start
+    while step < steps.stop:
+        stop = steps.stop if stop_after is None else stop_after(step)
+        yield step, stop - step
+        step = stop
 
 
 class Feed:
@@ -80,9 +97,11 @@ class Feed:
         """Milliseconds that one example takes one reading thread, so far."""
         return self.reader.read_ms()
 
-    def pieces(self, calls: Calls) -> Prefetch[PyTree]:
-        """The payload of every call, in order: tuples of global batches, one a step."""
-        return Prefetch(self._groups(calls), self._put)
+    def pieces(
+        self, steps: range, stop_after: Callable[[int], int] | None = None
+    ) -> Prefetch[PyTree]:
+        """The payload of each of `calls`: tuples of global batches, one a step."""
+        return Prefetch(self._groups(steps, calls(steps, stop_after)), self._put)
 
     def abstract(self, steps: int) -> PyTree:
         """The payload of a call of so many steps, as `ShapeDtypeStruct`s."""
@@ -112,17 +131,16 @@ class Feed:
     def _loaded(self) -> PyTree:
         return ()
 
-    def _groups(self, calls: Calls) -> Iterator[tuple[Rows, ...]]:
-        if not calls:
-            return
-        (first, _), (last, k) = calls[0], calls[-1]
+    def _groups(
+        self, steps: range, cut: Iterator[tuple[int, int]]
+    ) -> Iterator[tuple[Rows, ...]]:
         with closing(
             batches(
                 self.source,
                 seed=self.seed,
                 batch_size=self.batch_size,
-                start=first,
-                stop=last + k,
+                start=steps.start,
+                stop=steps.stop,
                 process=jax.process_index(),
                 count=jax.process_count(),
                 workers=self.workers,
@@ -130,7 +148,7 @@ class Feed:
                 share=self.share,
             )
         ) as host:
-            for _, count in calls:
+            for _, count in cut:
                 yield tuple(islice(host, count))
 
     def _put(self, group: tuple[Rows, ...]) -> tuple[Batch, ...]:
@@ -140,9 +158,12 @@ class Feed:
 class ResidentFeed(Feed):
     """A feed with every example in device memory; a step sends only row numbers."""
 
-    def pieces(self, calls: Calls) -> Prefetch[PyTree]:
-        """Row numbers [steps, B] int32 of every call."""
-        return Prefetch((self._rows(*call) for call in calls), self._placed)
+    def pieces(
+        self, steps: range, stop_after: Callable[[int], int] | None = None
+    ) -> Prefetch[PyTree]:
+        """Row numbers [steps, B] int32 of each of `calls`."""
+        cut = calls(steps, stop_after)
+        return Prefetch((self._rows(*call) for call in cut), self._placed)
 
     def abstract(self, steps: int) -> PyTree:
         """Row numbers [steps, B] int32."""

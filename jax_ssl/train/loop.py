@@ -1,5 +1,6 @@
 """The one loop: a story from the first state to the last checkpoint."""
 
+import functools
 import logging
 import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,6 +18,7 @@ from jax_ssl.core.telling import telling
 from jax_ssl.core.types import Metrics
 from jax_ssl.parallel.processes import meet
 from jax_ssl.train.calls import Calls
+from jax_ssl.train.feeds import calls
 from jax_ssl.train.interrupt import catch_signals
 from jax_ssl.train.program import Program
 from jax_ssl.train.record import Reporter
@@ -176,13 +178,14 @@ def fit(
             with recorder.paused():
                 others = [e for e in evaluations if not e.guards]
                 look([e for e in others if step % e.every_steps == 0], {})
-        calls = _calls(plan, step, intervals)
+        steps = range(step, plan.num_steps)
+        stop_after = functools.partial(plan.stop_after, others=intervals)
         compiled = Calls(made) if compiled is None else compiled
         pending: list[Metrics] = []  # Metrics of the calls since the last log line.
         logged = step
         waited = 0.0
-        with made.feed.pieces(calls) as pieces:
-            for (_, k), payload in zip(calls, pieces, strict=True):
+        with made.feed.pieces(steps, stop_after) as pieces:
+            for (_, k), payload in zip(calls(steps, stop_after), pieces, strict=True):
                 if refresher is not None and refresher.due(step):
                     jax.block_until_ready(train)  # As below.
                     with recorder.paused():
@@ -221,16 +224,6 @@ def fit(
         if checkpoints is not None:
             checkpoints.wait()
     return Outcome(train, step, interrupt.signal)
-
-
-def _calls(plan: Plan, step: int, intervals: Sequence[int]) -> list[tuple[int, int]]:
-    """(first step, number of steps) of every call from `step` to the end."""
-    calls = []
-    while step < plan.num_steps:
-        stop = plan.stop_after(step, intervals)
-        calls.append((step, stop - step))
-        step = stop
-    return calls
 
 
 def _fetch(pending: Sequence[Metrics], start: int, names: Sequence[str]) -> Any:

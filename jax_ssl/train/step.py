@@ -25,7 +25,7 @@ class _Checked(NamedTuple):
     the next step.
     """
 
-    views: PyTree
+    views: PyTree  # Of each leaf [B] bool: whether a row's numbers are finite.
     params: PyTree
     state: PyTree
     optimizer: PyTree
@@ -89,11 +89,13 @@ def train_step(
     """
     view_key, loss_key = jax.random.split(jax.random.fold_in(train.key, train.step))
 
-    def views_of(key: Array, example: Example) -> Views:
+    def views_of(key: Array, example: Example) -> tuple[Views, PyTree]:
         views = method.views(key, example)
-        return views if view_dtype == jnp.float32 else cast(views, view_dtype)
+        views = views if view_dtype == jnp.float32 else cast(views, view_dtype)
+        # Told here, or a step that goes well would keep the views until its end.
+        return views, jax.tree.map(lambda leaf: jnp.isfinite(leaf).all(), views)
 
-    views = map_examples(views_of, view_key, batch, chunks=chunks)
+    views, finite = map_examples(views_of, view_key, batch, chunks=chunks)
 
     def objective(params: PyTree) -> tuple[Array, tuple[PyTree, Metrics]]:
         with in_chunks(chunks):
@@ -112,7 +114,7 @@ def train_step(
         jnp.isfinite(loss) & jnp.isfinite(norm),
         lambda *_: jnp.int32(-1),
         _first_not_finite,
-        _Checked(views, train.params, train.state, train.opt_state, loss, gradients),
+        _Checked(finite, train.params, train.state, train.opt_state, loss, gradients),
     )
     metrics = {**metrics, "loss": loss, "grad_norm": norm, NONFINITE_LEAF: nonfinite}
     train = train.replace(step=step, params=params, opt_state=opt_state, state=state)
@@ -137,6 +139,8 @@ def checked_leaves(method: Method, train: TrainState, batch: PyTree) -> list[str
     )
 
 
-def _first_not_finite(tree: PyTree) -> Array:
-    bad = jnp.stack([~jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)])
+def _first_not_finite(checked: _Checked) -> Array:
+    finite = jax.tree.map(lambda leaf: jnp.isfinite(leaf), checked)
+    finite = finite._replace(views=checked.views)
+    bad = jnp.stack([~leaf.all() for leaf in jax.tree.leaves(finite)])
     return jnp.where(bad.any(), jnp.argmax(bad), -1).astype(jnp.int32)
