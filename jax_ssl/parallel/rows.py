@@ -146,7 +146,8 @@ def in_turns(
     pieces = jax.tree.map(lambda leaf: leaf.reshape(turns, -1, *leaf.shape[1:]), rows)
     leaves, kind = jax.tree.flatten(jax.lax.map(flat, pieces))
     pairs = zip(leaves, shapes, strict=True)
-    return kind.unflatten([leaf.reshape(-1, *shape[1:]) for leaf, shape in pairs])
+    whole = [leaf.reshape(-1, *shape[1:]) for leaf, shape in pairs]
+    return jax.tree.unflatten(kind, whole)
 
 
 def mean_over_rows(

@@ -91,7 +91,7 @@ def siblings(
         other.train, other.test, other.seen = run.train, run.test, run.seen
         # A copy has the compiled sweeps of the first.
         other.judge = copy.copy(run.judge)
-        other.judge.fresh = other._fresh
+        other.judge.fresh = other.fresh
         runs.append(other)
     return runs
 

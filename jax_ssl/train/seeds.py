@@ -6,7 +6,7 @@ stays its own: batches in its own order, metrics, checkpoints.
 """
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from jax_ssl.core.state import TrainState
 from jax_ssl.core.types import Array, Metrics, PyTree
 from jax_ssl.parallel.feed import Prefetch
 from jax_ssl.parallel.mesh import replicated
-from jax_ssl.train.feeds import Calls, Feed
+from jax_ssl.train.feeds import Feed
 from jax_ssl.train.program import Program
 from jax_ssl.train.record import Reporter
 
@@ -147,9 +147,11 @@ class SeedsFeed(Feed):
         vars(self).update(vars(feeds[0]))
         self.feeds = feeds
 
-    def pieces(self, calls: Calls) -> Prefetch[PyTree]:
+    def pieces(
+        self, steps: range, stop_after: Callable[[int], int] | None = None
+    ) -> Prefetch[PyTree]:
         """A payload of each seed for every call."""
-        return _Pieces([feed.pieces(calls) for feed in self.feeds])
+        return _Pieces([feed.pieces(steps, stop_after) for feed in self.feeds])
 
     def abstract(self, steps: int) -> PyTree:
         """The same as `ShapeDtypeStruct`s."""
