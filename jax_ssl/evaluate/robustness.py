@@ -103,6 +103,7 @@ def tasks(asked: Asked) -> Iterator[Task | Lacking]:
     Images are cut as the run's own evaluation view cuts them, and then corrupted.
     """
     check_sets(asked, (*KINDS, *SHIFTS))
+    baseline_of(asked)  # What is wrong with it is said before hours have passed.
     wanted = asked.sets or (*KINDS, *SHIFTS)
     assert asked.classes is not None
     if asked.test is None:

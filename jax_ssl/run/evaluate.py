@@ -4,6 +4,7 @@ import argparse
 
 import jax
 
+from jax_ssl.evaluate.judge import Record
 from jax_ssl.report.table import format_table
 from jax_ssl.run.environment import environment
 from jax_ssl.run.results import merge
@@ -19,12 +20,17 @@ def evaluate(options: argparse.Namespace) -> int:
         given = next(key for key, value in own.items() if value)
         raise ValueError(f"--{given} belongs to a suite; name one, --suite=transfer.")
     run = Run.opened(options.workdir, options.overrides)
+    where = environment()
+
+    def save(found: Record) -> None:
+        merge(run.workdir, found, where)
+
     with run.restored(options.step) as train:
         if options.suite is None:
             results = run.results(train)
         else:
-            results = suited(run, train, options.suite, **own)
-    merge(run.workdir, results, environment())
+            results = suited(run, train, options.suite, **own, save=save)
+    save(results)
     if jax.process_index() == 0:
         print(format_table(results, method=run.experiment.config["method"]["name"]))
     return 0

@@ -2,7 +2,7 @@
 
 import logging
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from jax_ssl.augment import VIEWS
@@ -30,6 +30,7 @@ def suited(
     sets: str | None,
     features: str | None,
     baseline: str | None = None,
+    save: Callable[[Record], None] = lambda found: None,
 ) -> Record:
     """All protocols of a suite on a state: content for results.json.
 
@@ -43,6 +44,8 @@ def suited(
         sets: some of them, with commas between; all unless given.
         features: kinds of features, with commas between; all unless given.
         baseline: results.json of another run, for suites that compare with one.
+        save: told what each data set says as soon as it is known, for hours may pass;
+            but not where a summary takes its place.
 
     Raises:
         ValueError: for an unknown name or a run that cannot be judged so, or if none of
@@ -61,6 +64,10 @@ def suited(
             f"--suite={name} judges a method's own classifier, and "
             f"{run.experiment.config['method']['name']} is none; take a run of the "
             "method classifier, such as those of configs/linear_imagenet.py."
+        )
+    if baseline is not None and not suite.classifies:
+        raise ValueError(
+            f"--baseline belongs to robustness, and --suite={name} has none."
         )
     moments = {key: asked.view.get(key) for key in ("mean", "std")}
     view = VIEWS["center_crop"](size=asked.side, **moments)
@@ -85,6 +92,8 @@ def suited(
         each = _judged(run, judge, train, task, kinds)
         for key, entries in each.items():
             found[key] += entries
+        if not suite.classifies:
+            save(each)
     if not found["evaluations"]:
         raise ValueError(
             f"--suite={name}: nothing could be judged in --data_dir={asked.data_dir}.\n"

@@ -72,7 +72,11 @@ def results(run, state, data, **settings):
 
 
 def test_it_judges_what_is_there_and_names_what_is_not(run, state, data):
-    found = results(run, state, data, features=None)
+    saved = []
+    found = results(run, state, data, features=None, save=saved.append)
+    assert [each["evaluations"][0]["title"] for each in saved] == [
+        *("Birdsnap, transfer", "Aircraft, transfer")
+    ]
     told = {e["protocol"]: e for e in found["evaluations"]}
     assert list(told) == ["transfer: Birdsnap", "transfer: Aircraft"]
     birds = told["transfer: Birdsnap"]
@@ -131,6 +135,8 @@ def test_buildings_are_judged_by_their_own_folder(run, state, tmp_path):
         ({"data_dir": "/nowhere"}, "/nowhere is not a folder"),
         ({"data_dir": None}, "needs --data_dir"),
         ({"sets": "mine", "features": "raw"}, "no 'raw', only trained"),
+        ({"baseline": "x"}, "--baseline belongs to robustness"),
+        ({"name": "robustness"}, "simclr is none; take a run of the method classifier"),
     ],
 )
 def test_bad_input_is_named_with_its_remedy(run, state, data, settings, said):
@@ -174,3 +180,22 @@ def test_tfds_knows_them_by_these_names():
     for each in TWELVE:
         if each.dataset:
             assert tensorflow_datasets.builder_cls(each.dataset.partition("/")[0])
+
+
+@pytest.mark.slow
+def test_prepared_sets_are_opened_by_their_published_splits(data_dir):
+    asked = Asked(data_dir=data_dir / "tfds", side=32)
+    (cifar,) = (each for each in TWELVE if each.name == "cifar10")
+    (task,) = over([cifar], linear_transfer)(asked)
+    assert (len(task.train), len(task.test), task.note) == (50_000, 10_000, "")
+    # Imagenette is none of the twelve: its validation part is a test part here.
+    own = DataSet(
+        name="x",
+        title="X",
+        dataset="imagenette224",
+        train="train[:90%]",
+        validation="train[90%:]",
+        test="validation",
+    )
+    (task,) = over([own], linear_transfer)(asked)
+    assert (len(task.train), len(task.test)) == (3500, 1000)
