@@ -4,9 +4,11 @@ ImageNet-C: Hendrycks & Dietterich, 2019, arXiv:1903.12261. ImageNet-A: Hendryck
 al., 2021, arXiv:1907.07174. ImageNet-R: Hendrycks et al., 2021, arXiv:2006.16241.
 """
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,6 +45,7 @@ ALEXNET = dict(
 )
 ALEXNET_CLEAN = 0.435
 IMAGENET_CLASSES = 1000
+PUBLISHED = "imagenet-c"
 SHIFTS = {
     "imagenet_a": ("ImageNet-A", "imagenet-a"),
     "imagenet_r": ("ImageNet-R", "imagenet-r"),
@@ -100,7 +103,9 @@ def classifier_error(
 def tasks(asked: Asked) -> Iterator[Task | Lacking]:
     """The clean test part, its corruptions at each severity, ImageNet-A and -R.
 
-    Images are cut as the run's own evaluation view cuts them, and then corrupted.
+    Images are cut as the run's own evaluation view cuts them, and then corrupted; where
+    the folder imagenet-c holds the published files of a kind, as
+    noise/gaussian_noise/1/CLASS/, these are read in their place.
     """
     check_sets(asked, (*KINDS, *SHIFTS))
     baseline_of(asked)  # What is wrong with it is said before hours have passed.
@@ -116,28 +121,29 @@ def tasks(asked: Asked) -> Iterator[Task | Lacking]:
     resize = max(asked.side, int(asked.view.get("resize") or asked.side))
     view = identity(mean=asked.view.get("mean"), std=asked.view.get("std"))
 
-    def cut(
-        test: Source, title: str, kind: str | None = None, severity: int = 1
-    ) -> Task:
-        among = kind is None and title != CLEAN
+    def task(title: str, test: Source, *, among: bool = False, **told: Any) -> Task:
         error = classifier_error(len(asked.classes or ()), among_present=among)
-        sides = {"size": asked.side, "resize": resize}
-        told = {} if kind is None else {"corruption": kind, "severity": severity}
-        source = corrupted(test, kind, severity, **sides)
         return Task(
             title=title,
-            protocols=[named(error, title, data=source.name, **told)],
-            train=corrupted(some, None, **sides),
-            test=source,
+            protocols=[named(error, title, data=test.name, **told)],
+            train=corrupted(some, None, size=asked.side, resize=resize),
+            test=test,
             view=view,
         )
 
-    yield cut(clean, CLEAN)
-    for kind in KINDS:
+    cut = partial(corrupted, size=asked.side, resize=resize)
+    yield task(CLEAN, cut(clean, None))
+    for kind, severity in itertools.product(KINDS, SEVERITIES):
         if kind in wanted:
-            for severity in SEVERITIES:
-                title = f"{kind.replace('_', ' ')} {severity}"
-                yield cut(clean, title, kind, severity)
+            title = f"{kind.replace('_', ' ')} {severity}"
+            place = asked.data_dir / PUBLISHED / KINDS[kind].group / kind
+            if (place := place / str(severity)).is_dir():
+                # They are cut already, to 224 pixels.
+                files = ruled(folder(path=str(place), labels="folders"), asked)
+                test = corrupted(files, None, size=asked.side, resize=asked.side)
+            else:
+                test = cut(clean, kind, severity)
+            yield task(title, test, corruption=kind, severity=severity)
     for name in SHIFTS:
         if name in wanted:
             title, path = SHIFTS[name]
@@ -146,7 +152,18 @@ def tasks(asked: Asked) -> Iterator[Task | Lacking]:
             except (OSError, ValueError) as error:
                 yield Lacking(title, str(error))
                 continue
-            yield cut(source, title)
+            yield task(title, cut(source, None), among=True)
+
+
+def ruled(source: Source, asked: Asked) -> Source:
+    """A source whose classes have the numbers of the run's own, by their names.
+
+    Raises:
+        ValueError: if it has a class that the run has not.
+    """
+    source = source.keep({"image", "label", "size"} & set(source.fields))
+    ruling = {"label": replace(source.fields["label"], names=asked.classes)}
+    return renumbered(source, ruling)[0]
 
 
 def shifted(name: str, path: str, asked: Asked, resize: int) -> Source:
@@ -170,10 +187,7 @@ def shifted(name: str, path: str, asked: Asked, resize: int) -> Source:
             "pip install tensorflow tensorflow-datasets; tfds build "
             f"{name} --data_dir={asked.data_dir}"
         )
-    source = source.keep({"image", "label", "size"} & set(source.fields))
-    ruling = {"label": replace(source.fields["label"], names=asked.classes)}
-    source, _ = renumbered(source, ruling)
-    return source
+    return ruled(source, asked)
 
 
 def summary(asked: Asked, evaluations: list[Record]) -> list[Record]:
@@ -208,7 +222,7 @@ def summary(asked: Asked, evaluations: list[Record]) -> list[Record]:
                 "protocol": f"{NAME}: {words}",
                 "title": f"{words}, error",
                 "settings": {"corruption": kind, "severities": len(found)},
-                "remark": "corruptions: mean over five severities",
+                "remark": "corruptions: mean over the severities",
                 "rows": [row],
             }
         )
@@ -235,8 +249,8 @@ def summary(asked: Asked, evaluations: list[Record]) -> list[Record]:
         "settings": {"baseline": name},
         "metrics": [asdict(Metric(name, better="lower")) for name in values],
         "remark": (
-            f"mCE: errors divided by those of {name}; corruptions are made anew, frost "
-            "without the published photographs"
+            f"mCE: errors divided by those of {name}; where the data have no published "
+            "files, corruptions are made anew, frost without its photographs"
         ),
         "rows": [{"features": "trained", **values, "std": None, "detail": {}}],
     }

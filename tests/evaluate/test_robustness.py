@@ -5,12 +5,14 @@ import pathlib
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from jax_ssl.data.arrays import arrays
 from jax_ssl.data.corruption_kinds import KINDS
 from jax_ssl.evaluate.part import part_of
 from jax_ssl.evaluate.protocol import Skipped
-from jax_ssl.evaluate.robustness import ALEXNET, classifier_error, summary
-from jax_ssl.evaluate.suite import Asked
+from jax_ssl.evaluate.robustness import ALEXNET, classifier_error, summary, tasks
+from jax_ssl.evaluate.suite import Asked, Lacking
 
 SCORES = np.array([[9, 1, 2, 0], [0, 5, 6, 9], [1, 4, 3, 8], [7, 0, 1, 0]], float)
 
@@ -101,3 +103,40 @@ def test_another_run_can_be_the_baseline(tmp_path):
     # Of some kinds alone there is no mean.
     few = {"fog": [0.3] * 5}
     assert len(summary(asked(10, file), evaluations(0.25, few))) == 2
+
+
+def test_published_files_take_the_place_of_made_ones_and_classes_go_by_name(tmp_path):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (4, 16, 16, 3)).astype(np.uint8)
+    made = arrays({"image": images, "label": np.arange(4, dtype=np.int32)})
+    place = tmp_path / "imagenet-c" / "weather" / "fog" / "2" / "c"
+    place.mkdir(parents=True)
+    Image.fromarray(images[0]).save(place / "x.png")
+    (tmp_path / "imagenet-r" / "d").mkdir(parents=True)
+    Image.fromarray(images[1]).save(tmp_path / "imagenet-r" / "d" / "y.png")
+    question = Asked(
+        data_dir=tmp_path,
+        sets=("fog", "imagenet_r", "imagenet_a"),
+        side=16,
+        test=made,
+        classes=("a", "b", "c", "d"),
+    )
+    found = {each.title: each for each in tasks(question)}
+    titles = [f"fog {severity}" for severity in range(1, 6)]
+    assert list(found) == ["clean", *titles, "ImageNet-A", "ImageNet-R"]
+    assert isinstance(found.pop("ImageNet-A"), Lacking)
+    assert {title: len(each.test) for title, each in found.items()} == {
+        **dict.fromkeys(("clean", *titles), 4),
+        "fog 2": 1,
+        "ImageNet-R": 1,
+    }
+    (row,) = found["fog 2"].test[np.array([0])]["label"]
+    assert row == 2
+    np.testing.assert_array_equal(
+        found["fog 2"].test[np.array([0])]["image"][0], images[0]
+    )
+    assert found["ImageNet-R"].test[np.array([0])]["label"] == [3]
+    (tmp_path / "imagenet-a" / "other").mkdir(parents=True)
+    Image.fromarray(images[1]).save(tmp_path / "imagenet-a" / "other" / "z.png")
+    last = [each for each in tasks(question) if each.title == "ImageNet-A"]
+    assert "'other'" in last[0].reason
