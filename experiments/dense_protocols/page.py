@@ -17,7 +17,7 @@ def get_config():
     config.method = dict(
         name="simclr", temperature=0.2, hidden_dim=128, output_dim=64, head_layers=2
     )
-    config.views = dict(name="two_crops", size=64, min_scale=0.2, **MOMENTS)
+    config.views = dict(name="two_crops", size=48, min_scale=0.2, **MOMENTS)
     config.optimizer = dict(
         name="adamw",
         weight_decay=1e-4,
@@ -27,18 +27,18 @@ def get_config():
         name="npz", path="camvid.npz", split="train", fields=dict(mask="mask")
     )
     config.feed = dict(batch_size=64, resident=True)
-    heads = dict(steps=400, warmup_steps=40, batch_size=16, crop=(96, 128))
+    heads = dict(steps=200, warmup_steps=20, batch_size=8, crop=(96, 128))
     config.evals = dict(
         view=dict(name="segmentation_whole", **MOMENTS),
         test=dict(split="test"),
-        linear_segmentation=dict(learning_rates=(1e-3, 3e-3, 1e-2, 3e-2), **heads),
+        linear_segmentation=dict(learning_rates=(3e-3, 1e-2, 3e-2), **heads),
         unet_segmentation=dict(
-            widths=(16, 32, 64), learning_rates=(1e-3, 3e-3, 1e-2), **heads
+            widths=(16, 32, 64), learning_rates=(3e-3, 1e-2), **heads
         ),
         knn=None,
         linear=None,
         few_label=None,
         batch_size=32,
     )
-    config.run = dict(num_steps=1500, seed=0, log_every_steps=50)
+    config.run = dict(num_steps=500, seed=0, log_every_steps=50)
     return config
