@@ -1,4 +1,4 @@
-"""The whole image in a square, for tasks that must not lose its border."""
+"""The whole image in a frame, for tasks that must not lose its border."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -10,12 +10,12 @@ from jax_ssl.core import checks
 from jax_ssl.core.method import ViewFn
 from jax_ssl.core.types import Array, Example
 from jax_ssl.ops.platforms import one_by_one
-from jax_ssl.ops.resize import FILTERS, Axis, resample
+from jax_ssl.ops.resize import FILTERS, crop_axis, resample
 
 
 def squeezed(
     *,
-    size: int,
+    size: int | tuple[int, int],
     interpolation: Literal["bilinear", "bicubic"] = "bicubic",
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
@@ -23,13 +23,13 @@ def squeezed(
     """An evaluation view: all of the image, whatever the ratio of its sides.
 
     Args:
-        size: side of the view.
+        size: (height, width) of the view, or the side of a square.
         interpolation: antialiased filter of the resize.
         mean: per channel, subtracted.
         std: per channel, divided by.
 
     Returns:
-        View [size, size, C] float32 of an example's "image", honouring its "size".
+        View [h, w, C] float32 of an example's "image", honouring its "size".
 
     Raises:
         ValueError: if a setting is out of its range.
@@ -37,13 +37,16 @@ def squeezed(
     checks.at_least(1, size=size)
     checks.one_of(FILTERS, interpolation=interpolation)
     check_moments(mean, std)
+    shape = (size, size) if isinstance(size, int) else size
 
     @one_by_one
     def square(image: Array, extent: Array | None) -> Array:
-        sides = jnp.array(image.shape[:2]) if extent is None else extent
-        centers = (jnp.arange(size) + 0.5) / size
-        rows, columns = (Axis(centers * side, side / size, 0.0, side) for side in sides)
-        bounds = image.shape[0] / size, image.shape[1] / size
+        filled = jnp.array(image.shape[:2]) if extent is None else extent
+        rows, columns = (
+            crop_axis(side, 0.0, length)
+            for side, length in zip(shape, filled, strict=True)
+        )
+        bounds = image.shape[0] / shape[0], image.shape[1] / shape[1]
         return resample(image, rows, columns, method=interpolation, max_scale=bounds)
 
     def view(key: Array, example: Example) -> Array:

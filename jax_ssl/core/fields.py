@@ -22,7 +22,8 @@ from jax_ssl.core.types import Array
 
 Picture = Literal["image", "frames", "mask", "depth", "disparity", "distance", "flow"]
 Placed = Literal["boxes", "matrix", "size", "scale"]  # On a picture.
-Kind = Literal[Picture, Placed, "poses", "wave", "length", "label", "labels", "index"]
+Numbers = Literal["length", "label", "labels", "number", "index"]
+Kind = Literal[Picture, Placed, "poses", "wave", Numbers]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 # Axes of an example's array, a digit where the length is fixed, and what it may hold.
@@ -41,6 +42,7 @@ _LAYOUT: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "boxes": ("N5", ("float32",)),
     "label": ("", ("int32",)),
     "labels": ("K", ("uint8",)),
+    "number": ("", ("int32",)),
     "index": ("", ("int32",)),
     "size": ("2", ("int32",)),
     "scale": ("2", ("float32",)),
@@ -77,7 +79,8 @@ class Field:
             from the coordinates of the camera at each frame to those at the first, in
             metres; boxes [n, 5] float32, (class, x0, y0, x1, y1) in pixels, rows of -1
             where there is none; label [] int32;
-            labels [K] uint8, 1 for each class that applies; index [] int32, the row;
+            labels [K] uint8, 1 for each class that applies; number [] int32, what is
+            no class, such as a frame's place in its film; index [] int32, the row;
             size [2] int32, the (height, width) that a picture fills of its canvas;
             scale [2] float32, (vertical, horizontal) pixels of the canvas to one of
             the file.

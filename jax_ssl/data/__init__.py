@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from jax_ssl.data.arrays import npz
+from jax_ssl.data.davis import davis
 from jax_ssl.data.digits import digits
 from jax_ssl.data.film_folders import stereo_folders, video_folders
 from jax_ssl.data.flow_sets import flying_chairs, sintel
@@ -14,10 +15,12 @@ from jax_ssl.data.source import Source
 from jax_ssl.data.synthetic import synthetic
 from jax_ssl.data.synthetic_frames import synthetic_frames
 from jax_ssl.data.synthetic_scenes import synthetic_scenes
+from jax_ssl.data.synthetic_tracks import synthetic_tracks
 from jax_ssl.data.synthetic_waves import synthetic_waves
 from jax_ssl.data.tfds import tfds
 
 SOURCES: dict[str, Callable[..., Source]] = {
+    "davis": davis,
     "digits": digits,
     "flying_chairs": flying_chairs,
     "folder": folder,
@@ -30,6 +33,7 @@ SOURCES: dict[str, Callable[..., Source]] = {
     "synthetic": synthetic,
     "synthetic_frames": synthetic_frames,
     "synthetic_scenes": synthetic_scenes,
+    "synthetic_tracks": synthetic_tracks,
     "synthetic_waves": synthetic_waves,
     "tfds": tfds,
     "video_folders": video_folders,

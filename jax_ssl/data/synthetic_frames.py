@@ -16,7 +16,7 @@ from jax_ssl.data.arrays import Arrays, arrays
 from jax_ssl.data.synthetic import labels_in_turn, uniforms
 
 TEXTURES = ("stripes", "checks", "rings", "waves")
-_PLANE = 11  # Random numbers of one plane.
+PLANE = 11  # Random numbers of one plane.
 
 
 def synthetic_frames(
@@ -66,15 +66,15 @@ def synthetic_frames(
             f"translation = {translation}."
         )
     labels = labels_in_turn(num_examples, num_classes, len(TEXTURES))
-    drawn = uniforms(split, seed, num_examples, 1 + 2 * _PLANE)
+    drawn = uniforms(split, seed, num_examples, 1 + 2 * PLANE)
     center = (size - 1) / 2
     camera = np.array([[size, 0, center], [0, size, center], [0, 0, 1]])
     places = np.arange(num_frames)[:, None] * np.array(translation)
     films = [
-        _film(TEXTURES[label], u, size, planes, places)
+        film(TEXTURES[label], u, size, planes, places)
         for label, u in zip(labels, drawn, strict=True)
     ]
-    frames, depth, flow = (np.stack(each) for each in zip(*films, strict=True))
+    frames, _, depth, flow = (np.stack(each) for each in zip(*films, strict=True))
     return arrays(
         {
             "frames": np.rint(255 * frames[..., :channels]).astype(np.uint8),
@@ -89,16 +89,25 @@ def synthetic_frames(
     )
 
 
-def _film(
+def film(
     texture: str, u: np.ndarray, size: int, planes: int, places: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Frames [T, S, S, 3] in [0, 1], depth [S, S] and flow [S, S, 3] of one scene.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """One scene: frames, the plane at each pixel, depth and flow of the first frame.
 
-    S is `size`, and the focal length too; `places` [T, 3] are the camera's, in metres.
+    Args:
+        texture: of all planes.
+        u: [1 + 2 · PLANE] uniform in [0, 1).
+        size: S, and the focal length too.
+        planes: 1, or 2 with the disc.
+        places: [T, 3] of the camera, in metres.
+
+    Returns:
+        [T, S, S, 3] in [0, 1], [T, S, S] integers, 1 for the disc of two, [S, S] in
+        metres, [S, S, 3].
     """
     far = 4 + 4 * u[0]
     depths = np.array([far, far / 2])[:planes]
-    paints = u[1:].reshape(2, _PLANE)[:planes]
+    paints = u[1:].reshape(2, PLANE)[:planes]
     pixels = np.stack(np.meshgrid(np.arange(size), np.arange(size)), -1)  # (x, y)
     center = (size - 1) / 2
     rays = (pixels - center) / size
@@ -123,7 +132,7 @@ def _film(
     for one, other in itertools.product(beside, repeat=2):
         known &= seen[1][one[..., 1], other[..., 0]] == seen[0]
     flow = np.concatenate([there - pixels, known[..., None]], -1)
-    return np.stack(frames), depth, flow
+    return np.stack(frames), np.stack(seen), depth, flow
 
 
 def _paint(texture: str, points: np.ndarray, u: np.ndarray, size: int) -> np.ndarray:

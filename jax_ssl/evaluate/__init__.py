@@ -10,6 +10,7 @@ from jax_ssl.evaluate.few_label import few_label
 from jax_ssl.evaluate.few_shot import few_shot
 from jax_ssl.evaluate.frames import frames
 from jax_ssl.evaluate.knn import knn
+from jax_ssl.evaluate.label_propagation import label_propagation
 from jax_ssl.evaluate.layers import layers
 from jax_ssl.evaluate.linear import linear
 from jax_ssl.evaluate.linear_segmentation import linear_segmentation
@@ -46,6 +47,7 @@ PROTOCOLS: Mapping[str, Callable[..., Protocol | list[Protocol] | None]] = {
     "attention_jaccard": attention_jaccard,
     "depth": depth,
     "ego_motion": ego_motion,
+    "label_propagation": label_propagation,
     "membranes": membranes,
     "optical_flow": optical_flow,
     "scene_flow": scene_flow,

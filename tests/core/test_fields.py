@@ -32,12 +32,13 @@ SIDES = {
     "boxes": (2, 5),
     "label": (),
     "labels": (7,),
+    "number": (),
     "index": (),
     "size": (2,),
     "scale": (2,),
 }
 DTYPES = {"mask": "uint8", "labels": "uint8", "size": "int32"} | dict.fromkeys(
-    ("label", "index", "length"), "int32"
+    ("label", "index", "length", "number"), "int32"
 )
 FIELDS = {
     kind: Field(kind, shape, np.dtype(DTYPES.get(kind, "float32")))
