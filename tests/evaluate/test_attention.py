@@ -148,3 +148,36 @@ def test_the_best_head_of_each_image_counts(rng):
     assert judged(objects) == 1
     objects[0] = ~masks[0].any(0)
     assert judged(objects) == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(
+    ("mass", "wanted"), [(0.6, 0.14977920552094778), (0.9, 0.17504737355435887)]
+)
+def test_each_class_has_a_best_head_in_the_other_published_rule(rng, mass, wanted):
+    """Numbers of Naseer et al.'s evaluate_segmentation.py on these maps and masks.
+
+    Void pixels are outside of every class there, and count as such.
+    """
+    head, y, x = np.meshgrid(*map(np.arange, (2, 4, 5)), indexing="ij")
+    maps = [
+        np.exp(
+            2 * np.sin((1.3 + i) * y + head)
+            + 1.5 * np.cos((0.9 + 0.2 * i) * x - head)
+            + 0.01 * (5 * y + x)
+        )
+        for i in range(3)
+    ]
+    masks = np.zeros((4, 16, 20), np.uint8)
+    row, column = np.mgrid[:16, :20]
+    for i, mask in enumerate(masks[:3]):
+        mask[(row - 5) ** 2 + (column - 6 - i) ** 2 < 20] = 15
+        mask[10:15, 11:18] = 3
+        mask[0] = mask[9:11, 10:14] = 255
+    # An image without an object is left out.
+    part = part_of(np.stack([*maps, maps[0]]).astype(np.float32), mask=masks)
+    protocol = attention_jaccard(made(rng)[0], objects="by_class", mass=mass)
+    (outcome,) = protocol.run(part, part)
+    assert outcome.values["jaccard"] == pytest.approx(wanted, rel=1e-6)
+    together, *_ = attention_jaccard(made(rng)[0], mass=mass).run(part, part)
+    assert together.values["jaccard"] != pytest.approx(wanted, rel=0.01)
+    assert together.title != outcome.title
