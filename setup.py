@@ -45,6 +45,8 @@ setup(
         "tensorboard": ["tensorboardX>=2.6"],
         "parquet": ["pyarrow>=15"],  # Features as .parquet.
         "onnx": ["jax2onnx>=0.13"],  # jax-ssl export --to=onnx.
+        # To compare imported weights with the libraries that they come from.
+        "verify": ["torch", "torchvision", "timm", "transformers", "safetensors"],
         "cuda": ["jax[cuda12]>=0.10.2"],
         "tpu": ["jax[tpu]>=0.10.2"],
         "tensorflow": ["tensorflow>=2.16"],  # Only to prepare some data sets.

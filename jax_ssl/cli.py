@@ -1,4 +1,4 @@
-"""The command line: `jax-ssl train | evaluate | export | embed | …`."""
+"""The command line: `jax-ssl train | evaluate | export | import | embed | …`."""
 
 import argparse
 import errno
@@ -77,6 +77,27 @@ FLAGS: dict[str, dict[str, Any]] = {
     "--intrinsics": named(
         "FX,FY,CX,CY", "of the camera, in pixels (default: the training data's)"
     ),
+    "file": named("FILE", "weights, or a folder as of the Hugging Face hub's"),
+    "--from": named(
+        "SOURCE", "whose weights they are (default: told by the names)", default="auto"
+    ),
+    "--prefix": named("PREFIX", "of the names to read, where several networks are"),
+    "--heads": named("N", "attention heads, where the width does not tell", type=int),
+    "--set": named(
+        "NAME=VALUE",
+        "a setting of the encoder that no shape tells, as activation=gelu_tanh; "
+        "may be given several times",
+        action="append",
+    ),
+    "--allow_unused": {
+        "action": "store_true",
+        "help": "let arrays be left over that belong to no known head",
+    },
+    "--verify": {
+        "action": "store_true",
+        "help": "compare features on ten images with torch's (pip install "
+        "jax_ssl[verify])",
+    },
     "what": named(
         "WHAT",
         "a config page, a section, or SECTION.NAME (default: all names)",
@@ -166,6 +187,11 @@ COMMAND_LINES: dict[str, tuple[str, str]] = {
     "predict": (
         "write what a fine-tuned classifier calls the images of a folder, to .csv",
         "--classifier --images --output --top --batch_size",
+    ),
+    "import": (
+        "make an encoder of published weights: torchvision, timm, transformers, DINO, "
+        "MoCo, MAE, SimCLR, big_vision and others; torch is not needed",
+        "file --from --output --prefix --heads --set --allow_unused --verify",
     ),
     "infer": (
         "write depth, flow or whatever else a run's method predicts of pictures",

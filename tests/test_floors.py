@@ -80,7 +80,14 @@ HEAVY = {
         "tensorflow_datasets",
     },
     "checkpoint": {"orbax"},
-    "interop": {"torch", "safetensors", "jax2onnx"},
+    "interop": {
+        "jax2onnx",
+        "safetensors",
+        "timm",
+        "torch",
+        "torchvision",
+        "transformers",
+    },
 }
 TABLES = {
     "ENCODERS",

@@ -20,7 +20,8 @@ class Block(nn.Module):
     """Residual block of two 3x3 convolutions, or 1x1, 3x3, 1x1 for a bottleneck.
 
     Attributes:
-        channels: of the 3x3 convolution; a bottleneck's output has four times as many.
+        channels: a bottleneck's output has four times as many.
+        inner: of the 3x3 convolution.
         stride: of the first 3x3 convolution.
         bottleneck: the three-convolution form.
         zero_init_residual: the last norm's scale starts at 0, the block as identity.
@@ -28,6 +29,7 @@ class Block(nn.Module):
     """
 
     channels: int
+    inner: int
     stride: int
     bottleneck: bool
     zero_init_residual: bool
@@ -36,9 +38,9 @@ class Block(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """Maps x [B, h, w, C] to [B, h / stride, w / stride, C']."""
-        c = self.channels
+        c, inner = self.channels, self.inner
         if self.bottleneck:
-            layers = [(c, 1, 1), (c, 3, self.stride), (4 * c, 1, 1)]
+            layers = [(inner, 1, 1), (inner, 3, self.stride), (4 * c, 1, 1)]
         else:
             layers = [(c, 3, self.stride), (c, 3, 1)]
         y = x
@@ -63,12 +65,17 @@ class ResNet(nn.Module, kw_only=True):
         stem: "imagenet" (7x7 stride 2, 3x3 max pool stride 2) or "small" (3x3 stride 1,
             no pool), for images of about 32 pixels.
         width: multiplies the channels of every layer (SimCLR's 1x, 2x, 4x).
+        inner_width: multiplies those within a bottleneck alone, as in torchvision's
+            "wide" networks, whose pooled features are no wider.
         groups: batch-norm groups of the global batch.
         norm: "batch"; "group_ws": group norm and standardised weights, which never
             look at another row. Or "layer", layer norm.
         stem_padding: zeros on every side of the image before the stem's convolution;
             None for half its kernel, 3 or 1. solo-learn's networks for CIFAR have 2
             with the small stem, so that their grid has two cells more.
+        pool_padding: of the pool behind the "imagenet" stem: "symmetric", torch's, or
+            "same", TensorFlow's, which pads images of an even size behind their end
+            alone.
         zero_init_residual: the last norm of every block starts with scale 0. It is the
             choice of SimCLR, BYOL, SimSiam, MoCo v3, Barlow Twins and VICReg; MoCo,
             SwAV, DeepCluster-v2, DINO, NPID and W-MSE start all scales with 1, as do
@@ -76,18 +83,17 @@ class ResNet(nn.Module, kw_only=True):
         kernel_init: "he_fan_out" (torchvision's) or "lecun_fan_in" (SimCLR's).
         dtype: compute dtype; parameters and `Features.pooled` are float32.
 
-    Note:
-        `width` widens every layer, pooled features included. The "wide ResNets" of
-        torchvision widen only the inner convolutions of a bottleneck.
     """
 
     stage_sizes: tuple[int, ...]
     bottleneck: bool
     stem: Literal["imagenet", "small"] = "imagenet"
     width: int = 1
+    inner_width: int = 1
     groups: int = 1
     norm: Norm = "batch"
     stem_padding: int | None = None
+    pool_padding: Literal["symmetric", "same"] = "symmetric"
     zero_init_residual: bool = True
     kernel_init: KernelInit = "he_fan_out"
     dtype: ComputeDtype = "float32"
@@ -102,6 +108,12 @@ class ResNet(nn.Module, kw_only=True):
         checks.words(self)
         checks.at_least(1, stage_sizes=self.stage_sizes, stages=len(self.stage_sizes))
         checks.at_least(1, width=self.width, groups=self.groups)
+        checks.at_least(1, inner_width=self.inner_width)
+        if self.inner_width > 1 and not self.bottleneck:
+            raise ValueError(
+                f"inner_width = {self.inner_width} widens bottlenecks, and the blocks "
+                "of this network are none; set width, or bottleneck = True."
+            )
         checks.at_least(0, stem_padding=self.stem_padding)
         super().__post_init__()
 
@@ -127,11 +139,14 @@ class ResNet(nn.Module, kw_only=True):
         x = nn.relu(x)
         levels = [x]
         if imagenet:
-            x = nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))
+            around = ((1, 1), (1, 1)) if self.pool_padding == "symmetric" else "SAME"
+            x = nn.max_pool(x, (3, 3), (2, 2), padding=around)
         for i, blocks in enumerate(self.stage_sizes):
             for j in range(blocks):
+                channels = 64 * 2**i * self.width
                 x = Block(
-                    channels=64 * 2**i * self.width,
+                    channels=channels,
+                    inner=channels * self.inner_width,
                     stride=2 if i > 0 and j == 0 else 1,
                     bottleneck=self.bottleneck,
                     zero_init_residual=self.zero_init_residual,

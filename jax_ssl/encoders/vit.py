@@ -2,6 +2,7 @@
 
 The conventions are timm's, so that converted weights give the same features: pre-norm
 blocks, LayerNorm with ε = 1e-6, exact GELU, biases everywhere, a class token in front.
+Settings make it the networks of other papers whose weights are published.
 """
 
 from typing import Any, Literal, NamedTuple
@@ -12,22 +13,14 @@ import numpy as np
 from flax.linen.initializers import Initializer
 
 from jax_ssl.core import checks
-from jax_ssl.core.method import Shown
-from jax_ssl.core.types import Array, Batch, ComputeDtype, Features, Variables
+from jax_ssl.core.types import Array, ComputeDtype, Features
+from jax_ssl.encoders.attending import Attending
 from jax_ssl.nn.affine import Dense, LayerNorm
 from jax_ssl.nn.depth import recomputed, scanned
+from jax_ssl.nn.map_head import MAPHead
 from jax_ssl.nn.transformer import Block
-from jax_ssl.ops.patches import (
-    gather_tokens,
-    grid_shape,
-    keep_mass,
-    patchify,
-    upsampled,
-)
-from jax_ssl.ops.positions import resample_positions, sincos_positions
-
-# Of pictures: the share of the attention that is kept (DINO, section 4.2.2), and heads.
-SHOWN_MASS, SHOWN_HEADS = 0.6, 6
+from jax_ssl.ops.patches import gather_tokens, grid_shape, patchify
+from jax_ssl.ops.positions import resample_positions, rotations, sincos_positions
 
 NORMAL = nn.initializers.normal(0.02)
 XAVIER = nn.initializers.xavier_uniform()
@@ -57,7 +50,7 @@ SCHEMES = {
 }
 
 
-class ViT(nn.Module, kw_only=True):
+class ViT(Attending, nn.Module, kw_only=True):
     """Vision transformer over images of any size that the patch divides.
 
     Attributes:
@@ -67,10 +60,16 @@ class ViT(nn.Module, kw_only=True):
         patch: side of a patch in pixels.
         image_size: side of the square images that the positions are made for; for
             other images they are interpolated.
-        pool: "class" (the class token after the final norm) or "mean" (the final norm
-            of the mean of the patch tokens).
-        positions: "learned", also for the class token, or "sincos" (fixed; 0 for the
-            class token).
+        pool: "class" (the class token after the final norm), "mean" (the final norm
+            of the mean of the patch tokens), "normed_mean" (the mean of the patch
+            tokens after the final norm) or "map" (an attention head, see `nn.map_head`,
+            on all tokens after the final norm).
+        class_token: whether there is one; without, it pools otherwise, and methods and
+            protocols that read it cannot be used.
+        positions: "learned", also for the class token; "sincos" (fixed; 0 for the class
+            token); or "rope" (queries and keys are rotated by an angle that grows with
+            the place; see `ops.positions.rotations`).
+        rope_base: longest period of "rope", in half sides of the image.
         resample: how positions are interpolated for other images, see
             `ops.positions.resample_positions`: "timm", "mae", or "dino" for weights
             of DINO and DINOv2.
@@ -80,6 +79,9 @@ class ViT(nn.Module, kw_only=True):
             (Darcet et al., 2024, arXiv:2309.16588).
         mask_token: whether a learned mask token exists, for `tokens(mask=...)`.
         mlp_ratio: hidden width of the feed-forward layers over `dim`.
+        feed_forward: "mlp", or "swiglu", see `nn.swiglu`, as in DINOv2's ViT-g.
+        activation: of "mlp": "gelu", exact, or "gelu_tanh", its approximation by a
+            hyperbolic tangent, as in networks of JAX and TensorFlow.
         drop_path: probability of dropping the last block's branches, rising linearly
             from 0 at the first block; needs a "drop_path" key when training.
         drop_path_uniform: the same probability in all blocks, as in DINOv2.
@@ -104,13 +106,17 @@ class ViT(nn.Module, kw_only=True):
     num_heads: int = 3
     patch: int = 16
     image_size: int = 224
-    pool: Literal["class", "mean"] = "class"
-    positions: Literal["learned", "sincos"] = "learned"
+    pool: Literal["class", "mean", "normed_mean", "map"] = "class"
+    class_token: bool = True
+    positions: Literal["learned", "sincos", "rope"] = "learned"
+    rope_base: float = 100.0
     resample: Literal["timm", "mae", "dino"] = "timm"
     norm_epsilon: float = 1e-6
     registers: int = 0
     mask_token: bool = False
     mlp_ratio: float = 4.0
+    feed_forward: Literal["mlp", "swiglu"] = "mlp"
+    activation: Literal["gelu", "gelu_tanh"] = "gelu"
     drop_path: float = 0.0
     drop_path_uniform: bool = False
     drop_path_group: int = 0
@@ -131,10 +137,20 @@ class ViT(nn.Module, kw_only=True):
         checks.at_least(0, registers=self.registers, layer_scale=self.layer_scale)
         checks.at_least(0, drop_path_group=self.drop_path_group)
         checks.positive(mlp_ratio=self.mlp_ratio, norm_epsilon=self.norm_epsilon)
+        checks.positive(rope_base=self.rope_base)
         checks.within("[0, 1)", drop_path=self.drop_path)
         if self.dim % self.num_heads:
             raise ValueError(
                 f"num_heads = {self.num_heads} does not divide the width {self.dim}."
+            )
+        if self.positions == "rope" and self.dim // self.num_heads % 4:
+            raise ValueError(
+                f"positions = 'rope' needs heads of a multiple of 4 channels, not "
+                f"{self.dim // self.num_heads}."
+            )
+        if self.pool == "class" and not self.class_token:
+            raise ValueError(
+                "class_token = False leaves nothing for pool = 'class'; set another."
             )
         if self.scan_layers and self.drop_path_group and not self.drop_path_uniform:
             raise ValueError(
@@ -151,13 +167,15 @@ class ViT(nn.Module, kw_only=True):
         self.patch_embed = Dense(self.dim, kernel_init=first.patch, dtype=self.dtype)
         # Tokens are [1, D]: as matrices they get the weight decay that the published
         # recipes, which spare vectors only, give them.
-        self.class_token = self.param("class_token", first.token, (1, self.dim))
+        front = int(self.class_token)
+        if self.class_token:
+            self.class_embed = self.param("class_token", first.token, (1, self.dim))
         if self.positions == "learned":
-            shape = (1 + side * side, self.dim)
+            shape = (front + side * side, self.dim)
             self.position_embed = self.param("position_embed", NORMAL, shape)
-        else:
+        elif self.positions == "sincos":
             table = sincos_positions(side, side, self.dim)
-            self.position_embed = jnp.asarray(np.pad(table, ((1, 0), (0, 0))))
+            self.position_embed = jnp.asarray(np.pad(table, ((front, 0), (0, 0))))
         if self.registers:
             shape = (self.registers, self.dim)
             self.register_tokens = self.param("register_tokens", first.token, shape)
@@ -175,11 +193,17 @@ class ViT(nn.Module, kw_only=True):
                 qkv_init=first.qkv,
                 dtype=self.dtype,
                 norm_epsilon=self.norm_epsilon,
+                gated=self.feed_forward == "swiglu",
+                activation=self.activation,
                 name=f"block{i}",
             )
             for i, rate in enumerate(self._rates())
         ]
         self.norm = LayerNorm(epsilon=self.norm_epsilon)
+        if self.pool == "map":
+            self.map_head = MAPHead(
+                self.num_heads, self.mlp_ratio, self.activation, self.norm_epsilon
+            )
 
     def __call__(self, x: Array, mask: Array | None = None, *, train: bool) -> Features:
         """Maps images [B, H, W, C] to pooled [B, D] and grid [B, h, w, D], float32.
@@ -198,11 +222,17 @@ class ViT(nn.Module, kw_only=True):
     def _features(self, tokens: Array, x: Array) -> Features:
         h, w = grid_shape(x.shape[1], x.shape[2], self.patch)
         normed = self.norm(tokens)
+        front = int(self.class_token)
+        patches = normed[:, front:]
         if self.pool == "class":
             pooled = normed[:, 0]
+        elif self.pool == "mean":
+            pooled = self.norm(tokens[:, front:].mean(1, dtype=jnp.float32))
+        elif self.pool == "normed_mean":
+            pooled = patches.mean(1)
         else:
-            pooled = self.norm(tokens[:, 1:].mean(1, dtype=jnp.float32))
-        return Features(pooled, normed[:, 1:].reshape(x.shape[0], h, w, self.dim))
+            pooled = self.map_head(normed)
+        return Features(pooled, patches.reshape(x.shape[0], h, w, self.dim))
 
     def tokens(
         self,
@@ -225,9 +255,10 @@ class ViT(nn.Module, kw_only=True):
             [B, 1 + K, D] float32, patches in the order of `keep`.
 
         Raises:
-            ValueError: if the patch does not divide H and W, or if there is a mask but
-                no mask token.
+            ValueError: if the patch does not divide H and W, or there is no class
+                token, or a mask but no mask token.
         """
+        self._needs_class_token()
         return self.norm(self._encode(x, keep, mask, train)[-1])
 
     def last_blocks(
@@ -237,6 +268,7 @@ class ViT(nn.Module, kw_only=True):
 
         The class token comes first of the tokens, and the last block comes last.
         """
+        self._needs_class_token()
         outputs = self._encode(x, None, None, train, count)
         return list(map(self.norm, outputs)), self._features(outputs[-1], x)
 
@@ -254,14 +286,20 @@ class ViT(nn.Module, kw_only=True):
         """
         side = self.image_size // self.patch
         grid = grid_shape(x.shape[1], x.shape[2], self.patch)
-        at_patches = resample_positions(
-            self.position_embed[1:], (side, side), grid, form=self.resample
-        )
+        front = int(self.class_token)
+        turn, at_patches = None, jnp.zeros(())
+        if self.positions == "rope":
+            channels = self.dim // self.num_heads
+            turn = jnp.asarray(rotations(*grid, channels, base=self.rope_base))
+            turn = turn if keep is None else turn[keep]
+        else:
+            own = self.position_embed[front:]
+            at_patches = resample_positions(own, (side,) * 2, grid, form=self.resample)
+            at_patches = at_patches if keep is None else at_patches[keep]
         patches = patchify(x, self.patch)
         if keep is not None:
             # Before the projection: what is dropped then costs nothing.
             patches = gather_tokens(patches, keep)
-            at_patches = at_patches[keep]
         tokens = self.patch_embed(patches)
         if mask is not None:
             if not self.mask_token:
@@ -270,17 +308,25 @@ class ViT(nn.Module, kw_only=True):
                 )
             tokens = jnp.where(mask[..., None], self.mask_embed, tokens)
         tokens = (tokens + at_patches).astype(self.dtype)
-        front = [self.class_token + self.position_embed[:1]]
+        prefix = []
+        if self.class_token:
+            at_front = 0 if turn is not None else self.position_embed[:1]
+            prefix.append(self.class_embed + at_front)
         if self.registers:
-            front.append(self.register_tokens)
-        prefix = jnp.concatenate(front).astype(self.dtype)
-        prefix = jnp.broadcast_to(prefix, (x.shape[0], *prefix.shape))
-        tokens = jnp.concatenate([prefix, tokens], axis=1)
-        outputs = self._through_blocks(tokens, train, last)
+            prefix.append(self.register_tokens)
+        if prefix:
+            joined = jnp.concatenate(prefix).astype(self.dtype)
+            joined = jnp.broadcast_to(joined, (x.shape[0], *joined.shape))
+            tokens = jnp.concatenate([joined, tokens], axis=1)
+        outputs = self._through_blocks(tokens, train, last, turn)
         if self.registers:
-            own = slice(1, 1 + self.registers)
-            outputs = [jnp.delete(output, own, axis=1) for output in outputs]
+            gone = slice(front, front + self.registers)
+            outputs = [jnp.delete(output, gone, axis=1) for output in outputs]
         return outputs
+
+    def _needs_class_token(self) -> None:
+        if not self.class_token:
+            raise ValueError("this reads a class token, and class_token = False.")
 
     def _rates(self) -> list[float]:
         """Drop path of every block."""
@@ -288,62 +334,18 @@ class ViT(nn.Module, kw_only=True):
             return [self.drop_path] * self.depth
         return [self.drop_path * i / max(self.depth - 1, 1) for i in range(self.depth)]
 
-    def _through_blocks(self, tokens: Array, train: bool, last: int) -> list[Array]:
+    def _through_blocks(
+        self, tokens: Array, train: bool, last: int, turn: Array | None
+    ) -> list[Array]:
         shown = self.is_mutable_collection("intermediates")  # A loop shows nothing.
         if not self.scan_layers or self.is_initializing() or shown or last > 1:
             outputs = []
             for block in self.blocks:
-                tokens = block(tokens, train)
+                tokens = block(tokens, train, turn)
                 outputs.append(tokens)
             return outputs[-last:]
         drops = train and self.drop_path > 0
         rates = self._rates() if drops and not self.drop_path_uniform else None
         key = self.make_rng("drop_path") if drops else None
-        how: dict[str, Any] = {"train": train, "remat": self.remat}
+        how: dict[str, Any] = {"train": train, "remat": self.remat, "turn": turn}
         return [scanned(self.blocks, tokens, rates=rates, key=key, **how)]
-
-    @nn.nowrap
-    def attention(self, variables: Variables, images: Array) -> Array:
-        """What the class token looks at in the last block, for every head.
-
-        Args:
-            variables: of this network.
-            images: [B, H, W, C], of any size that the patch divides; the positions are
-                interpolated where it is not the network's own.
-
-        Returns:
-            [B, heads, 1 + registers + h * w] float32, rows summing to 1: the share of
-            the class token itself, of the registers, and of the patches row by row.
-        """
-        _, kept = self.apply(variables, images, train=False, mutable=["intermediates"])
-        block = kept["intermediates"][f"block{self.depth - 1}"]
-        weights: Array = block["attention"]["weights"][0]  # [B, heads, n, n]
-        return weights[:, :, 0]
-
-    @nn.nowrap
-    def attention_maps(self, variables: Variables, images: Array) -> Array:
-        """The patches' part of `attention`, [B, heads, h, w]."""
-        h, w = grid_shape(images.shape[1], images.shape[2], self.patch)
-        patches = self.attention(variables, images)[:, :, 1 + self.registers :]
-        return patches.reshape(*patches.shape[:2], h, w)
-
-    @nn.nowrap
-    def shows(self, variables: Variables, examples: Batch) -> dict[str, Shown]:
-        """Pictures of the attention of a few examples, for the report; see `ShowFn`."""
-        images = examples["view"]
-        maps = self.attention_maps(variables, images)
-        kept = upsampled(keep_mass(maps.mean(axis=1), SHOWN_MASS), self.patch)
-        columns: dict[str, tuple[str, Array]] = {
-            "image": ("view", images),
-            f"{SHOWN_MASS:.0%} kept": ("view", images * kept[..., None]),
-        }
-        for head in range(min(self.num_heads, SHOWN_HEADS)):
-            columns[f"head {head + 1}"] = "heat", upsampled(maps[:, head], self.patch)
-        caption = (
-            "Attention of the class token in the last block, a square for each patch; "
-            "each map goes from its least to its largest. The second column leaves the "
-            f"fewest patches that hold {SHOWN_MASS:.0%} of the mean over all heads."
-        )
-        if self.num_heads > SHOWN_HEADS:
-            caption += f" {SHOWN_HEADS} of {self.num_heads} heads are shown."
-        return {"Attention": Shown(columns, caption)}

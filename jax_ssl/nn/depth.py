@@ -36,6 +36,7 @@ def scanned(
     remat: str,
     rates: Sequence[float] | None,
     key: Array | None,
+    turn: Array | None = None,
 ) -> Array:
     """One traced block in a loop over the parameters of all; same as one by one.
 
@@ -49,6 +50,7 @@ def scanned(
         remat: policy of `POLICIES`.
         rates: drop path of every block where they differ, else None.
         key: [] of the drop paths, where there are any.
+        turn: as for the blocks.
     """
     stacks = jax.tree.map(
         lambda *leaves: jnp.stack(leaves),
@@ -62,7 +64,7 @@ def scanned(
         params, number, rate = piece
         block = alone if rates is None else alone.clone(drop_path=rate)
         rngs = None if key is None else {"drop_path": jax.random.fold_in(key, number)}
-        moved: Any = block.apply({"params": params}, x, train, rngs=rngs)
+        moved: Any = block.apply({"params": params}, x, train, turn, rngs=rngs)
         return moved, None
 
     if POLICIES[remat] is not None:

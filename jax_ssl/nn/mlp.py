@@ -1,5 +1,6 @@
 """The multilayer perceptron of projection heads."""
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -34,6 +35,7 @@ def gelu(x: Array) -> Array:
 ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
     "relu": nn.relu,
     "gelu": gelu,
+    "gelu_tanh": functools.partial(nn.gelu, approximate=True),
 }
 
 
@@ -49,7 +51,7 @@ class MLP(nn.Module):
             (neither scale nor offset) or "affine".
         kernel_init: of the dense layers.
         use_bias: dense layers that no norm follows get a bias.
-        activation: "relu", or "gelu", the exact (erf) one.
+        activation: "relu"; "gelu", the exact (erf) one; or "gelu_tanh", approximate.
         unit: the output is scaled to unit length.
         dropout: share of the inputs of each layer that are zero in training.
         dtype: compute dtype; parameters are float32 and so is the output.

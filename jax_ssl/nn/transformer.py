@@ -5,6 +5,7 @@ matrix for query, key and value, with bias, and the exact (erf) GELU.
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -16,6 +17,7 @@ from jax_ssl.core.types import Array
 from jax_ssl.nn.affine import Dense, LayerNorm
 from jax_ssl.nn.depth import kept_rows, of_kept
 from jax_ssl.nn.mlp import MLP
+from jax_ssl.nn.swiglu import SwiGLU
 from jax_ssl.ops.platforms import gradient_made_once
 from jax_ssl.parallel.chunks import row_numbers
 
@@ -68,6 +70,22 @@ def mixed(weights: Array, v: Array) -> Array:
     return jnp.einsum("bhnm,bmhd->bnhd", weights.astype(v.dtype), v)
 
 
+def turned(x: Array, angles: Array) -> Array:
+    """Queries or keys x [B, n, heads, d], the last m tokens rotated.
+
+    Channels i and i + d / 2 are a pair, turned by the angle i of the token.
+
+    Args:
+        x: tokens; those before the last m have no place and stay as they are.
+        angles: [m, d / 2], or [B, m, d / 2] for other places in each row.
+    """
+    rest = x.shape[1] - angles.shape[-2]
+    cos, sin = (f(angles)[..., None, :].astype(x.dtype) for f in (jnp.cos, jnp.sin))
+    first, second = jnp.split(x[:, rest:], 2, axis=-1)
+    pair = [first * cos - second * sin, second * cos + first * sin]
+    return jnp.concatenate([x[:, :rest], jnp.concatenate(pair, axis=-1)], axis=1)
+
+
 class SelfAttention(nn.Module):
     """Multi-head self-attention.
 
@@ -84,12 +102,14 @@ class SelfAttention(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """Maps x [B, n, D] to [B, n, D]."""
+    def __call__(self, x: Array, turn: Array | None = None) -> Array:
+        """Maps x [B, n, D] to [B, n, D]; for `turn` see `turned`."""
         B, n, dim = x.shape
         qkv = Dense(3 * dim, kernel_init=self.qkv_init, dtype=self.dtype, name="qkv")
         heads = qkv(x).reshape(B, n, 3, self.num_heads, dim // self.num_heads)
         q, k, v = (part[:, :, 0] for part in jnp.split(heads, 3, axis=2))
+        if turn is not None:
+            q, k = turned(q, turn), turned(k, turn)
         if self.is_mutable_collection("intermediates"):
             # Somebody wants to see the shares, which the fused kernel never makes.
             weights = attention_weights(q, k)
@@ -150,6 +170,8 @@ class Block(nn.Module):
         dtype: compute dtype of the dense layers and of the residual stream; parameters,
             norms' statistics and the softmax are float32.
         norm_epsilon: ε of the norms.
+        gated: the feed-forward layer is a `SwiGLU`.
+        activation: of the feed-forward layer otherwise: "gelu" or "gelu_tanh".
     """
 
     num_heads: int
@@ -161,10 +183,20 @@ class Block(nn.Module):
     qkv_init: Initializer = nn.initializers.xavier_uniform()
     dtype: Any = jnp.float32
     norm_epsilon: float = 1e-6
+    gated: bool = False
+    activation: str = "gelu"
 
     @nn.compact
-    def __call__(self, x: Array, train: bool = False) -> Array:
-        """Maps x [B, n, D] to [B, n, D]; `train` only drops paths."""
+    def __call__(
+        self, x: Array, train: bool = False, turn: Array | None = None
+    ) -> Array:
+        """Maps x [B, n, D] to [B, n, D]; `train` only drops paths.
+
+        Args:
+            x: tokens.
+            train: whether paths are dropped.
+            turn: angles of the places, see `turned`; None for none.
+        """
         attend = SelfAttention(
             self.num_heads,
             self.kernel_init,
@@ -172,15 +204,23 @@ class Block(nn.Module):
             self.dtype,
             name="attention",
         )
-        feed_forward = MLP(
-            (int(x.shape[-1] * self.mlp_ratio), x.shape[-1]),
-            norm="none",
-            kernel_init=self.kernel_init,
-            activation="gelu",
-            dtype=self.dtype,
-            name="feed_forward",
-        )
-        layers = (attend, functools.partial(feed_forward, train=train))
+        hidden = round(x.shape[-1] * self.mlp_ratio)
+        feed_forward: Callable[[Array], Array]
+        if self.gated:
+            feed_forward = SwiGLU(
+                hidden, self.kernel_init, self.dtype, name="feed_forward"
+            )
+        else:
+            mlp = MLP(
+                (hidden, x.shape[-1]),
+                norm="none",
+                kernel_init=self.kernel_init,
+                activation=self.activation,
+                dtype=self.dtype,
+                name="feed_forward",
+            )
+            feed_forward = functools.partial(mlp, train=train)
+        layers = (functools.partial(attend, turn=turn), feed_forward)
         x = x.astype(self.dtype)
         share = float(self.drop_path) if train and self.drop_group else 0.0
         for i, layer in enumerate(layers):

@@ -1,4 +1,4 @@
-"""Tables of positions on a grid of patches: sine-cosine, and resampling to a grid."""
+"""Positions on a grid of patches: sine-cosine, rotations, and resampling to a grid."""
 
 from typing import Literal, TypeAlias, get_args
 
@@ -45,6 +45,32 @@ def sincos_positions(height: int, width: int, dim: int) -> np.ndarray:
     angles = [x[:, None] * omega, y[:, None] * omega]
     table = [f(angle) for angle in angles for f in (np.sin, np.cos)]
     return np.concatenate(table, axis=1).astype(np.float32)
+
+
+def rotations(
+    height: int, width: int, channels: int, *, base: float = 100.0
+) -> np.ndarray:
+    """Angles by which DINOv3 (arXiv:2508.10104) turns the channels of a head.
+
+    A cell's middle has coordinates from -1 to 1 along each axis, whatever the number of
+    cells. Angle i of an axis is 2π times the coordinate over base^(i / (channels / 4)).
+
+    Args:
+        height: cells along the vertical.
+        width: cells along the horizontal.
+        channels: of a head, a multiple of 4.
+        base: the longest period, in units of half a side.
+
+    Returns:
+        [height * width, channels / 2] float32, in radians, cells row by row, the angles
+        of the row before those of the column.
+    """
+    quarter = channels // 4
+    periods = base ** (np.arange(quarter) / quarter)
+    y, x = np.divmod(np.arange(height * width), width)
+    places = np.stack([(y + 0.5) / height, (x + 0.5) / width], axis=1) * 2 - 1
+    angles = 2 * np.pi * places[:, :, None] / periods
+    return angles.reshape(height * width, -1).astype(np.float32)
 
 
 def resample_positions(

@@ -3,6 +3,7 @@
 from jax_ssl.run.embed import embed
 from jax_ssl.run.evaluate import evaluate
 from jax_ssl.run.export import export
+from jax_ssl.run.importing import import_
 from jax_ssl.run.infer import infer
 from jax_ssl.run.plan import plan
 from jax_ssl.run.predict import predict
@@ -11,9 +12,9 @@ from jax_ssl.run.settings import settings
 from jax_ssl.run.train import train
 
 COMMANDS = {
-    command.__name__: command
+    command.__name__.rstrip("_"): command  # "import" is a word of Python's.
     for command in (
-        *(train, evaluate, plan, report, export),
+        *(train, evaluate, plan, report, export, import_),
         *(embed, predict, infer, settings),
     )
 }

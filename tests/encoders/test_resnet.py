@@ -123,6 +123,35 @@ def test_wide_resnet50_has_the_parameters_of_simclr(width, millions):
     assert features.pooled.shape == (1, 2048 * width)
 
 
+def test_inner_width_makes_torchvisions_wide_network():
+    """wide_resnet50_2 has 68,883,240 parameters, 2,049,000 of them in its head."""
+    encoder = ENCODERS["resnet50"](inner_width=2)
+    x = jnp.zeros((1, 32, 32, 3))
+    params, _ = jax.eval_shape(lambda key: initialize(encoder, key, x), KEY(0))
+    assert count(params) == 68_883_240 - 2_049_000
+    with pytest.raises(ValueError, match="inner_width = 2 widens bottlenecks"):
+        TINY.clone(inner_width=2)
+
+
+def test_same_padding_of_the_pool_looks_ahead_at_even_sizes():
+    """Of a ramp, the pool of cells 2 i to 2 i + 2, where torch's begins one before."""
+    encoder = ResNet(stage_sizes=(1,), bottleneck=False)
+    same = encoder.clone(pool_padding="same")
+    x = jnp.zeros((1, 16, 16, 3)).at[0, 2, 2, 1].set(1.0)
+    params, stats = random_variables(encoder, np.zeros((1, 16, 16, 3), np.float32))
+    # Without a second convolution the first stage hands the pool on.
+    last = params["stage0_block0"]["norm1"]
+    params["stage0_block0"]["norm1"] = jax.tree.map(jnp.zeros_like, last)
+    for network, first in ((encoder, -1), (same, 0)):
+        seen = network.apply({"params": params, **stats}, x, train=False).pyramid
+        stem = np.pad(seen[0][0], ((1, 1), (1, 1), (0, 0)))
+        places = 2 * np.arange(4) + first + 1
+        wanted = [
+            [stem[i : i + 3, j : j + 3].max((0, 1)) for j in places] for i in places
+        ]
+        np.testing.assert_allclose(seen[1][0], wanted, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("stem", "levels"), [("imagenet", [16, 8, 4, 2, 1]), ("small", [32, 32, 16, 8, 4])]
 )

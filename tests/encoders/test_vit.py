@@ -7,8 +7,9 @@ import pytest
 
 from jax_ssl.encoders import ENCODERS
 from jax_ssl.nn.affine import LayerNorm
+from jax_ssl.nn.transformer import turned
 from jax_ssl.ops.patches import patchify, unpatchify
-from jax_ssl.ops.positions import resample_positions, sincos_positions
+from jax_ssl.ops.positions import resample_positions, rotations, sincos_positions
 from tests.encoders.draws import KEY, abstract_variables, random_variables
 
 TINY = {"dim": 16, "depth": 2, "num_heads": 2, "patch": 4, "image_size": 16}
@@ -277,3 +278,66 @@ def test_drop_path_acts_in_training_alone_and_rises_with_depth(image, params):
     key = {"drop_path": jax.random.key(0)}
     trained = apply({"params": params}, image, rngs=key).pooled
     assert np.any(trained != features(VIT, params, image).pooled)
+
+
+ROPE = ENCODERS["vit"](**{**TINY, "positions": "rope", "registers": 2})
+
+
+def test_rotated_positions_depend_on_distances_between_places_alone(rng):
+    """Closed form: the product of turned q and k turns by the difference of angles."""
+    angles = rotations(3, 5, 8, base=100.0)
+    assert angles.shape == (15, 4)
+    # Middles of 3 rows are at -2/3, 0, 2/3; those of 5 columns at -4/5 ... 4/5.
+    cell = 2 * np.pi * np.array([2 / 3, 2 / 30, -0.4, -0.04])
+    np.testing.assert_allclose(angles[2 * 5 + 1], cell, rtol=1e-6)
+    q, k = rng.normal(size=(2, 1, 15, 1, 8)).astype(np.float32)
+    turned_q, turned_k = turned(q, angles), turned(k, angles)
+    found = np.einsum("bnhd,bmhd->nm", turned_q, turned_k)
+    complex_q, complex_k = (x[0, :, 0, :4] + 1j * x[0, :, 0, 4:] for x in (q, k))
+    between = np.exp(1j * (angles[:, None] - angles[None]))
+    wanted = np.einsum("nd,md,nmd->nm", complex_q, complex_k.conj(), between).real
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_rotation_leaves_tokens_without_a_place_and_kept_patches_theirs(rng, image):
+    params = random_variables(ROPE, image)[0]
+    assert "position_embed" not in params
+    everything = np.broadcast_to(np.arange(16), (2, 16))
+    order = np.stack([rng.permutation(16), rng.permutation(16)])
+    whole = tokens(ROPE, params, image, everything)
+    np.testing.assert_allclose(tokens(ROPE, params, image), whole, atol=1e-5)
+    mixed = tokens(ROPE, params, image, order)
+    np.testing.assert_allclose(mixed[:, 0], whole[:, 0], atol=1e-5)
+    for row in range(2):
+        np.testing.assert_allclose(
+            mixed[row, 1:], whole[row, 1:][order[row]], atol=1e-5
+        )
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"class_token": False}, "leaves nothing for pool = 'class'"),
+        ({"positions": "rope", "num_heads": 8}, "multiple of 4 channels, not 2"),
+        ({"rope_base": 0.0}, "rope_base = 0.0"),
+        ({"feed_forward": "glu"}, "feed_forward = 'glu'"),
+    ],
+)
+def test_settings_of_no_network_are_refused(settings, said):
+    with pytest.raises(ValueError, match=said):
+        ENCODERS["vit"](**{**TINY, **settings})
+
+
+def test_without_a_class_token_nothing_reads_one(image):
+    bare = ENCODERS["vit"](**TINY, class_token=False, pool="normed_mean")
+    params = random_variables(bare, image)[0]
+    assert params["position_embed"].shape == (16, 16)
+    found = features(bare, params, image)
+    np.testing.assert_allclose(found.pooled, found.grid.mean((1, 2)), atol=1e-5)
+    assert bare.shows({"params": params}, {"view": image}) == {}
+    for ask in (
+        lambda: bare.apply({"params": params}, image, method="tokens"),
+        lambda: bare.attention({"params": params}, image),
+    ):
+        with pytest.raises(ValueError, match="class"):
+            ask()

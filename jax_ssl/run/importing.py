@@ -1,0 +1,64 @@
+"""`jax-ssl import`: an encoder that another library has trained, as a file of ours."""
+
+import argparse
+import ast
+import contextlib
+import logging
+import pathlib
+from typing import Any
+
+from jax_ssl.checkpoint.export import export_encoder
+from jax_ssl.checkpoint.run_folder import write_json_atomic
+from jax_ssl.interop.importing import import_weights
+from jax_ssl.interop.verify import verified
+
+log = logging.getLogger(__name__)
+
+
+def import_(options: argparse.Namespace) -> int:
+    """Writes the encoder of a file, with a card and a certificate beside it."""
+    output = pathlib.Path(options.output or "encoder.npz")
+    if output.suffix != ".npz":
+        raise ValueError(f"--output={output}: an exported encoder is a .npz file.")
+    found = import_weights(
+        options.file,
+        source=vars(options)["from"],
+        prefix=options.prefix,
+        heads=options.heads,
+        chosen=dict(map(_setting, options.set or ())),
+        allow_unused=options.allow_unused,
+    )
+    certificate = dict(found.certificate)
+    if options.verify:
+        certificate["verified"] = verified(found)
+    card = export_encoder(output, found.variables, found.card)
+    beside = output.with_suffix(".certificate.json")
+    certificate["written"] = {"name": output.name, "sha256_of_arrays": card["sha256"]}
+    write_json_atomic(beside, certificate)
+    for note in certificate["notes"]:
+        log.info(note)
+    left = certificate["left_over"]
+    print(
+        f"{output}: {card['encoder']['name']}, {card['parameters']:,} parameters, read "
+        f"as {certificate['family']} ({certificate['about']}); "
+        f"{sum('ours' in line for line in certificate['mapped'].values())} arrays "
+        f"mapped as they are, {len(certificate['made'])} put together, "
+        f"{sum(map(len, left.values()))} left over. {beside} says which."
+    )
+    if options.verify:
+        print(certificate["verified"]["said"])
+    return 0
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """Name and value of "NAME=VALUE"; a value that is no literal is a word.
+
+    Raises:
+        ValueError: if it is not of this form.
+    """
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"--set={text}: write --set NAME=VALUE.")
+    with contextlib.suppress(ValueError, SyntaxError):
+        return name, ast.literal_eval(value)
+    return name, value
