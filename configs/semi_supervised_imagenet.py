@@ -22,7 +22,6 @@ Run:   jax-ssl train --config=configs/semi_supervised_imagenet.py:simclr-1 \
        Without run.init_from: the same labels from scratch, its control. Other lists:
        --config.data.name=folder --config.data.path=ILSVRC --config.data.split=train \
            --config.data.labels=folders --config.data.only=1percent.txt \
-           --config.data.dataset=None --config.data.data_dir=None \
            --config.evals.test="{'split': 'val', 'only': ''}"
        Balanced draws, which are another protocol:
        --config.data.dataset=imagenet2012 --config.feed.labels_per_class=13

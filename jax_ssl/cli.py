@@ -167,7 +167,8 @@ COMMAND_LINES: dict[str, tuple[str, str]] = {
         "--config --workdir --seeds",
     ),
     "evaluate": (
-        "evaluate a run's last checkpoint; --config.evals.KEY=VALUE changes protocols",
+        "evaluate a run's last checkpoint; --config.evals.KEY=VALUE changes protocols, "
+        "--suite=transfer judges by other data sets",
         "--workdir --step --suite --data_dir --sets --features --baseline",
     ),
     "plan": (
