@@ -155,7 +155,7 @@ def check_shown(name: str, needs: Sequence[str], view: ViewFn, data: Data) -> No
         ValueError: naming the protocol, the field and views that would do.
     """
     seen = shown(view, data)
-    there = sorted(seen) if isinstance(seen, Mapping) else ["the image"]
+    there = sorted(seen) if isinstance(seen, Mapping) else ["image"]
     if lacks := [each for each in ("image", *needs) if each not in there]:
         raise ValueError(
             f"config.evals.{name} trains on crops of what config.evals.view shows, "

@@ -26,8 +26,10 @@ def check_needs(protocol: Protocol, part: str, data: Data, known: Fields) -> Non
     """
     fields = data.feed.fields
     all_fields = {**known, **fields}
-    # These are told of no field, or need none of the training part.
-    named = not protocol.learns
+    # What a method predicts is told of no field: the names are those of predictions.
+    named = protocol.measured is not None
+    if part == "train" and not (named or protocol.learns):
+        return
     for name in protocol.needs:
         kind = protocol.kind_of(name)
         fit = sorted(n for n, field in all_fields.items() if field.kind == kind)

@@ -276,6 +276,15 @@ def test_levels_are_the_encoders_own(rng):
     same(first, several[:1])
 
 
+def test_a_view_that_shows_no_mask_is_refused_before_anything_runs():
+    mesh = make_mesh(devices=jax.devices()[:1])
+    plain = lambda key, example: view(key, example)["image"]
+    method = Method(encoder=Means(), views=view, init=None, loss=None, exports={})
+    probe = linear_segmentation(Means(), SEEN, num_classes=3)
+    with pytest.raises(ValueError, match="shows, which is image and no mask: choose"):
+        Judge(method, plain, None, mesh).rehearse([probe], (), data(scenes(4, 0), mesh))
+
+
 @pytest.mark.parametrize(
     ("make", "encoder", "settings", "message"),
     [
