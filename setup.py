@@ -43,6 +43,8 @@ setup(
         "lint": ["ruff>=0.12", "mypy>=1.15"],
         "audio": ["soundfile>=0.12", "librosa>=0.10"],  # Sound files; MFCCs.
         "tensorboard": ["tensorboardX>=2.6"],
+        "wandb": ["wandb>=0.17"],
+        "mlflow": ["mlflow-skinny>=2.14"],
         "parquet": ["pyarrow>=15"],  # Features as .parquet.
         "onnx": ["jax2onnx>=0.13"],  # jax-ssl export --to=onnx.
         # To compare imported weights with the libraries that they come from.

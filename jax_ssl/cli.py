@@ -98,6 +98,7 @@ FLAGS: dict[str, dict[str, Any]] = {
         "help": "compare features on ten images with torch's (pip install "
         "jax_ssl[verify])",
     },
+    "runs": named("RUN", "folders of runs, two or more", nargs="+", type=folder),
     "what": named(
         "WHAT",
         "a config page, a section, or SECTION.NAME (default: all names)",
@@ -197,6 +198,10 @@ COMMAND_LINES: dict[str, tuple[str, str]] = {
     "infer": (
         "write depth, flow or whatever else a run's method predicts of pictures",
         "--workdir --images --output --task --intrinsics --step",
+    ),
+    "compare": (
+        "print runs side by side, with spreads over seeds, and write a page of curves",
+        "runs --output",
     ),
     "settings": ("print what a config can hold: names, types and defaults", "what"),
 }

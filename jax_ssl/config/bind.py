@@ -7,7 +7,6 @@ too: its keywords are defaults, and the wires that it holds are not asked for.
 """
 
 import dataclasses
-import difflib
 import functools
 import inspect
 import traceback
@@ -19,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import optax
 
+from jax_ssl.config.elsewhere import elsewhere, is_elsewhere, nearest
 from jax_ssl.config.ranges import MEANT, RANGES
 from jax_ssl.core import checks
 from jax_ssl.core.compiling import once
@@ -76,6 +76,8 @@ def schema(factory: Factory) -> Schema:
     for name, parameter in list(own.items())[held:]:
         if name in defaults:
             parameter = parameter.replace(default=defaults[name])
+        if parameter.annotation is parameter.empty:
+            parameter = parameter.replace(annotation=Any)
         if parameter.kind is parameter.KEYWORD_ONLY and name not in MODULE_FIELDS:
             found.settings[name] = parameter
         elif parameter.kind is parameter.POSITIONAL_OR_KEYWORD and name not in defaults:
@@ -100,7 +102,10 @@ def bind(factory: Factory, wires: Settings, settings: Settings) -> Any:
     given = {name: wires[name] for name in wanted if name in wires}
     missing = [n for n, p in wanted.items() if n not in given and p.default is NEEDED]
     if missing:
-        raise ValueError(f"{_label(factory)} needs {missing}, which this run has not.")
+        raise ValueError(
+            f"{_label(factory)} needs {missing}, which this run has not; what a config "
+            "sets are keyword-only arguments."
+        )
     values = resolve(factory, settings, wires)
     try:
         return factory(**given, **values)
@@ -184,6 +189,7 @@ def pick(
 ) -> tuple[Factory, dict[str, Any]]:
     """The factory that `section["name"]` stands for, and the section's other settings.
 
+    The name is one of the table, or of a thing elsewhere, "my_package.nnclr:nnclr".
     `title` names the section in messages.
 
     Raises:
@@ -193,18 +199,14 @@ def pick(
     if "name" not in settings:
         raise ValueError(f"{title} needs a 'name': one of {sorted(table)}.")
     name = settings.pop("name")
+    if is_elsewhere(name):
+        return elsewhere(name, title), settings
     if not isinstance(name, str) or name not in table:
         raise ValueError(
             f"{title}.name = {name!r} is not one of {sorted(table)}"
             f"{nearest(str(name), table) or '.'}"
         )
     return table[name], settings
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A question such as "; did you mean 'temperature'?", or nothing."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def refuse_unknown(

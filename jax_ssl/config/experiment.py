@@ -22,6 +22,7 @@ from jax_ssl.config.bind import (
     reason,
     split,
 )
+from jax_ssl.config.elsewhere import check_features, check_made, is_elsewhere
 from jax_ssl.config.sections import Checkup, Devices, Evals, Feeding, Online, Run
 from jax_ssl.core.fields import read_by
 from jax_ssl.core.method import Method, ViewFn, seen_by
@@ -137,6 +138,10 @@ class Experiment:
         wires["view"] = self.view
         wires["views"] = made("views", VIEWS, config["views"])
         wires["encoder"] = made("encoder", ENCODERS, config["encoder"])
+        if is_elsewhere(named := config["encoder"]["name"]):
+            with naming("evals.view"):
+                seen = seen_by(self.view, source.fields)
+            check_features(named, wires["encoder"], seen)
         self.method: Method = made("method", METHODS, config["method"])
         if here:
             source = self.everything = self._classified(source)
@@ -330,7 +335,10 @@ def _made(
 ) -> Any:
     """What a section names in a table; errors begin with the section's title."""
     maker, settings = pick(table, section, f"config.{title}")
-    return _bound(wires, title, maker, settings)
+    found = _bound(wires, title, maker, settings)
+    if is_elsewhere(section["name"]):
+        check_made(f"config.{title}", section["name"], found)
+    return found
 
 
 def _bound(wires: Settings, title: str, maker: Factory, settings: Settings) -> Any:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from jax.sharding import PartitionSpec as P
 
 from jax_ssl.augment import VIEWS
+from jax_ssl.config.elsewhere import is_elsewhere
 from jax_ssl.core import checks
 from jax_ssl.data import SOURCES
 from jax_ssl.data.classes import Unknown
@@ -15,6 +16,7 @@ from jax_ssl.evaluate import PROTOCOLS
 from jax_ssl.methods import METHODS
 from jax_ssl.optim import OPTIMIZERS
 from jax_ssl.train.loop import Plan
+from jax_ssl.train.trackers import TRACKERS
 
 TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {
     "encoder": ENCODERS,
@@ -104,6 +106,9 @@ class Run:
         view_dtype: of views between their making and the network; "bfloat16" halves
             their memory where the encoder computes in bfloat16.
         tensorboard: write TensorBoard files beside metrics.jsonl.
+        trackers: where records go beside metrics.jsonl: "tensorboard", "wandb",
+            "mlflow", or one of your own, "my_package.tracking:mine"; see
+            `train.trackers`.
         report: write the HTML report at the end.
         init_from: an exported encoder to start from, as "RUN/export/encoder.npz", or
             files by what they fill, dict(teacher="RUN/export/teacher.npz"); they are
@@ -123,6 +128,7 @@ class Run:
     chunks: int = 1
     view_dtype: Literal["float32", "bfloat16"] = "float32"
     tensorboard: bool = False
+    trackers: tuple[str, ...] = ()
     report: bool = True
     init_from: str | dict | None = None
     accept_changed_data: bool = False
@@ -142,6 +148,9 @@ class Run:
             checkpoint_every_steps=self.checkpoint_every_steps,
         )
         checks.within("[0, 4294967295]", seed=self.seed)
+        for name in self.trackers:
+            if not is_elsewhere(name):
+                checks.one_of(tuple(TRACKERS), **{"run.trackers": name})
         for unit in ("num_{}", "checkpoint_every_{}"):
             names = [unit.format(word) for word in ("epochs", "steps")]
             given = [name for name in names if getattr(self, name) is not None]
@@ -277,4 +286,5 @@ MAY_CHANGE = (
     "run.keep_checkpoints",
     "run.tensorboard",
     "run.report",
+    "run.trackers",
 )

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from jax_ssl.config.bind import Factory, schema, type_text, unwrapped
+from jax_ssl.config.elsewhere import elsewhere, is_elsewhere
 from jax_ssl.config.sections import PLAIN, TABLES, Online
 from jax_ssl.evaluate import PROTOCOLS
 from jax_ssl.optim import SCHEDULES
@@ -62,8 +63,23 @@ def catalogue() -> dict[str, Factory]:
     return found | {f"evals.{name}": maker for name, maker in PROTOCOLS.items()}
 
 
+def maker_of(path: str) -> Factory:
+    """What a path stands for, in the catalogue or elsewhere ("method.my.nnclr:nnclr").
+
+    Raises:
+        ValueError: if there is no such thing.
+    """
+    section, _, name = path.partition(".")
+    if is_elsewhere(name):
+        return elsewhere(name, f"config.{section}")
+    return catalogue()[path]
+
+
 def used(config: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The paths of the catalogue that a resolved config uses, with its values there."""
+    """The paths that a resolved config uses, with its values there; see `maker_of`."""
+    for section in TABLES:
+        if is_elsewhere(name := config[section]["name"]):
+            yield f"{section}.{name}", config[section]
     for path in catalogue():
         section, _, rest = path.partition(".")
         values = config.get(section, {})

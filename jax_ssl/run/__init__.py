@@ -1,5 +1,6 @@
 """The commands: each takes parsed options and returns an exit status."""
 
+from jax_ssl.run.compare import compare
 from jax_ssl.run.embed import embed
 from jax_ssl.run.evaluate import evaluate
 from jax_ssl.run.export import export
@@ -15,6 +16,6 @@ COMMANDS = {
     command.__name__.rstrip("_"): command  # "import" is a word of Python's.
     for command in (
         *(train, evaluate, plan, report, export, import_),
-        *(embed, predict, infer, settings),
+        *(embed, predict, infer, compare, settings),
     )
 }

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from jax_ssl.config import load_page, override, resolved
-from jax_ssl.config.bind import NEEDED, nearest
+from jax_ssl.config.bind import NEEDED
+from jax_ssl.config.elsewhere import is_elsewhere, nearest
 from jax_ssl.config.pages import plain
-from jax_ssl.config.settings import catalogue, describe, headline, used
+from jax_ssl.config.settings import catalogue, describe, headline, maker_of, used
 
 WIDTH = 88
 
@@ -25,8 +26,9 @@ def settings(options: argparse.Namespace) -> int:
         print("\n\n".join(_section(path, values) for path, values in used(page)))
         print("\n* not the default")
         return 0
-    if what in makers:
+    if what in makers or (what and is_elsewhere(what.partition(".")[2])):
         print(_section(what, {}))
+        makers.setdefault(what, maker_of(what))
     listed = [path for path in makers if not what or path.startswith(f"{what}.")]
     for path in listed:
         print(*_wrapped(f"{path:28s} ", headline(makers[path])), sep="\n")
@@ -38,7 +40,7 @@ def settings(options: argparse.Namespace) -> int:
 
 def _section(path: str, values: Mapping[str, Any]) -> str:
     """A factory's settings, those marked that differ in `values` from the default."""
-    maker = catalogue()[path]
+    maker = maker_of(path)
     lines = [*_wrapped(f"{path}: ", headline(maker))]
     for setting in describe(maker):
         value = values.get(setting.name, setting.default)

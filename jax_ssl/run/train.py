@@ -43,6 +43,7 @@ from jax_ssl.run.seeds import (
     seeds_of,
     siblings,
 )
+from jax_ssl.run.tracking import trackers_of
 from jax_ssl.train.calls import Calls
 from jax_ssl.train.flops import live_flops
 from jax_ssl.train.loop import COMPILING, Outcome, fit
@@ -286,7 +287,9 @@ def opened_run(
         name="" if alone else f"seed {settings.seed}",
         extra=functools.partial(_extra, run, once(experiment.learning_rate)),
     )
-    reporter = open_reporter(run.workdir, facts, tensorboard=settings.tensorboard)
+    reporter = open_reporter(
+        run.workdir, facts, trackers=trackers_of(run), config=experiment.config
+    )
     return checkpoints, stack.enter_context(contextlib.closing(reporter))
 
 

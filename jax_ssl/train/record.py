@@ -2,11 +2,10 @@
 
 import contextlib
 import json
-import math
 import pathlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,18 +14,9 @@ from jax_ssl.parallel.processes import of_first
 from jax_ssl.train.flops import mfu
 from jax_ssl.train.metrics import MetricsFile, read_metrics
 from jax_ssl.train.progress import Clock, Progress, RunFacts
+from jax_ssl.train.trackers import Tracked, Tracker, Writer
 
 FIRST_LINE = 10.0  # Seconds without a line after which the first one comes.
-
-
-class Writer(Protocol):
-    """Somewhere that records go."""
-
-    def write(self, record: Mapping[str, Any]) -> None:
-        """Takes one record of metrics.jsonl."""
-
-    def close(self) -> None:
-        """Flushes and ends."""
 
 
 class Reporter:
@@ -159,19 +149,21 @@ def open_reporter(
     folder: str | pathlib.Path,
     run: RunFacts,
     *,
-    tensorboard: bool = False,
+    trackers: Sequence[Tracker] = (),
+    config: Mapping[str, Any] | None = None,
     clock: Clock = time.perf_counter,
 ) -> Reporter:
     """A reporter into a run's folder; all processes but the first say nothing.
 
     Args:
-        folder: gets metrics.jsonl, and tensorboard/ if asked for.
+        folder: gets metrics.jsonl.
         run: facts of the run.
-        tensorboard: also write TensorBoard's event files.
+        trackers: where records go beside that.
+        config: the resolved one, for trackers.
         clock: seconds.
 
     Raises:
-        ValueError: if TensorBoard is asked for and tensorboardX is missing.
+        ValueError: if a tracker's library is missing.
     """
     folder = pathlib.Path(folder)
     past = [
@@ -180,49 +172,20 @@ def open_reporter(
     known = json.loads(of_first("evaluated", json.dumps([r["step"] for r in past])))
     if jax.process_index() != 0:
         return Reporter(run, (), evaluated=known, clock=clock)
-    board = [TensorBoard(folder / "tensorboard", run)] if tensorboard else []
+    tracked = Tracked(folder, run, config or {})
+    others = [tracker(tracked) for tracker in trackers]
     file = MetricsFile(folder / "metrics.jsonl", restored_step=run.restored_step)
     seconds = max((record.get("seconds") or 0.0 for record in file.kept), default=0.0)
     progress = Progress(run)
     return Reporter(
         run,
-        (file, *board, progress),
+        (file, *others, progress),
         past_seconds=seconds,
         evaluated=known,
         clock=clock,
         show=progress.write,
         patience=60.0 if progress.bar.disable else 5.0,
     )
-
-
-class TensorBoard:
-    """Numbers of records as curves named "train/loss", "eval/knn/accuracy"."""
-
-    def __init__(self, folder: str | pathlib.Path, run: RunFacts) -> None:
-        try:
-            from tensorboardX import SummaryWriter
-        except ModuleNotFoundError as error:
-            raise ValueError(
-                "run.tensorboard = True needs tensorboardX: pip install tensorboardX, "
-                "or leave the setting off; metrics.jsonl is written in any case."
-            ) from error
-        # Curves drawn beyond the restored step by a killed run are hidden.
-        self.board = SummaryWriter(str(folder), purge_step=run.restored_step + 1)
-
-    def write(self, record: Mapping[str, Any]) -> None:
-        """Draws one point a finite number."""
-        group = "/".join(
-            str(record[name]) for name in ("kind", "protocol") if name in record
-        )
-        for name, value in record.items():
-            number = isinstance(value, (int, float)) and math.isfinite(value)
-            if number and name != "step":
-                self.board.add_scalar(f"{group}/{name}", value, record["step"])
-        self.board.flush()
-
-    def close(self) -> None:
-        """Ends the event file."""
-        self.board.close()
 
 
 def peak_memory(devices: Iterable[jax.Device]) -> int | None:

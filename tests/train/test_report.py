@@ -11,7 +11,8 @@ import pytest
 
 from jax_ssl.train.metrics import read_metrics
 from jax_ssl.train.progress import Progress, RunFacts, describe, duration
-from jax_ssl.train.record import Reporter, TensorBoard, open_reporter, peak_memory
+from jax_ssl.train.record import Reporter, open_reporter, peak_memory
+from jax_ssl.train.trackers import TensorBoard, Tracked
 
 
 class Clock:
@@ -169,7 +170,7 @@ def test_a_resumed_run_goes_on_in_steps_and_seconds(tmp_path):
 
 def test_only_the_first_process_writes(tmp_path, monkeypatch):
     monkeypatch.setattr(jax, "process_index", lambda: 1)
-    reporter = open_reporter(tmp_path, facts(), tensorboard=True)
+    reporter = open_reporter(tmp_path, facts(), trackers=[TensorBoard])
     reporter.train(10, {}, 0.0)
     reporter.close()
     assert list(tmp_path.iterdir()) == []
@@ -184,20 +185,21 @@ def test_closing_closes_every_writer():
 
 def test_tensorboard_draws_finite_numbers(tmp_path):
     pytest.importorskip("tensorboardX")
-    board = TensorBoard(tmp_path, facts(restored_step=5))
+    board = TensorBoard(Tracked(tmp_path, facts(restored_step=5), {}))
     drawn = []
     board.board.add_scalar = lambda *point: drawn.append(point)
     board.write({"kind": "train", "step": 10, "loss": 1.5, "mfu": None, "x": math.inf})
     board.write({"kind": "eval", "step": 10, "protocol": "knn", "accuracy": 0.5})
     board.close()
     assert drawn == [("train/loss", 1.5, 10), ("eval/knn/accuracy", 0.5, 10)]
-    assert any("tfevents" in path.name for path in tmp_path.iterdir())
+    files = (tmp_path / "tensorboard").iterdir()
+    assert any("tfevents" in path.name for path in files)
 
 
 def test_tensorboard_that_is_missing_names_its_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     with pytest.raises(ValueError, match=r"pip install tensorboardX"):
-        open_reporter(tmp_path, facts(), tensorboard=True)
+        open_reporter(tmp_path, facts(), trackers=[TensorBoard])
     assert list(tmp_path.iterdir()) == []
 
 
