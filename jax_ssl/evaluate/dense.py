@@ -16,6 +16,7 @@ import numpy as np
 import optax
 
 from jax_ssl.core import checks
+from jax_ssl.core.compiling import once
 from jax_ssl.core.fields import VOID, Fields, names_of
 from jax_ssl.core.types import Array, PyTree, Views
 from jax_ssl.evaluate.crops import random_crop
@@ -122,22 +123,24 @@ def dense_probe(
     tx = optax.chain(
         optax.scale_by_adam(), optax.add_decayed_weights(training.weight_decay)
     )
-    root = jax.random.key(training.seed)
-    head_key, crop_key = jax.random.split(root)
+
+    def keys() -> Array:
+        """Of the heads' first weights, and of the crops."""
+        return jax.random.split(jax.random.key(training.seed))
 
     def started(passes: Passes, rates: Sequence[float]) -> Heads:
-        """Heads that all begin with the same weights."""
-        given = jax.tree.map(
-            lambda level: jnp.zeros(level.shape, level.dtype),
-            passes.shapes(training.sides(passes.seen["image"].shape)),
-        )
-        params, stats = initialize(head, head_key, given)
-        count = len(rates)
-        params, stats, slots = jax.tree.map(
-            lambda leaf: jnp.repeat(leaf[None], count, axis=0),
-            (params, stats, tx.init(params)),
-        )
-        return Heads(params, stats, slots, jnp.asarray(rates, jnp.float32))
+        """Heads that all begin with the same weights, on the host."""
+        shapes = passes.shapes(training.sides(passes.seen["image"].shape))
+
+        def begin(rates: Array) -> Heads:
+            given = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+            params, stats = initialize(head, keys()[0], given)
+            first = Heads(params, stats, tx.init(params), rates[0])
+            heads = jax.tree.map(lambda x: jnp.stack([x] * len(rates)), first)
+            return heads._replace(rates=rates)
+
+        made: Heads = jax.device_get(once(begin)(np.asarray(rates, np.float32)))
+        return made
 
     def step(look: Look, heads: Heads, seen: Views, at: Array) -> tuple[Heads, Array]:
         def cut(key: Array, seen: Views) -> Views:
@@ -148,7 +151,7 @@ def dense_probe(
             )
 
         chosen = {name: seen[name] for name in ("image", "mask")}
-        crops = map_examples(cut, jax.random.fold_in(crop_key, at), chosen)
+        crops = map_examples(cut, jax.random.fold_in(keys()[1], at), chosen)
         mask = crops["mask"]
         read = jax.lax.stop_gradient(look(crops["image"]))
 
