@@ -3,7 +3,8 @@
 Paper: arXiv:2002.05709, SimCLR, whose page for CIFAR-10 is made small; the linear head
        is that of DINOv2, arXiv:2304.07193, and the decoder U-Net's, arXiv:1505.04597.
 Run:   see README.md beside this; FILE is made by experiments/segmentation/prepare.py
-Ours:  see README.md beside this.
+Ours:  mean IoU of the linear head 23.8 %, untrained encoder 19.6, pixels 13.2, seed 0;
+       the decoder: not yet run; README.md beside this.
 """
 
 from ml_collections import ConfigDict
