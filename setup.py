@@ -17,7 +17,9 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     license_files=["LICENSE"],
-    packages=find_packages(include=["jax_ssl", "jax_ssl.*"]),
+    # The pages lie at the top of a checkout, and in the package once installed.
+    packages=[*find_packages(include=["jax_ssl", "jax_ssl.*"]), "jax_ssl.configs"],
+    package_dir={"jax_ssl.configs": "configs"},
     package_data={"jax_ssl.report": ["*.html", "*.mplstyle"]},
     python_requires=">=3.11",
     install_requires=[

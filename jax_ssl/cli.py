@@ -14,7 +14,7 @@ from jax_ssl.core.telling import Lines
 
 DESCRIPTION = "Self-supervised learning in JAX: train, evaluate, report, export."
 CONFIG_HELP = (
-    "config page, FILE.py or FILE.py:ARG; any setting follows as "
+    "config page, NAME, FILE.py or either with :ARG; any setting follows as "
     "--config.SECTION.KEY=VALUE"
 )
 

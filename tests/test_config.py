@@ -446,6 +446,21 @@ def test_missing_page_is_named():
         load_page("configs/nope.py")
 
 
+def test_a_page_of_the_library_is_found_by_its_name_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    here = load_page("simclr_digits").to_dict()
+    assert here == load_page(str(CONFIGS / "simclr_digits.py")).to_dict()
+    assert load_page("folder:medium").to_dict()["encoder"]["name"] == "resnet18"
+    with pytest.raises(ValueError, match="did you mean 'simclr_digits'"):
+        load_page("configs/simclr_digit.py")
+    with pytest.raises(ValueError, match="no config page 'common'"):
+        load_page("common")
+    # A file of that name counts first.
+    (tmp_path / "simclr_digits").write_text("")
+    with pytest.raises(ValueError, match="is not a Python file"):
+        load_page("simclr_digits")
+
+
 def test_page_without_get_config_is_named(tmp_path):
     (tmp_path / "page.py").write_text("x = 1\n")
     with pytest.raises(ValueError, match="no function get_config"):

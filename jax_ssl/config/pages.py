@@ -32,6 +32,7 @@ from jax_ssl.config.bind import (
     resolve,
     split,
 )
+from jax_ssl.config.elsewhere import nearest
 from jax_ssl.config.sections import PLAIN, SECTIONS, TABLES, Evals, Online
 from jax_ssl.evaluate import PROTOCOLS
 from jax_ssl.evaluate.knn import knn
@@ -42,9 +43,10 @@ log = logging.getLogger(__name__)
 
 
 def load_page(reference: str) -> ConfigDict:
-    """Reads a config page: "path/to/page.py" or "path/to/page.py:arg".
+    """Reads a config page: "path/to/page.py", or "simclr_digits" of the library's own.
 
-    A page is a program, and reading it runs it.
+    What follows a colon, as in "path/to/page.py:arg", is its argument. A page is a
+    program, and reading it runs it.
 
     Raises:
         ValueError: if there is no such file, it has no `get_config`, or it fails.
@@ -54,9 +56,15 @@ def load_page(reference: str) -> ConfigDict:
         raise ValueError(
             f"--config={reference} is an address, not a file; copy the page here."
         )
-    file = pathlib.Path(path)
+    file = pathlib.Path(path).expanduser()
+    if file.suffix == "" and not file.is_file() and path in (own := own_pages()):
+        file = own[path]
     if not file.is_file():
-        raise ValueError(f"there is no config page {path!r}; see the folder configs/.")
+        near = nearest(file.stem, own_pages())
+        raise ValueError(
+            f"there is no config page {path!r}{near or '.'} A page of the library is "
+            "named alone, as --config=simclr_digits; others by their path."
+        )
     if file.suffix != ".py":
         raise ValueError(f"config page {path!r} is not a Python file.")
     sys.path.insert(0, str(file.parent.resolve()))  # So that pages can share a file.
@@ -93,6 +101,16 @@ def load_page(reference: str) -> ConfigDict:
         ) from error
     finally:
         sys.path.pop(0)
+
+
+def own_pages() -> dict[str, pathlib.Path]:
+    """The library's own pages by name, as installed or in the checkout."""
+    package = pathlib.Path(__file__).parent.parent
+    for folder in (package / "configs", package.parent / "configs"):
+        files = {file.stem: file for file in sorted(folder.glob("*.py"))}
+        if "simclr_digits" in files:
+            return {name: file for name, file in files.items() if name != "common"}
+    return {}
 
 
 def override(config: ConfigDict, assignments: Sequence[str]) -> ConfigDict:

@@ -8,7 +8,7 @@ from typing import Any
 from jax_ssl.config import load_page, override, resolved
 from jax_ssl.config.bind import NEEDED
 from jax_ssl.config.elsewhere import is_elsewhere, nearest
-from jax_ssl.config.pages import plain
+from jax_ssl.config.pages import own_pages, plain
 from jax_ssl.config.settings import catalogue, describe, headline, maker_of, used
 
 WIDTH = 88
@@ -21,7 +21,7 @@ def settings(options: argparse.Namespace) -> int:
         ValueError: if there is no such page or path.
     """
     what, makers = options.what, catalogue()
-    if what and ".py" in what:
+    if what and (".py" in what or what.partition(":")[0] in own_pages()):
         page = resolved(override(load_page(what), options.overrides))
         print("\n\n".join(_section(path, values) for path, values in used(page)))
         print("\n* not the default")
