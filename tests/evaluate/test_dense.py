@@ -164,6 +164,30 @@ def test_any_number_of_devices_gives_the_same_heads():
         assert row["miou"] == pytest.approx(other["miou"], abs=0.01)
 
 
+@pytest.mark.slow
+def test_a_decoder_learns_from_all_stages_of_a_network_that_is_not_trained():
+    images = jnp.zeros((1, *SIDES, 3))
+    params, stats = random_variables(CONVNET, images, 0)
+    method = Method(
+        encoder=CONVNET,
+        views=view,
+        init=None,
+        loss=None,
+        exports={"encoder": lambda params, state: {"params": params, **state}},
+    )
+    probe = unet_segmentation(
+        CONVNET, SEEN, scenes(1, 0).fields, widths=8, **{**QUICK, "steps": 60}
+    )
+    mesh = make_mesh(devices=jax.devices()[:1])
+    train, test = (data(scenes(n, seed), mesh) for n, seed in ((21, 0), (11, 1)))
+    one = Judge(method, view, lambda: (params, stats), mesh)
+    with jax.set_mesh(mesh):
+        record = one.judge([probe], (params, stats), train, test, kinds=["untrained"])
+    (evaluation,) = record["evaluations"]
+    assert evaluation["settings"]["widths"] == [8, 8]
+    assert evaluation["rows"][0]["miou"] > 0.6
+
+
 def test_overlaps_are_those_of_scikit_learn(rng):
     true, said = rng.integers(0, 5, (2, 400))
     said[true == 3] = 3
