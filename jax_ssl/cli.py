@@ -42,6 +42,11 @@ FLAGS: dict[str, dict[str, Any]] = {
         "N,N,...",
         "train these seeds as one program, each into its own folder DIR/seed-N",
     ),
+    "--extend": {
+        "action": "store_true",
+        "help": "go on with a finished run, for the larger run.num_epochs or num_steps "
+        "that is given",
+    },
     "--step": named("N", "this checkpoint, not the last", type=int),
     "--topology": named("KIND:SIZE", "v5e:4x8, cpu:8", required=True),
     "--chips": named("N", "only N of the slice", type=int),
@@ -165,7 +170,7 @@ NUMBERED = ("JAX_PROCESS_ID", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
 COMMAND_LINES: dict[str, tuple[str, str]] = {
     "train": (
         "train from a config page; the same command again continues where it stopped",
-        "--config --workdir --seeds",
+        "--config --workdir --seeds --extend",
     ),
     "evaluate": (
         "evaluate a run's last checkpoint; --config.evals.KEY=VALUE changes protocols, "

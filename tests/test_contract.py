@@ -144,6 +144,19 @@ def with_groups(case, groups, **encoder):
     return case.build(**encoder, **({"groups": groups} if "groups" in spans else {}))
 
 
+def test_an_encoders_file_fills_the_encoder_and_what_follows_it(method, first):
+    load = method.loads["encoder"]
+    taken = load.take(first.params, first.state)
+    given = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.125, leaf.dtype), taken)
+    params, state = load.fill(first.params, first.state, given)
+    assert_equal(load.take(params, state), given)
+    assert_same_kind((params, state), (first.params, first.state))
+    # A larger teacher that never moves has a file of its own.
+    for name in {"teacher", "average"} - method.loads.keys():
+        if hasattr(state, name):
+            assert_equal(getattr(state, name).params["encoder"], given["params"])
+
+
 def test_init_traces_abstractly(beginning, first):
     assert_same_kind(beginning.returns, first)
     assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(first))

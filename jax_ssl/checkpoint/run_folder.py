@@ -143,7 +143,8 @@ def check_config(
             listed = "\n  ".join(refused)
             raise ValueError(
                 f"{folder} holds a run with other settings:\n  {listed}\nGo back to "
-                "its settings to resume it, or start in a new folder."
+                "its settings to resume it, or start in a new folder. A finished run "
+                "is trained for longer by --extend."
             )
     if (lines or not path.exists()) and jax.process_index() == 0:
         write_json_atomic(path, resolved)

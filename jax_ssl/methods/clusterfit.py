@@ -136,9 +136,10 @@ def clusterfit(
         del metrics["mutual_information"]  # There is no clustering before.
         return params, state._replace(labels=labels, sizes=sizes), metrics
 
-    kept = net.evaluated(chance=math.log(num_clusters), prototypes=num_clusters)
-    kept["loads"] = {
-        "teacher": Load(variables_of, fill, required=True, export="encoder")
-    }
+    kept = net.evaluated(
+        chance=math.log(num_clusters), prototypes=num_clusters, followers=()
+    )
+    known = Load(variables_of, fill, required=True, export="encoder")
+    kept["loads"]["teacher"] = known
     refresh = Refresh(embed=embed, fit=fit, every_epochs=None)
     return Method(views=views, init=init, loss=loss, refresh=refresh, **kept)

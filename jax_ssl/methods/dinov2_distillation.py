@@ -138,8 +138,13 @@ def dinov2_distillation(
         return params, state._replace(teacher=known)
 
     net = Network(encoder=encoder, **heads.images.parts)
-    kept = net.evaluated("projector", of="average", prototypes=num_prototypes)
+    kept = net.evaluated(
+        "projector",
+        of="average",
+        prototypes=num_prototypes,
+        followers=("average",),
+    )
     kept["exports"]["teacher"] = everything("average")
-    kept["loads"] = {"teacher": Load(everything("teacher"), fill, required=True)}
+    kept["loads"]["teacher"] = Load(everything("teacher"), fill, required=True)
     follow = Follow(momentum, name="average")
     return Method(views=views, init=init, loss=loss, update=follow, **kept)

@@ -218,14 +218,14 @@ def distillation(
     def project(params: Params, state: DistillationState, x: Array) -> Array:
         return net(params, state.stats, x, train=False)[0]["head"]
 
-    kept = net.evaluated()
+    kept = net.evaluated(followers=())
     file = "encoder"
     kept["health"] = replace(kept["health"], unlabelled=True)
     if target == "logits":
         file = "classifier"
         kept["exports"][file] = whole
         kept["health"] = Health(project, classes=num_classes, unlabelled=True)
-    kept["loads"] = {"teacher": Load(take, fill, required=True, export=file)}
+    kept["loads"]["teacher"] = Load(take, fill, required=True, export=file)
     return Method(views=views, init=init, loss=loss, **kept)
 
 

@@ -10,6 +10,7 @@ with it, view 1 + i the key that shares its draw of augmentation i.
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
@@ -239,6 +240,7 @@ def looc(
             }
 
         kept["exports"] = {"encoder": export, "backbone": kept["exports"]["encoder"]}
+        kept["loads"]["encoder"] = replace(kept["loads"]["encoder"], export="backbone")
     return Method(views=views, init=init, loss=loss, update=follow, shows=shows, **kept)
 
 

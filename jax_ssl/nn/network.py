@@ -241,10 +241,11 @@ class Network:
         of: str | None = None,
         chance: ChanceFn | float | None = None,
         prototypes: int | None = None,
+        followers: Sequence[str] = ("teacher",),
     ) -> dict[str, Any]:
         """What of this network is judged and kept, as keywords of `Method`.
 
-        The method's state must hold `stats`, and its teacher, if any, as `teacher`.
+        The method's state must hold `stats`.
 
         Args:
             head: the part whose output the loss compares, for the collapse doctor and
@@ -253,6 +254,9 @@ class Network:
                 for the encoder that learns.
             chance: see `Health`; a number where the batch does not matter.
             prototypes: see `Health`.
+            followers: each `Copy` in the state that follows the encoder, and therefore
+                starts from the same file as it does; names that are not there count as
+                none.
         """
 
         def export(params: Params, state: State) -> Variables:
@@ -265,10 +269,11 @@ class Network:
             stats = dict(variables)
             own = {self.first: stats.pop("params")}
             moved = {self.first: stats}
-            if hasattr(state, "teacher"):
-                old = state.teacher
-                teacher = Copy({**old.params, **own}, {**old.stats, **moved})
-                state = state._replace(teacher=teacher)
+            for name in followers:
+                if hasattr(state, name):
+                    old = getattr(state, name)
+                    copy = Copy({**old.params, **own}, {**old.stats, **moved})
+                    state = state._replace(**{name: copy})
             return {**params, **own}, state._replace(stats={**state.stats, **moved})
 
         def project(params: Params, state: State, x: Array) -> Array:

@@ -32,6 +32,7 @@ from jax_ssl.report.table import format_table
 from jax_ssl.run.checkup import doctor
 from jax_ssl.run.environment import environment
 from jax_ssl.run.export import write_export
+from jax_ssl.run.extend import LENGTHS, announce, extension
 from jax_ssl.run.report import write_page
 from jax_ssl.run.results import merge
 from jax_ssl.run.run import CHECKPOINTS, METRICS, Run, check_same
@@ -83,6 +84,9 @@ def train(options: argparse.Namespace) -> int:
     classes = data_of(folders[0], CHECKPOINTS).get("classes")
     run = Run(Experiment(config, classes=classes), folders[0], training=True)
     runs = [run] if seeds is None else siblings(run, seeds, folders)
+    if getattr(options, "extend", False):
+        for each in runs:
+            each.longer = extension(each.experiment, each.workdir)
     ran = environment()  # Now: a checkout may be another one when a long run ends.
     prepared(run)
     with contextlib.ExitStack() as owning:
@@ -229,9 +233,11 @@ def begin(run: Run) -> None:
     changes = check_config(
         run.workdir,
         experiment.config,
-        may_change=MAY_CHANGE,
+        may_change=(*MAY_CHANGE, *(LENGTHS if run.longer else ())),
         traces=(METRICS, CHECKPOINTS),
     )
+    if run.longer:
+        announce(run.longer, run.workdir)
     for line in changes:
         log.info("config changed: %s", line)
     found = identity(experiment.everything)

@@ -11,6 +11,7 @@ import numpy as np
 from jax_ssl.checkpoint.export import check_structure, load_encoder
 from jax_ssl.core.state import TrainState
 from jax_ssl.core.types import Array, Variables
+from jax_ssl.train.fitting import fitted
 from jax_ssl.train.program import Program
 
 log = logging.getLogger(__name__)
@@ -19,7 +20,10 @@ log = logging.getLogger(__name__)
 HARMLESS = (
     *("drop_path", "drop_path_uniform", "drop_path_group"),
     *("dtype", "scheme", "groups", "remat", "scan_layers"),
+    *("zero_init_residual", "kernel_init", "mask_token"),
 )
+
+IMPORTED = ", or by jax-ssl import from a file of another library."
 
 
 def loaded(
@@ -58,11 +62,13 @@ def loaded(
             variables, card = load_encoder(path)
             holds = f" The file's are {card.get('encoder')}."
             abstract = jax.eval_shape(own, made.abstract.params, made.abstract.state)
+            variables, done = fitted(variables, abstract, described.get(name, {}))
             check_structure(abstract, variables)
         except (FileNotFoundError, ValueError) as error:
             raise type(error)(
                 f"run.init_from, {name} = {path!r}: {error}{holds} What fills the "
-                f"{name} here is written by jax-ssl export --what={wanted}."
+                f"{name} here is written by jax-ssl export --what={wanted}"
+                f"{IMPORTED if wanted == 'encoder' else '.'}"
             ) from error
         theirs = card.get("encoder", {})
         differing = [
@@ -71,13 +77,14 @@ def loaded(
             if setting in theirs.keys() - set(HARMLESS) and theirs[setting] != value
         ]
         log.info(
-            "the run starts from the %s of %s, step %s of %s%s",
+            "the run starts from the %s of %s, %s%s",
             name,
             path,
-            card.get("step"),
-            card.get("method", {}).get("name"),
+            _origin(card),
             f"; other encoder settings: {', '.join(differing)}" if differing else "",
         )
+        for line in done:
+            log.info("of the %s: %s", name, line)
         return variables
 
     def start(key: Array) -> TrainState:
@@ -104,3 +111,12 @@ def loaded(
 
     needed = any(load.required for load in loads.values())
     return dataclasses.replace(made, start=start) if files or needed else made
+
+
+def _origin(card: Mapping[str, Any]) -> str:
+    """Where the arrays of a file come from, in words."""
+    method = card.get("method", {}).get("name")
+    if imported := card.get("imported"):
+        names = ", ".join(file["name"] for file in imported["files"])
+        return f"imported from {names} as {method}"
+    return f"step {card.get('step')} of {method}"

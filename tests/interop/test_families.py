@@ -72,7 +72,7 @@ def features(found, x):
 
 
 # Every component is in one of these; the others differ in names.
-QUICK = ("moco", "timm_resampled", "dinov2", "dinov3", "hf_vit", "big_vision")
+QUICK = ("moco", "dinov2", "dinov3", "big_vision")
 MARKED = [
     case if case in QUICK else pytest.param(case, marks=pytest.mark.slow)
     for case in CASES
