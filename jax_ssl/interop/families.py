@@ -170,6 +170,7 @@ FAMILIES: Mapping[str, Family] = {
         prefer=(r"base_model\.$",),
         settings={"pool_padding": "same"},
         input=Input(None, interpolation="bicubic"),
+        heads=(r"\.(Momentum|LARSOptimizer)$",),
     ),
     "timm": Family(
         "timm's ViTs, DeiT, and whatever has their names",

@@ -121,6 +121,8 @@ def _unknown(path: pathlib.Path, begin: bytes) -> str:
         return f"an HDF5 file; save its arrays as .npz by h5py. {READ}"
     if begin.startswith((b"\x1f\x8b", b"BZh", b"7z", b"\xfd7zXZ")):
         return "a compressed archive; unpack it, and import the file of weights in it."
+    if path.suffix == ".onnx":
+        return f"an ONNX graph; import the weights that it was made of. {READ}"
     return f"no file of weights by its first bytes. {READ}"
 
 

@@ -5,6 +5,7 @@ It runs where torch, torchvision, timm, transformers and safetensors are install
 
 import importlib.util
 
+import numpy as np
 import pytest
 
 from jax_ssl.cli import main
@@ -92,3 +93,50 @@ def test_wrong_weights_do_not_verify(tmp_path, capsys):
     with pytest.raises(ValueError, match="which is more than 1e-04"):
         verified(wrong)
     assert main([*asked, *more, f"--output={tmp_path}/b.npz"]) == 0
+
+
+def test_simclr_of_tensorflow_is_torchvisions_network_with_another_pool(tmp_path):
+    import torch
+
+    from jax_ssl.interop.judges import declare_torchvision_ops
+    from tests.interop.test_families import features
+    from tests.references.encoders_torch import fill, image
+
+    declare_torchvision_ops()
+    import torchvision
+
+    model = torchvision.models.resnet50()
+    model.fc = torch.nn.Identity()
+    model.maxpool = torch.nn.MaxPool2d(3, 2, 0, ceil_mode=True)
+    state = {n: fill(n, tuple(v.shape)) for n, v in model.state_dict().items()}
+    state = {n: v for n, v in state.items() if "num_batches" not in n}
+    model.load_state_dict({n: torch.tensor(v) for n, v in state.items()}, strict=False)
+    # The order of the released code: a block makes its shortcut first.
+    layers = [("conv1", "bn1")]
+    for stage in range(1, 5):
+        for block, module in enumerate(getattr(model, f"layer{stage}")):
+            at = f"layer{stage}.{block}"
+            if module.downsample is not None:
+                layers.append((f"{at}.downsample.0", f"{at}.downsample.1"))
+            layers += [(f"{at}.conv{i}", f"{at}.bn{i}") for i in (1, 2, 3)]
+    arrays = {"global_step": np.int64(1)}
+    leaves = {"gamma": "weight", "beta": "bias"}
+    leaves |= {"moving_mean": "running_mean", "moving_variance": "running_var"}
+    for i, (conv, norm) in enumerate(layers):
+        number = f"_{i}" if i else ""
+        kernel = state[f"{conv}.weight"].transpose(2, 3, 1, 0)
+        arrays[f"base_model/conv2d{number}/kernel"] = kernel
+        arrays[f"base_model/conv2d{number}/kernel/Momentum"] = kernel[0, 0, 0]
+        for ours, theirs in leaves.items():
+            name = f"base_model/batch_normalization{number}/{ours}"
+            arrays[name] = state[f"{norm}.{theirs}"]
+    arrays["head_contrastive/nl_0/dense/kernel"] = np.ones((2, 2), np.float32)
+    np.savez(tmp_path / "a.npz", **arrays)
+    found = import_weights(tmp_path / "a.npz")
+    assert found.certificate["family"] == "simclr"
+    assert found.card["input"]["mean"] is None
+    x = image(2, 64, 64)
+    with torch.no_grad():
+        said = model.eval()(torch.tensor(x.transpose(0, 3, 1, 2).copy())).numpy()
+    pooled = np.asarray(features(found, x).pooled)
+    np.testing.assert_allclose(pooled, said, rtol=0, atol=2e-5 * said.std())
