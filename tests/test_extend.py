@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from jax_ssl.checkpoint.export import load_encoder
+from jax_ssl.checkpoint.run_folder import write_json_atomic
 from jax_ssl.cli import main
 from jax_ssl.config import Experiment, load_page, override, resolved
-from jax_ssl.run.extend import announce, config_of, extension
+from jax_ssl.run.extend import announce, extension
 from tests.test_fine_tuning import MAE, PAGE, changes
 
 SGD = {"optimizer": "{'name': 'sgd', 'learning_rate': 0.05, 'momentum': 0.9}"}
@@ -58,18 +59,28 @@ def experiment(steps, *parts):
     return Experiment(resolved(page), devices=jax.devices()[:1])
 
 
+def folder(workdir, config, last):
+    """The folder of a run of this config whose last checkpoint is of step `last`."""
+    write_json_atomic(workdir / "config.json", config)
+    if last:
+        (workdir / "checkpoints" / str(last)).mkdir(parents=True)
+    return workdir
+
+
 def test_what_happens_to_a_schedule_is_said_and_written_down(tmp_path, caplog):
-    old, longer = experiment(2, FALLING).config, experiment(4, FALLING)
-    found = extension(longer, old, tmp_path, 2)
+    longer = experiment(4, FALLING)
+    workdir = folder(tmp_path, experiment(2, FALLING).config, 2)
+    found = extension(longer, workdir)
     # A line from 0.1 at step 0 to 0 at the last one or behind it.
     assert (found["from_steps"], found["to_steps"]) == (2, 4)
     assert found["rate_of_that_step_now"] > found["rate_of_last_step"]
     assert found["rate_of_next_step"] == float(longer.learning_rate(2))
     with caplog.at_level("INFO"):
-        announce(found, tmp_path)
+        announce(found, workdir)
     assert "schedules that span the run span all 4 steps now" in caplog.text
-    assert json.loads((tmp_path / "extended.json").read_text()) == [found]
-    assert extension(longer, longer.config, tmp_path, 3) is None
+    assert json.loads((workdir / "extended.json").read_text()) == [found]
+    write_json_atomic(workdir / "config.json", longer.config)
+    assert extension(longer, workdir) is None
 
 
 @pytest.mark.parametrize(
@@ -81,10 +92,11 @@ def test_what_happens_to_a_schedule_is_said_and_written_down(tmp_path, caplog):
     ],
 )
 def test_what_cannot_be_extended_is_refused(tmp_path, steps, last, said):
+    workdir = folder(tmp_path, experiment(2, SGD).config, last)
     with pytest.raises(ValueError, match=said):
-        extension(experiment(steps, SGD), experiment(2, SGD).config, tmp_path, last)
+        extension(experiment(steps, SGD), workdir)
 
 
 def test_a_folder_without_a_run_is_not_extended(tmp_path):
     with pytest.raises(ValueError, match="holds no run; leave --extend out"):
-        config_of(tmp_path)
+        extension(experiment(2, SGD), tmp_path)
