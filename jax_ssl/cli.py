@@ -44,8 +44,7 @@ FLAGS: dict[str, dict[str, Any]] = {
     ),
     "--extend": {
         "action": "store_true",
-        "help": "go on with a finished run, for the larger run.num_epochs or num_steps "
-        "that is given",
+        "help": "go on with a finished run, to a larger run.num_epochs or num_steps",
     },
     "--step": named("N", "this checkpoint, not the last", type=int),
     "--topology": named("KIND:SIZE", "v5e:4x8, cpu:8", required=True),
@@ -90,8 +89,7 @@ FLAGS: dict[str, dict[str, Any]] = {
     "--heads": named("N", "attention heads, where the width does not tell", type=int),
     "--set": named(
         "NAME=VALUE",
-        "a setting of the encoder that no shape tells, as activation=gelu_tanh; "
-        "may be given several times",
+        "a setting of the encoder that no shape tells; may be given several times",
         action="append",
     ),
     "--allow_unused": {
@@ -100,8 +98,7 @@ FLAGS: dict[str, dict[str, Any]] = {
     },
     "--verify": {
         "action": "store_true",
-        "help": "compare features on ten images with torch's (pip install "
-        "jax_ssl[verify])",
+        "help": "compare features on ten images with torch's (the extra [verify])",
     },
     "runs": named("RUN", "folders of runs, two or more", nargs="+", type=folder),
     "what": named(

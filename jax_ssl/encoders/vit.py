@@ -149,9 +149,7 @@ class ViT(Attending, nn.Module, kw_only=True):
                 f"{self.dim // self.num_heads}."
             )
         if self.pool == "class" and not self.class_token:
-            raise ValueError(
-                "class_token = False leaves nothing for pool = 'class'; set another."
-            )
+            raise ValueError("class_token = False leaves nothing for pool = 'class'.")
         if self.scan_layers and self.drop_path_group and not self.drop_path_uniform:
             raise ValueError(
                 "scan_layers loops over blocks that are alike: with drop_path_group "

@@ -56,12 +56,9 @@ class Run:
         experiment: what the config stands for.
         workdir: the run's folder.
         training: whether it will train, or only look at what has been trained.
-
-    Attributes:
-        longer: of a finished run that goes on, what `extend.extension` says of it.
     """
 
-    longer: Record | None = None
+    longer: Record | None = None  # Of a finished run that goes on, see `extension`.
 
     def __init__(
         self, experiment: Experiment, workdir: pathlib.Path, *, training: bool = False
