@@ -11,6 +11,7 @@ import numpy as np
 from jax_ssl.interop.lazy import Lazy, Storage, flattened
 from jax_ssl.interop.unpickle import (
     TORCHSCRIPT,
+    HarmError,
     RefusedError,
     advice,
     declared,
@@ -138,6 +139,11 @@ def _guarded(path: pathlib.Path, read: Any) -> Any:
     """What `read` returns; an error says which file it is of."""
     try:
         return read()
+    except HarmError as error:
+        raise ValueError(
+            f"{path} is refused: {error}. Do not load it elsewhere either, and tell "
+            "those who gave it to you."
+        ) from error
     except RefusedError as error:
         raise ValueError(f"{path} is refused: {error}. {advice(path)}") from error
     except (ValueError, KeyError, AttributeError, TypeError) as error:

@@ -40,6 +40,10 @@ class RefusedError(ValueError):
     """A pickle that names what may not be called."""
 
 
+class HarmError(RefusedError):
+    """One that names what only an attack would call."""
+
+
 def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *rest: Any) -> Lazy:
     del rest  # Whether it learns, and hooks.
     if not isinstance(storage, Storage):
@@ -78,6 +82,14 @@ ALLOWED: Mapping[tuple[str, str], Any] = {
     ("torch", "device"): Maker("device"),
     **{("torch", name): name for name in STORAGES},
 }
+# Modules that run commands, code or other pickles, or reach files and the network.
+HARMFUL = {
+    *("os", "posix", "nt", "sys", "subprocess", "runpy"),
+    *("shutil", "socket", "ctypes", "importlib", "pickle", "_pickle", "webbrowser"),
+    *("commands", "pty", "code", "timeit", "marshal", "urllib", "requests", "pip"),
+}
+BUILT_IN = {"builtins", "__builtin__"}
+RUNNING = {"eval", "exec", "execfile", "compile", "getattr", "open", "__import__"}
 # Full checkpoints hold the command line that they were trained with.
 NAMESPACE = ("argparse", "Namespace")
 
@@ -104,6 +116,11 @@ class Reader(pickle.Unpickler):
         """
         if (module, name) == NAMESPACE:
             return self.namespace
+        within = module.split(".")[0]
+        if within in HARMFUL or (within in BUILT_IN and name in RUNNING):
+            raise HarmError(
+                f"it calls {module}.{name}, which has no place in a file of weights"
+            )
         if (module, name) not in ALLOWED:
             raise RefusedError(f"it calls {module}.{name}, which is not run here")
         return ALLOWED[module, name]

@@ -20,7 +20,10 @@ CLOSE = 1e-4
 
 
 def fitted(
-    variables: Variables, abstract: Variables, settings: Mapping[str, Any]
+    variables: Variables,
+    abstract: Variables,
+    settings: Mapping[str, Any],
+    theirs: Mapping[str, Any],
 ) -> tuple[Variables, list[str]]:
     """The variables of a file as a run's encoder takes them.
 
@@ -29,17 +32,24 @@ def fitted(
         abstract: of the run's encoder, for their shapes.
         settings: of the run's encoder; of a ViT "positions", "image_size", "patch" and
             "resample" are read.
+        theirs: settings of the file's encoder, as its card has them.
 
     Returns:
         The variables, and what was done to them, in words.
 
     Raises:
-        ValueError: if the run reads images of other channels, or its encoder has fixed
-            positions and the file has others.
+        ValueError: if the run reads images of other channels, or in other patches, or
+            its encoder has fixed positions and the file has others.
     """
     own, wanted = variables.get("params"), abstract.get("params")
     if not isinstance(own, Mapping) or not isinstance(wanted, Mapping):
         return variables, []
+    patches = [x.get("patch") for x in (theirs, settings)]
+    if "patch_embed" in own and None not in patches and patches[0] != patches[1]:
+        raise ValueError(
+            f"its patches are of {patches[0]} pixels, and this run's of {patches[1]}; "
+            f"set encoder.patch = {patches[0]}."
+        )
     _check_channels(own, wanted, settings)
     params, said = dict(own), []
     if MASK in params and MASK not in wanted:

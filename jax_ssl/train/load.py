@@ -62,7 +62,8 @@ def loaded(
             variables, card = load_encoder(path)
             holds = f" The file's are {card.get('encoder')}."
             abstract = jax.eval_shape(own, made.abstract.params, made.abstract.state)
-            variables, done = fitted(variables, abstract, described.get(name, {}))
+            here, there = described.get(name, {}), card.get("encoder", {})
+            variables, done = fitted(variables, abstract, here, there)
             check_structure(abstract, variables)
         except (FileNotFoundError, ValueError) as error:
             raise type(error)(

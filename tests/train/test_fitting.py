@@ -27,6 +27,10 @@ def settings(side, positions="learned", resample="mae"):
     return {**sizes, "positions": positions, "resample": resample}
 
 
+def fit(file, abstract, chosen, theirs=None):
+    return fitted(file, abstract, chosen, theirs or {})
+
+
 def fixed(side):
     found = vit(side)
     table = np.pad(sincos_positions(side, side, DIM), ((1, 0), (0, 0)))
@@ -37,7 +41,7 @@ def fixed(side):
 @pytest.mark.parametrize("rule", ["timm", "mae", "dino"])
 def test_positions_follow_the_size_of_the_images(rule):
     file = vit(4)
-    found, (said,) = fitted(file, vit(6), settings(6, resample=rule))
+    found, (said,) = fit(file, vit(6), settings(6, resample=rule))
     table = file["params"]["position_embed"]
     moved = resample_positions(table[1:], (4, 4), (6, 6), form=rule)
     np.testing.assert_array_equal(found["params"]["position_embed"][1:], moved)
@@ -47,41 +51,46 @@ def test_positions_follow_the_size_of_the_images(rule):
 
 
 def test_fixed_positions_come_and_go():
-    without, (said,) = fitted(
+    without, (said,) = fit(
         fixed(4), vit(6, learned=False), settings(6, positions="sincos")
     )
     assert "position_embed" not in without["params"]
     assert "which are the fixed ones" in said
-    again, _ = fitted(without, vit(6), settings(6))
+    again, _ = fit(without, vit(6), settings(6))
     wanted = fixed(6)["params"]["position_embed"]
     np.testing.assert_array_equal(again["params"]["position_embed"], wanted)
 
 
 def test_learned_positions_are_no_fixed_ones():
     with pytest.raises(ValueError, match=r"set encoder\.positions = 'learned'"):
-        fitted(vit(4), vit(4, learned=False), settings(4, positions="sincos"))
+        fit(vit(4), vit(4, learned=False), settings(4, positions="sincos"))
 
 
 def test_mask_tokens_come_and_go():
-    found, said = fitted(vit(4, mask=True), vit(4), settings(4))
+    found, said = fit(vit(4, mask=True), vit(4), settings(4))
     assert "mask_embed" not in found["params"]
     assert said == ["its mask token left out"]
-    found, _ = fitted(vit(4), vit(4, mask=True), settings(4))
+    found, _ = fit(vit(4), vit(4, mask=True), settings(4))
     np.testing.assert_array_equal(found["params"]["mask_embed"], np.zeros((1, DIM)))
 
 
 def test_images_of_other_channels_are_refused():
     with pytest.raises(ValueError, match="of 3 channels, and those of this run have 1"):
-        fitted(vit(4), vit(4, 1), settings(4))
+        fit(vit(4), vit(4, 1), settings(4))
     stems = (
         {"params": {"stem_conv": {"kernel": np.ones((7, 7, c, 64))}}} for c in (3, 4)
     )
     with pytest.raises(ValueError, match="of 3 channels, and those of this run have 4"):
-        fitted(*stems, {})
+        fit(*stems, {})
 
 
 def test_what_fits_stays_as_it_is():
     for file in (vit(4), {"params": {"dense": {"kernel": np.ones((3, 4))}}}):
-        found, said = fitted(file, file, settings(4))
+        found, said = fit(file, file, settings(4))
         assert not said
         assert found["params"].keys() == file["params"].keys()
+
+
+def test_patches_of_another_size_are_refused():
+    with pytest.raises(ValueError, match=r"of 8 pixels.*of 4; set encoder\.patch = 8"):
+        fit(vit(4), vit(4), settings(4), {"patch": 8})
