@@ -102,6 +102,9 @@ def network_of(taken: Taken, to: str) -> ResNet | ViT:
     if not isinstance(encoder, ResNet | ViT):
         refuse(to, f"a {type(encoder).__name__} has no counterpart there")
     if isinstance(encoder, ViT):
+        if encoder.pool not in ("class", "mean") or encoder.positions == "rope":
+            said = f"pool = {encoder.pool!r}, positions = {encoder.positions!r}"
+            refuse(to, f"{said} of a ViT is not written there")
         for field in dataclasses.fields(encoder):
             value = getattr(encoder, field.name)
             if field.name not in SPOKEN and value != field.default:

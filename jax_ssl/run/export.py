@@ -45,10 +45,9 @@ def export(options: argparse.Namespace) -> int:
             else:
                 variables, card = exported_of(run, train, options.what)
                 write_as(to, path, variables, card)
-    print(
-        f"{path}: {card['encoder']['name']}, {card['parameters']:,} parameters, step "
-        f"{card['step']}"
-    )
+    step = "imported" if card["step"] is None else f"step {card['step']}"
+    name, count = card["encoder"]["name"], card["parameters"]
+    print(f"{path}: {name}, {count:,} parameters, {step}")
     return 0
 
 

@@ -54,6 +54,12 @@ def model_card(
     else:
         output = "vectors = outputs.last_hidden_state[:, 0]  # The class token."
     use = USE[library].format(name=name, auto=auto, output=output)
+    link = f"[jax_ssl](https://pypi.org/project/jax_ssl/) {card.get('library')}"
+    origin = f"trained with {link} by the method {method.get('name')}"
+    if card.get("step") is None:
+        origin = f"of weights ({method.get('name')}) that {link} has imported"
+    else:
+        origin += f", as it was at step {card['step']}"
     told = json.dumps({"encoder": encoder, "method": method}, indent=2)
     seen = json.dumps(card.get("input") or {}, indent=2)
     return f"""---
@@ -67,9 +73,7 @@ tags:
 
 # {name}
 
-A {encoder.get("name")} of {card.get("parameters", 0):,} parameters, trained with
-[jax_ssl](https://pypi.org/project/jax_ssl/) {card.get("library")} by the method
-{method.get("name")}, as it was at step {card.get("step")}.
+{encoder.get("name")}, {card.get("parameters", 0):,} parameters, {origin}.
 
 ```python
 {use}```

@@ -15,9 +15,11 @@ import zipfile
 import jax
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 
 from jax_ssl.encoders import ENCODERS
 from jax_ssl.encoders.class_tokens import ClassTokens
+from jax_ssl.interop.importing import import_weights
 from jax_ssl.interop.out_hf import hf_parts
 from jax_ssl.interop.out_onnx import onnx_model
 from jax_ssl.interop.out_safetensors import write_safetensors
@@ -135,10 +137,10 @@ def test_a_torch_file_is_a_zip_of_a_pickle_and_bytes():
 
 
 def test_a_resnet_has_torchvisions_names_and_layouts():
-    found = taken({"name": "resnet50", "stage_sizes": (1, 1, 1, 1)}, size=32)
+    found = taken({"name": "resnet50", "stage_sizes": (1, 1)}, size=32)
     state = torch_state(found, "torch")
-    # torchvision's state dict but for fc: 4 blocks of 3 layers, 4 shortcuts, the stem.
-    assert len(state) == (4 * 3 + 4 + 1) * 6
+    # A state dict of 2 blocks of 3 layers, 2 shortcuts and the stem.
+    assert len(state) == (2 * 3 + 2 + 1) * 6
     assert state["layer2.0.conv2.weight"].shape == (128, 128, 3, 3)
     assert state["layer1.0.downsample.1.num_batches_tracked"] == 0
     kernel = found.arrays["params/stage1_block0/conv1/kernel"]
@@ -146,7 +148,7 @@ def test_a_resnet_has_torchvisions_names_and_layouts():
     var = found.arrays["batch_stats/stem_norm/var"]
     np.testing.assert_array_equal(state["bn1.running_var"], var)
     config, _, there = hf_parts(found)
-    assert config["hidden_sizes"] == [256, 512, 1024, 2048]
+    assert config["hidden_sizes"] == [256, 512]
     name = "encoder.stages.1.layers.0.layer.1.convolution.weight"
     np.testing.assert_array_equal(there[name], state["layer2.0.conv2.weight"])
     assert len(there) == len(state)
@@ -207,6 +209,8 @@ def test_a_norm_before_the_head_is_folded_into_it(rng):
         ),
         (hf_parts, {**VIT, "pool": "mean"}, "pool = 'mean'.*; --to=timm has"),
         (timm_parts, {**VIT, "norm_epsilon": 1e-5}, "1e-05 is not .*; --to=hf has it"),
+        (timm_parts, {**VIT, "pool": "normed_mean"}, "'normed_mean'.*not written"),
+        (timm_parts, {**VIT, "feed_forward": "swiglu"}, "feed_forward = 'swiglu' of"),
         (hf_parts, {**VIT, "registers": 2}, "have layer scale too; --to=timm"),
     ],
 )
@@ -215,6 +219,40 @@ def test_what_has_no_counterpart_is_refused(parts, section, said):
     encoder = ENCODERS[section.pop("name")](**section)
     with pytest.raises(ValueError, match=said):
         parts(Taken(encoder, {}, None, {"shape": [32, 32, 3]}))
+
+
+@pytest.mark.parametrize(
+    ("form", "section", "size"),
+    [
+        ("torch", {"name": "resnet18", "stage_sizes": (1, 1, 1, 1)}, 32),
+        ("timm", {**VIT, "layer_scale": 0.1}, 16),
+        ("hf", VIT, 16),
+        ("hf", {**VIT, "layer_scale": 0.1}, 16),
+    ],
+)
+def test_what_is_imported_back_is_equal_bit_for_bit(form, section, size, tmp_path):
+    found = taken(section, size)
+    if form == "torch":
+        path = tmp_path / "a.pt"
+        with path.open("wb") as file:
+            write_torch(file, torch_state(found, "torch"))
+    else:
+        path = tmp_path / form
+        parts = {"timm": timm_parts, "hf": hf_parts}[form](found)
+        library = {"hf": "transformers"}.get(form, form)
+        _folder(path, library, {"config.json": parts[0]}, parts[-1], {})
+    heads = 2 if section["name"] == "vit" else None
+    back = import_weights(path, heads=heads)
+    arrays = flatten_dict(back.variables, sep="/")
+    kept = found.arrays
+    assert set(kept) <= set(arrays)
+    for name, known in kept.items():
+        np.testing.assert_array_equal(arrays[name], known, err_msg=name)
+    told = back.card["input"]
+    if form != "torch":
+        # Only Dinov2's mask token, which ours had not, is more.
+        assert set(arrays) - set(kept) <= {"params/mask_embed"}
+    assert told["shape"][-1] == 3
 
 
 # --- Judges --------------------------------------------------------------------------
