@@ -48,6 +48,7 @@ setup(
         "wandb": ["wandb>=0.17"],
         "mlflow": ["mlflow-skinny>=2.14"],
         "parquet": ["pyarrow>=15"],  # Features as .parquet.
+        "coco": ["pycocotools>=2.0.8"],  # The judge of detection in the tests.
         "onnx": ["jax2onnx>=0.13"],  # jax-ssl export --to=onnx.
         # To compare imported weights with the libraries that they come from.
         "verify": ["torch", "torchvision", "timm", "transformers", "safetensors"],

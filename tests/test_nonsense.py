@@ -49,7 +49,9 @@ GIVEN = {"learning_rate": 0.1, "size": 8, "samples": 32, "teacher": VIT, "view":
 GIVEN |= {"num_classes": 2, "value": 0.1, "init_value": 0.1, "end_value": 0.2}
 GIVEN |= {"peak_value": 0.1, "drops": (1,), "epochs": 0.5, "batch_size": 8}
 GIVEN |= {"dim": 8, "depth": 1, "num_heads": 2, "patch": 4, "image_size": 8}
-GIVEN |= dict.fromkeys(("path", "dataset", "data_dir", "split"), "/nonexistent")
+GIVEN |= dict.fromkeys(
+    ("path", "images", "dataset", "data_dir", "split"), "/nonexistent"
+)
 SMALL = {
     "encoder.alexnet": {"kernel": 3, "stride": 1, "pools": (1,)},
     "method.clusterfit": {"num_clusters": 4},
@@ -57,6 +59,9 @@ SMALL = {
     "method.distillation": {"num_classes": 2},
     "method.deepcluster_v2": {"num_prototypes": 4},
     "method.segmenter": {"num_classes": 2},
+    "method.detector": {"num_classes": 2},
+    "views.detection_crops": {"size": 8, "carried": ()},
+    "views.detection_whole": {"size": 8, "carried": ()},
     "views.segmentation_crops": {"carried": ()},
     "schedule.warmup_cosine": {"warmup_steps": 1},
 }

@@ -28,7 +28,7 @@ from jax_ssl.train.step import init, train_step
 CASES = {
     "Perceptron, 128-128": ("dense", {"widths": (128, 128)}, 16, 32),
     "ConvNet 24-48-96": ("convnet", {"widths": (24, 48, 96)}, 32, 64),
-    "ResNet-18, width 16": ("resnet18", {"stem": "small", "width": 16}, 32, 32),
+    "ResNet-18": ("resnet18", {"stem": "small"}, 32, 16),
     "ViT, 4 blocks of 96": (
         *("vit", {"patch": 4, "image_size": 32, "dim": 96, "depth": 4, "num_heads": 3}),
         *(32, 32),

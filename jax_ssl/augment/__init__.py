@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from jax_ssl.augment import (
     audio,
+    detection,
     films,
     frames,
     infomax,
@@ -36,6 +37,8 @@ VIEWS: Mapping[str, Callable[..., ViewFn]] = {
     "pirl": invariant.pirl,
     "looc": invariant.looc,
     **films.FILMS,
+    "detection_crops": detection.detection_crops,
+    "detection_whole": detection.detection_whole,
     "segmentation_crops": segmentation.segmentation_crops,
     "segmentation_whole": segmentation.segmentation_whole,
     **recipes.PAPERS,

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from jax_ssl.data.arrays import npz
+from jax_ssl.data.coco import coco
 from jax_ssl.data.davis import davis
 from jax_ssl.data.digits import digits
 from jax_ssl.data.film_folders import stereo_folders, video_folders
@@ -20,6 +21,7 @@ from jax_ssl.data.synthetic_waves import synthetic_waves
 from jax_ssl.data.tfds import tfds
 
 SOURCES: dict[str, Callable[..., Source]] = {
+    "coco": coco,
     "davis": davis,
     "digits": digits,
     "flying_chairs": flying_chairs,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from jax_ssl.evaluate.attention import attention_jaccard
 from jax_ssl.evaluate.classification import classification
 from jax_ssl.evaluate.depth import depth
+from jax_ssl.evaluate.detection import detection
 from jax_ssl.evaluate.ego_motion import ego_motion
 from jax_ssl.evaluate.few_label import few_label
 from jax_ssl.evaluate.few_shot import few_shot
@@ -46,6 +47,7 @@ PROTOCOLS: Mapping[str, Callable[..., Protocol | list[Protocol] | None]] = {
     "voc07_low_shot": voc07_low_shot,
     "attention_jaccard": attention_jaccard,
     "depth": depth,
+    "detection": detection,
     "ego_motion": ego_motion,
     "label_propagation": label_propagation,
     "membranes": membranes,

@@ -96,11 +96,19 @@ def measured_by(
         whole: its params and state; not read for a baseline.
         seen: what the evaluation's view makes of the batch.
         batch: the examples.
+
+    Raises:
+        ValueError: if the view lacks a field that it must carry.
     """
     protocol, word = read
     assert isinstance(protocol, Protocol)
     assert protocol.measured is not None
-    own = protocol.measured
+    own, given = protocol.measured, seen if isinstance(seen, Mapping) else {}
+    if lacks := [name for name in own.carried if name not in given]:
+        raise ValueError(
+            f"the protocol {protocol.name!r} compares {lacks[0]} in pixels of the "
+            f"view, which must carry them; choose name = '{protocol.name}_whole'."
+        )
     fields = fields_of(protocol.needs, protocol.fields, seen, batch)
     if word != "network":
 

@@ -101,6 +101,7 @@ class Measured:
         optional: fields that `measure` reads where the data have them.
         around: makes of the function that predicts the one that is used, such as the
             mean with the prediction of the mirrored image.
+        carried: fields that the view must carry, for a prediction is in its pixels.
     """
 
     predictions: tuple[str, ...]
@@ -108,6 +109,7 @@ class Measured:
     baselines: Mapping[str, Baseline] = field(default_factory=dict, hash=False)
     optional: tuple[str, ...] = ("size",)
     around: Callable[[PredictFn], PredictFn] | None = None
+    carried: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ from jax_ssl.methods.cpc_audio import cpc_audio
 from jax_ssl.methods.cpc_vision import cpc_vision
 from jax_ssl.methods.deepcluster import deepcluster
 from jax_ssl.methods.deepcluster_v2 import deepcluster_v2
+from jax_ssl.methods.detector import detector
 from jax_ssl.methods.dino import dino
 from jax_ssl.methods.dinov2 import dinov2
 from jax_ssl.methods.dinov2_distillation import dinov2_distillation
@@ -88,6 +89,7 @@ METHODS: Mapping[str, Callable[..., Method]] = {
     "self_mono_sf": self_mono_sf,
     "classifier": classifier,
     "segmenter": segmenter,
+    "detector": detector,
     "mean_teacher": mean_teacher,
     "distillation": distillation,
     "dino": dino,

@@ -56,7 +56,10 @@ def alone():
     return [run(made_of([seed]), seed) for seed in SEEDS]
 
 
-@pytest.mark.parametrize(("feed", "devices"), [(Feed, 1), (ResidentFeed, 8)])
+@pytest.mark.parametrize(
+    ("feed", "devices"),
+    [(Feed, 1), pytest.param(ResidentFeed, 8, marks=pytest.mark.slow)],
+)
 def test_each_seed_is_the_run_of_it_alone(alone, feed, devices):
     def tell(train, means):
         yield {"step": int(train.step), "loss": means["loss"]}
