@@ -9,8 +9,12 @@ import tempfile
 
 from tests.flags import flags
 
-# One compilation of a program serves the whole session, its xdist workers (which
-# inherit the variable) and the commands that tests start. Nothing outlives it.
+# A traced program is thousands of objects that live on: looking through them again and
+# again for garbage takes a fifth of the time.
+gc.set_threshold(100_000, 50, 1000)
+
+# One compilation of a program serves all commands that tests start, whichever worker of
+# xdist starts them (they inherit the variable). Nothing outlives the session.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     cache = tempfile.mkdtemp(prefix="jax_ssl-tests-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = cache
@@ -28,10 +32,9 @@ import jax  # noqa: E402 - the environment above must come first
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
-# A traced program is thousands of objects that live on: looking through them again and
-# again for garbage takes a fifth of the time.
-gc.set_threshold(100_000, 50, 1000)
-
+# Hardly a program is compiled twice in the process of the tests themselves, and to find
+# that out and to write each down takes a tenth of the time.
+jax.config.update("jax_enable_compilation_cache", False)
 jax.config.update("jax_default_matmul_precision", "highest")
 jax.config.update("jax_threefry_partitionable", True)
 
