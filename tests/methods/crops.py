@@ -8,6 +8,7 @@ from jax_ssl.encoders import ENCODERS
 from jax_ssl.methods import METHODS
 from tests.images import plain_crops
 from tests.leaves import assert_near
+from tests.methods.beginnings import begun
 from tests.methods.pairs import once_a_setting
 
 VIT = {"name": "vit", "dim": 24, "depth": 1, "num_heads": 2, "patch": 2}
@@ -28,7 +29,7 @@ def made(name, views, encoder, **settings):
     method = METHODS[name](
         ENCODERS[encoder.pop("name")](**encoder), plain_crops, **settings
     )
-    params, state = jax.jit(method.init)(jax.random.key(0), views)
+    params, state = begun(method, jax.random.key(0), views)
     rng = np.random.default_rng(1)
     draw = lambda leaf, scale: rng.normal(0, scale, leaf.shape).astype(np.float32)
     noisy = lambda leaf: np.asarray(leaf) + draw(leaf, 0.05)

@@ -13,6 +13,7 @@ import numpy as np
 
 from jax_ssl.core.types import Features
 from jax_ssl.methods import METHODS
+from tests.methods.beginnings import begun
 from tests.references import methods as reference
 
 B = 8
@@ -223,7 +224,7 @@ def errors(comparison: Comparison) -> dict[str, float]:
     views = jax.tree.map(wide, narrow)  # What float32 could not hold is no error.
     wires = {"encoder": Linear(), "views": None, **comparison.wires}
     method = METHODS[comparison.method](**wires, **comparison.settings)
-    params, state = jax.jit(method.init)(jax.random.key(0), narrow)
+    params, state = begun(method, jax.random.key(0), narrow)
     params = stirred(params)
     # As after some steps: a teacher is not its student, a queue is not empty.
     for name in {"teacher", "queue", "center"} & set(state._fields):

@@ -10,6 +10,7 @@ from jax_ssl.encoders import ENCODERS
 from jax_ssl.methods import METHODS
 from jax_ssl.nn.network import Network
 from tests.images import plain_views
+from tests.methods.beginnings import begun
 
 WIDTHS = (8, 16)
 
@@ -45,7 +46,7 @@ def made(name, views, encoder, **settings):
     """(method, params, state) of a small encoder."""
     encoder = ENCODERS["convnet"](**{"widths": WIDTHS, **encoder})
     method = METHODS[name](encoder, plain_views, **settings)
-    params, state = jax.jit(method.init)(jax.random.key(0), views)
+    params, state = begun(method, jax.random.key(0), views)
     return method, params, state
 
 

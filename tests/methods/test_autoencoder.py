@@ -16,6 +16,7 @@ from jax_ssl.methods.autoencoder import autoencoder, corrupted
 from jax_ssl.nn.apply import initialize
 from tests.case import Case
 from tests.images import one_image
+from tests.methods.beginnings import begun
 from tests.methods.errors import central_differences, relative, stirred, wide
 
 SMALL = {"decoder_widths": (16,), "code_dim": 8}
@@ -88,7 +89,7 @@ def test_loss_and_gradient_are_the_references(rng, objective, corruption):
         jacobian="exact",
     )
     views = jnp.asarray(rng.uniform(size=(5, 3, 3, 1)), jnp.float32)
-    params, state = jax.jit(method.init)(KEY, views)
+    params, state = begun(method, KEY, views)
     params = stirred(params)
     (value, _), gradient = gradient_of(method, params, state, views)
     seen = corrupted(jax.random.split(KEY)[0], views, corruption, 0.25)
@@ -136,7 +137,7 @@ def test_target_is_the_clean_image():
         corruption="salt_and_pepper",
         corruption_amount=0.5,
     )
-    params, state = jax.jit(method.init)(KEY, views)
+    params, state = begun(method, KEY, views)
     params["decoder"]["dense"] = {"kernel": jnp.zeros((4, 9)), "bias": jnp.full(9, 0.7)}
     assert loss_of(method, params, state, views)[0] < 1e-12
 
@@ -155,7 +156,7 @@ def test_linear_autoencoder_is_pca(rng):
         one_image,
         {"decoder": Flat((2, 3, 1))},
     )
-    params, state = jax.jit(method.init)(KEY, views)
+    params, state = begun(method, KEY, views)
     tx = optax.adam(optax.cosine_decay_schedule(0.02, 4000))
 
     @jax.jit
@@ -183,7 +184,7 @@ def test_pictures_are_the_clean_image_what_is_seen_and_the_decoders(rng):
     method = autoencoder(
         ConvNet(widths=(4, 8)), one_image, corruption="masking", **SMALL
     )
-    params, state = jax.jit(method.init)(KEY, views)
+    params, state = begun(method, KEY, views)
     (shown,) = method.shows(params, state, {"view": views}, KEY).values()
     assert list(shown.columns) == ["clean", "corrupted", "reconstruction"]
     arrays = [array for _, array in shown.columns.values()]

@@ -14,6 +14,7 @@ from jax_ssl.encoders.dense import DenseEncoder
 from jax_ssl.methods.bigan import bigan
 from tests.case import Case
 from tests.images import one_image
+from tests.methods.beginnings import begun
 from tests.methods.errors import central_differences, stirred, wide
 from tests.methods.test_autoencoder import Flat
 
@@ -102,7 +103,7 @@ def test_each_player_has_the_gradient_of_its_own_loss_alone(
 ):
     method = followed(count, objective=objective, regression_weight=regression)
     views = jnp.asarray(rng.uniform(size=(5, 2, 2, 1)), jnp.float32)
-    params, state = jax.jit(method.init)(KEY, views)
+    params, state = begun(method, KEY, views)
     params = stirred(params)
     loss = functools.partial(loss_of, method)
     (value, (_, metrics)), gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))(
@@ -139,7 +140,7 @@ def test_each_player_has_the_gradient_of_its_own_loss_alone(
 def test_both_players_begin_at_chance(rng, unary):
     method = bigan(ConvNet(widths=(4, 8)), one_image, unary=unary, **SMALL)
     views = jnp.asarray(rng.normal(size=(8, 8, 8, 3)), jnp.float32)
-    params, state = jax.jit(method.init)(KEY, views)
+    params, state = begun(method, KEY, views)
     _, (_, metrics) = jax.jit(functools.partial(loss_of, method))(params, state, views)
     chance = np.log(2) * (3 if unary else 1)
     for name in ("generator_loss", "discriminator_loss"):
@@ -158,7 +159,7 @@ def test_inverses_are_a_fixed_point():
     encoder = DenseEncoder(widths=(2,), activation="linear")
     method = bigan(encoder, one_image, heads, latent_dim=2)
     views = jax.random.uniform(KEY, (6, 2), minval=-1.0).reshape(6, 1, 2, 1)
-    params, state = jax.jit(method.init)(KEY, views)
+    params, state = begun(method, KEY, views)
     identity = {"kernel": jnp.eye(2), "bias": jnp.zeros(2)}
     params["encoder"]["dense0"] = params["latent"]["dense0"] = identity
     params["generator"]["dense"] = identity

@@ -12,6 +12,7 @@ from jax_ssl.augment import VIEWS
 from jax_ssl.encoders.convnet import ConvNet
 from jax_ssl.methods.cmc import cmc
 from tests.case import Case
+from tests.methods.beginnings import begun
 from tests.methods.errors import KEY, B, Comparison, errors
 from tests.references import multiview as reference
 
@@ -101,7 +102,7 @@ def test_errors_are_those_of_float32(objective):
 def test_a_half_meets_the_bank_of_the_other_and_moves_its_own(views):
     """Another bank of colours changes what the lightness loses, and nothing else."""
     method = made()
-    params, state = jax.jit(method.init)(KEY, views)
+    params, state = begun(method, KEY, views)
     loss = jax.jit(functools.partial(method.loss, key=KEY, step=STEP))
     state = state._replace(partitions=dict.fromkeys(state.partitions, 40.0))
     _, (after, metrics) = loss(params, state, views)
@@ -126,7 +127,7 @@ def test_a_half_meets_the_bank_of_the_other_and_moves_its_own(views):
 )
 def test_chance_is_the_loss_where_all_scores_agree(views, objective):
     method = made(objective=objective)
-    params, state = jax.jit(method.init)(KEY, views)
+    params, state = begun(method, KEY, views)
     one = jnp.zeros(4).at[0].set(1.0)
     blind = jax.tree.map(jnp.zeros_like, params["projector"])
     for half in blind.values():
@@ -148,7 +149,7 @@ def test_constant_colours_cannot_be_found(views):
     """Card: with one half constant its direction stays at log(1 + m)."""
     method = made(objective="softmax")
     grey = {**views, "image": jnp.broadcast_to(views["image"][..., :1], (B, 8, 8, 3))}
-    params, state = jax.jit(method.init)(KEY, grey)
+    params, state = begun(method, KEY, grey)
     one = jnp.zeros((1, 4)).at[0, 0].set(1.0)
     flat = {**state.banks, "color": jnp.broadcast_to(one, state.banks["color"].shape)}
     _, (_, metrics) = jax.jit(functools.partial(method.loss, key=KEY, step=STEP))(

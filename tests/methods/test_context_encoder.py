@@ -17,6 +17,7 @@ from jax_ssl.nn.channelwise import ChannelwiseDense
 from jax_ssl.ops.holes import center_hole, eroded
 from tests.case import Case
 from tests.images import one_image
+from tests.methods.beginnings import begun
 from tests.methods.errors import central_differences, stirred, wide
 from tests.methods.test_autoencoder import Flat
 
@@ -111,7 +112,7 @@ def test_each_player_has_the_gradient_of_its_own_loss_alone(rng):
         **settings,
     )
     views = jnp.asarray(rng.uniform(size=(5, 4, 4, 1)), jnp.float32)
-    params, state = jax.jit(method.init)(KEY, views)
+    params, state = begun(method, KEY, views)
     params = stirred(params)
     loss = functools.partial(loss_of, method)
     (value, (_, metrics)), gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))(
@@ -165,7 +166,7 @@ def test_hidden_pixels_are_not_seen(rng, region):
         **{**SMALL, "area": 0.5, "overlap": int(region == "center")},
     )
     views = jnp.asarray(rng.uniform(size=(3, 8, 8, 3)), jnp.float32)
-    params, state = jax.jit(method.init)(KEY, views)
+    params, state = begun(method, KEY, views)
 
     @jax.jit
     def shown(views):
@@ -185,7 +186,7 @@ def test_hidden_pixels_are_not_seen(rng, region):
 def test_a_blind_discriminator_is_at_chance(rng):
     method = followed((2, 2, 1))
     views = jnp.asarray(rng.uniform(size=(4, 4, 4, 1)), jnp.float32)
-    params, state = jax.jit(method.init)(KEY, views)
+    params, state = begun(method, KEY, views)
     params["discriminator"] = jax.tree.map(jnp.zeros_like, params["discriminator"])
     _, (_, metrics) = loss_of(method, params, state, views)
     assert float(metrics["discriminator_loss"]) == pytest.approx(2 * np.log(2))
@@ -196,7 +197,7 @@ def test_a_blind_discriminator_is_at_chance(rng):
 
 def test_without_an_adversary_there_is_none():
     method = followed((2, 2, 1), adversarial_weight=0.0)
-    params, state = jax.jit(method.init)(KEY, jnp.ones((2, 4, 4, 1)))
+    params, state = begun(method, KEY, jnp.ones((2, 4, 4, 1)))
     assert set(params) == {"encoder", "bottleneck", "decoder"}
     assert set(loss_of(method, params, state, jnp.ones((2, 4, 4, 1)))[1][1]) == {
         "reconstruction_loss",

@@ -11,6 +11,7 @@ from jax_ssl.encoders import ENCODERS
 from jax_ssl.methods import METHODS
 from tests.images import plain_crops
 from tests.leaves import assert_equal, assert_near, assert_same_kind
+from tests.methods.beginnings import begun
 from tests.methods.crops import VIT, assert_close, random_crops
 from tests.methods.test_dinov2 import (
     KEY,
@@ -39,7 +40,7 @@ def distilled(views, student=VIT, teacher=LARGER, **settings):
         teacher=teacher,
         **{**SETTINGS, **settings},
     )
-    params, state = jax.jit(method.init)(jax.random.key(0), views)
+    params, state = begun(method, jax.random.key(0), views)
     rng = np.random.default_rng(1)
     draw = lambda like: rng.normal(0, 0.3, like.shape).astype(np.float32)
     state = state._replace(

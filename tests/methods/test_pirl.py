@@ -15,6 +15,7 @@ from jax_ssl.methods.npid import npid
 from jax_ssl.methods.pirl import pirl
 from tests.case import Case
 from tests.images import batch, plain_views
+from tests.methods.beginnings import begun
 from tests.methods.errors import KEY, B, Comparison, errors
 from tests.references import multiview as reference
 
@@ -123,7 +124,7 @@ def views(rng):
 
 def test_the_bank_learns_of_images_alone_and_tiles_have_an_order(views):
     method = made()
-    params, state = jax.jit(method.init)(KEY, views)
+    params, state = begun(method, KEY, views)
     loss = jax.jit(functools.partial(method.loss, key=KEY, step=STEP))
     value, (after, metrics) = loss(params, state, views)
     swapped = views["transformed"][:, jnp.array([1, 0, *range(2, 9)])]
@@ -141,7 +142,7 @@ def test_without_a_pretext_it_is_npid(views):
     method = made(pretext="none")
     views = {name: views[name] for name in ("image", "index")}
     other = npid(ConvNet(widths=(4,)), puzzle_view, N, num_negatives=M, output_dim=4)
-    params, state = jax.jit(method.init)(KEY, views)
+    params, state = begun(method, KEY, views)
     _, like = jax.eval_shape(other.init, KEY, views)
     same = type(like)(*state)
     key = jax.random.split(KEY, 1)[0]  # Of the only term.
@@ -156,7 +157,7 @@ def test_without_a_pretext_it_is_npid(views):
 @pytest.mark.parametrize("objective", ["nce", "softmax"])
 def test_chance_is_the_loss_where_all_scores_agree(views, objective):
     method = made(objective=objective)
-    params, state = jax.jit(method.init)(KEY, views)
+    params, state = begun(method, KEY, views)
     one = jnp.zeros(4).at[0].set(1.0)
     blind = jax.tree.map(jnp.zeros_like, params)
     blind["projector"]["dense0"]["bias"] = one

@@ -15,6 +15,7 @@ from jax_ssl.encoders.dense import DenseEncoder
 from jax_ssl.methods.vae import vae
 from tests.case import Case
 from tests.images import one_image
+from tests.methods.beginnings import begun
 from tests.methods.errors import central_differences, stirred, wide
 from tests.methods.test_autoencoder import Flat
 
@@ -72,7 +73,7 @@ def reference(params, x, noise, likelihood, beta):
 def test_loss_and_gradient_are_the_references(rng, likelihood):
     method = tiny(likelihood, beta=0.7)
     views = jnp.asarray(rng.uniform(size=(5, 3, 3, 1)), jnp.float32)
-    params, state = jax.jit(method.init)(KEY, views)
+    params, state = begun(method, KEY, views)
     params = stirred(params)
     loss = functools.partial(loss_of, method)
     (value, _), gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))(
@@ -99,7 +100,7 @@ def test_bound_is_above_the_negative_log_likelihood(rng):
     """Of a linear decoder p(x) is normal: N(b, W Wᵀ + s² I)."""
     method = tiny(pixel_scale=0.5)
     views = jnp.asarray(rng.normal(size=(4, 3, 3, 1)), jnp.float32)
-    params, state = jax.jit(method.init)(KEY, views)
+    params, state = begun(method, KEY, views)
     draws = jax.vmap(lambda key: loss_of(method, params, state, views, key=key)[0])(
         jax.random.split(KEY, 500)
     )
@@ -127,7 +128,7 @@ def test_bound_is_above_the_negative_log_likelihood(rng):
 def test_a_posterior_that_is_the_prior_costs_nothing(rng):
     method = tiny("bernoulli")
     views = jnp.asarray(rng.uniform(size=(4, 3, 3, 1)), jnp.float32)
-    params, state = jax.jit(method.init)(KEY, views)
+    params, state = begun(method, KEY, views)
     params = {**params, "posterior": jax.tree.map(jnp.zeros_like, params["posterior"])}
     _, (_, metrics) = loss_of(method, params, state, views)
     assert metrics["kl_nats"] == 0
@@ -137,7 +138,7 @@ def test_a_posterior_that_is_the_prior_costs_nothing(rng):
 def test_pixels_without_a_model_are_a_coin_each():
     method = tiny("bernoulli", beta=0.0)
     views = jnp.full((2, 3, 3, 1), 0.3)
-    params, state = jax.jit(method.init)(KEY, views)
+    params, state = begun(method, KEY, views)
     params = {**params, "decoder": jax.tree.map(jnp.zeros_like, params["decoder"])}
     value, _ = loss_of(method, params, state, views)
     assert value == pytest.approx(9 * np.log(2), rel=1e-6)
@@ -146,7 +147,7 @@ def test_pixels_without_a_model_are_a_coin_each():
 def test_log_variances_are_clipped():
     method = tiny()
     views = jnp.ones((2, 3, 3, 1))
-    params, state = jax.jit(method.init)(KEY, views)
+    params, state = begun(method, KEY, views)
     kernel = jnp.zeros((3, 4))
     for bias, end in ((1e4, 10.0), (-1e4, -10.0)):
         head = {"dense0": {"kernel": kernel, "bias": jnp.array([0, 0, bias, bias])}}
@@ -157,7 +158,7 @@ def test_log_variances_are_clipped():
 def test_beta_is_that_of_the_step(rng):
     views = jnp.asarray(rng.uniform(size=(4, 3, 3, 1)), jnp.float32)
     method = tiny(beta=lambda step: step / 10)
-    params, state = jax.jit(method.init)(KEY, views)
+    params, state = begun(method, KEY, views)
     for step in (0, 5):
         value, (_, metrics) = loss_of(method, params, state, views, step)
         assert metrics["beta"] == pytest.approx(step / 10)
@@ -168,7 +169,7 @@ def test_beta_is_that_of_the_step(rng):
 def test_pictures_and_the_mean_that_the_doctor_reads(rng):
     views = jnp.asarray(rng.uniform(size=(3, 8, 8, 3)), jnp.float32)
     method = vae(ConvNet(widths=(4, 8)), one_image, latent_dim=5, decoder_widths=(8,))
-    params, state = jax.jit(method.init)(KEY, views)
+    params, state = begun(method, KEY, views)
     # The titles are no part of what is compiled.
     titles = {}
 
