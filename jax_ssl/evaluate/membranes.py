@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import ndimage  # type: ignore[import-untyped]
 
 from jax_ssl.core import checks
 from jax_ssl.core.fields import VOID
@@ -127,6 +126,8 @@ def split_errors(found: np.ndarray, true: np.ndarray) -> tuple[float, float]:
 
     Only the pixels of true cells count.
     """
+    from scipy import ndimage  # type: ignore[import-untyped]
+
     labels, count = ndimage.label(found)
     if count:
         nearest = ndimage.distance_transform_edt(
@@ -170,6 +171,8 @@ def _simple() -> np.ndarray:
     Cells touch at their sides, and membranes at their corners too: it must touch one
     piece of each.
     """
+    from scipy import ndimage
+
     found = np.zeros(256, bool)
     for code in range(256):
         around = np.zeros((3, 3), bool)
