@@ -37,6 +37,9 @@ from tests.leaves import assert_close, assert_equal, assert_near, assert_same_ki
 # rate is part of the state, so that one compiled step serves all tests of a case.
 SGD = optax.inject_hyperparams(optax.sgd)(learning_rate=0.002, momentum=0.9)
 STEPS = 4  # Of the runs that are compared.
+# Methods of which equal images are all that chance asks for. Prototypes would have to
+# be equally near as well, and NPID's NCE fixes its Z by an untrained network's scores.
+OF_EQUAL_IMAGES = {"simclr", "supcon", "moco", "moco_v3", "triplet"}
 COLLECTIVE = r"(all-gather|all-reduce|reduce-scatter|all-to-all|collective-permute)\("
 
 
@@ -177,7 +180,7 @@ def test_step_is_pure(program, first):
 def test_the_optimizer_remembers(program, first):
     after, _ = program.call(first, batch())
     slots = [leaf for leaf in jax.tree.leaves(after.opt_state) if leaf.ndim]
-    assert any(np.any(slot) for slot in slots)  # They were 0.
+    assert any(np.asarray(slot).any() for slot in slots)  # They were 0.
 
 
 @pytest.mark.slow
@@ -249,7 +252,7 @@ def test_no_gradient_flows_into_the_state(method, first):
 
     found = gradient(first.state, first.params)
     for name, leaf in zip(leaf_names(found), jax.tree.leaves(found), strict=True):
-        assert leaf.dtype == jax.dtypes.float0 or not np.any(leaf), name
+        assert leaf.dtype == jax.dtypes.float0 or not np.asarray(leaf).any(), name
 
 
 def test_eight_devices_give_the_same_state(method, first, straight):
@@ -285,6 +288,54 @@ def test_export_fits_a_bare_encoder(case, method, first):
     features = jax.eval_shape(evaluate, variables, image)
     assert features.pooled.shape[0] == BATCH
     assert features.pooled.dtype == jnp.float32
+
+
+def test_an_embedding_is_of_its_own_image_alone(method, first):
+    """Of those methods whose embeddings the collapse doctor looks at."""
+    if (project := method.health.project) is None:
+        return
+    embed = functools.partial(jax.jit(project), first.params, first.state)
+    images, others = (
+        examples(BATCH, seed)["image"].astype(np.float32) / 255 for seed in (0, 1)
+    )
+    z, z_others = (np.asarray(embed(x)) for x in (images, others))
+    assert z.ndim == 2
+    assert len(z) == BATCH
+    assert z.dtype == np.float32
+    assert np.isfinite(z).all()
+    # Untrained, a long head may shrink what it is given to a millionth.
+    scale = np.abs(z).max()
+    assert np.abs(z - z_others).max() > 1e-3 * scale
+    mixed = embed(np.concatenate([images[:3], others[3:]]))
+    np.testing.assert_allclose(mixed[:3], z[:3], rtol=1e-4, atol=1e-4 * scale)
+
+
+def test_chance_is_the_loss_of_equal_images(case, method, first):
+    """Queues and banks fill with the one embedding that there is."""
+    softmax = case.settings.get("objective") == "softmax"  # NPID's own is NCE.
+    if case.method not in OF_EQUAL_IMAGES and not softmax:
+        return
+    image = batch()["image"][0]
+
+    @jax.jit
+    def look(state, step, index):
+        def view(row):
+            same = {"image": image, "index": row}
+            return method.views(jax.random.key(2), same)
+
+        views = jax.vmap(view)(index)
+        # Where there are two views of it, both are one too.
+        first_of = lambda x: jnp.broadcast_to(x[:, :1], x.shape) if x.ndim == 5 else x
+        views = jax.tree.map(first_of, views)
+        key = jax.random.key(3)
+        value, (state, _) = method.loss(first.params, state, views, key=key, step=step)
+        return value, state
+
+    state = first.state
+    for step in range(80):  # Twenty times all 64 images.
+        index = (step * BATCH + np.arange(BATCH)) % 64
+        value, state = look(state, np.int32(step), index)
+    np.testing.assert_allclose(value, method.health.chance(BATCH), rtol=2e-4)
 
 
 def test_what_is_loaded_is_what_is_then_taken(method, first):

@@ -142,5 +142,5 @@ def checked_leaves(method: Method, train: TrainState, batch: PyTree) -> list[str
 def _first_not_finite(checked: _Checked) -> Array:
     finite = jax.tree.map(lambda leaf: jnp.isfinite(leaf), checked)
     finite = finite._replace(views=checked.views)
-    bad = jnp.stack([~leaf.all() for leaf in jax.tree.leaves(finite)])
+    bad = ~jnp.stack([leaf.all() for leaf in jax.tree.leaves(finite)])
     return jnp.where(bad.any(), jnp.argmax(bad), -1).astype(jnp.int32)

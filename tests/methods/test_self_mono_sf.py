@@ -44,9 +44,9 @@ CASES = {
         film_of_two_cameras,
         encoder=encoder,
         reads=enlarged,
-        learning_rate=0.003,
-        share=0.75,
-        steps=40,
+        learning_rate=0.006,
+        share=0.85,
+        steps=20,
     )
     # What is coarse to fine takes three times as long to compile.
     for name, encoder in (
