@@ -187,13 +187,14 @@ def test_other_image_sizes_interpolate_the_positions(rng, params):
 def test_every_layer_norm_has_the_epsilon_of_the_setting(image, params):
     vit = ENCODERS["vit"](**TINY, mask_token=True, norm_epsilon=1e6)
     is_norm = lambda module, _: isinstance(module, LayerNorm)
-    kept = vit.apply(
-        {"params": jax.tree.map(jnp.ones_like, params)},
-        image,
+    apply = functools.partial(
+        vit.apply,
         train=False,
         capture_intermediates=is_norm,
         mutable=["intermediates"],
-    )[1]
+    )
+    ones = jax.tree.map(lambda leaf: np.ones(leaf.shape, np.float32), params)
+    kept = jax.jit(apply)({"params": ones}, image)[1]
     leaves = jax.tree_util.tree_leaves_with_path(kept["intermediates"])
     normed = [x for path, x in leaves if "norm" in jax.tree_util.keystr(path)]
     assert len(normed) == 5  # Two in each block, and the last one.

@@ -86,7 +86,7 @@ def test_features_do_not_change_when_attention_is_asked_for(rng):
 @pytest.mark.parametrize("mass", [0.3, 0.6, 0.95])
 def test_kept_patches_hold_the_mass_and_not_one_is_spare(rng, mass):
     maps = rng.exponential(size=(5, 3, 7, 6)).astype(np.float32)
-    kept = np.asarray(keep_mass(jnp.asarray(maps), mass))
+    kept = np.asarray(keep(maps, mass))
     total = maps.sum((-2, -1), dtype=np.float64)
     held = np.where(kept, maps, 0).sum((-2, -1), dtype=np.float64)
     assert (held >= mass * total).all()
@@ -94,7 +94,7 @@ def test_kept_patches_hold_the_mass_and_not_one_is_spare(rng, mass):
     assert (held - smallest < mass * total).all()
     # Nothing outside is larger than anything inside.
     assert (np.where(kept, 0, maps).max((-2, -1)) <= smallest).all()
-    np.testing.assert_array_equal(keep_mass(jnp.asarray(0.01 * maps), mass), kept)
+    np.testing.assert_array_equal(keep(np.float32(0.01) * maps, mass), kept)
 
 
 @pytest.mark.parametrize("L", [1, 5, 9, 10, 196, 900])
@@ -133,8 +133,8 @@ def test_the_best_head_of_each_image_counts(rng):
     encoder, variables = made(rng)
     images = rng.normal(size=(3, 16, 16, 3)).astype(np.float32)
     protocol = attention_jaccard(encoder)
-    maps = protocol.reader(variables, images)
-    masks = np.asarray(upsampled(keep_mass(maps, 0.6), 4))
+    maps = jax.jit(protocol.reader)(variables, images)
+    masks = np.asarray(upsampled(keep(maps, 0.6), 4))
     # Each image's objects are what one of its heads cuts out.
     objects = np.stack([masks[0, 1], masks[1, 0], masks[2, 1]])
 

@@ -13,11 +13,13 @@ from tests.evaluate.test_attention import made
 def test_last_token_is_the_pooled_feature(rng):
     encoder, variables = made(rng, registers=2)
     images = rng.normal(size=(3, 16, 16, 3)).astype(np.float32)
-    pooled = encoder.apply(variables, images, train=False).pooled
-    found = class_tokens(encoder, blocks=1)(variables, images)
+    pooled = jax.jit(encoder.apply, static_argnames="train")(
+        variables, images, train=False
+    ).pooled
+    found = jax.jit(class_tokens(encoder, blocks=1))(variables, images)
     np.testing.assert_allclose(found, pooled, rtol=1e-5, atol=1e-6)
     for scan in (False, True):
-        read = class_tokens(encoder.clone(scan_layers=scan), blocks=2)
+        read = jax.jit(class_tokens(encoder.clone(scan_layers=scan), blocks=2))
         several = read(variables, images)
         assert several.shape == (3, 2 * 16)
         np.testing.assert_allclose(several[:, 16:], pooled, rtol=1e-5, atol=1e-6)
