@@ -93,14 +93,16 @@ def train(options: argparse.Namespace) -> int:
         for workdir in folders if first else ():
             owning.enter_context(owned(workdir))
         status, results = 0, []
-        for together in groups(runs) if seeds else [runs]:
+        parts = groups(runs) if seeds else [runs]
+        for together in parts:
             status, found = _trained(together, ran)
             results += found
             if status:
                 break
     if status == 0:
         if seeds is not None:
-            conclude(folder, seeds, results, ran)
+            order = [each.experiment.run.seed for part in parts for each in part]
+            conclude(folder, order, results, ran)
         log.info("done in %.0f s", time.perf_counter() - begun)
     return status
 
