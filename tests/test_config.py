@@ -80,6 +80,7 @@ SHAPES = {
     "synthetic_scenes": ((512, (64, 96)), False),
     "kitti": ((40_000, (376, 1242)), False),
     "flying_chairs": ((22_232, (384, 512)), False),
+    "coco": ((117_266, (640, 640, 3)), True),
 }
 
 
@@ -113,6 +114,9 @@ def source_of(config):
             classes = len(config["method"].get("class_weights") or "ab")
             names = tuple(map(str, range(classes))) if kind == "mask" else None
             fake.fields[field] = Field(kind, shape[1][:2], dtype, names=names)
+    if name == "coco":
+        names = tuple(map(str, range(80)))
+        fake.fields["boxes"] = Field("boxes", (93, 5), jnp.float32, names=names)
     return fake
 
 

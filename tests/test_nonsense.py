@@ -63,6 +63,10 @@ SMALL = {
     "views.detection_crops": {"size": 8, "carried": ()},
     "views.detection_whole": {"size": 8, "carried": ()},
     "views.segmentation_crops": {"carried": ()},
+    "data.revisited": {"split": "queries"},
+    "evals.revisited": {"ground_truth": "/nonexistent"},
+    "evals.linear_segmentation": {"num_classes": 2},
+    "evals.unet_segmentation": {"num_classes": 2},
     "schedule.warmup_cosine": {"warmup_steps": 1},
 }
 

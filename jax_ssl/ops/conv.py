@@ -5,6 +5,8 @@ And what doubles the sides of a grid: without the zeros that lax's dilated input
 
 import functools
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from contextvars import ContextVar
 from typing import Any, TypeAlias
 
 import jax
@@ -12,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jax_ssl.core.context import holding
 from jax_ssl.core.types import Array
 from jax_ssl.ops.platforms import made_once
 
@@ -21,6 +24,7 @@ Pads: TypeAlias = Sequence[tuple[int, int]]
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 # Written one after the other where a convolution is mapped over kernels, at most.
 FEW_KERNELS = 32
+_by_turns: ContextVar[bool] = ContextVar("kernels_in_turn", default=False)
 
 
 def conv_general_dilated(
@@ -176,12 +180,20 @@ def _to_kernel(form: Callable[..., Array]) -> Callable[..., Array]:
     )(gradient)[0]
 
 
-def _in_turn(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """`fn` of images, a kernel and more, mapped over a few kernels in turn on a CPU.
+def kernels_in_turn() -> AbstractContextManager[None]:
+    """Traces what is inside for a `vmap` over kernels, as of several seeds' networks.
 
-    There a convolution of groups, which `vmap` over kernels makes of it, takes many
-    times as long, and one inside a loop longer still.
+    On a CPU a convolution of groups, which `vmap` over kernels makes of one, takes many
+    times as long, and one inside a loop longer still: a few kernels are written one
+    after the other. This hides from JAX what derivatives of derivatives would need.
     """
+    return holding(_by_turns, True)
+
+
+def _in_turn(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """`fn` of images, a kernel and more, inside `kernels_in_turn` with its own rule."""
+    if not _by_turns.get():
+        return fn
     mapped = jax.custom_batching.custom_vmap(fn)
 
     def rule(count: int, batched: Sequence[bool], *args: Array) -> tuple[Any, Any]:

@@ -20,6 +20,7 @@ from jax_ssl.core.compiling import jit
 from jax_ssl.core.method import Method
 from jax_ssl.core.state import TrainState
 from jax_ssl.core.types import Array, Metrics, PyTree
+from jax_ssl.ops.conv import kernels_in_turn
 from jax_ssl.parallel.feed import Prefetch
 from jax_ssl.parallel.mesh import replicated
 from jax_ssl.train.feeds import Feed
@@ -72,7 +73,8 @@ def seeds_program(made: Program, feeds: Sequence[Feed]) -> Program:
     ) -> tuple[TrainState, Metrics]:
         payload = jax.tree.map(lambda *leaves: jnp.stack(leaves), *payloads)
         mapped = jax.vmap(made.steps, in_axes=(AXES, None, 0), out_axes=(AXES, 1))
-        return mapped(trains, data, payload)
+        with kernels_in_turn():
+            return mapped(trains, data, payload)
 
     def one_more(leaf: Any) -> Any:
         where = NamedSharding(mesh, P(None, *leaf.sharding.spec))

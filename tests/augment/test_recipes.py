@@ -27,7 +27,8 @@ GENERAL = {
     *("random_crops", "two_crops", "two_affine", "center_crop", "identity"),
     *("first_frame", "two_frames", "random_window", "two_windows", "wave_window"),
     *FILMS,  # They have tests of their own.
-    *("segmentation_crops", "segmentation_whole"),
+    *("segmentation_crops", "segmentation_whole", "squeezed"),
+    *("detection_crops", "detection_whole"),
 }
 PAPERS = sorted(set(VIEWS) - GENERAL)
 PATCHES = {"relative_patch", "jigsaw", "cpc_patches"}

@@ -295,9 +295,18 @@ def test_npz_lists_the_keys_it_found(tmp_path, images):
 
 
 def test_the_table_names_every_source():
-    synthetic = {f"synthetic{what}" for what in ("", "_frames", "_scenes", "_waves")}
-    films = {"flying_chairs", "kitti", "sintel", "stereo_folders", "video_folders"}
-    others = {"digits", "folder", "npz", "sounds", "tfds"}
+    synthetic = {
+        f"synthetic{what}" for what in ("", "_frames", "_scenes", "_tracks", "_waves")
+    }
+    films = {
+        "davis",
+        "flying_chairs",
+        "kitti",
+        "sintel",
+        "stereo_folders",
+        "video_folders",
+    }
+    others = {"coco", "digits", "folder", "npz", "revisited", "sounds", "tfds"}
     assert set(SOURCES) == synthetic | films | others
 
 

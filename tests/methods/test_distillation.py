@@ -120,7 +120,7 @@ def test_teacher_stays_and_the_average_follows(views):
 
 def test_the_file_of_a_teacher_fills_it_and_must_be_given(views):
     method, params, state = distilled(views)
-    assert set(method.loads) == {"teacher"}
+    assert set(method.loads) == {"encoder", "teacher"}
     load = method.loads["teacher"]
     assert load.required
     other = jax.tree.map(lambda x: np.asarray(x) + 1, load.take(params, state))
