@@ -21,10 +21,10 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from jax_ssl.report import series
 from jax_ssl.report.blocks import Column, Curves, Map, Paths
 from jax_ssl.report.pictures import class_name
 from jax_ssl.report.quantities import quantity
-from jax_ssl.report.series import radius, smooth
 from jax_ssl.report.theme import CURVES, LIGHT, Theme
 
 STYLE = pathlib.Path(__file__).with_name("figures.mplstyle")
@@ -40,12 +40,12 @@ def chart(found: Curves, theme: Theme) -> bytes:
         fig = Figure()
         ax = fig.add_subplot()
         ax.set_prop_cycle(color=[theme[name] for name in CURVES])
-        for name, (x, y) in found.curves.items():
-            reach = radius(len(y))
-            mean = smooth(y, reach)
+        for name, curve in found.curves.items():
+            x, mean = series.trend(curve)
             mark = "o" if len(x) == 1 or (name and len(x) <= 40) else ""
             (line,) = ax.plot(x, scale * mean, marker=mark)
-            if reach:
+            if series.radius(len(x)):
+                x, y = series.extremes(curve)
                 ax.plot(x, scale * y, color=line.get_color(), alpha=0.4, linewidth=0.8)
             last = next(iter(mean[np.isfinite(mean)][::-1]), np.nan)
             ends.append((last, line, f"{name} {quantity(last, found.unit)}".strip()))

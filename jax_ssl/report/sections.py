@@ -137,8 +137,7 @@ def _curves(inputs: ReportInputs) -> list[Block]:
     if not drawn and not folded:
         return ["No metrics have been recorded yet."]
     blocks: list[Block] = [*drawn]
-    if reach := series.radius(len(train)):
-        said = f"Pale: each record. Strong: their mean over {2 * reach + 1} neighbours."
+    if said := series.legend(len(train)):
         blocks.append(Text([said]))
     if folded:
         count = plural(len(folded), "curve")

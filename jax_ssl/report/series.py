@@ -8,6 +8,9 @@ from jax_ssl.report.blocks import Curve
 from jax_ssl.report.inputs import Record
 from jax_ssl.report.quantities import is_number
 
+# Points of a curve on a page, which has hardly more pixels.
+MOST = 2000
+
 
 def curve(records: Sequence[Record], key: str, over: str = "step") -> Curve:
     """The curve of `key`, of the records that have it (as a number, or as NaN)."""
@@ -30,6 +33,57 @@ def numbers(records: Sequence[Record], key: str) -> list[float]:
 def radius(count: int) -> int:
     """How many records on either side a smoothed curve of `count` records averages."""
     return count // 60
+
+
+def runs(count: int) -> np.ndarray:
+    """Where the equal runs of `count` points begin, of which a page shows so many."""
+    return np.unique(
+        np.linspace(0, count, min(count, MOST), endpoint=False).astype(int)
+    )
+
+
+def extremes(found: Curve) -> Curve:
+    """Of each of the `runs` the least and the largest value, in their order.
+
+    A curve with no more points than a page can show stays as it is. Peaks stay.
+    """
+    x, y = found
+    starts = runs(len(x))
+    if len(starts) == len(x):
+        return found
+    ends = [*starts[1:], len(x)]
+    kept: list[int] = []
+    for start, end in zip(starts, ends, strict=True):
+        piece = y[start:end]
+        if np.isfinite(piece).any():
+            kept += sorted({start + np.nanargmin(piece), start + np.nanargmax(piece)})
+        else:
+            kept.append(start)
+    return Curve(x[kept], y[kept])
+
+
+def trend(found: Curve) -> Curve:
+    """The curve's mean over neighbours, at the ends of its `runs`."""
+    x, y = found
+    starts = runs(len(x))
+    last = np.append(starts[1:], len(x))[: len(starts)] - 1
+    if len(starts) < len(x):
+        finite = np.isfinite(y)
+        total = np.add.reduceat(np.where(finite, y, 0.0), starts)
+        count = np.add.reduceat(finite.astype(int), starts)
+        y = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return Curve(x[last], smooth(y, radius(len(y))))
+
+
+def legend(count: int) -> str:
+    """What the two lines of a curve of so many records are; "" where they are one."""
+    shown = len(runs(count))
+    reach = radius(shown)
+    if not reach:
+        return ""
+    each = -(-count // shown)
+    pale = "each record" if each == 1 else f"the extremes of each {each} records"
+    return f"Pale: {pale}. Strong: the mean over {each * (2 * reach + 1)} neighbours."
 
 
 def smooth(y: np.ndarray, reach: int) -> np.ndarray:

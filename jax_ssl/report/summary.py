@@ -75,8 +75,7 @@ def _trained(inputs: ReportInputs) -> list[Card]:
     """What is known without labels."""
     train, looks = inputs.of_kind("train"), inputs.of_kind("doctor")
     cards: list[Card] = []
-    loss = series.curve(train, "loss").y
-    mean = series.smooth(loss, series.radius(len(loss)))
+    mean = series.trend(series.curve(train, "loss")).y
     known = mean[np.isfinite(mean)]
     if len(known):
         cards.append(("Loss", number(known[-1], 4), f"from {number(known[0], 4)}"))

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
+from jax_ssl.report.blocks import Curve
 from jax_ssl.report.draw import colored_classes, densest
 from jax_ssl.report.quantities import duration, number, plural, quantity
 from jax_ssl.report.sections import spending
-from jax_ssl.report.series import curve, numbers, smooth
+from jax_ssl.report.series import MOST, curve, extremes, legend, numbers, smooth, trend
 
 
 @pytest.mark.parametrize("reach", [0, 1, 4, 50])
@@ -18,6 +19,32 @@ def test_smooth_is_the_mean_of_finite_neighbours(rng, reach):
         expected.append(window.mean() if len(window) else np.nan)
     np.testing.assert_allclose(smooth(y, reach), expected, atol=1e-12)
     assert len(smooth(y[:0], reach)) == 0
+
+
+def test_a_long_curve_is_drawn_by_its_extremes_and_the_means_of_its_runs(rng):
+    count = 5 * MOST
+    y = rng.normal(size=count)
+    y[[3, 4]] = 40.0, np.nan
+    y[10:15] = np.nan
+    found = extremes(Curve(np.arange(count), y))
+    pieces = y.reshape(MOST, 5)
+    least, largest = np.nanmin(found.y), np.nanmax(found.y)
+    assert (least, largest) == (np.nanmin(y), 40.0)
+    assert len(found.x) == 2 * MOST - 1  # Of the run that is all gap one point.
+    assert np.all(np.diff(found.x) > 0)
+    np.testing.assert_array_equal(
+        found.y[:2], sorted(found.y[:2], key=pieces[0].tolist().index)
+    )
+    mean = trend(Curve(np.arange(count), y))
+    with np.errstate(all="ignore"):
+        means = np.nanmean(pieces[[0, 1, 3]], axis=1)
+    np.testing.assert_array_equal(mean.x, np.arange(MOST) * 5 + 4)
+    np.testing.assert_allclose(
+        mean.y[0], np.nanmean([*means, *np.nanmean(pieces[4:34], axis=1)]), rtol=1e-12
+    )
+    assert legend(59) == ""
+    assert legend(60).startswith("Pale: each record. Strong: the mean over 3 ")
+    assert legend(count).startswith("Pale: the extremes of each 5 records.")
 
 
 def test_a_curve_keeps_gaps_and_leaves_out_other_records():
