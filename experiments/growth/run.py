@@ -123,14 +123,15 @@ def step(axis, size, repeats):
     rows = {"batch": size, "views": 256, "devices": 1024}[axis]
     encoder = ENCODERS["convnet"](widths=(8, 16))
     if axis == "views":
+        stacks = 1 if size == 2 else 2  # Two global crops, the others local ones.
         views = swav(
-            sizes=(16,),
-            counts=(size,),
-            min_scales=(0.1,),
-            max_scales=(1.0,),
+            sizes=(16, 16)[:stacks],
+            counts=(2, size - 2)[:stacks],
+            min_scales=(0.1, 0.1)[:stacks],
+            max_scales=(1.0, 1.0)[:stacks],
             blur_probability=0.0,
         )
-        method = METHODS["swav"](encoder, views, num_prototypes=32)
+        method = METHODS["swav"](encoder, views, steps_per_epoch=100, num_prototypes=32)
     else:
         method = METHODS["simclr"](encoder, two_crops(size=16, blur_probability=0.0))
     tx = optax.sgd(0.01)
@@ -260,6 +261,7 @@ def draw(found, path):
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import NullFormatter
 
     columns = 3
     rows = -(-len(found) // columns)
@@ -276,6 +278,7 @@ def draw(found, path):
             if min(values) > 0:
                 place.loglog(sizes, values, "o-", label=label)
         place.set(title=what, xlabel=grows)
+        place.xaxis.set_minor_formatter(NullFormatter())
         place.legend(fontsize=8)
         place.grid(alpha=0.3)
     figure.tight_layout()
