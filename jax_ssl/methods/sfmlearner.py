@@ -19,7 +19,7 @@ from jax_ssl.core.types import Array, Batch, Metrics, Params, PyTree, Views
 from jax_ssl.losses.photometric import explainability, explainability_penalty
 from jax_ssl.losses.smoothness import second_differences
 from jax_ssl.nn.apply import forward, initialize
-from jax_ssl.nn.disparity import DisparityDecoder, PyramidNetwork
+from jax_ssl.nn.disparity import DisparityDecoder, Norm, PyramidNetwork
 from jax_ssl.nn.films import Film, film
 from jax_ssl.nn.network import Heads, Network, StatsState
 from jax_ssl.nn.pose import MOTION_SCALE, EgoMotionNet
@@ -42,6 +42,7 @@ def sfmlearner(
     pose_widths: tuple[int, ...] = (16, 32, 64, 128, 256, 256, 256),
     motion_scale: float = MOTION_SCALE,
     explain_widths: tuple[int, ...] = (256, 128, 64, 32, 16),
+    norm: Norm = "none",
 ) -> Method:
     """Builds SfMLearner around `encoder`; defaults as in the released code.
 
@@ -67,6 +68,8 @@ def sfmlearner(
         motion_scale: factor of what that network says. Of small ones the disparities
             must do more of the work at first, and may end where their sigmoid is flat.
         explain_widths: channels of the levels of the masks, the coarsest first.
+        norm: of decoder and motions, "none" as in the released code or "batch" as in
+            the paper; the encoder has a setting of its own.
 
     Raises:
         ValueError: if a setting is out of range.
@@ -77,7 +80,8 @@ def sfmlearner(
         For coarse scales a pixel is the mean of an area, where that code picks single
         pixels, and the camera follows the centres of pixels, where it halves c_x.
         The weight decay that its layers declare is not in its loss, and not here. The
-        paper has batch norm in all layers, the code in none; here `dispnet` may have.
+        paper has batch norm in all layers, the code in none; `norm` and that of
+        `dispnet` are one's choice.
     """
     checks.at_least(2, num_frames=num_frames)
     checks.at_least(0, smoothness_weight=smoothness_weight)
@@ -103,6 +107,7 @@ def sfmlearner(
         offset=0.01,
         activation="relu",
         padding="zero",
+        norm=norm,
         dtype=dtype,
     )
     pose = EgoMotionNet(
@@ -112,6 +117,7 @@ def sfmlearner(
         explain_widths=explain_widths if explains else (),
         num_scales=num_scales,
         scale=motion_scale,
+        norm=norm,
         dtype=dtype,
     )
     parts = Network.of(encoder, heads, decoder=decoder, pose=pose).parts

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax_ssl.core.method import Load
 from jax_ssl.core.types import Array, Features, Params, PyTree, State, Variables
 from jax_ssl.nn.network import Network
+from jax_ssl.nn.norm import BatchNorm
 from jax_ssl.nn.upsampling import UpConv
 from jax_ssl.ops.conv import conv_general_dilated
 from jax_ssl.ops.scales import bilinear_resize
@@ -16,6 +17,7 @@ from jax_ssl.ops.scales import bilinear_resize
 Activation: TypeAlias = Literal["relu", "elu"]
 Padding: TypeAlias = Literal["zero", "reflect"]
 Doubling: TypeAlias = Literal["late", "nearest", "transposed"]
+Norm: TypeAlias = Literal["none", "batch"]
 
 ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {"relu": nn.relu, "elu": nn.elu}
 XAVIER = nn.initializers.xavier_uniform()
@@ -64,6 +66,13 @@ def convolution(
     return layer(x)
 
 
+def normalized(x: Array, norm: Norm, *, train: bool, name: str, dtype: Any) -> Array:
+    """Grids [B, h, w, C] after batch norm over the whole batch, or as they are."""
+    if norm == "none":
+        return x
+    return BatchNorm(dtype=dtype, name=name)(x, train=train)
+
+
 class DisparityDecoder(nn.Module, kw_only=True):
     """Doubles the coarsest grid again and again, and joins the pyramid's others to it.
 
@@ -84,6 +93,7 @@ class DisparityDecoder(nn.Module, kw_only=True):
         offset: the least value of a map.
         activation: after every convolution but those that make the maps.
         padding: what lies outside of the grids.
+        norm: "none", or "batch" before every activation.
         dtype: compute dtype; parameters and maps are float32.
 
     Note:
@@ -99,6 +109,7 @@ class DisparityDecoder(nn.Module, kw_only=True):
     offset: float = 0.0
     activation: Activation = "elu"
     padding: Padding = "reflect"
+    norm: Norm = "none"
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -117,8 +128,6 @@ class DisparityDecoder(nn.Module, kw_only=True):
         Raises:
             ValueError: if there is no pyramid, or more grids than widths.
         """
-        del train
-        act = ACTIVATIONS[self.activation]
         x, *skips = distinct(pyramid)
         if len(skips) > len(self.widths):
             raise ValueError(
@@ -131,22 +140,27 @@ class DisparityDecoder(nn.Module, kw_only=True):
             settings = {"padding": self.padding, "dtype": self.dtype, "name": name}
             return convolution(x, width, **settings)
 
+        def act(x: Array, name: str) -> Array:
+            settings = {"train": train, "dtype": self.dtype, "name": f"{name}_norm"}
+            return ACTIVATIONS[self.activation](normalized(x, self.norm, **settings))
+
         maps: list[Array] = []
         for i, width in enumerate(self.widths):
             if self.doubling == "late":
-                x = doubled(act(conv(x, width, f"up{i}")))
+                x = doubled(act(conv(x, width, f"up{i}"), f"up{i}"))
             else:
                 up = UpConv(
                     width, self.doubling, True, self.dtype, XAVIER, name=f"up{i}"
                 )
-                x = act(up(x))
+                x = act(up(x), f"up{i}")
             joined = [x]
             if i < len(skips):
                 joined = [fitted(x, skips[i]), skips[i].astype(x.dtype)]
             if self.feedback and maps:
                 finer = bilinear_resize(maps[-1], *joined[0].shape[1:3])
                 joined.append(finer.astype(x.dtype))
-            x = act(conv(jnp.concatenate(joined, axis=-1), width, f"join{i}"))
+            x = conv(jnp.concatenate(joined, axis=-1), width, f"join{i}")
+            x = act(x, f"join{i}")
             if len(self.widths) - i <= self.num_scales:
                 raw = conv(x, self.num_maps, f"map{i}").astype(jnp.float32)
                 maps.append(self.offset + self.scale * nn.sigmoid(raw))

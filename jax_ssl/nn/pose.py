@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from jax_ssl.core.types import Array
-from jax_ssl.nn.disparity import XAVIER, convolution, fitted
+from jax_ssl.nn.disparity import XAVIER, Norm, convolution, fitted, normalized
 from jax_ssl.nn.upsampling import UpConv
 
 # Published codes multiply motions by this, so that they begin near standing still.
@@ -55,6 +55,7 @@ class EgoMotionNet(nn.Module, kw_only=True):
             first, as many as `widths`; () for no masks.
         num_scales: of the masks, the finest.
         scale: factor of the motions.
+        norm: "none", or "batch" before every activation.
         dtype: compute dtype; parameters and outputs are float32.
 
     Note:
@@ -68,6 +69,7 @@ class EgoMotionNet(nn.Module, kw_only=True):
     explain_widths: tuple[int, ...] = (256, 128, 64, 32, 16)
     num_scales: int = 4
     scale: float = MOTION_SCALE
+    norm: Norm = "none"
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -81,13 +83,16 @@ class EgoMotionNet(nn.Module, kw_only=True):
             [B, h, w, S, 2] of the masks, from fine to coarse, whose second class is
             "explained").
         """
-        del train
         levels = [x]
+
+        def act(x: Array, name: str) -> Array:
+            settings = {"train": train, "dtype": self.dtype, "name": f"{name}_norm"}
+            return nn.relu(normalized(x, self.norm, **settings))
 
         def down(x: Array, width: int, i: int) -> Array:
             size = {0: 7, 1: 5}.get(i, 3)
             settings = {"stride": 2, "dtype": self.dtype, "name": f"conv{i}"}
-            return nn.relu(convolution(x, width, size, **settings))
+            return act(convolution(x, width, size, **settings), f"conv{i}")
 
         for i, width in enumerate(self.widths):
             x = down(x, width, i)
@@ -100,7 +105,7 @@ class EgoMotionNet(nn.Module, kw_only=True):
         masks: list[Array] = []
         for i, width in enumerate(self.explain_widths):
             up = UpConv(width, "transposed", True, self.dtype, XAVIER, name=f"up{i}")
-            x = fitted(nn.relu(up(x)), levels[-2 - i])
+            x = fitted(act(up(x), f"up{i}"), levels[-2 - i])
             if len(self.explain_widths) - i <= self.num_scales:
                 channels = 2 * self.num_sources
                 raw = convolution(x, channels, dtype=self.dtype, name=f"mask{i}")
