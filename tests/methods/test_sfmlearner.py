@@ -30,7 +30,7 @@ CASES = {
     ),
     "sfmlearner-five": Case(
         "sfmlearner",
-        {**SMALL, "num_frames": 5, "num_scales": 2},
+        {**SMALL, "num_frames": 5, "num_scales": 2, "norm": "batch"},
         functools.partial(film_of_one_camera, frames=5),
         encoder={"name": "convnet", "widths": (4, 8, 8)},
         share=0.95,

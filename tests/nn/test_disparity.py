@@ -138,3 +138,31 @@ def test_ego_motion_says_one_motion_and_mask_for_each_source():
     (_, none), without = made(EgoMotionNet(num_sources=2, explain_widths=()), frames)
     assert none == ()
     assert without == down
+
+
+@pytest.mark.parametrize("part", ["decoder", "pose"])
+def test_under_batch_norm_the_scale_of_a_layer_does_not_matter(part):
+    small = {
+        "decoder": DisparityDecoder(
+            widths=(4, 3), num_scales=1, norm="batch", **SFMLEARNER
+        ),
+        "pose": EgoMotionNet(
+            num_sources=1, widths=(4, 5), explain_widths=(), norm="batch", scale=1.0
+        ),
+    }[part]
+    rng = np.random.default_rng(0)
+    grids = [rng.normal(size=(6, *side, 3)).astype("f4") for side in ((8, 8), (4, 4))]
+    x = grids if part == "decoder" else grids[0]
+    variables = jax.jit(functools.partial(small.init, train=False))(
+        jax.random.key(0), x
+    )
+    assert any(np.any(leaf) for leaf in jax.tree.leaves(variables["batch_stats"]))
+    scaled = jax.tree.map(np.array, variables)
+    first = scaled["params"]["up0" if part == "decoder" else "conv0"]
+    for leaf in jax.tree.leaves(first):
+        leaf *= 8
+    apply = jax.jit(functools.partial(small.apply, train=True, mutable="batch_stats"))
+    (out, _), (same, _) = apply(variables, x), apply(scaled, x)
+    for a, b in zip(jax.tree.leaves(out), jax.tree.leaves(same), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)
+        assert np.ptp(a) > 1e-3
