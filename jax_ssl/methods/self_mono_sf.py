@@ -83,6 +83,7 @@ def self_mono_sf(
     context_widths: tuple[int, ...] = (128, 128, 128, 96, 64, 32),
     dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 1),
     max_displacement: int = 4,
+    normalize_features: bool = False,
     level_weights: tuple[float, ...] = (4.0, 2.0, 1.0, 1.0, 1.0),
     disparity_smoothness: float = 0.1,
     point_weight: float = 0.2,
@@ -105,6 +106,8 @@ def self_mono_sf(
         context_widths: of the layers behind the finest level.
         dilations: of these, as many.
         max_displacement: reach of the cost volumes, in cells of each level.
+        normalize_features: whether they are standardized before they are compared, as
+            in UFlow; neither paper nor code of this method does.
         level_weights: of the levels, from fine to coarse; what a network has not is
             left out.
         disparity_smoothness: weight, halved from level to level.
@@ -136,6 +139,7 @@ def self_mono_sf(
         context_widths=tuple(context_widths),
         dilations=tuple(dilations),
         max_displacement=max_displacement,
+        normalize=normalize_features,
         dtype=getattr(encoder, "dtype", jnp.float32),
     )
     network = Network.of(encoder, heads, decoder=made)

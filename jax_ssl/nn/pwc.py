@@ -37,6 +37,7 @@ class FlowDecoder(nn.Module, kw_only=True):
         context_widths: of the dilated ones behind the finest level.
         dilations: of these, as many.
         max_displacement: reach of the cost volumes, in cells of each level.
+        normalize: whether features are standardized before they are compared.
         dtype: compute dtype; parameters and flows are float32.
 
     Note:
@@ -48,6 +49,7 @@ class FlowDecoder(nn.Module, kw_only=True):
     context_widths: tuple[int, ...] = (128, 128, 128, 96, 64, 32)
     dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 1)
     max_displacement: int = 4
+    normalize: bool = False
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -87,6 +89,7 @@ class SceneFlowDecoder(nn.Module, kw_only=True):
         context_widths: of the convolutions behind the finest level.
         dilations: of these.
         max_displacement: reach of the cost volumes.
+        normalize: whether features are standardized before they are compared.
         dtype: compute dtype; parameters and outputs are float32.
     """
 
@@ -94,6 +97,7 @@ class SceneFlowDecoder(nn.Module, kw_only=True):
     context_widths: tuple[int, ...] = (128, 128, 128, 96, 64, 32)
     dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 1)
     max_displacement: int = 4
+    normalize: bool = False
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -150,6 +154,20 @@ def points_of(share: Array, intrinsics: Array, baseline: Array) -> Array:
     return backproject(jnp.clip(depth, NEAREST, FARTHEST), intrinsics)
 
 
+def standardized(a: Array, b: Array) -> tuple[Array, Array]:
+    """Two grids [B, h, w, C], of each row's two mean 0 and variance 1 over all of both.
+
+    What is alike in all places says nothing of motion, but is most of what features
+    have in common before they are trained (Jonschkowski et al., 2020,
+    arXiv:2006.04902).
+    """
+    both = jnp.stack([a, b], axis=1).astype(jnp.float32)
+    axes = tuple(range(1, both.ndim))
+    both = both - both.mean(axes, keepdims=True)
+    both = both * jax.lax.rsqrt(jnp.square(both).mean(axes, keepdims=True) + 1e-8)
+    return both[:, 0].astype(a.dtype), both[:, 1].astype(b.dtype)
+
+
 def _coarse_to_fine(
     settings: FlowDecoder | SceneFlowDecoder,
     own: Pyramid,
@@ -195,7 +213,9 @@ def _coarse_to_fine(
             seen = warp(seen, pixels(before, 2**level), border="zero").values
             more = [nn.leaky_relu(up(x), SLOPE), before.astype(dtype)]
         seen = seen.astype(dtype)
-        costs = correlation(own[level], seen, settings.max_displacement)
+        pair = (own[level], seen)
+        pair = standardized(*pair) if settings.normalize else pair
+        costs = correlation(*pair, settings.max_displacement)
         costs = nn.leaky_relu(costs, SLOPE).astype(dtype)
         x = jnp.concatenate([costs, own[level], *more], axis=-1)
         x = layers(x, settings.widths, f"level{level}_conv")
