@@ -23,7 +23,7 @@ def get_config(masks="none"):
         pose_widths=(16, 32, 64, 64, 64),
         explain_widths=(32, 32, 16, 16),
         explainability_weight=0.2 if masks == "explain" else 0.0,
-        smoothness_weight=0.02,
+        smoothness_weight=0.005,
         norm="batch",
     )
     moments = dict(mean=(0.5,), std=(0.5,))
@@ -34,5 +34,5 @@ def get_config(masks="none"):
     )
     config.data, config.feed = scenes()
     config.evals = scenes_evals(ego_motion=dict(snippet=3), **moments)
-    config.run = dict(num_epochs=30, seed=0)
+    config.run = dict(num_epochs=20, seed=0)
     return config
