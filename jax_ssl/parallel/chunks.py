@@ -9,7 +9,6 @@ The train step opens `in_chunks`, `nn.apply.forward` calls `map_chunks`; methods
 of neither.
 """
 
-import functools
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
@@ -23,8 +22,6 @@ from jax_ssl.core.context import holding
 from jax_ssl.core.types import Array, PyTree
 from jax_ssl.parallel.mesh import BATCH_AXES
 from jax_ssl.parallel.rows import on_shards, shard_count
-
-FEW_CHANNELS = 4  # As images have, and grids of features have not.
 
 _count: ContextVar[int] = ContextVar("chunk_count", default=1)
 # Numbers in the global batch of the rows of the chunk that is being traced, int32.
@@ -130,14 +127,7 @@ def map_chunks(
         return leaf.reshape(chunks, -1) if leaf.ndim else jnp.broadcast_to(leaf, chunks)
 
     def uncut(piece: Array, leaf: Array) -> Array:
-        if leaf.ndim == 0:
-            return piece
-        shape = (-1, *leaf.shape[1:])
-        plain = functools.partial(jnp.reshape, shape=shape)
-        if leaf.ndim < 4 or leaf.shape[-1] > FEW_CHANNELS:
-            return plain(piece)
-        slices = functools.partial(by_channel, shape=shape)
-        return jax.lax.platform_dependent(piece, cpu=plain, default=slices)
+        return piece.reshape(-1, *leaf.shape[1:]) if leaf.ndim else piece
 
     def one(whole: PyTree, number: Array, chunk: PyTree) -> PyTree:
         with holding(_rows, number):
@@ -158,14 +148,3 @@ def map_chunks(
     where = jax.tree.map(lambda leaf: split if leaf.ndim else P(), rows)
     mapped = on_shards(mine, (P(), split, where), split)
     return mapped(whole, jnp.arange(n, dtype=jnp.int32), rows)
-
-
-def by_channel(flat: Array, shape: tuple[int, ...]) -> Array:
-    """`flat.reshape(shape)`, one channel after the other.
-
-    A TPU's compiler makes a reshape in its default layout, where 3 channels take the
-    room of 128, before it makes what a convolution wants.
-    """
-    *sides, width, channels = shape
-    lines = flat.reshape(*sides, width * channels)
-    return jnp.stack([lines[..., c::channels] for c in range(channels)], axis=-1)

@@ -11,13 +11,7 @@ import pytest
 
 from jax_ssl.encoders import ENCODERS
 from jax_ssl.methods import simclr
-from jax_ssl.parallel.chunks import (
-    by_channel,
-    chunk_count,
-    in_chunks,
-    map_chunks,
-    row_numbers,
-)
+from jax_ssl.parallel.chunks import chunk_count, in_chunks, map_chunks, row_numbers
 from jax_ssl.parallel.mesh import make_mesh, row_sharding
 from jax_ssl.train.step import init, train_step
 from tests.images import plain_views
@@ -140,9 +134,3 @@ def test_nothing_crosses_the_wires_inside_the_loops():
             spoken.add(found.group(1))
     assert spoken
     assert not spoken & bodies
-
-
-def test_images_come_back_whole_from_a_single_axis(rng):
-    images = rng.normal(size=(2, 2, 4, 5, 3))
-    found = by_channel(jnp.asarray(images.ravel()), (-1, 2, 4, 5, 3))
-    np.testing.assert_array_equal(found, images.astype("f4"))
