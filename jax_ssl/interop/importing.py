@@ -1,6 +1,5 @@
 """From a file of another library to our encoder, its card and a certificate."""
 
-import dataclasses
 import functools
 import pathlib
 import re
@@ -17,7 +16,14 @@ from jax_ssl.interop.families import BESIDE, FAMILIES, HEADS
 from jax_ssl.interop.files import Weights, read_weights, sha256
 from jax_ssl.interop.layouts import Layout
 from jax_ssl.interop.names import TABLES, axes_to_ours, to_ours
-from jax_ssl.interop.settings import card_input, module_of, resnet_of, vit_of
+from jax_ssl.interop.settings import (
+    card_input,
+    channels_of,
+    module_of,
+    resnet_of,
+    settings_of,
+    vit_of,
+)
 
 
 class Imported(NamedTuple):
@@ -81,8 +87,9 @@ def import_weights(
     }
     dropped = [re.compile(p) for p in (*family.heads, *HEADS)]
     known = {name for name in raw if any(p.search(name) for p in dropped)}
+    # Outside of what follows, for damage is no sign of another family.
+    arrays = {n: raw[n].load().astype(np.float32) for n in raw if n not in known}
     try:
-        arrays = {n: _floats(lazy.load()) for n, lazy in raw.items() if n not in known}
         arrays, renamed = found.layout.read(arrays)
         if found.layout.network == "resnet":
             name, settings = resnet_of(arrays)
@@ -96,18 +103,24 @@ def import_weights(
         settings = {**_defaults(found, settings), **settings, **(chosen or {})}
         encoder = module_of(found.layout.network, settings)
         ours, unused = _translated(arrays, found.layout.network)
-        channels = _channels(arrays)
+        channels = channels_of(arrays)
         size = family.input.size or settings.get("image_size", 224)
         if found.layout.network == "resnet" and settings["stem"] == "small":
             size = 32
         told = weights.preprocessor or weights.config.get("pretrained_cfg", {})
         fed = card_input(family, size, channels, told)
         _check(encoder, ours, fed["shape"])
-    except ValueError as error:
+    except (KeyError, ValueError) as error:
+        said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise ValueError(
-            f"{path}, read as {found.family} ({family.about}): "
-            f"{str(error).rstrip('.')}. {_others(found.family, found.layout)}"
+            f"{path}, read as {found.family} ({family.about}): {said.rstrip('.')}. "
+            f"{_others(found.family, found.layout)}"
         ) from error
+    if bad := [name for name, array in ours.items() if not np.isfinite(array).all()]:
+        raise ValueError(
+            f"{path}: {len(bad)} arrays, such as {bad[0]}, hold numbers that are not "
+            "finite in float32; the run diverged, or the file is damaged."
+        )
     left = _left_over(weights, found, known, unused, renamed)
     if left["unknown"] and not allow_unused:
         listed = "\n  ".join(left["unknown"][:20])
@@ -120,7 +133,7 @@ def import_weights(
         {"name": file.name, "bytes": file.stat().st_size, "sha256": sha256(file)}
         for file in weights.files
     ]
-    encoder_section = {"name": name, **_settings(encoder)}
+    encoder_section = {"name": name, **settings_of(encoder)}
     origin = {"family": found.family, "prefix": found.prefix, "files": files}
     card = {
         "encoder": encoder_section,
@@ -139,8 +152,7 @@ def import_weights(
         "left_over": left,
         "notes": _notes(found, raw, settings),
     }
-    variables = unflatten_dict(ours, sep="/")
-    return Imported(encoder, variables, card, certificate, weights)
+    return Imported(encoder, unflatten_dict(ours, sep="/"), card, certificate, weights)
 
 
 def locate(weights: Weights, path: Any, source: str, prefix: str | None) -> Found:
@@ -155,6 +167,8 @@ def locate(weights: Weights, path: Any, source: str, prefix: str | None) -> Foun
             f"{', '.join(FAMILIES)}."
         )
     names = weights.arrays
+    if not any(weights.arrays):
+        raise ValueError(f"{path} holds no arrays by name; save a state_dict().")
     told = [
         f"{key}={weights.config.get(key)}" for key in ("model_type", "architecture")
     ]
@@ -205,15 +219,6 @@ def _best(path: Any, places: Sequence[str], prefer: Sequence[str]) -> str:
     )
 
 
-def _floats(array: np.ndarray) -> np.ndarray:
-    return array.astype(np.float32)
-
-
-def _channels(arrays: dict[str, np.ndarray]) -> int:
-    first = arrays.get("conv1.weight", arrays.get("patch_embed.proj.weight"))
-    return 0 if first is None else int(first.shape[1])
-
-
 def _defaults(found: Found, settings: dict[str, Any]) -> dict[str, Any]:
     """Settings of the family, as far as the shapes have not told others."""
     chosen = dict(FAMILIES[found.family].settings)
@@ -258,14 +263,9 @@ def _check(encoder: Any, ours: dict[str, np.ndarray], shape: Sequence[int]) -> N
     if lines:
         more = f" and {len(lines) - 5} more" if len(lines) > 5 else ""
         raise ValueError(
-            f"in our names, {'; '.join(lines[:5])}{more}; it is another network"
+            f"in our names, {'; '.join(lines[:5])}{more}; it is another network, or "
+            "not all of it"
         )
-
-
-def _settings(encoder: Any) -> dict[str, Any]:
-    fields = dataclasses.fields(encoder)
-    chosen = [f.name for f in fields if f.name not in ("parent", "name")]
-    return {name: getattr(encoder, name) for name in chosen}
 
 
 def _left_over(
@@ -330,7 +330,7 @@ def _notes(found: Found, raw: dict[str, Any], settings: dict[str, Any]) -> list[
             "positions are interpolated for images of another size."
         )
     if "rope_embed.periods" in raw:
-        periods = _floats(raw["rope_embed.periods"].load())
+        periods = raw["rope_embed.periods"].load().astype(np.float32)
         exponents = np.arange(len(periods)) / len(periods)
         ours = settings.get("rope_base", 100.0) ** exponents
         off = float(np.abs(periods / ours - 1).max())

@@ -35,19 +35,43 @@ ACTIVATIONS = {
 }
 
 
+def channels_of(arrays: Arrays) -> int:
+    """How many channels the first layer reads; 0 where no array tells."""
+    first = arrays.get("conv1.weight", arrays.get("patch_embed.proj.weight"))
+    return 0 if first is None else int(first.shape[1])
+
+
+def settings_of(encoder: Any) -> dict[str, Any]:
+    """The settings of one of our modules, by name."""
+    fields = dataclasses.fields(encoder)
+    chosen = [f.name for f in fields if f.name not in ("parent", "name")]
+    return {name: getattr(encoder, name) for name in chosen}
+
+
+def count(arrays: Arrays, begin: str, first: int = 0) -> int:
+    """How many numbers follow `begin` in names.
+
+    Raises:
+        ValueError: if one of them is left out, so that no number in a name asks for a
+            network of its size.
+    """
+    matches = (re.match(rf"{re.escape(begin)}(\d+)\.", name) for name in arrays)
+    numbers = {int(match[1]) for match in matches if match}
+    for expected in range(first, first + len(numbers)):
+        if expected not in numbers:
+            raise ValueError(f"{begin}{expected} is missing")
+    return len(numbers)
+
+
 def resnet_of(arrays: Arrays) -> tuple[str, dict[str, Any]]:
     """Name and settings of the ResNet whose arrays have torchvision's names.
 
     Raises:
         ValueError: if ours has no such form.
     """
-    stages = 0
     sizes: list[int] = []
-    while f"layer{stages + 1}.0.conv1.weight" in arrays:
-        stages, blocks = stages + 1, 0
-        while f"layer{stages}.{blocks}.conv1.weight" in arrays:
-            blocks += 1
-        sizes.append(blocks)
+    for stage in range(count(arrays, "layer", first=1)):
+        sizes.append(count(arrays, f"layer{stage + 1}."))
     bottleneck = "layer1.0.conv3.weight" in arrays
     out, _, side = arrays["conv1.weight"].shape[:3]
     if side not in (3, 7) or out % 64:
@@ -93,7 +117,7 @@ def vit_of(
     dim, _, patch, other = arrays["patch_embed.proj.weight"].shape
     if patch != other:
         raise ValueError(f"patches of {patch} x {other} pixels are not built here")
-    depth = 1 + max(int(m[1]) for n in arrays if (m := re.match(r"blocks\.(\d+)", n)))
+    depth = count(arrays, "blocks.")
     registers = arrays["reg_token"].shape[1] if "reg_token" in arrays else 0
     if not registers:
         arrays.pop("reg_token", None)

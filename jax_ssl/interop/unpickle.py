@@ -32,6 +32,8 @@ STORAGES: Mapping[str, np.dtype] = {
     }.items()
 }
 TORCH = "torch.load(PATH, map_location='cpu', weights_only=False)"
+# A whole module would be refused again.
+ARRAYS = "m.state_dict() if hasattr(m, 'state_dict') else m"
 TORCHSCRIPT = "torch.jit.load(PATH, map_location='cpu')"
 PICKLE = "__import__('pickle').load(open(PATH, 'rb'))"
 
@@ -174,7 +176,7 @@ def load(file: Any, storage: Callable[[Any], Any] | None = None) -> Any:
         ) from error
 
 
-def advice(path: Any, how: str = "m", loading: str = TORCH) -> str:
+def advice(path: Any, how: str = ARRAYS, loading: str = TORCH) -> str:
     """How a user turns a file into one of arrays alone, if its source is trusted.
 
     Args:

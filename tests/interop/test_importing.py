@@ -15,6 +15,7 @@ from jax_ssl.interop.names import (
     to_ours,
     to_theirs,
 )
+from jax_ssl.interop.settings import count
 from tests.interop import by_hand
 from tests.interop.families import filled, recorded
 from tests.interop.test_families import write
@@ -173,3 +174,36 @@ def test_names_and_axes_go_there_and_back(network):
         array = np.arange(np.prod(shapes[kind])).reshape(shapes[kind])
         back = axes_to_theirs(axes_to_ours(array, kind), kind, patch=2)
         np.testing.assert_array_equal(back, array)
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    kernel = np.full((96, 32), np.nan, np.float32)
+    path = changed(tmp_path / "a", "timm", **{"blocks.1.attn.qkv.weight": kernel})
+    with pytest.raises(ValueError, match=r"block1/attention/qkv/kernel.*not finite"):
+        import_weights(path, heads=2)
+
+
+def test_a_number_in_a_name_asks_for_no_network_of_its_size(tmp_path):
+    more = {"blocks.99999999999.a": np.ones(1, np.float32)}
+    with pytest.raises(ValueError, match=r"blocks\.2 is missing"):
+        import_weights(changed(tmp_path / "a", "timm", **more), heads=2)
+
+
+def test_blocks_of_a_resnet_are_counted_by_all_of_their_arrays():
+    names = ["layer1.0.bn1.bias", "layer1.1.conv1.weight", "layer2.0.conv1.weight"]
+    arrays = dict.fromkeys(names)
+    assert count(arrays, "layer", first=1) == 2
+    assert count(arrays, "layer1.") == 2
+    with pytest.raises(ValueError, match=r"layer1\.0 is missing"):
+        count(dict.fromkeys(names[1:]), "layer1.")
+
+
+def test_damage_suggests_no_other_family(tmp_path):
+    path = changed(tmp_path / "a", "timm")
+    data = bytearray(path.read_bytes())
+    value = filled(recorded()["timm"]["shapes"])["blocks.1.attn.qkv.weight"].tobytes()
+    data[data.index(value)] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(ValueError, match="is damaged") as caught:
+        import_weights(path, heads=2)
+    assert "--from" not in str(caught.value)
