@@ -87,6 +87,11 @@ def load_encoder(path: str | os.PathLike[str]) -> tuple[Variables, dict[str, Any
         ValueError: if it is no exported encoder, of another format, or damaged.
     """
     name = os.fspath(path)
+    if os.path.isdir(name):
+        raise FileNotFoundError(
+            f"{name} is a folder and no exported encoder; name the file, which in a "
+            f"finished run is {os.path.join(name, 'export', 'encoder.npz')}."
+        )
     if not os.path.isfile(name):
         raise FileNotFoundError(
             f"there is no exported encoder {name}; make it with jax-ssl export."
@@ -97,7 +102,8 @@ def load_encoder(path: str | os.PathLike[str]) -> tuple[Variables, dict[str, Any
             arrays = {key: archive[key] for key in archive.files if key != CARD}
     except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError) as error:
         raise ValueError(
-            f"{name} is no exported encoder, or is damaged: {error}. Export it again."
+            f"{name} is no exported encoder, or is damaged: {error}. Export it again, "
+            "or make an encoder of weights of another library with jax-ssl import."
         ) from error
     if card.get("format") != FORMAT:
         raise ValueError(

@@ -25,8 +25,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     A reader, or a process killed in between, sees the old file or the new one whole.
     """
     path = pathlib.Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "Is a directory", str(path))
+    refuse_folder(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -37,6 +36,16 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def refuse_folder(path: str | os.PathLike[str]) -> None:
+    """Refuses a folder where a file is to be written, before the work for it.
+
+    Raises:
+        IsADirectoryError: naming it.
+    """
+    if os.path.isdir(path):
+        raise IsADirectoryError(errno.EISDIR, "Is a directory", os.fspath(path))
 
 
 def json_value(value: Any) -> Any:

@@ -90,6 +90,8 @@ def files_in(root: str, extensions: Sequence[str], what: str) -> tuple[str, ...]
             len(special),
             special[0],
         )
+    if not files and not others:
+        raise FileNotFoundError(f"{root!r} holds no {what}: there is no file in it.")
     if not files:
         raise FileNotFoundError(
             f"{root!r} holds no {what}: none of its {others.total()} files ends in one "

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from jax_ssl.checkpoint.run_folder import json_value, replacing
+from jax_ssl.checkpoint.run_folder import json_value, refuse_folder, replacing
 from jax_ssl.core import checks
 from jax_ssl.core.telling import telling
 from jax_ssl.data.files import files_in
@@ -37,8 +37,10 @@ def embed(options: argparse.Namespace) -> int:
     """Writes vectors of images, and on request their neighbours and a sheet of some."""
     output = pathlib.Path(options.output or "features.npz")
     write = writer(output)
+    refuse_folder(output)
     if options.sheet and pathlib.Path(options.sheet).suffix != ".png":
         raise ValueError(f"--sheet={options.sheet} must end in .png.")
+    refuse_folder(options.sheet or "")
     if options.neighbors is not None:
         checks.at_least(1, **{"--neighbors": options.neighbors})
     checks.at_least(1, **{"--batch_size": options.batch_size})
@@ -84,6 +86,10 @@ def over_folder(
         ValueError: if not one of the images can be read.
     """
     root = os.path.expanduser(images)
+    if os.path.isfile(root):
+        raise NotADirectoryError(
+            f"--images={images} is a file; name the folder that it is in."
+        )
     if not os.path.isdir(root):
         raise FileNotFoundError(f"--images={images}: there is no such folder.")
     files = files_in(root, EXTENSIONS, "image")

@@ -7,7 +7,7 @@ import pathlib
 
 import numpy as np
 
-from jax_ssl.checkpoint.run_folder import replacing
+from jax_ssl.checkpoint.run_folder import refuse_folder, replacing
 from jax_ssl.core import checks
 from jax_ssl.run.embed import over_folder
 from jax_ssl.run.use import exported, load
@@ -20,6 +20,7 @@ def predict(options: argparse.Namespace) -> int:
     output = pathlib.Path(options.output or "predictions.csv")
     if output.suffix != ".csv":
         raise ValueError(f"--output={output} must end in .csv.")
+    refuse_folder(output)
     checks.at_least(1, **{"--top": options.top, "--batch_size": options.batch_size})
     loaded = load(exported(options.classifier, "classifier"))
     loaded.check_head()

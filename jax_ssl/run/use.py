@@ -6,7 +6,7 @@ import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -94,8 +94,8 @@ class Loaded:
     """
 
     name: str
-    card: Mapping[str, Any]
-    variables: Variables
+    card: Mapping[str, Any] = field(repr=False)
+    variables: Variables = field(repr=False)
     encoder: Any
     frame: Frame
     fields: Fields

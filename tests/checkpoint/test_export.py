@@ -117,6 +117,8 @@ def test_what_is_no_export_is_refused(exported, tmp_path):
     path, _ = exported
     with pytest.raises(FileNotFoundError, match=r"no exported encoder .*absent"):
         load_encoder(tmp_path / "absent.npz")
+    with pytest.raises(FileNotFoundError, match=r"is a folder .*export/encoder\.npz"):
+        load_encoder(tmp_path)
     (tmp_path / "short.npz").write_bytes(path.read_bytes()[:300])
     (tmp_path / "text.npz").write_text("not an archive")
     np.savez(tmp_path / "other.npz", x=np.zeros(3))

@@ -205,12 +205,23 @@ def test_predict_writes_what_the_head_says(run, images, tmp_path):
         (["--encoder={run}", "--images=.", "--output=f.csv"], "must end in .npz or"),
         (["--encoder={run}", "--images=.", "--neighbors=0"], "must be at least 1"),
         (["--encoder={run}", "--images=.", "--sheet=a.gif"], "must end in .png"),
+        (
+            ["--encoder=no", "--images=.", "--output={folder}"],
+            "out.npz: Is a directory",
+        ),
+        (["--encoder={run}", "--images={file}"], "is a file; name the folder"),
     ],
 )
-def test_what_cannot_be_embedded_is_said(run, images, words, said, capsys):
-    words = [word.format(run=run.workdir, images=images) for word in words]
+def test_what_cannot_be_embedded_is_said(run, images, tmp_path, words, said, capsys):
+    (folder := tmp_path / "out.npz").mkdir()
+    at = {"run": run.workdir, "images": images, "folder": folder, "file": __file__}
+    words = [word.format(**at) for word in words]
     assert main(["embed", *words]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_loaded_encoder_is_shown_without_its_weights(run):
+    assert "array(" not in repr(jax_ssl.load(run.workdir))
 
 
 def test_an_export_is_written_in_another_form(run, tmp_path, capsys):
