@@ -5,7 +5,7 @@ Paper: arXiv:1704.07813; rendered rooms are not in it. Its losses, and its batch
        mirror images, a weaker smoothness, learning rate and length are our choice.
        ":explain" adds the explainability masks with the paper's weight.
 Run:   jax-ssl train --config=configs/sfmlearner_scenes.py --workdir=DIR
-Ours:  not yet run in this form: experiments/rendered_scenes.
+Ours:  abs rel 0.309 and 0.296, constant 0.531: experiments/rendered_scenes.
 """
 
 from common import scenes, scenes_evals
