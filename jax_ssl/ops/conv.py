@@ -214,7 +214,24 @@ def _in_turn(fn: Callable[..., Any]) -> Callable[..., Any]:
         return made, jax.tree.map(lambda _: True, made)
 
     mapped.def_vmap(rule)
-    return mapped
+
+    # A mapping rule has no derivative of its own; losses with a gradient inside, such
+    # as a contractive penalty, need the second and higher ones.
+    def forward(*args: Array) -> tuple[Any, tuple[Array, ...]]:
+        return mapped(*args), args
+
+    def backward(args: tuple[Array, ...], gradient: Any) -> tuple[Array, ...]:
+        leaves, structure = jax.tree.flatten(gradient)
+
+        def pulled(*given: Array) -> tuple[Array, ...]:
+            own = jax.tree.unflatten(structure, given[len(args) :])
+            return jax.vjp(fn, *given[: len(args)])[1](own)
+
+        return _in_turn(pulled)(*args, *leaves)
+
+    differentiable = jax.custom_vjp(mapped)
+    differentiable.defvjp(forward, backward)
+    return differentiable
 
 
 def _is_product(

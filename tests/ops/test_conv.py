@@ -278,3 +278,23 @@ def test_mapped_over_kernels_each_is_its_own_convolution_rule(rng):
     for i in range(3):
         _, (_, expected) = one(x[i], kernel[0])
         np.testing.assert_allclose(shared[1][1][i], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_gradients_of_gradients_are_those_of_lax_rule(rng):
+    x, kernel = draw(rng, (2, 6, 6, 2), (3, 3, 2, 4))
+    kernels = jnp.stack([kernel, 2 * kernel])
+
+    def penalty(module):
+        def value(x, kernel):
+            y = module.conv_general_dilated(
+                x, kernel, (1, 1), "SAME", dimension_numbers=LAYOUT
+            )
+            return jnp.tanh(y).sum()
+
+        return lambda kernel: jnp.square(jax.grad(value)(x, kernel)).sum()
+
+    ours, theirs = (jax.grad(penalty(module)) for module in (conv, lax))
+    expected = jax.jit(jax.vmap(theirs))(kernels)
+    np.testing.assert_allclose(jax.jit(ours)(kernel), expected[0], rtol=1e-4, atol=1e-4)
+    mapped = jax.jit(jax.vmap(ours))(kernels)
+    np.testing.assert_allclose(mapped, expected, rtol=1e-4, atol=1e-4)
