@@ -185,7 +185,7 @@ def kernels_in_turn() -> AbstractContextManager[None]:
 
     On a CPU a convolution of groups, which `vmap` over kernels makes of one, takes many
     times as long, and one inside a loop longer still: a few kernels are written one
-    after the other. This hides from JAX what derivatives of derivatives would need.
+    after the other.
     """
     return holding(_by_turns, True)
 

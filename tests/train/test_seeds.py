@@ -14,6 +14,7 @@ import pytest
 from jax_ssl.checkpoint.manager import open_checkpoints
 from jax_ssl.core.state import TrainState
 from jax_ssl.data.arrays import arrays
+from jax_ssl.ops.conv import kernels_in_turn
 from jax_ssl.parallel.mesh import make_mesh
 from jax_ssl.run.seeds import of_each, seeds_of
 from jax_ssl.train.feeds import Feed, ResidentFeed
@@ -135,9 +136,9 @@ def test_a_step_mapped_over_seeds_is_the_step_of_each(name):
             out_axes=(axes, 0),
         )
     )
-    together, told = mapped(
-        stacked(states), jax.tree.map(lambda *leaves: jnp.stack(leaves), *batches)
-    )
+    both = jax.tree.map(lambda *leaves: jnp.stack(leaves), *batches)
+    with kernels_in_turn():
+        together, told = mapped(stacked(states), both)
     for number, (state, batch) in enumerate(zip(states, batches, strict=True)):
         expected, metrics = one(state, batch)
         found = member(together, number)
