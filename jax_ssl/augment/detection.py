@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from jax_ssl.augment.carried import carried_fields
 from jax_ssl.augment.crop import between
 from jax_ssl.augment.frames import Size
 from jax_ssl.augment.pixels import check_moments, image_of, standardize, unit
@@ -61,7 +62,8 @@ def detection_crops(
     checks.positive(min_scale=min_scale, max_scale=max_scale)
     checks.rising(min_scale=min_scale, max_scale=max_scale)
     check_moments(mean, std)
-    known, sides = _known(me, fields, carried), _sides(me, size)
+    known = carried_fields(me, fields or {}, carried, FOLLOWING)
+    sides = _sides(me, size)
     colour = ColorJitter(amounts=jitter, strength=strength, probability=1.0)
 
     def views(key: Array, example: Example) -> Views:
@@ -108,7 +110,8 @@ def detection_whole(
     """
     me = "detection_whole"
     check_moments(mean, std)
-    known, sides = _known(me, fields, carried, all_there=False), _sides(me, size)
+    known = carried_fields(me, fields or {}, carried, FOLLOWING, all_there=False)
+    sides = _sides(me, size)
 
     def view(key: Array, example: Example) -> Views:
         del key
@@ -195,29 +198,6 @@ def _placed(
             value = jnp.where(there, jnp.stack(turned, axis=-1), value)
         made[name] = value
     return made
-
-
-def _known(
-    recipe: str,
-    fields: Fields | None,
-    carried: tuple[str, ...],
-    *,
-    all_there: bool = True,
-) -> Fields:
-    known = fields or {}
-    for name in carried:
-        if name not in known:
-            if all_there:
-                raise ValueError(
-                    f"{recipe}: carried = {carried}, but the examples have no "
-                    f"{name!r}, only {sorted(known)}."
-                )
-        elif known[name].kind not in FOLLOWING:
-            raise ValueError(
-                f"{recipe}: carried = {carried}, but {name!r} is of kind "
-                f"{known[name].kind!r}; what follows is {', '.join(FOLLOWING)}."
-            )
-    return known
 
 
 def _sides(recipe: str, size: Size) -> tuple[int, int]:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jax_ssl.augment.affine import affine_matrix
+from jax_ssl.augment.carried import carried_fields
 from jax_ssl.augment.crop import between, random_place
 from jax_ssl.augment.frames import Size
 from jax_ssl.augment.pixels import check_moments, image_of, standardize, unit
@@ -80,7 +81,7 @@ def segmentation_crops(
     checks.rising(min_scale=min_scale, max_scale=max_scale)
     check_moments(mean, std)
     me = "segmentation_crops"
-    known = _kinds(me, fields, carried)
+    known = carried_fields(me, _known(fields), carried, FOLLOWING)
     colour = ColorJitter(amounts=jitter, strength=strength, probability=1.0)
 
     @one_by_one
@@ -154,7 +155,7 @@ def segmentation_whole(
     checks.at_least(0, margin=margin)
     check_moments(mean, std)
     me = "segmentation_whole"
-    known = _kinds(me, fields, carried, all_there=False)
+    known = carried_fields(me, _known(fields), carried, FOLLOWING, all_there=False)
 
     @one_by_one
     def cut(chosen: Example, extent: Array) -> dict[str, Array]:
@@ -236,32 +237,9 @@ def _read(
     return made
 
 
-def _kinds(
-    recipe: str,
-    fields: Fields | None,
-    carried: tuple[str, ...],
-    *,
-    all_there: bool = True,
-) -> Fields:
-    """The carried fields; a mask needs no description.
-
-    Raises:
-        ValueError: if one is not there, or is of a kind that does not follow.
-    """
-    known = {"mask": Field("mask", (1, 1), np.dtype("uint8")), **(fields or {})}
-    for name in carried:
-        if name not in known:
-            if all_there:
-                raise ValueError(
-                    f"{recipe}: carried = {carried}, but the examples have no "
-                    f"{name!r}, only {sorted(known)}."
-                )
-        elif known[name].kind not in FOLLOWING:
-            raise ValueError(
-                f"{recipe}: carried = {carried}, but {name!r} is of kind "
-                f"{known[name].kind!r}; what follows is {', '.join(FOLLOWING)}."
-            )
-    return known
+def _known(fields: Fields | None) -> Fields:
+    """What the examples hold; a mask needs no description."""
+    return {"mask": Field("mask", (1, 1), np.dtype("uint8")), **(fields or {})}
 
 
 def _chosen(

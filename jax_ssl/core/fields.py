@@ -18,6 +18,7 @@ import jax
 import numpy as np
 from jax.sharding import Sharding
 
+from jax_ssl.core import checks
 from jax_ssl.core.types import Array
 
 Picture = Literal["image", "frames", "mask", "depth", "disparity", "distance", "flow"]
@@ -159,6 +160,35 @@ def spec_of(
 def names_of(fields: Fields, name: str = "label") -> tuple[str, ...] | None:
     """The classes of a field, or None where it has no names or does not exist."""
     return fields[name].names if name in fields else None
+
+
+def counted_classes(
+    name: str, fields: Fields | None, num_classes: int | None, *, least: int = 2
+) -> tuple[int, tuple[str, ...] | None]:
+    """How many classes a field has, and their names.
+
+    Args:
+        name: of the field, of kind mask or boxes.
+        fields: of the examples, if they are known.
+        num_classes: what the setting of this name says; None for as many as the field
+            has names.
+        least: fewest that make sense.
+
+    Raises:
+        ValueError: if neither setting nor names say, if they differ, or if there are
+            fewer.
+    """
+    names = names_of(fields or {}, name)
+    count = num_classes if names is None else len(names)
+    if count is None or num_classes not in (None, count):
+        said = "no names" if names is None else f"{len(names)} names, {names}"
+        void = ", 255 not counted" if name == "mask" else ""
+        raise ValueError(
+            f"num_classes = {num_classes}, and the classes of the field {name!r} have "
+            f"{said}: set num_classes to their number{void}."
+        )
+    checks.at_least(least, num_classes=count)
+    return count, names
 
 
 def common_sides(fields: Fields) -> tuple[int, int] | None:

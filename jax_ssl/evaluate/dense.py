@@ -17,7 +17,7 @@ import optax
 
 from jax_ssl.core import checks
 from jax_ssl.core.compiling import once
-from jax_ssl.core.fields import VOID, Fields, names_of
+from jax_ssl.core.fields import VOID
 from jax_ssl.core.types import Array, PyTree, Views
 from jax_ssl.evaluate.crops import random_crop
 from jax_ssl.evaluate.levels import ReadLevels
@@ -315,23 +315,3 @@ def remark(name: str, training: Training, rates: int) -> str:
         f"{name.replace('_', ' ')}: {training.steps} steps of {training.batch_size} "
         f"crops on the frozen encoder{chosen}; regions of all pictures pooled"
     )
-
-
-def classes_of_masks(
-    fields: Fields | None, num_classes: int | None
-) -> tuple[int, tuple[str, ...] | None]:
-    """How many classes masks have, and their names.
-
-    Raises:
-        ValueError: if neither the setting nor the names say, or they differ.
-    """
-    names = names_of(fields or {}, "mask")
-    count = num_classes if names is None else len(names)
-    if count is None or num_classes not in (None, count):
-        said = "no names" if names is None else f"{len(names)} names, {names}"
-        raise ValueError(
-            f"num_classes = {num_classes}, and the classes of the field 'mask' have "
-            f"{said}: set num_classes to their number, 255 not counted."
-        )
-    checks.at_least(2, num_classes=count)
-    return count, names

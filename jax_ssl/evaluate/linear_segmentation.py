@@ -8,8 +8,8 @@ their second, better setting.
 from collections.abc import Callable
 from typing import Any
 
-from jax_ssl.core.fields import Fields
-from jax_ssl.evaluate.dense import Training, classes_of_masks, dense_probe
+from jax_ssl.core.fields import Fields, counted_classes
+from jax_ssl.evaluate.dense import Training, dense_probe
 from jax_ssl.evaluate.levels import last_levels, readable
 from jax_ssl.evaluate.protocol import Protocol
 from jax_ssl.nn.cells import LinearCells
@@ -97,7 +97,7 @@ def linear_segmentation(
         held_out=held_out,
         seed=seed,
     )
-    K, names = classes_of_masks(fields, num_classes)
+    K, names = counted_classes("mask", fields, num_classes)
     levels = last_levels(encoder, blocks, stage)
     readable(encoder, levels, example_seen(), training.sides)
     return dense_probe(

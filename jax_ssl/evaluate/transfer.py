@@ -7,6 +7,7 @@ arXiv:2006.07733).
 
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +18,85 @@ from jax_ssl.evaluate.part import Part, on_host
 from jax_ssl.evaluate.protocol import Metric, Outcome, Protocol, Skipped, classes_of
 
 MOST_STEPS = 5000  # Of L-BFGS, for each strength.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strengths:
+    """The strengths λ of L2 that are tried, and the examples that choose among them.
+
+    Attributes:
+        strengths: how many values of λ, spaced evenly in their logarithms.
+        weakest: least λ.
+        strongest: largest λ.
+        tolerance: of a fit.
+        held_out: share of train that is the validation part.
+        validation_from: row of train at which a validation part of its own begins.
+        seed: of the held-out part.
+    """
+
+    strengths: int
+    weakest: float
+    strongest: float
+    tolerance: float
+    held_out: float
+    validation_from: int | None
+    seed: int
+
+    def __post_init__(self) -> None:
+        checks.at_least(1, strengths=self.strengths)
+        checks.positive(weakest=self.weakest, strongest=self.strongest)
+        checks.positive(tolerance=self.tolerance)
+        checks.rising(weakest=self.weakest, strongest=self.strongest)
+        checks.within("(0, 1)", held_out=self.held_out)
+        checks.at_least(1, validation_from=self.validation_from)
+
+    @property
+    def grid(self) -> np.ndarray:
+        """Every λ, from the strongest."""
+        return np.geomspace(self.strongest, self.weakest, self.strengths)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Those that matter, for the record."""
+        drawn = self.validation_from is None
+        unused = {"validation_from"} if drawn else {"held_out", "seed"}
+        return {k: v for k, v in vars(self).items() if k not in unused}
+
+    @property
+    def where(self) -> str:
+        """On what the choice is made, in words."""
+        if self.validation_from is None:
+            return f"{100 * self.held_out:g} % of train held out"
+        return f"the rows of train from {self.validation_from} on"
+
+    def detail(
+        self, metric: str, scores: Sequence[float], *, lost: int, fits: int
+    ) -> dict[str, Any]:
+        """The chosen λ, what every λ has on the validation part, and a note.
+
+        Args:
+            metric: of the scores.
+            scores: of every λ of the grid; the first of the largest was chosen.
+            lost: fits that did not reach the tolerance.
+            fits: all of them.
+        """
+        grid, best = self.grid, int(np.argmax(scores))
+        notes = []
+        if self.strengths > 1 and best in (0, self.strengths - 1):
+            notes.append(f"strength {grid[best]:g} is at the edge of the grid.")
+        if lost:
+            notes.append(
+                f"{lost} of {fits} fits did not reach {self.tolerance:g} in "
+                f"{MOST_STEPS} steps."
+            )
+        return {
+            "strength": float(grid[best]),
+            "validation": [
+                {"strength": float(strength), metric: float(score)}
+                for strength, score in zip(grid, scores, strict=True)
+            ],
+            **({"note": " ".join(notes)} if notes else {}),
+        }
 
 
 def transfer(
@@ -69,25 +149,16 @@ def transfer(
         All features are on the host, 8 bytes a number, and all fits are there: 50,000
         examples of 2,048 numbers take many minutes.
     """
-    checks.at_least(1, strengths=strengths)
-    checks.positive(weakest=weakest, strongest=strongest, tolerance=tolerance)
-    checks.rising(weakest=weakest, strongest=strongest)
-    checks.within("(0, 1)", held_out=held_out)
-    checks.at_least(1, validation_from=validation_from)
-    grid = np.geomspace(strongest, weakest, strengths)
-    settings: dict[str, Any] = {
-        "metric": metric,
-        "strengths": strengths,
-        "weakest": weakest,
-        "strongest": strongest,
-        "tolerance": tolerance,
-    }
-    if validation_from is None:
-        settings |= {"held_out": held_out, "seed": seed}
-        where = f"{100 * held_out:g} % of train held out"
-    else:
-        settings |= {"validation_from": validation_from}
-        where = f"the rows of train from {validation_from} on"
+    sweep = Strengths(
+        strengths=strengths,
+        weakest=weakest,
+        strongest=strongest,
+        tolerance=tolerance,
+        held_out=held_out,
+        validation_from=validation_from,
+        seed=seed,
+    )
+    grid = sweep.grid
 
     def run(train: Part, test: Part) -> Iterator[Outcome | Skipped]:
         _, known, asked = classes_of(train, test, label)
@@ -123,31 +194,16 @@ def transfer(
         whole = rows_of(x, known, np.flatnonzero(known >= 0))
         seen = rows_of(on_host(test.values), asked, np.flatnonzero(asked >= 0))
         ((predicted, reached),) = fits(*whole, seen[0], grid[[best]], tolerance)
-        detail: dict[str, Any] = {
-            "strength": float(grid[best]),
-            "validation": [
-                {"strength": float(strength), metric: score}
-                for strength, score in zip(grid, scores, strict=True)
-            ],
-        }
-        notes = []
-        if strengths > 1 and best in (0, strengths - 1):
-            notes.append(f"strength {grid[best]:g} is at the edge of the grid.")
-        if lost := lost + (not reached):
-            notes.append(
-                f"{lost} of {strengths + 1} fits did not reach {tolerance:g} in "
-                f"{MOST_STEPS} steps."
-            )
-        if notes:
-            detail["note"] = " ".join(notes)
         yield Outcome(
             title="transfer",
-            settings=settings,
+            settings={"metric": metric, **sweep.settings},
             values=measured(predicted, seen[1]),
-            detail=detail,
+            detail=sweep.detail(
+                metric, scores, lost=lost + (not reached), fits=strengths + 1
+            ),
             remark=(
                 f"transfer: logistic regression, best of {strengths} L2 strengths by "
-                f"{metric.replace('_', ' ')} on {where}"
+                f"{metric.replace('_', ' ')} on {sweep.where}"
             ),
         )
 

@@ -5,14 +5,12 @@ a logistic regression for each class, judged by the mean average precision.
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
-from jax_ssl.core import checks
 from jax_ssl.evaluate.part import Part, on_host
 from jax_ssl.evaluate.protocol import Metric, Outcome, Protocol, Skipped
-from jax_ssl.evaluate.transfer import MOST_STEPS, fitted
+from jax_ssl.evaluate.transfer import Strengths, fitted
 from jax_ssl.evaluate.voc07 import all_point, eleven_point, marks
 
 
@@ -56,26 +54,16 @@ def transfer_labels(
     Raises:
         ValueError: if a setting is out of range.
     """
-    checks.at_least(1, strengths=strengths)
-    checks.positive(weakest=weakest, strongest=strongest, tolerance=tolerance)
-    checks.rising(weakest=weakest, strongest=strongest)
-    checks.within("(0, 1)", held_out=held_out)
-    checks.at_least(1, validation_from=validation_from)
-    grid = np.geomspace(strongest, weakest, strengths)
-    settings: dict[str, Any] = {
-        "strengths": strengths,
-        "weakest": weakest,
-        "strongest": strongest,
-        "tolerance": tolerance,
-        "labels": labels,
-        "certain": certain,
-    }
-    if validation_from is None:
-        settings |= {"held_out": held_out, "seed": seed}
-        where = f"{100 * held_out:g} % of train held out"
-    else:
-        settings |= {"validation_from": validation_from}
-        where = f"the rows of train from {validation_from} on"
+    sweep = Strengths(
+        strengths=strengths,
+        weakest=weakest,
+        strongest=strongest,
+        tolerance=tolerance,
+        held_out=held_out,
+        validation_from=validation_from,
+        seed=seed,
+    )
+    grid = sweep.grid
 
     def run(train: Part, test: Part) -> Iterator[Outcome | Skipped]:
         (x, known), (asked, truth) = (
@@ -126,35 +114,23 @@ def transfer_labels(
                     "all_point": all_point(rank, right),
                 }
             )
-        notes = []
+        detail = sweep.detail(
+            "map_11_point", validation, lost=lost, fits=len(judged) * (strengths + 1)
+        )
         if left_out:
-            notes.append(f"{left_out} classes have too few examples and are left out.")
-        if strengths > 1 and best in (0, strengths - 1):
-            notes.append(f"strength {grid[best]:g} is at the edge of the grid.")
-        if lost:
-            notes.append(
-                f"{lost} of {len(judged) * (strengths + 1)} fits did not reach "
-                f"{tolerance:g} in {MOST_STEPS} steps."
-            )
+            said = f"{left_out} classes have too few examples and are left out."
+            detail["note"] = " ".join(filter(None, (said, detail.get("note"))))
         yield Outcome(
             title="transfer",
-            settings=settings,
+            settings={**sweep.settings, "labels": labels, "certain": certain},
             values={
                 "map_11_point": float(np.mean([row["11_point"] for row in rows])),
                 "map_all_point": float(np.mean([row["all_point"] for row in rows])),
             },
-            detail={
-                "strength": float(grid[best]),
-                "validation": [
-                    {"strength": float(strength), "map_11_point": float(score)}
-                    for strength, score in zip(grid, validation, strict=True)
-                ],
-                "classes": rows,
-                **({"note": " ".join(notes)} if notes else {}),
-            },
+            detail={**detail, "classes": rows},
             remark=(
                 "transfer: a logistic regression for each class, best of "
-                f"{strengths} L2 strengths by map 11 point on {where}"
+                f"{strengths} L2 strengths by map 11 point on {sweep.where}"
             ),
         )
 

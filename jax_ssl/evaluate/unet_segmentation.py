@@ -11,9 +11,9 @@ from typing import Any
 import jax
 
 from jax_ssl.core import checks
-from jax_ssl.core.fields import Fields
+from jax_ssl.core.fields import Fields, counted_classes
 from jax_ssl.encoders.unet import ExpandingPath
-from jax_ssl.evaluate.dense import Training, classes_of_masks, dense_probe
+from jax_ssl.evaluate.dense import Training, dense_probe
 from jax_ssl.evaluate.levels import pyramid_of, readable
 from jax_ssl.evaluate.protocol import Protocol
 
@@ -88,7 +88,7 @@ def unet_segmentation(
         held_out=held_out,
         seed=seed,
     )
-    K, names = classes_of_masks(fields, num_classes)
+    K, names = counted_classes("mask", fields, num_classes)
     levels = pyramid_of(encoder)
     stages, whole = readable(encoder, levels, example_seen(), training.sides)
     skips = len(stages) - 1

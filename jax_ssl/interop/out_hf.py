@@ -8,9 +8,11 @@ from jax_ssl.encoders.class_tokens import ClassTokens
 from jax_ssl.encoders.resnet import ResNet
 from jax_ssl.encoders.vit import ViT
 from jax_ssl.interop.out_names import (
-    renamed,
-    transformers_resnet,
-    transformers_vit,
+    DINOV2,
+    RESNET,
+    VIT,
+    torch_named,
+    transformers_named,
 )
 from jax_ssl.interop.out_state import (
     Arrays,
@@ -84,7 +86,8 @@ def _resnet(taken: Taken, encoder: ResNet) -> tuple[dict[str, Any], Arrays]:
         "downsample_in_first_stage": False,
         "downsample_in_bottleneck": False,
     }
-    return config, with_counters(renamed(transformers_resnet(encoder), taken.arrays))
+    state = transformers_named(torch_named(taken.arrays, "resnet"), RESNET)
+    return config, with_counters(state)
 
 
 def _vit(taken: Taken, encoder: ViT) -> tuple[dict[str, Any], Arrays]:
@@ -100,7 +103,8 @@ def _vit(taken: Taken, encoder: ViT) -> tuple[dict[str, Any], Arrays]:
     if taken.head is not None:
         _check_head(taken, dinov2)
     arrays = positioned(encoder, taken.arrays)
-    found = renamed(transformers_vit(encoder, dinov2=dinov2), arrays, encoder.patch)
+    state = torch_named(arrays, "vit", encoder.patch)
+    found = transformers_named(state, DINOV2 if dinov2 else VIT)
     config: dict[str, Any] = {
         "model_type": "vit",
         "architectures": ["ViTModel"],

@@ -13,7 +13,7 @@ from jax_ssl.core.types import Variables
 from jax_ssl.encoders.class_tokens import ClassTokens
 from jax_ssl.encoders.resnet import ResNet
 from jax_ssl.encoders.vit import ViT
-from jax_ssl.interop.out_names import renamed, timm_vit, torchvision_resnet
+from jax_ssl.interop.out_names import torch_named
 from jax_ssl.ops.positions import sincos_positions
 
 Arrays = dict[str, np.ndarray]
@@ -133,7 +133,7 @@ def torch_state(taken: Taken, to: str) -> Arrays:
     """
     encoder = network_of(taken, to)
     if isinstance(encoder, ResNet):
-        found = with_counters(renamed(torchvision_resnet(encoder), taken.arrays))
+        found = with_counters(torch_named(taken.arrays, "resnet"))
     else:
         arrays = positioned(encoder, taken.arrays)
         arrays.pop("params/mask_embed", None)  # timm has none.
@@ -141,7 +141,10 @@ def torch_state(taken: Taken, to: str) -> Arrays:
             first, rest = np.split(arrays["params/position_embed"], [1])
             arrays["params/class_token"] = arrays["params/class_token"] + first
             arrays["params/position_embed"] = rest
-        found = renamed(timm_vit(encoder), arrays, encoder.patch)
+        found = torch_named(arrays, "vit", encoder.patch)
+        if encoder.pool == "mean":
+            for leaf in ("weight", "bias"):
+                found[f"fc_norm.{leaf}"] = found.pop(f"norm.{leaf}")
     if taken.head is not None:
         check_pooled(taken, to)
         name = "fc" if isinstance(encoder, ResNet) else "head"

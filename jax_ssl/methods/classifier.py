@@ -7,27 +7,26 @@ the class, and the encoder learns with it or stays as it was (linear evaluation)
 Views: {"image": [B, H, W, C] float, "label": [B] int32}.
 """
 
-from typing import Any, NamedTuple
-
 import flax.linen as nn
 import jax
 import optax
 
 from jax_ssl.augment.mix import apply_mix, random_mix
 from jax_ssl.core import checks
-from jax_ssl.core.method import Health, Load, Method, ViewFn
-from jax_ssl.core.types import Array, Metrics, Params, Variables, Views
+from jax_ssl.core.method import Health, Method, ViewFn
+from jax_ssl.core.types import Array, Metrics, Params, Views
 from jax_ssl.encoders.class_tokens import class_tokens_of
+from jax_ssl.nn.frozen import (
+    ENCODER,
+    FrozenState,
+    all_parts,
+    complete,
+    encoder_of,
+    frozen_apart,
+)
 from jax_ssl.nn.heads import LinearHead
-from jax_ssl.nn.network import Copy, Heads, Network
+from jax_ssl.nn.network import Heads, Network
 from jax_ssl.nn.views import one_and
-
-
-class ClassifierState(NamedTuple):
-    """State of a classifier beside its params."""
-
-    stats: Any  # Statistics of the encoder, and of the norm before the head.
-    frozen: Params  # {"encoder": ...} where its params do not learn; else {}.
 
 
 def classifier(
@@ -91,23 +90,20 @@ def classifier(
     head = LinearHead(num_classes, first_std, batch_norm=batch_norm)
     net = Network.of(reading, heads, head=head)
 
-    def own(params: Params, state: ClassifierState) -> Params:
-        return {"encoder": params.get("encoder", state.frozen.get("encoder"))}
-
-    def init(key: Array, views: Views) -> tuple[Params, ClassifierState]:
+    def init(key: Array, views: Views) -> tuple[Params, FrozenState]:
         images, _ = one_and("label", views, "supervised")
         params, stats = net.init(key, images)
-        frozen = {"encoder": params.pop("encoder")} if freeze_encoder else {}
-        return params, ClassifierState(stats, frozen)
+        params, frozen = frozen_apart(params, freeze_encoder)
+        return params, FrozenState(stats, frozen)
 
     def loss(
         params: Params,
-        state: ClassifierState,
+        state: FrozenState,
         views: Views,
         *,
         key: Array,
         step: Array,
-    ) -> tuple[Array, tuple[ClassifierState, Metrics]]:
+    ) -> tuple[Array, tuple[FrozenState, Metrics]]:
         del step
         mix_key, drop_key = jax.random.split(key)
         images, labels = views["image"], views["label"]
@@ -117,7 +113,7 @@ def classifier(
             drawn = random_mix(mix_key, *images.shape[1:3], mixup=mixup, cutmix=cutmix)
             images, targets = apply_mix(images, targets, drawn)
         seen, stats = net(
-            own(params, state),
+            {"encoder": complete(params, state)["encoder"]},
             state.stats,
             images,
             train=not freeze_encoder,
@@ -129,35 +125,18 @@ def classifier(
         out, stats = net({"head": params["head"]}, stats, pooled)
         value = optax.softmax_cross_entropy(out["head"], targets).mean()
         metrics = {"train_accuracy": (out["head"].argmax(-1) == labels).mean()}
-        return value, (ClassifierState(stats, state.frozen), metrics)
+        return value, (FrozenState(stats, state.frozen), metrics)
 
-    def export(params: Params, state: ClassifierState) -> Variables:
-        return {"params": own(params, state)["encoder"], **state.stats["encoder"]}
-
-    def whole(params: Params, state: ClassifierState) -> Variables:
-        everything = {**own(params, state), "head": params["head"]}
-        return Copy(everything, state.stats).variables()
-
-    def fill(
-        params: Params, state: ClassifierState, variables: Variables
-    ) -> tuple[Params, ClassifierState]:
-        stats = dict(variables)
-        given = {"encoder": stats.pop("params")}
-        state = state._replace(stats={**state.stats, "encoder": stats})
-        if freeze_encoder:
-            return params, state._replace(frozen=given)
-        return {**params, **given}, state
-
-    def scores(params: Params, state: ClassifierState, x: Array) -> Array:
-        everything = {**own(params, state), "head": params["head"]}
-        return net(everything, state.stats, x, train=False)[0]["head"]
+    def scores(params: Params, state: FrozenState, x: Array) -> Array:
+        out, _ = net(complete(params, state), state.stats, x, train=False)
+        return out["head"]
 
     return Method(
         encoder=encoder,
         views=views,
         init=init,
         loss=loss,
-        exports={"encoder": export, "classifier": whole},
-        loads={"encoder": Load(export, fill)},
+        exports={"encoder": encoder_of, "classifier": all_parts},
+        loads={"encoder": ENCODER},
         health=Health(scores, classes=num_classes),
     )

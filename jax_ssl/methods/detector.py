@@ -9,16 +9,16 @@ Views: {"image": [B, H, W, C] float, "boxes": [B, n, 5] in pixels of the view}.
 
 import functools
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from jax_ssl.core import checks
-from jax_ssl.core.fields import Fields, names_of
-from jax_ssl.core.method import Load, Method, ViewFn, encoder_input
-from jax_ssl.core.types import Array, Metrics, Params, PyTree, Variables, Views
+from jax_ssl.core.fields import Fields, counted_classes
+from jax_ssl.core.method import Method, ViewFn, encoder_input
+from jax_ssl.core.types import Array, Metrics, Params, PyTree, Views
 from jax_ssl.losses.detection import (
     Places,
     assigned,
@@ -27,15 +27,17 @@ from jax_ssl.losses.detection import (
 )
 from jax_ssl.nn.apply import forward, initialize
 from jax_ssl.nn.detection import DetectionHead
-from jax_ssl.nn.network import Copy
+from jax_ssl.nn.frozen import (
+    ENCODER,
+    FrozenState,
+    all_parts,
+    complete,
+    encoder_of,
+    first_pyramid,
+    frozen_apart,
+    pyramid_of,
+)
 from jax_ssl.ops.boxes import best
-
-
-class DetectorState(NamedTuple):
-    """State of a detector beside its params."""
-
-    stats: Any  # Statistics of encoder and head.
-    frozen: Params  # {"encoder": ...} where its params do not learn; else {}.
 
 
 def detector(
@@ -79,15 +81,8 @@ def detector(
     Raises:
         ValueError: if a setting is out of range, or the classes are not counted.
     """
-    names = names_of(fields or {}, "boxes")
-    K = num_classes if names is None else len(names)
-    if K is None or num_classes not in (None, K):
-        said = "no names" if names is None else f"{len(names)} names"
-        raise ValueError(
-            f"num_classes = {num_classes}, and the classes of the field 'boxes' have "
-            f"{said}: set config.method.num_classes to their number."
-        )
-    checks.at_least(1, num_classes=K, depth=depth, candidates=candidates)
+    K, _ = counted_classes("boxes", fields, num_classes, least=1)
+    checks.at_least(1, depth=depth, candidates=candidates)
     checks.at_least(1, max_detections=max_detections)
     checks.at_least(0, levels=levels)
     checks.positive(reach=reach, radius=radius)
@@ -96,10 +91,6 @@ def detector(
         raise ValueError(f"width = {width} must be a multiple of 8, for group norms.")
     dtype = getattr(encoder, "dtype", jnp.float32)
     head = DetectionHead(num_classes=K, width=width, depth=depth, dtype=dtype)
-
-    def own(params: Params, state: DetectorState) -> Params:
-        known = params.get("encoder", state.frozen.get("encoder"))
-        return {"encoder": known, "head": params["head"]}
 
     def read(pyramid: tuple[Array, ...], images: Array) -> tuple[list[Array], Places]:
         """The levels that the head reads, and their cells."""
@@ -123,60 +114,48 @@ def detector(
         params: Params, stats: PyTree, images: Array, key: Array | None = None
     ) -> tuple[Array, Array, Array, Places, PyTree]:
         """Classes, boxes in pixels, centreness, and their places; a key in training."""
-        train, rngs = key is not None, None
-        if key is not None:
-            keys = jax.random.split(key, 2)
-            rngs = dict(zip(("dropout", "drop_path"), keys, strict=True))
-        learns = train and not freeze_encoder
-        seen, moved = forward(
+        pyramid, moved = pyramid_of(
             encoder,
-            params["encoder"],
-            stats["encoder"],
-            images,
-            train=learns,
-            rngs=rngs,
+            *(params["encoder"], stats["encoder"], images),
+            frozen=freeze_encoder,
+            key=key,
         )
-        pyramid = seen.pyramid
-        if freeze_encoder:
-            pyramid = jax.lax.stop_gradient(pyramid)
         some, places = read(pyramid, images)
-        found, turned = forward(
-            head, params["head"], stats["head"], tuple(some), train=train
-        )
+        given = params["head"], stats["head"], tuple(some)
+        found, turned = forward(head, *given, train=key is not None)
         boxes = boxes_of(found.sides, places)
         stats = {"encoder": moved, "head": turned}
         return found.classes, boxes, found.centres, places, stats
 
-    def init(key: Array, views: Views) -> tuple[Params, DetectorState]:
+    def init(key: Array, views: Views) -> tuple[Params, FrozenState]:
         images, _ = image_and_boxes(views)
         x = images[:1]
         keys = jax.random.split(key)
         params, stats = {}, {}
-        params["encoder"], stats["encoder"] = initialize(encoder, keys[0], x)
-        evaluate = functools.partial(forward, encoder, train=False, whole=True)
-        made, _ = jax.eval_shape(evaluate, params["encoder"], stats["encoder"], x)
-        some, _ = read(made.pyramid, x)
-        zeros = tuple(jnp.zeros(level.shape, level.dtype) for level in some)
-        params["head"], stats["head"] = initialize(head, keys[1], zeros)
-        frozen = {"encoder": params.pop("encoder")} if freeze_encoder else {}
-        return params, DetectorState(stats, frozen)
+        params["encoder"], stats["encoder"], zeros = first_pyramid(encoder, keys[0], x)
+        some, _ = read(zeros, x)
+        params["head"], stats["head"] = initialize(head, keys[1], tuple(some))
+        params, frozen = frozen_apart(params, freeze_encoder)
+        return params, FrozenState(stats, frozen)
 
     def loss(
-        params: Params, state: DetectorState, views: Views, *, key: Array, step: Array
-    ) -> tuple[Array, tuple[DetectorState, Metrics]]:
+        params: Params, state: FrozenState, views: Views, *, key: Array, step: Array
+    ) -> tuple[Array, tuple[FrozenState, Metrics]]:
         del step
         images, truth = image_and_boxes(views)
         logits, boxes, centres, places, stats = answers(
-            own(params, state), state.stats, images, key
+            complete(params, state), state.stats, images, key
         )
         targets = jax.vmap(lambda row: assigned(row, places, radius))(truth)
         terms = detection_losses(logits, boxes, centres, targets)
         value = terms.class_loss + terms.box_loss + terms.centre_loss
-        return value, (DetectorState(stats, state.frozen), terms._asdict())
+        return value, (FrozenState(stats, state.frozen), terms._asdict())
 
-    def detections(params: Params, state: DetectorState, seen: Views) -> Array:
+    def detections(params: Params, state: FrozenState, seen: Views) -> Array:
         images = encoder_input(seen)
-        logits, boxes, centres, _, _ = answers(own(params, state), state.stats, images)
+        logits, boxes, centres, _, _ = answers(
+            complete(params, state), state.stats, images
+        )
         # As the authors' code; the paper multiplies and takes no root.
         scores = jnp.sqrt(jax.nn.sigmoid(logits) * jax.nn.sigmoid(centres)[..., None])
         sides = jnp.array([*images.shape[1:3]] * 2)[jnp.array([1, 0, 1, 0])]
@@ -189,29 +168,13 @@ def detector(
         )
         return jax.vmap(pick)(jnp.clip(boxes, 0, sides), scores)
 
-    def export(params: Params, state: DetectorState) -> Variables:
-        return {"params": own(params, state)["encoder"], **state.stats["encoder"]}
-
-    def whole(params: Params, state: DetectorState) -> Variables:
-        return Copy(own(params, state), state.stats).variables()
-
-    def fill(
-        params: Params, state: DetectorState, variables: Variables
-    ) -> tuple[Params, DetectorState]:
-        stats = dict(variables)
-        given = {"encoder": stats.pop("params")}
-        state = state._replace(stats={**state.stats, "encoder": stats})
-        if freeze_encoder:
-            return params, state._replace(frozen=given)
-        return {**params, **given}, state
-
     return Method(
         encoder=encoder,
         views=views,
         init=init,
         loss=loss,
-        exports={"encoder": export, "detector": whole},
-        loads={"encoder": Load(export, fill)},
+        exports={"encoder": encoder_of, "detector": all_parts},
+        loads={"encoder": ENCODER},
         predicts={"detections": detections},
     )
 

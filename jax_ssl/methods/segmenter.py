@@ -8,9 +8,8 @@ Views: {"image": [B, H, W, C] float, "mask": [B, h, w] uint8}; with border_weigh
 "borders": [B, h, w] float. An image larger than its mask has it in its middle.
 """
 
-import functools
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -18,22 +17,25 @@ import jax.numpy as jnp
 import numpy as np
 
 from jax_ssl.core import checks
-from jax_ssl.core.fields import Fields, names_of
-from jax_ssl.core.method import Health, Load, Method, Shown, ViewFn, encoder_input
-from jax_ssl.core.types import Array, Batch, Metrics, Params, PyTree, Variables, Views
+from jax_ssl.core.fields import Fields, counted_classes
+from jax_ssl.core.method import Health, Method, Shown, ViewFn, encoder_input
+from jax_ssl.core.types import Array, Batch, Metrics, Params, PyTree, Views
 from jax_ssl.encoders.unet import ExpandingPath, UNet, cut
 from jax_ssl.losses.segmentation import agreement, border_weights, pixel_cross_entropy
 from jax_ssl.nn.apply import forward, initialize
-from jax_ssl.nn.network import Copy, Heads, Network
+from jax_ssl.nn.frozen import (
+    ENCODER,
+    FrozenState,
+    all_parts,
+    complete,
+    encoder_of,
+    first_pyramid,
+    frozen_apart,
+    pyramid_of,
+)
+from jax_ssl.nn.network import Heads, Network
 from jax_ssl.nn.norm import norm_groups
 from jax_ssl.nn.views import masked_image
-
-
-class SegmenterState(NamedTuple):
-    """State of a segmenter beside its params."""
-
-    stats: Any  # Statistics of encoder and decoder.
-    frozen: Params  # {"encoder": ...} where its params do not learn; else {}.
 
 
 def segmenter(
@@ -72,15 +74,7 @@ def segmenter(
     Raises:
         ValueError: if a setting is out of range, or the classes are not counted.
     """
-    names = names_of(fields or {}, "mask")
-    K = num_classes if names is None else len(names)
-    if K is None or num_classes not in (None, K):
-        said = "no names" if names is None else f"{len(names)} names, {names}"
-        raise ValueError(
-            f"num_classes = {num_classes}, and the classes of the field 'mask' have "
-            f"{said}: set config.method.num_classes to their number, 255 not counted."
-        )
-    checks.at_least(2, num_classes=K)
+    K, names = counted_classes("mask", fields, num_classes)
     checks.at_least(0, border_weight=border_weight, class_weights=class_weights)
     checks.at_least(1, decoder_widths=decoder_widths)
     checks.positive(border_sigma=border_sigma)
@@ -101,10 +95,6 @@ def segmenter(
     )
     decoder = Network.of(encoder, heads, decoder=decoder).parts["decoder"]
 
-    def own(params: Params, state: SegmenterState) -> Params:
-        encoder = params.get("encoder", state.frozen.get("encoder"))
-        return {"encoder": encoder, "decoder": params["decoder"]}
-
     def scores(
         params: Params,
         stats: PyTree,
@@ -113,54 +103,41 @@ def segmenter(
         key: Array | None = None,
     ) -> tuple[Array, PyTree]:
         """[B, *sides, K] of the middle of the images; with a key in training."""
-        train, rngs = key is not None, None
-        learns = train and not freeze_encoder
-        if key is not None:
-            keys = jax.random.split(key, 2)
-            rngs = dict(zip(("dropout", "drop_path"), keys, strict=True))
         images = covering(encoder, images, sides)
-        seen, moved = forward(
+        pyramid, moved = pyramid_of(
             encoder,
-            params["encoder"],
-            stats["encoder"],
-            images,
-            train=learns,
-            rngs=rngs,
+            *(params["encoder"], stats["encoder"], images),
+            frozen=freeze_encoder,
+            key=key,
         )
-        pyramid = seen.pyramid
-        if freeze_encoder:
-            pyramid = jax.lax.stop_gradient(pyramid)
-        made, turned = forward(
-            decoder, params["decoder"], stats["decoder"], pyramid, train=train
-        )
+        given = params["decoder"], stats["decoder"], pyramid
+        made, turned = forward(decoder, *given, train=key is not None)
         stats = {"encoder": moved, "decoder": turned}
         return fitted(made, images, sides, getattr(encoder, "margin", 0)), stats
 
-    def init(key: Array, views: Views) -> tuple[Params, SegmenterState]:
+    def init(key: Array, views: Views) -> tuple[Params, FrozenState]:
         images, mask = masked_image(views, borders=border_weight > 0)
         x = covering(encoder, images[:1], mask.shape[1:])
         encoder_key, decoder_key = jax.random.split(key)
         params, stats = {}, {}
-        params["encoder"], stats["encoder"] = initialize(encoder, encoder_key, x)
-        evaluate = functools.partial(forward, encoder, train=False, whole=True)
-        made, _ = jax.eval_shape(evaluate, params["encoder"], stats["encoder"], x)
-        levels = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), made.pyramid)
+        made = first_pyramid(encoder, encoder_key, x)
+        params["encoder"], stats["encoder"], levels = made
         params["decoder"], stats["decoder"] = initialize(decoder, decoder_key, levels)
-        frozen = {"encoder": params.pop("encoder")} if freeze_encoder else {}
-        return params, SegmenterState(stats, frozen)
+        params, frozen = frozen_apart(params, freeze_encoder)
+        return params, FrozenState(stats, frozen)
 
     def loss(
         params: Params,
-        state: SegmenterState,
+        state: FrozenState,
         views: Views,
         *,
         key: Array,
         step: Array,
-    ) -> tuple[Array, tuple[SegmenterState, Metrics]]:
+    ) -> tuple[Array, tuple[FrozenState, Metrics]]:
         del step
         images, mask = masked_image(views, borders=border_weight > 0)
         sides = mask.shape[1:]
-        found, stats = scores(own(params, state), state.stats, images, sides, key)
+        found, stats = scores(complete(params, state), state.stats, images, sides, key)
         weights = None
         if class_weights is not None or border_weight:
             weights = border_weights(
@@ -172,32 +149,16 @@ def segmenter(
             )
         value = pixel_cross_entropy(found, mask, weights)
         metrics = agreement(found, mask)._asdict()
-        return value, (SegmenterState(stats, state.frozen), metrics)
+        return value, (FrozenState(stats, state.frozen), metrics)
 
-    def segmentation(params: Params, state: SegmenterState, seen: Views) -> Array:
+    def segmentation(params: Params, state: FrozenState, seen: Views) -> Array:
         images = encoder_input(seen)
         shown = seen.get("mask") if isinstance(seen, Mapping) else None
         sides = images.shape[1:3] if shown is None else shown.shape[1:]
-        return scores(own(params, state), state.stats, images, sides)[0]
-
-    def export(params: Params, state: SegmenterState) -> Variables:
-        return {"params": own(params, state)["encoder"], **state.stats["encoder"]}
-
-    def whole(params: Params, state: SegmenterState) -> Variables:
-        return Copy(own(params, state), state.stats).variables()
-
-    def fill(
-        params: Params, state: SegmenterState, variables: Variables
-    ) -> tuple[Params, SegmenterState]:
-        stats = dict(variables)
-        given = {"encoder": stats.pop("params")}
-        state = state._replace(stats={**state.stats, "encoder": stats})
-        if freeze_encoder:
-            return params, state._replace(frozen=given)
-        return {**params, **given}, state
+        return scores(complete(params, state), state.stats, images, sides)[0]
 
     def shows(
-        params: Params, state: SegmenterState, examples: Batch, key: Array
+        params: Params, state: FrozenState, examples: Batch, key: Array
     ) -> Mapping[str, Shown]:
         del key
         seen = examples.get("seen", examples["view"])
@@ -216,8 +177,8 @@ def segmenter(
         views=views,
         init=init,
         loss=loss,
-        exports={"encoder": export, "segmenter": whole},
-        loads={"encoder": Load(export, fill)},
+        exports={"encoder": encoder_of, "segmenter": all_parts},
+        loads={"encoder": ENCODER},
         health=Health(chance=(lambda batch_size: float(np.log(K))) if plain else None),
         predicts={"segmentation": segmentation},
         shows=shows,

@@ -98,7 +98,7 @@ def test_boxes_stand_at_their_cells():
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"num_classes": None}, "num_classes = None, .* no names: set config"),
+        ({"num_classes": None}, "num_classes = None, .* no names: set num_classes"),
         ({"width": 12}, "width = 12 must be a multiple of 8"),
         ({"nms_threshold": 1.5}, "nms_threshold = 1.5"),
         ({"levels": (5,)}, r"levels = \(5,\), and the encoder's pyramid has 2"),
