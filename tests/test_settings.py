@@ -2,13 +2,15 @@
 
 import dataclasses
 import functools
+import json
 import pathlib
 
 import optax
 import pytest
 
+from jax_ssl.checkpoint.run_folder import json_value
 from jax_ssl.cli import main
-from jax_ssl.config import load_page, resolved
+from jax_ssl.config import completed, load_page, resolved
 from jax_ssl.config.bind import NEEDED, schema
 from jax_ssl.config.settings import Setting, catalogue, describe, headline, used
 
@@ -124,3 +126,14 @@ def test_a_page_shows_its_values_and_marks_them(capsys):
 def test_an_unknown_name_gets_the_nearest(capsys):
     assert main(["settings", "metod.simclr"]) == 2
     assert "did you mean 'method.simclr'?" in capsys.readouterr().err
+
+
+def test_an_earlier_versions_config_has_todays_defaults_where_it_lacks_settings():
+    now = resolved(load_page("mae_cifar10"))
+    earlier = json.loads(json.dumps(json_value(now)))
+    del earlier["encoder"]["rope_base"], earlier["method"]["mask_ratio"]
+    del earlier["run"]["trackers"], earlier["evals"]["detection"]
+    assert completed(earlier) == now
+    # What is no setting any more is left as it is, for the difference to be told.
+    gone = {**earlier, "encoder": {**earlier["encoder"], "gone": 1}}
+    assert completed(gone) == gone

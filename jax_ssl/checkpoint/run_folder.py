@@ -6,7 +6,7 @@ import json
 import math
 import os
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 import jax
@@ -119,6 +119,7 @@ def check_config(
     *,
     may_change: Sequence[str] = (),
     traces: Sequence[str] = (),
+    completed: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
 ) -> list[str]:
     """Refuses to go on in a folder whose run had another config.
 
@@ -133,6 +134,8 @@ def check_config(
         may_change: dotted keys, or whole sections, that do not touch the result.
         traces: names of files or folders in it that hold nothing until there is a
             record or a checkpoint; () for a run that binds in any case.
+        completed: what a config.json of an earlier version says, with the settings that
+            came later.
 
     Returns:
         The changes that were let through, as `config_differences` words them.
@@ -143,7 +146,7 @@ def check_config(
     path = pathlib.Path(folder) / CONFIG
     lines: list[str] = []
     if (old := _read(path)) is not None:
-        lines = config_differences(old, resolved)
+        lines = config_differences(completed(old), resolved)
         free = tuple(f"{section}." for section in may_change)
         # A line begins with its dotted name and a colon.
         refused = [x for x in lines if not x.replace(":", ".", 1).startswith(free)]

@@ -179,6 +179,18 @@ def resolved(config: ConfigDict) -> dict[str, Any]:
     return plain(full)
 
 
+def completed(written: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's config.json with today's defaults for settings that came later.
+
+    A new setting's default is what was done before there was one. What cannot be
+    resolved today, such as a setting that is no more, stays as it is written.
+    """
+    try:
+        return resolved(ConfigDict(dict(written)))
+    except (ValueError, TypeError, KeyError):
+        return dict(written)
+
+
 def _online(given: Any) -> dict[str, Any] | None:
     """Settings of `Online` and of the protocol that it names, side by side."""
     if given is None:

@@ -13,7 +13,7 @@ from jax_ssl.checkpoint.run_folder import (
     read_json,
     write_json_atomic,
 )
-from jax_ssl.config import Experiment
+from jax_ssl.config import Experiment, completed
 from jax_ssl.run.run import CHECKPOINTS
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def extension(experiment: Experiment, workdir: pathlib.Path) -> dict[str, Any] |
         ValueError: if it has not finished, or would be no longer.
     """
     old = config_of(workdir)
-    lines = config_differences(old, experiment.config)
+    lines = config_differences(completed(old), experiment.config)
     if not any(line.split(":")[0] in LENGTHS for line in lines):
         return None
     before = Experiment({**experiment.config, "run": old["run"]})

@@ -20,7 +20,14 @@ from jax_ssl.checkpoint.run_folder import (
     check_data,
     data_of,
 )
-from jax_ssl.config import MAY_CHANGE, Experiment, load_page, override, resolved
+from jax_ssl.config import (
+    MAY_CHANGE,
+    Experiment,
+    completed,
+    load_page,
+    override,
+    resolved,
+)
 from jax_ssl.core.compiling import once
 from jax_ssl.core.signals import departure
 from jax_ssl.core.telling import telling
@@ -237,6 +244,7 @@ def begin(run: Run) -> None:
         experiment.config,
         may_change=(*MAY_CHANGE, *(LENGTHS if run.longer else ())),
         traces=(METRICS, CHECKPOINTS),
+        completed=completed,
     )
     if run.longer:
         announce(run.longer, run.workdir)

@@ -93,6 +93,14 @@ def test_what_came_through_json_does_not_differ():
     assert config_differences(json.loads(json.dumps(json_value(odd))), odd) == []
 
 
+def test_a_setting_that_came_later_is_let_through_at_its_default_alone(tmp_path):
+    check_config(tmp_path, {"a": {"x": 1}})
+    later = lambda old: {"a": {"new": 0, **old["a"]}}
+    assert check_config(tmp_path, {"a": {"x": 1, "new": 0}}, completed=later) == []
+    with pytest.raises(ValueError, match=r"a\.new: 0 → 2"):
+        check_config(tmp_path, {"a": {"x": 1, "new": 2}}, completed=later)
+
+
 def test_the_same_config_resumes(tmp_path):
     assert check_config(tmp_path, CONFIG) == []
     written = (tmp_path / "config.json").read_bytes()
