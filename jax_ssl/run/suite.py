@@ -67,7 +67,8 @@ def suited(
         )
     if baseline is not None and not suite.classifies:
         raise ValueError(
-            f"--baseline belongs to robustness, and --suite={name} has none."
+            "--baseline is for suites that judge a classifier, and "
+            f"--suite={name} judges features."
         )
     moments = {key: asked.view.get(key) for key in ("mean", "std")}
     view = VIEWS["center_crop"](size=asked.side, **moments)

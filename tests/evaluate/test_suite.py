@@ -136,7 +136,7 @@ def test_buildings_are_judged_by_their_own_folder(run, state, tmp_path):
         ({"data_dir": "/nowhere"}, "/nowhere is not a folder"),
         ({"data_dir": None}, "needs --data_dir"),
         ({"sets": "mine", "features": "raw"}, "no 'raw', only trained"),
-        ({"baseline": "x"}, "--baseline belongs to robustness"),
+        ({"baseline": "x"}, "--baseline is for suites that judge a classifier"),
         ({"name": "robustness"}, "simclr is none; take a run of the method classifier"),
     ],
 )
