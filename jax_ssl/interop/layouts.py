@@ -49,8 +49,9 @@ def _joined_vit(arrays: Arrays) -> Arrays:
     found = dict(arrays)
     found.pop("rope_embed.periods", None)
     blocks = sorted({m[0] for n in arrays if (m := re.match(r"blocks\.\d+\.", n))})
+    ends = {m[1] for n in arrays if (m := re.match(r"blocks\.\d+\.attn\.(.*)", n))}
     for block in blocks:
-        _join_qkv(found, f"{block}attn.")
+        _join_qkv(found, f"{block}attn.", ends)
         _split_gate(found, f"{block}mlp.")
     if "attn_pool.kv.weight" in found:
         for leaf in ("weight", "bias"):
@@ -59,7 +60,8 @@ def _joined_vit(arrays: Arrays) -> Arrays:
     return found
 
 
-def _join_qkv(found: Arrays, at: str) -> None:
+def _join_qkv(found: Arrays, at: str, ends: set[str]) -> None:
+    """Joins what a block has; `ends` are the names that some block's attention has."""
     if f"{at}q.weight" in found:
         parts = [found.pop(f"{at}{slot}.weight") for slot in SLOTS]
         found[f"{at}qkv.weight"] = np.concatenate(parts)
@@ -67,8 +69,10 @@ def _join_qkv(found: Arrays, at: str) -> None:
         return
     rows = len(found[f"{at}qkv.weight"])
     apart = {slot: found.pop(f"{at}{slot}.bias", None) for slot in SLOTS}
-    if f"{at}qkv.bias" not in found:
-        # A bias that is not there is 0; of keys it would not change the softmax.
+    lacking = [f"{slot}.bias" for slot, bias in apart.items() if bias is None]
+    # What other blocks have is missing in this one, which is told when all is read.
+    if f"{at}qkv.bias" not in found and not ends & {"qkv.bias", *lacking}:
+        # A bias that no block has is 0; of keys it would not change the softmax.
         none = np.zeros(rows // 3, np.float32)
         biases = [none if b is None else b for b in apart.values()]
         found[f"{at}qkv.bias"] = np.concatenate(biases)

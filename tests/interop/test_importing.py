@@ -103,6 +103,20 @@ def test_one_of_several_networks_is_chosen_by_its_prefix(tmp_path):
     assert set(found.certificate["left_over"]["beside"]) == {f"a.{n}" for n in arrays}
 
 
+@pytest.mark.parametrize(
+    ("case", "lost"),
+    [
+        ("timm", "blocks.1.attn.qkv.bias"),
+        ("hf_vit", "vit.encoder.layer.1.attention.attention.query.bias"),
+    ],
+)
+def test_a_bias_that_other_blocks_have_is_missing_and_not_zero(tmp_path, case, lost):
+    assert lost in recorded()[case]["shapes"]
+    path = changed(tmp_path / "a", case, **{lost: None})
+    with pytest.raises(ValueError, match=r"block1/attention/qkv/bias is missing"):
+        import_weights(path, heads=2)
+
+
 def test_positions_of_no_square_are_refused(tmp_path):
     more = {"pos_embed": np.ones((1, 13, 32), np.float32)}
     with pytest.raises(ValueError, match="13 positions are those of no square grid"):
