@@ -65,9 +65,9 @@ def exported(path: str | os.PathLike[str], what: str) -> pathlib.Path:
         )
     if not file.is_file():
         raise FileNotFoundError(
-            f"{found} holds no export/{what}.npz, which is written when training ends; "
-            f"jax-ssl export --workdir={found} --what={what} writes that of the last "
-            "checkpoint."
+            f"{found} holds no export/{what}.npz, which is written when training ends "
+            f"if the method has such a part; jax-ssl export --workdir={found} "
+            f"--what={what} writes that of the last checkpoint."
         )
     return file
 

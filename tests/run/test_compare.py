@@ -1,13 +1,16 @@
 """Runs side by side: spreads over seeds, curves, and the settings that differ."""
 
 import json
+import pathlib
 
 import numpy as np
 import pytest
 
+from jax_ssl.checkpoint.run_folder import json_value
 from jax_ssl.cli import main
+from jax_ssl.config import load_page, resolved
 from jax_ssl.report.blocks import Curve
-from jax_ssl.run.compare import mean_curve
+from jax_ssl.run.compare import grouped, mean_curve, told_of
 
 
 def folder(root, name, seed, temperature, accuracy, losses):
@@ -58,6 +61,16 @@ def test_seeds_are_one_column_and_the_rest_is_told(runs, tmp_path, capsys):
     assert "b (seed 1)" in page
     for name in ("loss.png", "knn_accuracy.png"):
         assert (output / name).is_file()
+
+
+def test_a_run_of_an_earlier_version_is_another_seed_of_the_same(tmp_path):
+    runs = [folder(tmp_path, name, 0, 0.5, 0.8, [(10, 4.0)]) for name in "ab"]
+    now = json_value(resolved(load_page("simclr_digits")))
+    later = {**now, "run": {**now["run"], "seed": 1}}
+    earlier = {**now, "evals": {k: v for k, v in now["evals"].items() if k != "depth"}}
+    for run, config in zip(runs, (earlier, later), strict=True):
+        (pathlib.Path(run) / "config.json").write_text(json.dumps(config))
+    assert len(grouped(told_of([pathlib.Path(run) for run in runs]))) == 1
 
 
 def test_the_mean_of_curves_is_at_places_that_all_have():
