@@ -30,7 +30,6 @@ from jax_ssl.config import (
 )
 from jax_ssl.core.compiling import once
 from jax_ssl.core.signals import departure
-from jax_ssl.core.telling import telling
 from jax_ssl.core.trees import count
 from jax_ssl.data.identity import identity
 from jax_ssl.evaluate.judge import Record
@@ -54,7 +53,7 @@ from jax_ssl.run.seeds import (
 from jax_ssl.run.tracking import trackers_of
 from jax_ssl.train.calls import Calls
 from jax_ssl.train.flops import live_flops
-from jax_ssl.train.loop import COMPILING, Outcome, fit
+from jax_ssl.train.loop import Outcome, fit
 from jax_ssl.train.metrics import read_metrics
 from jax_ssl.train.progress import RunFacts
 from jax_ssl.train.record import Reporter, open_reporter
@@ -205,13 +204,6 @@ def train_runs(runs: Sequence[Run]) -> tuple[Outcome, list[list[Record]]]:
                 reporter.flops = live_flops(traced.jaxpr) / steps / len(runs)
 
         calls = Calls(program, on_trace)
-        checkup, restored = experiment.checkup, reporters[0].run.restored_step
-        others = [evaluation.every_steps for evaluation in watched[0][0]]
-        others += [checkup.interval(plan)] if checkup else []
-        steps = plan.stop_after(restored, others) - restored
-        if steps > 0 and program.method.refresh is None:
-            with jax.set_mesh(experiment.mesh), telling(COMPILING):
-                calls.begin(steps)  # While the doctor looks at the first state.
         asked = [
             [*evaluations, *doctor(each, reporter)]
             for each, reporter, (evaluations, _) in zip(

@@ -140,7 +140,7 @@ def fit(
         recorder: where metrics and what evaluations find go.
         checkpoints: where states go; None keeps nothing.
         evaluations: of the state, during training.
-        compiled: the program's calls, where some of them are being compiled already.
+        compiled: the program's calls, where something is told of them.
         view: the evaluation's: one example -> one un-augmented image [h, w, C]. Only
             methods with a `refresh` need it.
         glance: called after every call that no log line follows, with the steps

@@ -290,11 +290,11 @@ def test_stops_are_a_function_of_the_step_alone():
         assert set(range(n, 100, n)) <= set(whole)
 
 
-def test_a_call_compiled_beside_other_work_is_the_loops_own(straight):
+def test_a_call_that_has_been_compiled_is_not_compiled_again(straight):
     made, traced = made_of(tiny_method()), []
     calls = Calls(made, lambda call, steps: traced.append(steps))
     with jax.set_mesh(made.mesh):
-        calls.begin(1)
+        calls(1)
     outcome = fit(
         made,
         seed=SEED,
