@@ -9,7 +9,6 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage  # type: ignore[import-untyped]
 
 BOUND = 0.008  # Of the diagonal: how far from the true one a boundary may be.
 BINS = 4  # Quarters of a film, of which the decay compares the first and the last.
@@ -47,6 +46,8 @@ def boundary(found: np.ndarray, true: np.ndarray, bound: float = BOUND) -> float
         true: [H, W] bool.
         bound: as a share of the diagonal.
     """
+    from scipy import ndimage  # type: ignore[import-untyped]  # Slow to load, seldom used.
+
     radius = math.ceil(bound * math.hypot(*found.shape))
     lines = [edges(found), edges(true)]
     sizes = [int(line.sum()) for line in lines]

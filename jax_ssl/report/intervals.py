@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.special import stdtrit  # type: ignore[import-untyped]
 
 from jax_ssl.report.inputs import Record
 from jax_ssl.report.quantities import is_number
@@ -33,6 +32,8 @@ def t_interval(
     n, mean = len(values), float(np.mean(values))
     if n < 2:
         return mean, None
+    from scipy.special import stdtrit  # type: ignore[import-untyped]  # Slow to load.
+
     quantile = float(stdtrit(n - 1, (1 + level) / 2))
     return mean, quantile * float(np.std(values, ddof=1)) / math.sqrt(n)
 

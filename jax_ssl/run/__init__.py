@@ -1,21 +1,19 @@
 """The commands: each takes parsed options and returns an exit status."""
 
-from jax_ssl.run.compare import compare
-from jax_ssl.run.embed import embed
-from jax_ssl.run.evaluate import evaluate
-from jax_ssl.run.export import export
-from jax_ssl.run.importing import import_
-from jax_ssl.run.infer import infer
-from jax_ssl.run.plan import plan
-from jax_ssl.run.predict import predict
-from jax_ssl.run.report import report
-from jax_ssl.run.settings import settings
-from jax_ssl.run.train import train
+import argparse
+import importlib
+from collections.abc import Callable
 
-COMMANDS = {
-    command.__name__.rstrip("_"): command  # "import" is a word of Python's.
-    for command in (
-        *(train, evaluate, plan, report, export, import_),
-        *(embed, predict, infer, compare, settings),
-    )
+# By name, where they are: what one of them needs, the others need not wait for.
+MODULES = {
+    **{name: name for name in ("train", "evaluate", "plan", "report", "export")},
+    "import": "importing",
+    **{name: name for name in ("embed", "predict", "infer", "compare", "settings")},
 }
+
+
+def command(name: str) -> Callable[[argparse.Namespace], int]:
+    """The function of a command, "import" for instance, whose module is loaded now."""
+    module = importlib.import_module(f"jax_ssl.run.{MODULES[name]}")
+    # The word import is one of Python's.
+    return getattr(module, f"{name}_" if name == "import" else name)
