@@ -714,10 +714,84 @@ MUTANTS = {
         "before = max(margin - around - 1, 0)",
         "methods/test_segmenter.py",
     ),
-    "a frozen encoder's norms go on learning": Mutant(
-        "methods/segmenter.py",
-        "learns = train and not freeze_encoder",
-        "learns = train",
-        "methods/test_segmenter.py",
+    # Detection, films of objects, transfer, corruptions, weights, seeds.
+    "a cell learns the largest of the boxes around it": Mutant(
+        "losses/detection.py",
+        "chosen = size.argmin(-1)",
+        "chosen = jnp.where(mine, areas(corners), -1.0).argmax(-1)",
+        "losses/test_detection.py",
+    ),
+    "boxes are not weighted by their centreness": Mutant(
+        "losses/detection.py",
+        "(weight * apart).sum() / jnp.maximum(weight.sum(), 1e-6)",
+        "apart.sum() / number",
+        "losses/test_detection.py",
+    ),
+    "suppression forgets that a rival is gone": Mutant(
+        "ops/boxes.py",
+        "(rivals[i] & stays).any()",
+        "rivals[i].any()",
+        "ops/test_boxes.py",
+    ),
+    "a frozen encoder is exported as it first was": Mutant(
+        "nn/frozen.py",
+        "return params, state._replace(frozen=given)",
+        "return params, state",
+        "methods/test_detector.py methods/test_segmenter.py methods/test_classifier.py "
+        "test_fine_tuning.py",
+    ),
+    "a frozen encoder runs in training mode": Mutant(
+        "nn/frozen.py",
+        "learns = key is not None and not frozen",
+        "learns = key is not None",
+        "methods/test_segmenter.py methods/test_detector.py",
+    ),
+    "the memory of a film loses its first frame": Mutant(
+        "evaluate/label_propagation.py",
+        "place = 1 + (at - 1) % last_frames",
+        "place = at % (1 + last_frames)",
+        "evaluate/test_label_propagation.py",
+    ),
+    "the weakest of equal strengths is chosen": Mutant(
+        "evaluate/transfer.py",
+        "return np.geomspace(self.strongest, self.weakest, self.strengths)",
+        "return np.geomspace(self.weakest, self.strongest, self.strengths)",
+        "evaluate/test_transfer.py evaluate/test_transfer_labels.py",
+    ),
+    "mCE divides by the sum of all errors": Mutant(
+        "evaluate/robustness.py",
+        "np.mean([errors[kind] / base[kind] for kind in KINDS])",
+        "np.sum([*errors.values()]) / np.sum([*base.values()])",
+        "evaluate/test_robustness.py",
+    ),
+    "query, key and value are joined in another order": Mutant(
+        "interop/layouts.py",
+        'SLOTS = ("q", "k", "v")',
+        'SLOTS = ("k", "q", "v")',
+        "interop",
+    ),
+    "registers keep the class token's position out": Mutant(
+        "interop/out_state.py",
+        'arrays["params/class_token"] = arrays["params/class_token"] + first',
+        'arrays["params/class_token"] = arrays["params/class_token"]',
+        "interop/test_out.py",
+    ),
+    "all seeds see the batches of the first": Mutant(
+        "train/seeds.py",
+        "found = tuple(next(feed) for feed in self.feeds)",
+        "found = (next(self.feeds[0]),) * len(self.feeds)",
+        "train/test_seeds.py",
+    ),
+    "features are standardized apart from their partner's": Mutant(
+        "nn/pwc.py",
+        "axes = tuple(range(1, both.ndim))",
+        "axes = tuple(range(2, both.ndim))",
+        "nn/test_pwc.py",
+    ),
+    "a view that is not finite is not told": Mutant(
+        "train/step.py",
+        "finite = finite._replace(views=checked.views)",
+        "finite = finite",
+        "train test_contract.py -k finite",
     ),
 }

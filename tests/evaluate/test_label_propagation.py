@@ -10,6 +10,7 @@ import pytest
 
 from jax_ssl.core.method import Method
 from jax_ssl.core.types import Features
+from jax_ssl.data.arrays import arrays
 from jax_ssl.data.synthetic_tracks import synthetic_tracks
 from jax_ssl.evaluate import davis
 from jax_ssl.evaluate.judge import Judge
@@ -136,10 +137,8 @@ def view(key, example):
     return example["image"].astype(jnp.float32) / 255
 
 
-@functools.cache
-def judged(devices):
+def rows_of(tracks, mesh, **settings):
     """A network that says what pixels do, which is a control; untrained it is zero."""
-    mesh = make_mesh(devices=jax.devices()[:devices])
     method = Method(
         encoder=Patches(),
         views=view,
@@ -148,16 +147,47 @@ def judged(devices):
         exports={"encoder": lambda params, state: {"params": params}},
     )
     one = Judge(method, view, lambda: ({"kernel": jnp.zeros((12, 12))}, ()), mesh)
-    tracks = synthetic_tracks(
-        num_films=3, num_frames=5, size=SIZE, translation=(0.3, 0.1, 0.0), split="test"
-    )
     train = data(tracks.keep({"image"}), mesh)
-    protocol = label_propagation(Patches(), SEEN, neighbourhood=3)
+    protocol = label_propagation(Patches(), SEEN, **settings)
     trained = {"kernel": jnp.eye(12)}, ()
     with jax.set_mesh(mesh):
         record = one.judge([protocol], trained, train, data(tracks, mesh))
     (evaluation,) = record["evaluations"]
     return {row["features"]: row for row in evaluation["rows"]}
+
+
+@functools.cache
+def judged(devices):
+    tracks = synthetic_tracks(
+        num_films=3, num_frames=5, size=SIZE, translation=(0.3, 0.1, 0.0), split="test"
+    )
+    mesh = make_mesh(devices=jax.devices()[:devices])
+    return rows_of(tracks, mesh, neighbourhood=3)
+
+
+def test_an_object_that_was_long_gone_is_known_from_the_first_frame():
+    """It is hidden for more frames than are kept beside the first one."""
+    hidden, last = 3, 2
+    image = np.full((hidden + 3, SIZE, SIZE, 3), (40, 90, 200), np.uint8)
+    mask = np.zeros((hidden + 3, SIZE, SIZE), np.uint8)
+    for at in (0, hidden + 1, hidden + 2):  # The last one does not count.
+        image[at, 4:10, 6:12] = (220, 60, 30)
+        mask[at, 4:10, 6:12] = 1
+    given = {
+        "image": image,
+        "mask": mask,
+        "sequence": np.zeros(len(image), int),
+        "frame": np.arange(len(image)),
+    }
+    film = arrays(
+        given,
+        {"sequence": "number", "frame": "number"},
+        mask_names=("background", "box"),
+        name="hidden",
+    )
+    mesh = make_mesh(devices=jax.devices()[:1])
+    rows = rows_of(film, mesh, last_frames=last, neighbourhood=0, top_k=1)
+    assert rows["trained"]["j_mean"] == rows["trained"]["f_mean"] == 1.0
 
 
 def test_a_disc_is_followed_by_its_colours_and_nothing_is_learned():
