@@ -81,6 +81,7 @@ def program(
     """
     check_batch_size(feed.batch_size, mesh.size, step.get("chunks", 1))
 
+    @functools.partial(jax.jit, inline=True)  # Traced once, to be checked and used.
     def one_step(train: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         return train_step(method, tx, train, batch, **step)
 
@@ -107,22 +108,26 @@ def program(
         train, metrics = one(train, jax.tree.map(lambda leaf: leaf[0], stacked))
         return train, jax.tree.map(lambda value: value[None], metrics)
 
+    # The types of what is passed say on which mesh it lies, and have to be those of the
+    # later calls for these to find what is traced here.
     with jax.set_mesh(mesh):
         key = jax.eval_shape(lambda: jax.random.key(0))
+        key = key.update(sharding=replicated(mesh))
         shapes = jax.eval_shape(start, key)
         placed = shardings(shapes, mesh, rules)
+        abstract = jax.tree.map(
+            lambda leaf, where: leaf.update(sharding=where), shapes, placed
+        )
         names: Sequence[str] = ()
         if trains:
-            names = checked_leaves(method, shapes, batch)
+            names = checked_leaves(method, abstract, batch)
             # What cannot work is found here, before minutes of compilation.
-            after, _ = jax.eval_shape(one_step, shapes, batch)
+            after, _ = jax.eval_shape(one_step, abstract, batch)
             check_closed(shapes, after)
     fresh = jit(start, mesh=mesh, out_shardings=placed)
     return Program(
         *(method, tx, feed, mesh),
-        abstract=jax.tree.map(
-            lambda leaf, where: leaf.update(sharding=where), shapes, placed
-        ),
+        abstract=abstract,
         start=fresh,
         fresh=fresh,
         steps=call,
