@@ -4,10 +4,12 @@ Run:   PYTHONPATH=. python experiments/twelve_years/run.py --data_dir=DIR \
            --workdir=DIR [--methods=simclr,byol] [--seeds=0,1]
 
 A run that has its results already is not repeated; one that was killed continues.
-Writes results.json and prints the table.
+Writes results.json and prints the table; runs that results.json knows and the folder
+does not hold stay in both.
 """
 
 import argparse
+import json
 import pathlib
 
 from page import METHODS, YEARS
@@ -36,12 +38,15 @@ def main():
                 more = [f"--config.run.init_from.teacher={source.absolute()}"]
             folder = options.workdir / f"{name}-{seed}"
             train(f"{HERE / 'page.py'}:{name}", folder, options.data_dir, seed, *more)
-    rows = [
-        {"method": name, "year": YEARS[name], "seed": seed, **found}
-        for name in METHODS
-        for seed in seeds
-        if (found := summary(options.workdir / f"{name}-{seed}"))
-    ]
+    known = json.loads((HERE / "results.json").read_text())["runs"]
+    kept = {(row["method"], row["seed"]): row for row in known}
+    for name in METHODS:
+        for seed in seeds:
+            if found := summary(options.workdir / f"{name}-{seed}"):
+                row = {"method": name, "year": YEARS[name], "seed": seed, **found}
+                kept[name, seed] = row
+    order = sorted(kept, key=lambda key: (METHODS.index(key[0]), key[1]))
+    rows = [kept[key] for key in order]
     write_json_atomic(HERE / "results.json", {"runs": rows})
     print(leads(rows, MEASURES))
 

@@ -1,0 +1,58 @@
+"""Five times the steps for pretext tasks that had not begun to learn in the table.
+
+Run:   PYTHONPATH=. python experiments/twelve_years/longer.py --data_dir=DIR \
+           --workdir=DIR [--methods=exemplar,relative_patch] [--seeds=0,1]
+
+The pages of run.py for 1,560 steps in the place of 312. Exemplar has the first 500
+images as its classes, and sees each of them 400 times; the other tasks have all 5,000.
+Writes longer.json and prints the table.
+"""
+
+import argparse
+import pathlib
+
+from page import EPOCHS, YEARS
+
+from experiments.runs import leads, summary, train
+from jax_ssl.checkpoint.run_folder import write_json_atomic
+
+HERE = pathlib.Path(__file__).parent
+MEASURES = ("20-NN", "linear", "10 labels")
+LONGER = 5
+SETTINGS = {
+    "exemplar": (
+        "--config.data.split=train[:500]",
+        f"--config.run.num_epochs={10 * LONGER * EPOCHS}",
+    ),
+    "relative_patch": (f"--config.run.num_epochs={LONGER * EPOCHS}",),
+    "context_encoder": (f"--config.run.num_epochs={LONGER * EPOCHS}",),
+    "jigsaw": (f"--config.run.num_epochs={LONGER * EPOCHS}",),
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data_dir", required=True)
+    parser.add_argument("--workdir", type=pathlib.Path, required=True)
+    parser.add_argument("--methods", default=",".join(SETTINGS))
+    parser.add_argument("--seeds", default="0,1")
+    options = parser.parse_args()
+    seeds = [int(seed) for seed in options.seeds.split(",")]
+    names = options.methods.split(",")
+    for seed in seeds:
+        for name in names:
+            folder = options.workdir / f"{name}-{seed}"
+            page = f"{HERE / 'page.py'}:{name}"
+            train(page, folder, options.data_dir, seed, *SETTINGS[name])
+    rows = [
+        {"method": name, "year": YEARS[name], "seed": seed, **found}
+        for name in names
+        for seed in seeds
+        if (found := summary(options.workdir / f"{name}-{seed}"))
+    ]
+    write_json_atomic(HERE / "longer.json", {"runs": rows})
+    print(leads(rows, MEASURES))
+
+
+if __name__ == "__main__":
+    main()
