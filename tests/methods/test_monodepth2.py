@@ -222,6 +222,26 @@ def test_two_cameras_give_metres():
         assert set(method.predicts) == {"depth", "disparity"}
 
 
+def test_ways_beside_two_cameras_are_in_metres():
+    """The network's unit is the nominal baseline: a way of 1 is one of 5 metres."""
+    views = nets.two_cameras(3, baseline=0.5)(np.random.default_rng(1))
+    views = {name: jnp.asarray(x, jnp.float32) for name, x in views.items()}
+    heads = {"decoder": nets.Maps(), "pose": nets.Motion()}
+    found = {}
+    for nominal in (0.1, None):
+        method = monodepth2(
+            *(nets.Cells(), None, heads),
+            sources="both",
+            num_scales=2,
+            nominal_baseline=nominal,
+        )
+        params, state = jax.jit(method.init)(KEY, views)
+        found[nominal] = np.asarray(method.predicts["poses"](params, state, views))
+    assert np.abs(found[None][:, 1:, :, 3]).min() > 1e-3
+    np.testing.assert_allclose(found[0.1][..., 3], 5 * found[None][..., 3], rtol=1e-5)
+    np.testing.assert_array_equal(found[0.1][..., :3], found[None][..., :3])
+
+
 def test_what_inference_needs_is_exported(method, first):
     params, state = first
     kept = method.exports["depth"](params, state)

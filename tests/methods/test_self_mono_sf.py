@@ -273,6 +273,38 @@ def test_predictions_agree_with_each_other():
         assert len(values) == 16
 
 
+def test_what_comes_nearer_has_a_larger_disparity_next(rng):
+    """Everything moves (x, y, z) metres: f b / (Z + z), and the flow of each pixel."""
+    x, y, z = 0.2, -0.1, -1.5
+    flow, share = jnp.array([x, y, z]), 0.06
+    width = SIDES[1]
+
+    class Moving(nn.Module):
+        def __call__(self, own, other, intrinsics, baseline, *, train):
+            del other, intrinsics, baseline, train
+            both = jnp.zeros((len(own[-1]), SIDES[0] // 4, SIDES[1] // 4, 1))
+            return (both + flow,), (both + share,)
+
+    method = self_mono_sf(Same(), None, {"decoder": Moving()}, level_weights=(1.0,))
+    views = films(rng)
+    params, state = method.init(KEY, views)
+    said = {n: f(params, state, views) for n, f in method.predicts.items()}
+    (fx, _, cx), (_, fy, cy), _ = CAMERA
+    depth = fx * BASELINE / (share * width)
+    later = depth + z
+    np.testing.assert_allclose(said["depth"], depth, rtol=1e-5)
+    np.testing.assert_allclose(said["disparity_next"], fx * BASELINE / later, rtol=1e-5)
+    rows, columns = np.mgrid[: SIDES[0], : SIDES[1]]
+    moved = np.stack(
+        [
+            (depth * (columns - cx) + fx * x) / later - (columns - cx),
+            (depth * (rows - cy) + fy * y) / later - (rows - cy),
+        ],
+        axis=-1,
+    )
+    np.testing.assert_allclose(said["flow"][0], moved, atol=1e-4)
+
+
 def test_points_stay_between_a_millimetre_and_eighty_metres():
     camera, one = jnp.asarray(CAMERA, jnp.float32)[None], jnp.ones(1)
     for share, depth in ((0.0, 80.0), (1.0, 18 / 16), (1e9, 1e-3)):
