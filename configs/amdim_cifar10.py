@@ -5,7 +5,7 @@ Paper: arXiv:1906.00910; about 91 % with a linear probe, as we recall it, by 128
        and two layers a stage, for laptops; and views are crops, as on the paper's other
        data sets, in the place of shifts by 4 pixels, which no recipe of this library
        makes. Optimizer, rate and its drops are those of the released code.
-Run:   jax-ssl train --config=configs/amdim_cifar10.py --workdir=DIR \
+Run:   jax-ssl train --config=amdim_cifar10 --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

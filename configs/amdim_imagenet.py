@@ -4,7 +4,7 @@ Paper: arXiv:1906.00910: 68.1 % top-1 with a linear probe for this encoder (ndf 
        features of 2,560, depth 10). The released code has 480 images a step on four
        GPUs, and a fifth of the rate after 30 and after 45 epochs. It evaluates by
        classifiers beside the training, here a linear probe does at the end.
-Run:   jax-ssl train --config=configs/amdim_imagenet.py --workdir=DIR \
+Run:   jax-ssl train --config=amdim_imagenet --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

@@ -5,7 +5,7 @@ Paper: Vincent et al., 2010, JMLR 11 (denoising) and Rifai et al., 2011,
        layer; ConvNet, optimizer and length are this library's choice, for which there
        is no published number. ":contractive" is the latter paper's one sigmoid layer
        with the exact norm, but with a decoder of convolutions.
-Run:   jax-ssl train --config=configs/autoencoder_cifar10.py --workdir=DIR \
+Run:   jax-ssl train --config=autoencoder_cifar10 --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

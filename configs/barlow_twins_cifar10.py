@@ -4,7 +4,7 @@ Paper: arXiv:2103.03230; CIFAR-10 is not in it. The settings are those of solo-l
        script at the commit whose README first gives 92.10 % (online linear; fca55e3,
        bash_files/pretrain/cifar/barlow.sh). Its last layer has a bias, which this loss
        does not see.
-Run:   jax-ssl train --config=configs/barlow_twins_cifar10.py --workdir=DIR \
+Run:   jax-ssl train --config=barlow_twins_cifar10 --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

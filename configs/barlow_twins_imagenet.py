@@ -7,7 +7,7 @@ Paper: arXiv:2103.03230, section 2.2; 73.2 % top-1 with a linear probe (table 1)
        makes the gradient of the whole loss for its own rows, and the average over GPUs
        is then 1 / W of the gradient. LARS makes that good for matrices, but biases and
        norms have no trust ratio, and their rates were found with it: hence the scale.
-Run:   jax-ssl train --config=configs/barlow_twins_imagenet.py:readme --workdir=DIR \
+Run:   jax-ssl train --config=barlow_twins_imagenet:readme --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

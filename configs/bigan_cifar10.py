@@ -4,7 +4,7 @@ Paper: arXiv:1605.09782 and 1907.02544; CIFAR-10 is not in them. Batch, Adam and
        decay are those of jeffdonahue/bigan's scripts, whose networks are DCGAN's with
        5 x 5 taps for the 4 x 4 here. Ten times the encoder's rate in ":big" is recalled
        of BigBiGAN, and sizes and length are this library's choice.
-Run:   jax-ssl train --config=configs/bigan_cifar10.py --workdir=DIR \
+Run:   jax-ssl train --config=bigan_cifar10 --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

@@ -7,7 +7,7 @@ Paper: arXiv:1605.09782: an AlexNet-like encoder, whose convolutions have 34.8 %
        where jeffdonahue/bigan has 5 x 5; features are the mean of its last grid. The
        rate is constant, where that code lets it fall at the end; crops have the area of
        64 x 64 pixels of an image whose shorter side is 72, and 100 epochs are recalled.
-Run:   jax-ssl train --config=configs/bigan_imagenet.py --workdir=DIR \
+Run:   jax-ssl train --config=bigan_imagenet --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

@@ -4,7 +4,7 @@ Paper: arXiv:2006.07733; CIFAR-10 is not in it. The settings are those of solo-l
        script at the commit whose README first gives 92.58 % (online linear; fca55e3,
        bash_files/pretrain/cifar/byol.sh). The last layers of its two heads have a bias,
        here they have none, as in the paper's code.
-Run:   jax-ssl train --config=configs/byol_cifar10.py --workdir=DIR \
+Run:   jax-ssl train --config=byol_cifar10 --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

@@ -3,7 +3,7 @@
 Paper: arXiv:2010.10241: group norm of 16 groups on standardised weights in encoder and
        heads; 73.9 % top-1 with a linear probe after 1000 epochs, against 74.3 % with
        batch norm.
-Run:   jax-ssl train --config=configs/byol_group_norm_imagenet.py:1000 --workdir=DIR \
+Run:   jax-ssl train --config=byol_group_norm_imagenet:1000 --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

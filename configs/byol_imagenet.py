@@ -3,7 +3,7 @@
 Paper: arXiv:2006.07733, section 3.3; 74.3 % top-1 with a linear probe
        after 1000 epochs (table 1). Rates, decay and momentum of the shorter runs are
        those of the released code.
-Run:   jax-ssl train --config=configs/byol_imagenet.py:1000 --workdir=DIR \
+Run:   jax-ssl train --config=byol_imagenet:1000 --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

@@ -3,9 +3,9 @@
 Paper: arXiv:1912.03330; CIFAR-10 is not in it. The optimizer and the views are those of
        its ImageNet page, with weaker crops; 500 clusters, fifty a class, and the epochs
        are this library's choice.
-Run:   jax-ssl train --config=configs/clusterfit_cifar10.py --workdir=DIR \
+Run:   jax-ssl train --config=clusterfit_cifar10 --workdir=DIR \
            --config.run.init_from="{'teacher': 'RUN/export/encoder.npz'}", RUN of
-           npid_cifar10.py or of another page with its encoder \
+           npid_cifar10 or of another page with its encoder \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

@@ -4,7 +4,7 @@ Paper: arXiv:1912.03330; on RotNet's ResNet-50 the model zoo of VISSL, whose set
        these are, gives 53.6 % top-1 with a linear probe, where RotNet itself has 48.2.
        The rate is 0.1 for 256 images; the iterations of k-means and the unit length of
        features are this library's choice.
-Run:   jax-ssl train --config=configs/clusterfit_imagenet.py --workdir=DIR \
+Run:   jax-ssl train --config=clusterfit_imagenet --workdir=DIR \
            --config.run.init_from="{'teacher': 'RUN/export/encoder.npz'}", RUN of any
            page with a ResNet-50 \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets

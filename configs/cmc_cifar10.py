@@ -4,7 +4,7 @@ Paper: arXiv:1906.05849; CIFAR-10 is not in it. The banks and the optimizer are 
        of cmc_imagenet; the softmax and its temperature, the crop, the network and the
        epochs are this library's choice for images of 32 pixels, on a small part of
        which the noise-contrastive form hardly learned in a few hundred steps.
-Run:   jax-ssl train --config=configs/cmc_cifar10.py:softmax --workdir=DIR \
+Run:   jax-ssl train --config=cmc_cifar10:softmax --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets;
        :nce, or :in_batch without banks, in the place of :softmax
 Ours:  not yet run.

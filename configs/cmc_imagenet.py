@@ -6,7 +6,7 @@ Paper: arXiv:1906.05849; 66.2 % top-1 and 87.0 % top-5 with a linear probe on
        their drops are remembered of the paper; that code has 4,096, 400, and drops at
        250, 300 and 350 by default. Its linear classifier is trained at rates of 30 to
        50, here by the sweep of all protocols.
-Run:   jax-ssl train --config=configs/cmc_imagenet.py --workdir=runs/cmc_imagenet \
+Run:   jax-ssl train --config=cmc_imagenet --workdir=runs/cmc_imagenet \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

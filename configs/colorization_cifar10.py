@@ -3,7 +3,7 @@
 Paper: arXiv:1603.08511; CIFAR-10 is not in it. Bins, rebalancing, Adam's moments and
        the decay are the paper's; crops, learning rate and epochs are this library's
        choice for images of 32 pixels, whose colours are predicted on 7 x 7 cells.
-Run:   jax-ssl train --config=configs/colorization_cifar10.py --workdir=DIR \
+Run:   jax-ssl train --config=colorization_cifar10 --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

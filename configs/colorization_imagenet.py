@@ -9,7 +9,7 @@ Paper: arXiv:1603.08511; its AlexNet that reads the lightness alone has 65.9 % m
        photograph as 180 x 180 pixels are of the 256 x 256 to which the released code
        resizes it. Where the rate drops is this library's choice for its plateaus. The
        prior is counted over the training set, before the first step.
-Run:   jax-ssl train --config=configs/colorization_imagenet.py --workdir=DIR \
+Run:   jax-ssl train --config=colorization_imagenet --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

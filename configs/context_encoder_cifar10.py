@@ -4,7 +4,7 @@ Paper: arXiv:1604.07379; CIFAR-10 is not in it. A quarter of the released networ
        128 pixels (pathak22/context-encoder, train.lua) in sides and overlap, its losses
        and rates; the width of the code and the length are this library's choice.
        ":l2" and ":adversarial" have one of the two losses alone.
-Run:   jax-ssl train --config=configs/context_encoder_cifar10.py --workdir=DIR \
+Run:   jax-ssl train --config=context_encoder_cifar10 --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

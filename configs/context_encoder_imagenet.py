@@ -7,7 +7,7 @@ Paper: arXiv:1604.07379, whose features come from another network, an AlexNet wi
        players move at once, where that code moves the discriminator first. Crops have a
        tenth of the area or a little more, which is what 128 of 350 pixels are; that
        code's biases, which it sets to 0 after every step, are free here.
-Run:   jax-ssl train --config=configs/context_encoder_imagenet.py --workdir=DIR \
+Run:   jax-ssl train --config=context_encoder_imagenet --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

@@ -6,8 +6,9 @@ Paper: arXiv:1807.03748, on 100 hours of read speech at 16 kHz. The digits
        window has 0.32 s. Negatives are the other windows at the same step, scores inner
        products; the channel norm is that of facebookresearch/CPC_audio.
 Data:  the Free Spoken Digit Dataset (github.com/Jakobovski/free-spoken-digit-dataset),
-       written by experiments/spoken_digits/convert.py; no recording is in two parts.
-Run:   jax-ssl train --config=configs/cpc_audio_digits.py --workdir=DIR \
+       written by experiments/spoken_digits/convert.py of the sources; no recording is
+       in two parts.
+Run:   jax-ssl train --config=cpc_audio_digits --workdir=DIR \
            --config.data.path=spoken_digits.npz
 Ours:  two seeds, linear probes on test takes: speaker of one frame 85.0 and 86.8 %,
        MFCCs 69.2, untrained 42.7 and 43.4; digit of a recording 89.3 and 78.0 %,

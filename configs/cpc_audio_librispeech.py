@@ -13,7 +13,7 @@ Paper: arXiv:1807.03748: codes of 512 every 10 ms, a GRU of 256, twelve
 Data:  a folder LibriSpeech/train-clean-100 of FLAC files (openslr.org/12), whose first
        folders are the speakers, and lists of the utterances for training and test, one
        name a line, such as those that the authors of the paper gave out.
-Run:   jax-ssl train --config=configs/cpc_audio_librispeech.py --workdir=DIR \
+Run:   jax-ssl train --config=cpc_audio_librispeech --workdir=DIR \
            --config.data.path=LibriSpeech/train-clean-100 \
            --config.data.names=train_split.txt --config.evals.test.names=test_split.txt
 Ours:  not yet run.

@@ -6,7 +6,7 @@ Paper: arXiv:1807.03748 (v1) and arXiv:1905.09272 (v2); CIFAR-10 is in neither. 
        overlaps what was seen. Network, optimizer, epochs and the changes of colours are
        this library's choice; v2's operations of AutoAugment would hide most of 8 x 8
        pixels. Evaluation sees the grid of patches of an image, and averages them.
-Run:   jax-ssl train --config=configs/cpc_vision_cifar10.py --workdir=DIR \
+Run:   jax-ssl train --config=cpc_vision_cifar10 --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

@@ -8,7 +8,7 @@ Paper: v1 arXiv:1807.03748: 48.7 % top-1 with a linear probe, ResNet-101. v2
        v2's AutoAugment and elastic deformations are RandAugment here. Horizons of v1
        begin where patches no longer overlap; those of v2 leave two rows out. Crops (a
        square of 0.7 to 1 of the area), batch and epochs of v1 are our choice.
-Run:   jax-ssl train --config=configs/cpc_vision_imagenet.py --workdir=DIR \
+Run:   jax-ssl train --config=cpc_vision_imagenet --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """
@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 
 def get_config(version="v2"):
     if version not in ("v1", "v2"):
-        raise ValueError(f"cpc_vision_imagenet.py:{version}: say v1 or v2.")
+        raise ValueError(f"cpc_vision_imagenet:{version}: say v1 or v2.")
     config = ConfigDict()
     if version == "v1":
         encoder, size, grid = "resnet101", 256, dict(patch=64, grid=7)

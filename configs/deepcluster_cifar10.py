@@ -4,7 +4,7 @@ Paper: arXiv:1807.05520; CIFAR-10 is not in it. Ten clusters a class are what it
        finds best on ImageNet; optimizer and epochs are those of its
        released code (facebookresearch/deepcluster: main.py). The pooled features are
        clustered.
-Run:   jax-ssl train --config=configs/deepcluster_cifar10.py --workdir=DIR \
+Run:   jax-ssl train --config=deepcluster_cifar10 --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

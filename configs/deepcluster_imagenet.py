@@ -4,7 +4,7 @@ Paper: arXiv:1807.05520; it trains AlexNet (38.2 % top-1 with a linear probe
        on its third layer, 39.8 on its fourth) and VGG-16. All is that of the released
        code (facebookresearch/deepcluster); of ResNet-50, which the paper has not, the
        pooled features are clustered, and no dropout is left.
-Run:   jax-ssl train --config=configs/deepcluster_imagenet.py:alexnet --workdir=DIR \
+Run:   jax-ssl train --config=deepcluster_imagenet:alexnet --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets; without
            ":alexnet", ResNet-50
 Ours:  not yet run.

@@ -4,7 +4,7 @@ Paper: arXiv:2006.09882; CIFAR-10 is not in it. The settings are those of solo-l
        script at the commit whose README first gives 88.85 % (online linear; e90d420,
        bash_files/pretrain/cifar/deepclusterv2.sh). There the two crops pass batch norm
        one after the other, here together.
-Run:   jax-ssl train --config=configs/deepcluster_v2_cifar10.py --workdir=DIR \
+Run:   jax-ssl train --config=deepcluster_v2_cifar10 --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

@@ -4,7 +4,7 @@ Paper: arXiv:2006.09882, appendix; top-1 with a linear probe after 800 epochs wi
        small crops: 75.2 %; after 400 with four, at 160 and 96 pixels: 74.3 %; after 400
        with two crops alone: 70.2 % (the authors' README, whose scripts' settings these
        are).
-Run:   jax-ssl train --config=configs/deepcluster_v2_imagenet.py:800 --workdir=DIR \
+Run:   jax-ssl train --config=deepcluster_v2_imagenet:800 --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

@@ -5,7 +5,7 @@ Paper: arXiv:1904.01355, FCOS: on ImageNet's ResNet-50 with P3 to P7 and an imag
        of its table 3. This page has an encoder's own levels, of strides 4 to 32, and
        images of 512 pixels, which says what an encoder is worth and not what FCOS is.
        ":frozen" lets the head learn alone; "scratch" starts from nothing.
-Run:   jax-ssl train --config=configs/detector_coco.py --workdir=DIR \
+Run:   jax-ssl train --config=detector_coco --workdir=DIR \
            --config.data.path=COCO/annotations/instances_train2017.json \
            --config.data.images=COCO/train2017 \
            --config.evals.test.path=COCO/annotations/instances_val2017.json \

@@ -4,7 +4,7 @@ Paper: arXiv:2104.14294; CIFAR-10 is not in it. The settings are those of solo-l
        script at the commit whose README first gives 89.52 % (online linear; fca55e3,
        bash_files/pretrain/cifar/dino.sh). There the two views pass batch norm one after
        the other, here together, and the teacher's temperature moves once an epoch.
-Run:   jax-ssl train --config=configs/dino_cifar10.py --workdir=DIR \
+Run:   jax-ssl train --config=dino_cifar10 --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

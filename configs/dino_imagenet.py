@@ -5,7 +5,7 @@ Paper: arXiv:2104.14294, section 3.2. The settings are the authors' "vanilla" on
        (linear) with ViT-S/16; "vit_s16-300" is their longer run with learned lengths of
        the prototypes, 73.3 and 76.0 %. The paper's runs of 800 epochs (ViT-S) reach
        74.5 and 77.0 %.
-Run:   jax-ssl train --config=configs/dino_imagenet.py:vit_s16 --workdir=DIR \
+Run:   jax-ssl train --config=dino_imagenet:vit_s16 --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

@@ -4,7 +4,7 @@ Paper: arXiv:2104.14294; Imagenette is not in it. lightly's benchmark of this se
        size reports 88.8 % (k-NN, ResNet-18, 800 epochs, the best epoch on test images);
        stable-pretraining's, at 224 pixels, 83.8 % (k-NN) and 86.1 % (linear) with
        ViT-S/16 after 200 epochs.
-Run:   jax-ssl train --config=configs/dino_imagenette.py --workdir=DIR \
+Run:   jax-ssl train --config=dino_imagenette --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

@@ -2,7 +2,7 @@
 
 Paper: arXiv:2104.14294: 67.5 % (k-NN) and 75.3 % (linear) after 800 epochs.
        The settings are those of the authors' README for 100 epochs.
-Run:   jax-ssl train --config=configs/dino_resnet50_imagenet.py --workdir=DIR \
+Run:   jax-ssl train --config=dino_resnet50_imagenet --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

@@ -1,10 +1,10 @@
-"""DINOv2's distillation: ViT-S/16 from the ViT-L/16 of dinov2_imagenet.py, ImageNet.
+"""DINOv2's distillation: ViT-S/16 from the ViT-L/16 of dinov2_imagenet, ImageNet.
 
 Paper: arXiv:2304.07193, section 5, "model distillation". Its students learn from a
        ViT-g/14 on 142 million images (ViT-S/14: 79.0 % k-NN, 81.1 % linear); there is
        no published number for this pair. The schedule is that of the teacher's page.
-Run:   jax-ssl export --workdir=RUN --what=teacher, RUN of dinov2_imagenet.py; then
-       jax-ssl train --config=configs/dinov2_distill_imagenet.py --workdir=DIR \
+Run:   jax-ssl export --workdir=RUN --what=teacher, RUN of dinov2_imagenet; then
+       jax-ssl train --config=dinov2_distill_imagenet --workdir=DIR \
            --config.run.init_from="{'teacher': 'RUN/export/teacher.npz'}" \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.

@@ -7,7 +7,7 @@ Paper: arXiv:2304.07193. The settings are the authors' "short" ones for ImageNet
        Their epochs have 1250 steps, two of ours. They clip encoder and head each at
        3.0, here all together; their class token starts within 1e-6 of 0, here at a
        deviation of 0.02, as DINO's.
-Run:   jax-ssl train --config=configs/dinov2_imagenet.py --workdir=DIR \
+Run:   jax-ssl train --config=dinov2_imagenet --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

@@ -2,10 +2,10 @@
 
 Paper: arXiv:1503.02531, which has no CIFAR-10; networks, crops, rate, epochs, the
        temperature of 4 and the weight of 0.1 of the labels are this library's choice.
-Run:   jax-ssl train --config=configs/distillation_cifar10.py:teacher --workdir=T \
+Run:   jax-ssl train --config=distillation_cifar10:teacher --workdir=T \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
        jax-ssl export --workdir=T --what=classifier
-       jax-ssl train --config=configs/distillation_cifar10.py --workdir=DIR \
+       jax-ssl train --config=distillation_cifar10 --workdir=DIR \
            --config.run.init_from="{'teacher': 'T/export/classifier.npz'}" \
            --config.data.data_dir=DIR
        :alone is the same student without a teacher. A hint too (FitNets,
@@ -24,7 +24,7 @@ LABELS = dict(num_classes=10, first_std=0.01)
 
 def get_config(part="student"):
     if part not in ("student", "teacher", "alone"):
-        raise ValueError(f"distillation_cifar10.py:{part}: say teacher or alone.")
+        raise ValueError(f"distillation_cifar10:{part}: say teacher or alone.")
     config = ConfigDict()
     config.encoder = WIDE if part == "teacher" else NARROW
     config.method = dict(

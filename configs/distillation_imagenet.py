@@ -4,10 +4,10 @@ Paper: arXiv:1503.02531, which has no ImageNet. This pair, with a temperature of
        become the usual one: arXiv:1910.10699 reports a top-1 error of 29.34 % for it,
        30.25 for the same student alone and 26.69 for the teacher. Optimizer and epochs
        are those of the usual training with labels, 0.1 for a batch of 256.
-Run:   jax-ssl train --config=configs/distillation_imagenet.py:teacher --workdir=T \
+Run:   jax-ssl train --config=distillation_imagenet:teacher --workdir=T \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
        jax-ssl export --workdir=T --what=classifier
-       jax-ssl train --config=configs/distillation_imagenet.py --workdir=DIR \
+       jax-ssl train --config=distillation_imagenet --workdir=DIR \
            --config.run.init_from="{'teacher': 'T/export/classifier.npz'}" \
            --config.data.data_dir=DIR
        :alone is the same student without a teacher.
@@ -24,7 +24,7 @@ LABELS = dict(num_classes=1000, first_std=0.01)
 
 def get_config(part="student"):
     if part not in ("student", "teacher", "alone"):
-        raise ValueError(f"distillation_imagenet.py:{part}: say teacher or alone.")
+        raise ValueError(f"distillation_imagenet:{part}: say teacher or alone.")
     config = ConfigDict()
     config.encoder = TEACHER if part == "teacher" else STUDENT
     config.method = dict(

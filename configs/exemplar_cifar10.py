@@ -7,7 +7,7 @@ Paper: arXiv:1406.6909; it trains on patches of 32 x 32 pixels that it cuts from
        the third layer and pools of 3 x 3 with stride 2, so that learning begins without
        the smaller set of classes that the paper starts from. Batch, rate and epochs
        are this library's choice.
-Run:   jax-ssl train --config=configs/exemplar_cifar10.py --workdir=DIR \
+Run:   jax-ssl train --config=exemplar_cifar10 --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

@@ -6,7 +6,7 @@ Paper: arXiv:1406.6909: 74.2 % on STL-10 with its largest network, whose seeds a
        paper's largest number of seeds. They are the middles of images here, where the
        paper samples patches of strong gradients, and the network, the batch, the rate
        and the epochs are this library's choice.
-Run:   jax-ssl train --config=configs/exemplar_imagenet.py --workdir=DIR \
+Run:   jax-ssl train --config=exemplar_imagenet --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

@@ -4,10 +4,10 @@ Paper: arXiv:1803.07728, its semi-supervised part: the first two
        blocks of RotNet's network are frozen, and what follows learns from n labelled
        images of each class; below some hundred labels a class that beats the same
        network trained on these labels alone. Its network is another (see
-       rotation_cifar10.py), and rate and steps are this library's choice. The frozen
+       rotation_cifar10), and rate and steps are this library's choice. The frozen
        layers' batch norm goes on with the statistics of the batch.
-Run:   jax-ssl train --config=configs/few_label_cifar10.py:N --workdir=DIR \
-           --config.run.init_from=RUN/export/encoder.npz, RUN of rotation_cifar10.py or
+Run:   jax-ssl train --config=few_label_cifar10:N --workdir=DIR \
+           --config.run.init_from=RUN/export/encoder.npz, RUN of rotation_cifar10 or
            of another page with its encoder, N labels a class (20 unless given) \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
        Without run.init_from and with --config.optimizer.factors="()": the same labels

@@ -3,8 +3,8 @@
 Paper: arXiv:2111.06377, table 9, whose CIFAR-10 this is not: the rate and the decay are
        those of ViT-B in the released code. A ViT-Ti is reported at 89.77 % after 2000
        epochs of MAE, and at 74.13 % from scratch (the README of IcarusWizard/MAE).
-Run:   jax-ssl train --config=configs/fine_tune_cifar10.py --workdir=DIR \
-           --config.run.init_from=RUN/export/encoder.npz, RUN of mae_cifar10.py \
+Run:   jax-ssl train --config=fine_tune_cifar10 --workdir=DIR \
+           --config.run.init_from=RUN/export/encoder.npz, RUN of mae_cifar10 \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
        Without run.init_from: the same training from scratch, its control.
 Ours:  not yet run.

@@ -6,7 +6,7 @@ Paper: arXiv:2111.06377; top-1 83.6 % (ViT-B), 85.9 % (ViT-L), 86.9 % (ViT-H) af
        drop path differ a little from table 9, which is of the ablations. The positions
        keep their sines and cosines, where the released code trains them on, at the
        lowest of the rates.
-Run:   jax-ssl train --config=configs/fine_tune_mae_imagenet.py:vit_b --workdir=DIR \
+Run:   jax-ssl train --config=fine_tune_mae_imagenet:vit_b --workdir=DIR \
            --config.run.init_from=RUN/export/encoder.npz \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.

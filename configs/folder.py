@@ -2,8 +2,8 @@
 
 Paper: arXiv:2002.05709; encoder, image size and length are ours, chosen so that the run
        ends in minutes whatever the number of images. With an argument it grows:
-       configs/folder.py:medium wants a GPU, configs/folder.py:large several.
-Run:   jax-ssl train --config=configs/folder.py --config.data.path=my/images \
+       folder:medium wants a GPU, folder:large several.
+Run:   jax-ssl train --config=folder --config.data.path=my/images \
            --workdir=runs/mine
 Ours:  not yet run at any size where quality could be judged.
 """

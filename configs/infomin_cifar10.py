@@ -1,9 +1,9 @@
 """InfoMin's views with MoCo, ResNet-18, CIFAR-10, 200, 400 or 800 epochs.
 
 Paper: arXiv:2005.10243; CIFAR-10 is not in it. All but the views is the page
-       moco_cifar10.py, so that the two pages compare views. There is no blur, which is
+       moco_cifar10, so that the two pages compare views. There is no blur, which is
        meant for 224 pixels.
-Run:   jax-ssl train --config=configs/infomin_cifar10.py:200 --workdir=DIR \
+Run:   jax-ssl train --config=infomin_cifar10:200 --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

@@ -4,7 +4,7 @@ Paper: arXiv:2005.10243; 70.1 % top-1 with a linear probe after 200 epochs, 73.0
        800. Settings are those of the authors' code (HobbitLong/PyContrast, method
        "InfoMin"), which also adds PIRL's branch of shuffled tiles with half of the
        loss: this page has the views without that branch, and the numbers are not its.
-Run:   jax-ssl train --config=configs/infomin_imagenet.py:200 --workdir=DIR \
+Run:   jax-ssl train --config=infomin_imagenet:200 --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

@@ -5,7 +5,7 @@ Paper: arXiv:1603.09246; CIFAR-10 is not in it. Of 32 pixels the grid takes 30: 
        the encoder is judged on whole images, which have one: with tiles of mean 0 a
        short run fell below raw pixels. Network, optimizer, epochs, the share of grey
        images and the 100 permutations are this library's choice.
-Run:   jax-ssl train --config=configs/jigsaw_cifar10.py --workdir=DIR \
+Run:   jax-ssl train --config=jigsaw_cifar10 --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

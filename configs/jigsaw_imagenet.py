@@ -2,10 +2,10 @@
 
 Paper: arXiv:1603.09246, whose network has nine AlexNets of one set of weights. This is
        the form of facebookresearch/vissl: 46.73 % top-1 with a linear probe on
-       ResNet-50 (100 permutations: 48.57, 10,000: 48.11; jigsaw_imagenet.py:100).
+       ResNet-50 (100 permutations: 48.57, 10,000: 48.11; jigsaw_imagenet:100).
        Its lists of permutations are published as files; here they are made anew, by
        the mean distance.
-Run:   jax-ssl train --config=configs/jigsaw_imagenet.py --workdir=DIR \
+Run:   jax-ssl train --config=jigsaw_imagenet --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

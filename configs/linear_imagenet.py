@@ -39,7 +39,7 @@ Paper: top-1 of ResNet-50, unless another network is named.
                  and an offset, here none. NPID's paper has 54.0 %.
        Where the released codes are PyTorch's, the rate falls once an epoch, here every
        step, but for DINOv2.
-Run:   jax-ssl train --config=configs/linear_imagenet.py:moco_v2 --workdir=DIR \
+Run:   jax-ssl train --config=linear_imagenet:moco_v2 --workdir=DIR \
            --config.run.init_from=RUN/export/encoder.npz, RUN of the paper's page \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.

@@ -3,7 +3,7 @@
 Paper: arXiv:2111.06377, table 10; top-1 68.0 % (ViT-B), 75.8 % (ViT-L), 76.6 % (ViT-H)
        after 1600 epochs of pre-training. The larger two have 50 epochs, as in the
        released code, where the table has 90.
-Run:   jax-ssl train --config=configs/linear_probe_mae_imagenet.py:vit_b --workdir=DIR \
+Run:   jax-ssl train --config=linear_probe_mae_imagenet:vit_b --workdir=DIR \
            --config.run.init_from=RUN/export/encoder.npz \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.

@@ -2,7 +2,7 @@
 
 Paper: arXiv:2008.05659; CIFAR-10 is not in it. All but the spaces and the turns is
        that of moco_cifar10.
-Run:   jax-ssl train --config=configs/looc_cifar10.py --workdir=runs/looc_cifar10 \
+Run:   jax-ssl train --config=looc_cifar10 --workdir=runs/looc_cifar10 \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

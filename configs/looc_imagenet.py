@@ -5,7 +5,7 @@ Paper: arXiv:2008.05659, which trains on 100 classes of ImageNet; its code is no
        remembered. Its number is that of 100 classes, about 81 % top-1 with a linear
        probe, and nothing that all of ImageNet compares with. Textures are not
        randomised, for which a stylised copy of the data set is needed.
-Run:   jax-ssl train --config=configs/looc_imagenet.py --workdir=runs/looc_imagenet \
+Run:   jax-ssl train --config=looc_imagenet --workdir=runs/looc_imagenet \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets;
        --config.method.evaluated=spaces for LooC++
 Ours:  not yet run.

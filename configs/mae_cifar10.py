@@ -5,7 +5,7 @@ Paper: arXiv:2111.06377; CIFAR-10 is not in it. Decoder and rate are those of
        whose ViT-S has 12 heads for 6 here; the rest is the paper's. For comparison
        ":bert" masks as BERT does (arXiv:1810.04805): 15 % of the patches, with mask
        tokens in the encoder and a head in the place of the decoder.
-Run:   jax-ssl train --config=configs/mae_cifar10.py --workdir=DIR \
+Run:   jax-ssl train --config=mae_cifar10 --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run; a very small ViT in experiments/mask_ratio.
 """

@@ -5,7 +5,7 @@ Paper: arXiv:2111.06377, appendix A.1 and table 8; top-1 after 1600 epochs, fine
        and 76.6 %. The ablations, and 85.4 % of ViT-L fine-tuned, are of 800 epochs.
        ":vit_l-800-all" has mask tokens in the encoder, as BERT has (table 1c): 84.2 %
        fine-tuned and 59.6 % with a linear probe, against 84.9 and 73.5 %.
-Run:   jax-ssl train --config=configs/mae_imagenet.py:vit_b-1600 --workdir=DIR \
+Run:   jax-ssl train --config=mae_imagenet:vit_b-1600 --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

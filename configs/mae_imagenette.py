@@ -2,7 +2,7 @@
 
 Paper: arXiv:2111.06377; Imagenette is not in it. lightly's benchmark of this set and
        size reports 61.0 % (k-NN, ViT-S, 800 epochs, the best epoch on test images).
-Run:   jax-ssl train --config=configs/mae_imagenette.py --workdir=DIR \
+Run:   jax-ssl train --config=mae_imagenette --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

@@ -5,10 +5,10 @@ Paper: arXiv:1703.01780, whose network of 13 layers has an error of 12.31 ± 0.2
        labels alone 20.66, 33.94 and 46.43 %. The weight of 100, the sigmoid ramp and
        the two momenta are the paper's; the ConvNet, the crops, the batch, the rate and
        the length of the run are this library's choice.
-Run:   jax-ssl train --config=configs/mean_teacher_cifar10.py:N --workdir=DIR \
+Run:   jax-ssl train --config=mean_teacher_cifar10:N --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets, N labels a
            class (40 unless given)
-       The same labels alone, its control: few_label_cifar10.py:N without init_from.
+       The same labels alone, its control: few_label_cifar10:N without init_from.
 Ours:  not yet run; smaller, on part of the images: experiments/few_labels/README.md.
 """
 

@@ -6,7 +6,7 @@ Paper: arXiv:1703.01780: a ResNeXt-152 has a top-5 error of 9.11 ± 0.12 %
        10 % of the images. Consistency by the divergence "kl", one linear output in the
        place of two, half of each batch labelled, rates and momenta are this library's
        choice.
-Run:   jax-ssl train --config=configs/mean_teacher_imagenet.py --workdir=DIR \
+Run:   jax-ssl train --config=mean_teacher_imagenet --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

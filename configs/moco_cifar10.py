@@ -6,7 +6,7 @@ Paper: arXiv:1911.05722; CIFAR-10 is not in it. The settings are those of the au
        config.method.symmetric=True 85.3, 88.5 and 89.7 %. They are of what the head
        says, as here; in training, pooled features are watched. The rate falls every
        step here, there every epoch.
-Run:   jax-ssl train --config=configs/moco_cifar10.py:200 --workdir=runs/moco_cifar10 \
+Run:   jax-ssl train --config=moco_cifar10:200 --workdir=runs/moco_cifar10 \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

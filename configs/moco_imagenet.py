@@ -3,7 +3,7 @@
 Paper: arXiv:1911.05722, sections 3.3 and 4 (v1: 200 epochs, 60.6 % top-1 with a linear
        probe); arXiv:2003.04297 (v2: 67.5 % after 200 epochs, 71.1 % after
        800). The rate of v2 falls every step here, in the authors' code every epoch.
-Run:   jax-ssl train --config=configs/moco_imagenet.py:v2 --workdir=runs/moco_imagenet \
+Run:   jax-ssl train --config=moco_imagenet:v2 --workdir=runs/moco_imagenet \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

@@ -7,7 +7,7 @@ Paper: arXiv:2003.04297; CIFAR-10 is not in it. The settings are those of solo-l
        --config.views.blur_probability=0.0. There the keys of each view have a queue of
        32,768, here those of both views share one of that size, which is as many
        negatives from half as many steps.
-Run:   jax-ssl train --config=configs/moco_v2_plus_cifar10.py --workdir=DIR \
+Run:   jax-ssl train --config=moco_v2_plus_cifar10 --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

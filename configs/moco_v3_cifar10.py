@@ -5,7 +5,7 @@ Paper: arXiv:2104.02057; its CIFAR-10 is a transfer. The settings are those of
        linear; bbf2d7e, bash_files/pretrain/cifar/mocov3.sh). Its later mocov3.yaml has
        other colours, no blur, smaller crops and capped rates; a user of that reports
        about 90 % (its issue 385).
-Run:   jax-ssl train --config=configs/moco_v3_cifar10.py --workdir=DIR \
+Run:   jax-ssl train --config=moco_v3_cifar10 --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

@@ -3,7 +3,7 @@
 Paper: arXiv:2104.02057, sections 4 and 5; top-1 with a linear probe: 73.2 % (ViT-S) and
        76.7 % (ViT-B) after 300 epochs, of ResNet-50 68.9, 72.8 and 74.6 % after 100,
        300 and 1000 (the authors' README, whose settings these are).
-Run:   jax-ssl train --config=configs/moco_v3_imagenet.py:vit_s --workdir=DIR \
+Run:   jax-ssl train --config=moco_v3_imagenet:vit_s --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

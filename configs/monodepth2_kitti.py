@@ -6,7 +6,7 @@ Paper: arXiv:1806.01260, on Eigen's split in the form of Zhou et al.: abs rel of
 Data:  the raw drives unpacked in data.path, and in it two lists of frames, a drive and
        a number a line: eigen_train.txt (of Zhou et al., 39,810 frames) and
        eigen_test.txt.
-Run:   jax-ssl train --config=configs/monodepth2_kitti.py --workdir=DIR \
+Run:   jax-ssl train --config=monodepth2_kitti --workdir=DIR \
            --config.data.path=DIR, the folder of the raw drives
 Ours:  not yet run.
 """

@@ -3,7 +3,7 @@
 Paper: arXiv:1806.01260; rendered rooms are not in it. Its losses and augmentation, with
        networks of few channels, a higher learning rate and fewer epochs, our choice.
        ":mono", which is meant where nothing is said, ":stereo" or ":both".
-Run:   jax-ssl train --config=configs/monodepth2_scenes.py --workdir=DIR
+Run:   jax-ssl train --config=monodepth2_scenes --workdir=DIR
 Ours:  abs rel 0.235 and 0.230, constant 0.531: experiments/rendered_scenes.
 """
 

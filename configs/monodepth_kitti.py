@@ -5,7 +5,7 @@ Paper: arXiv:1609.03677, on Eigen's split of KITTI alone: abs rel 0.148. The num
        alone, as here; ":both" has the paper's formula.
 Data:  the raw drives unpacked in data.path, and in it two lists of frames, a drive and
        a number a line: eigen_train.txt and eigen_test.txt.
-Run:   jax-ssl train --config=configs/monodepth_kitti.py --workdir=DIR \
+Run:   jax-ssl train --config=monodepth_kitti --workdir=DIR \
            --config.data.path=DIR, the folder of the raw drives
 Ours:  not yet run.
 """

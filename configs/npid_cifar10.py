@@ -3,7 +3,7 @@
 Paper: arXiv:1805.01978, section 4.1: 80.8 % with weighted k-NN. The settings are those
        of the released code (zhirongw/lemniscate.pytorch: cifar.py), which votes on
        what the head says, as here; in training, pooled features are watched.
-Run:   jax-ssl train --config=configs/npid_cifar10.py --workdir=runs/npid_cifar10 \
+Run:   jax-ssl train --config=npid_cifar10 --workdir=runs/npid_cifar10 \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

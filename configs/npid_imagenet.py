@@ -4,7 +4,7 @@ Paper: arXiv:1805.01978, sections 3 and 4.2: 54.0 % top-1 with a linear probe, 4
        with k-NN. Z is estimated once, and no proximal term is used, as in the released
        code (zhirongw/lemniscate.pytorch). It votes on what the head says, as here; in
        training, pooled features are watched.
-Run:   jax-ssl train --config=configs/npid_imagenet.py --workdir=runs/npid_imagenet \
+Run:   jax-ssl train --config=npid_imagenet --workdir=runs/npid_imagenet \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

@@ -5,7 +5,7 @@ Paper: arXiv:1912.01991; CIFAR-10 is not in it. Of a crop enlarged to 48 pixels 
        those of the released code (facebookresearch/vissl) with MLP heads, which are
        linear here; the network, colours of half the strength and without photometric
        changes, the negatives and the epochs are this library's choice.
-Run:   jax-ssl train --config=configs/pirl_cifar10.py:jigsaw --workdir=DIR \
+Run:   jax-ssl train --config=pirl_cifar10:jigsaw --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets;
        :rotation or :none (NPID++) in the place of :jigsaw
 Ours:  not yet run.

@@ -4,7 +4,7 @@ Paper: arXiv:1912.01991: 63.6 % top-1 with a linear probe; 64.29 % is that of th
        released code's run (facebookresearch/vissl), whose settings these are.
        :rotation turns the second crop instead, this library's choice of a view, and
        :none is NPID++ (59.0 %).
-Run:   jax-ssl train --config=configs/pirl_imagenet.py:jigsaw --workdir=DIR \
+Run:   jax-ssl train --config=pirl_imagenet:jigsaw --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

@@ -6,7 +6,7 @@ Paper: arXiv:1505.05192; CIFAR-10 is not in it. Of 32 pixels the grid takes 30: 
        by the paper's projection, most of their colours: a short run without them fell
        below an untrained network where whole images are judged, which have both.
        Network, optimizer and epochs are this library's choice.
-Run:   jax-ssl train --config=configs/relative_patch_cifar10.py --workdir=DIR \
+Run:   jax-ssl train --config=relative_patch_cifar10 --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

@@ -5,8 +5,8 @@ Paper: arXiv:1505.05192, which trains a network like AlexNet for weeks: 30.4 % t
        ResNet-50 is the nearest network of this library. Patches, gap, jitter and
        colours are those of the released code; its plain SGD of the summed loss and its
        number of steps are not taken over: optimizer and epochs are those that later
-       work has for jigsaw puzzles (jigsaw_imagenet.py).
-Run:   jax-ssl train --config=configs/relative_patch_imagenet.py --workdir=DIR \
+       work has for jigsaw puzzles (jigsaw_imagenet).
+Run:   jax-ssl train --config=relative_patch_imagenet --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

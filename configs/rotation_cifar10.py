@@ -4,7 +4,7 @@ Paper: arXiv:1803.07728, whose network is a Network in Network of three to
        five blocks, which this library has not: a small ConvNet stands for it, and its
        crops of padded images are crops of at least 60 % of the area. Optimizer, rates
        and epochs are those of its released code (gidariss/FeatureLearningRotNet).
-Run:   jax-ssl train --config=configs/rotation_cifar10.py --workdir=DIR \
+Run:   jax-ssl train --config=rotation_cifar10 --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

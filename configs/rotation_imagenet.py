@@ -4,7 +4,7 @@ Paper: arXiv:1803.07728, which trains AlexNet. ResNet-50 is the network of
        the model zoo of facebookresearch/vissl: 48.2 % top-1 with a linear probe on it
        after 105 epochs (39.51 with AlexNet). Rate, its drops and the decay are those
        that the zoo has for jigsaw puzzles. Mirror images come before the turns.
-Run:   jax-ssl train --config=configs/rotation_imagenet.py --workdir=DIR \
+Run:   jax-ssl train --config=rotation_imagenet --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

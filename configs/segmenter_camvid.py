@@ -7,8 +7,8 @@ Paper: arXiv:1505.04597, U-Net, whose CamVid this is not: with padding and batch
        ":resnet18" has a ResNet-18 with its small stem in the place of the contracting
        path; --config.run.init_from=RUN/export/encoder.npz starts from one that a
        self-supervised run has exported, --config.method.freeze_encoder=True keeps it.
-Run:   experiments/segmentation/prepare.py makes FILE of the images and masks
-       jax-ssl train --config=configs/segmenter_camvid.py --workdir=DIR \
+Run:   experiments/segmentation/prepare.py of the sources makes FILE of images and masks
+       jax-ssl train --config=segmenter_camvid --workdir=DIR \
            --config.data.path=FILE
 Ours:  not yet run at this length; 300 steps, two seeds: mean IoU 24.8 and 27.5 %,
        the commonest class 2.4; experiments/segmentation/README.md.

@@ -5,7 +5,7 @@ Paper: arXiv:2004.04143; outliers on the training part of KITTI 2015: D1 31.25, 
 Data:  the raw drives unpacked in data.path, and in it a list of frames, a drive and
        a number a line: kitti_split_train.txt (of the released code), named by
        data.only; for the evaluation KITTI 2015's training/ in the same folder.
-Run:   jax-ssl train --config=configs/self_mono_sf_kitti.py --workdir=DIR \
+Run:   jax-ssl train --config=self_mono_sf_kitti --workdir=DIR \
            --config.data.path=DIR, the folder of the raw drives
 Ours:  not yet run.
 """

@@ -6,7 +6,7 @@ Paper: arXiv:2004.04143; rendered rooms are not in it. Its losses, with a pyrami
        so few steps. The motion's smoothness weighs 0.5 %, since bends from pixel to
        pixel are larger where 96 of them take the place of 832. Learning rate and
        length are this library's choice.
-Run:   jax-ssl train --config=configs/self_mono_sf_scenes.py --workdir=DIR
+Run:   jax-ssl train --config=self_mono_sf_scenes --workdir=DIR
 Ours:  EPE 1.63 px, without flow 3.83; scene flow 28.2 % outliers, at rest 60.0:
        experiments/rendered_scenes.
 """

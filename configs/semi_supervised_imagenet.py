@@ -16,7 +16,7 @@ Paper: top-1 of ResNet-50 (and top-5) with 1 % and 10 %.
                      facebookresearch/vicreg.
        Where the released codes are PyTorch's, cosines fall once an epoch, here every
        step.
-Run:   jax-ssl train --config=configs/semi_supervised_imagenet.py:simclr-1 \
+Run:   jax-ssl train --config=semi_supervised_imagenet:simclr-1 \
            --workdir=DIR --config.run.init_from=RUN/export/encoder.npz, RUN of the
            paper's page, --config.data.data_dir=DIR, a folder of prepared TFDS data sets
        Without run.init_from: the same labels from scratch, its control. Other lists:

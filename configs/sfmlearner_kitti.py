@@ -6,7 +6,7 @@ Paper: arXiv:1704.07813, on Eigen's split of KITTI alone: abs rel 0.208. Release
        is the same; the mask's weight is 0, ":explain" has the paper's 0.2.
 Data:  the raw drives unpacked in data.path, and in it two lists of frames, a drive and
        a number a line: eigen_train.txt without those at rest, and eigen_test.txt.
-Run:   jax-ssl train --config=configs/sfmlearner_kitti.py --workdir=DIR \
+Run:   jax-ssl train --config=sfmlearner_kitti --workdir=DIR \
            --config.data.path=DIR, the folder of the raw drives
 Ours:  not yet run.
 """

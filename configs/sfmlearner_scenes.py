@@ -4,7 +4,7 @@ Paper: arXiv:1704.07813; rendered rooms are not in it. Its losses, and its batch
        in all layers, without which nothing was learned here; networks of few channels,
        mirror images, a weaker smoothness, learning rate and length are our choice.
        ":explain" adds the explainability masks with the paper's weight.
-Run:   jax-ssl train --config=configs/sfmlearner_scenes.py --workdir=DIR
+Run:   jax-ssl train --config=sfmlearner_scenes --workdir=DIR
 Ours:  abs rel 0.309 and 0.296, constant 0.531: experiments/rendered_scenes.
 """
 

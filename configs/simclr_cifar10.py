@@ -4,7 +4,7 @@ Paper: arXiv:2002.05709, appendix B.9. The authors' README gives about 91 % (lin
        evaluation) for ResNet-18 with these settings: batch 512, LARS, rate 1.0 scaled
        linearly to 2.0, weight decay 1e-4, temperature 0.5, 1000 epochs, a head of three
        layers.
-Run:   jax-ssl train --config=configs/simclr_cifar10.py --workdir=runs/simclr_cifar10 \
+Run:   jax-ssl train --config=simclr_cifar10 --workdir=runs/simclr_cifar10 \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run at full length; a short run in experiments/simclr_cifar10.
 """

@@ -2,7 +2,7 @@
 
 Paper: arXiv:2002.05709, sections 2.1-2.3 and appendix B; 69.3 % top-1 with a linear
        probe after 1000 epochs (table 6), 64.5 % after 100 (table 1).
-Run:   jax-ssl train --config=configs/simclr_imagenet.py:1000 --workdir=DIR \
+Run:   jax-ssl train --config=simclr_imagenet:1000 --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

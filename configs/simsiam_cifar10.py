@@ -4,7 +4,7 @@ Paper: arXiv:2011.10566, appendix D: SGD, base rate 0.03 without warm-up, weight
        5e-4, batch 512, 800 epochs, a projector of two layers, no blur; 91.8 % (linear).
        That the predictor keeps its rate is said of ImageNet alone. The rate falls every
        step here, in the authors' code every epoch.
-Run:   jax-ssl train --config=configs/simsiam_cifar10.py --workdir=DIR \
+Run:   jax-ssl train --config=simsiam_cifar10 --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

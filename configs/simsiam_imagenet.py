@@ -3,7 +3,7 @@
 Paper: arXiv:2011.10566, section 3; 68.1 % top-1 with a linear probe after 100 epochs,
        71.3 % after 800. The rate falls every step here, in the authors' code
        every epoch.
-Run:   jax-ssl train --config=configs/simsiam_imagenet.py --workdir=DIR \
+Run:   jax-ssl train --config=simsiam_imagenet --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

@@ -3,7 +3,7 @@
 Paper: arXiv:1611.09842; CIFAR-10 is not in it. Halves and bins are the paper's; crops,
        optimizer and epochs are this library's choice for images of 32 pixels, those of
        colorization_cifar10.
-Run:   jax-ssl train --config=configs/split_brain_cifar10.py --workdir=DIR \
+Run:   jax-ssl train --config=split_brain_cifar10 --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

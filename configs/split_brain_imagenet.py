@@ -5,7 +5,7 @@ Paper: arXiv:1611.09842; linear probes on conv1 to conv5 have 17.7, 29.3, 35.4, 
        mean average precision. Its training code is not published: optimizer, batch,
        steps and crops are those of colorization_imagenet, and so is that the
        predictions are made from conv5, without fully connected layers before them.
-Run:   jax-ssl train --config=configs/split_brain_imagenet.py --workdir=DIR \
+Run:   jax-ssl train --config=split_brain_imagenet --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

@@ -4,7 +4,7 @@ Paper: arXiv:2004.11362: 96.0 % top-1 with a linear classifier on the frozen
        encoder, against 95.0 % of cross-entropy and 93.6 % of SimCLR. The settings are
        those of the authors' PyTorch code (HobbitLong/SupContrast), which is where the
        numbers are from.
-Run:   jax-ssl train --config=configs/supcon_cifar10.py --workdir=runs/supcon_cifar10 \
+Run:   jax-ssl train --config=supcon_cifar10 --workdir=runs/supcon_cifar10 \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

@@ -7,7 +7,7 @@ Paper: arXiv:2004.11362: 78.7 % top-1 with a linear classifier on the frozen enc
        The library has no AutoAugment: these views are a crop, a mirror image and
        RandAugment, which the paper tries too. That script has one linear layer on unit
        features as its projector; here it is the two layers of the paper.
-Run:   jax-ssl train --config=configs/supcon_imagenet.py --workdir=DIR \
+Run:   jax-ssl train --config=supcon_imagenet --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

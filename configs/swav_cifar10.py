@@ -7,7 +7,7 @@ Paper: arXiv:2006.09882; CIFAR-10 is not in it. The settings are those of solo-l
        symmetric.yaml 0.5 again. There the prototypes have learned lengths, here they
        are unit rows, as in the paper; and there the two crops pass batch norm one after
        the other, here together.
-Run:   jax-ssl train --config=configs/swav_cifar10.py --workdir=DIR \
+Run:   jax-ssl train --config=swav_cifar10 --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

@@ -4,7 +4,7 @@ Paper: arXiv:2006.09882, appendix A; top-1 with a linear probe after 100, 200, 4
        800 epochs at batch 4096: 72.1, 73.9, 74.6 and 75.3 %; at batch 256 after 200 and
        400: 72.7 and 74.3 %; of two crops alone after 400: 70.1 % (the authors' README,
        whose scripts' settings these are).
-Run:   jax-ssl train --config=configs/swav_imagenet.py:800 --workdir=DIR \
+Run:   jax-ssl train --config=swav_imagenet:800 --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

@@ -2,8 +2,8 @@
 
 Paper: arXiv:1503.03832, section 3 (margin 0.2, semi-hard negatives), on faces with
        labels; no figure for CIFAR-10. Views, head and optimizer are those of SimCLR
-       (configs/simclr_cifar10.py), so that the two losses can be compared.
-Run:   jax-ssl train --config=configs/triplet_cifar10.py --workdir=DIR \
+       (simclr_cifar10), so that the two losses can be compared.
+Run:   jax-ssl train --config=triplet_cifar10 --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

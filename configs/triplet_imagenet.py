@@ -2,8 +2,8 @@
 
 Paper: arXiv:1503.03832, section 3 (margin 0.2, semi-hard negatives), on faces with
        labels; no figure for ImageNet. Views, head and optimizer are those of SimCLR
-       (configs/simclr_imagenet.py), so that the two losses can be compared.
-Run:   jax-ssl train --config=configs/triplet_imagenet.py:100 --workdir=DIR \
+       (simclr_imagenet), so that the two losses can be compared.
+Run:   jax-ssl train --config=triplet_imagenet:100 --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

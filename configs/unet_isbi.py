@@ -6,9 +6,10 @@ Paper: arXiv:1505.04597: network, tiles of 572 pixels one a step, momentum, drop
        reports a warping error of 0.000353, a Rand error of 0.0382 and a pixel error of
        0.0611 on the challenge's test stack, whose labels are not public.
        ":laptop" is shallower and narrower, for slices of 256 pixels.
-Run:   experiments/segmentation/prepare.py makes FILE of the training stack, whose last
-       six slices are the test part; for ":laptop" with --height=256 --width=256
-       jax-ssl train --config=configs/unet_isbi.py --workdir=DIR --config.data.path=FILE
+Run:   experiments/segmentation/prepare.py of the sources makes FILE of the training
+       stack, whose last six slices are the test part; for ":laptop" with --height=256
+       --width=256
+       jax-ssl train --config=unet_isbi --workdir=DIR --config.data.path=FILE
 Ours:  not yet run; ":laptop" has a mean IoU of 66.1 % where the commonest class has
        40.2: experiments/segmentation/README.md.
 """

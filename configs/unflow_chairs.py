@@ -7,7 +7,7 @@ Paper: arXiv:1711.07837, which begins on SYNTHIA with these rates and without
        --config.method.network=CS --config.run.init_from="{'earlier': 'flow.npz'}", the
        file of jax-ssl export --what=flow.
 Data:  FlyingChairs as it unpacks, with FlyingChairs_train_val.txt beside data/.
-Run:   jax-ssl train --config=configs/unflow_chairs.py --workdir=DIR \
+Run:   jax-ssl train --config=unflow_chairs --workdir=DIR \
            --config.data.path=DIR, the folder that holds data/
 Ours:  not yet run.
 """

@@ -8,7 +8,7 @@ Paper: arXiv:1711.07837; EPE and outliers on the training part of KITTI 2015, al
 Data:  the raw drives unpacked in data.path; for the evaluation KITTI 2015's training/
        in the same folder. The drives of 2015's scenes are to be left out by a list of
        frames, --config.data.without=FILE, as the paper does.
-Run:   jax-ssl train --config=configs/unflow_kitti.py --workdir=DIR \
+Run:   jax-ssl train --config=unflow_kitti --workdir=DIR \
            --config.data.path=DIR, the folder of the raw drives \
            --config.run.init_from="{'flow': 'flow.npz'}", the file of jax-ssl export
            --what=flow of a run of unflow_chairs

@@ -6,7 +6,7 @@ Paper: arXiv:1711.07837; rendered rooms are not in it. Its losses, with a FlowNe
        the paper's 3.0 the flow bends nowhere and stays near zero. Learning rate and
        length are this library's choice. ":begin" leaves out what the paper leaves out
        where it begins, consistency and occlusion; ":brightness" compares pixels.
-Run:   jax-ssl train --config=configs/unflow_scenes.py --workdir=DIR
+Run:   jax-ssl train --config=unflow_scenes --workdir=DIR
 Ours:  EPE 1.65 px, without flow 3.83: experiments/rendered_scenes.
 """
 

@@ -5,7 +5,7 @@ Paper: arXiv:1312.6114, whose images are MNIST and Frey faces and whose networks
        this library's choice, for which there is no published number. Pixels between 0
        and 1 are no coin's: as in much code since, their likelihood is a bound's form
        and not a density; likelihood="gaussian" is one.
-Run:   jax-ssl train --config=configs/vae_cifar10.py --workdir=DIR \
+Run:   jax-ssl train --config=vae_cifar10 --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

@@ -6,7 +6,7 @@ Paper: arXiv:2105.04906; CIFAR-10 is not in it. The settings are those of solo-l
        default of 0.5; from a month later on (e90d420) it says 0, which is
        --config.views.blur_probability="(0.0, 0.0)". Its last layer has a bias, which
        this loss does not see.
-Run:   jax-ssl train --config=configs/vicreg_cifar10.py --workdir=DIR \
+Run:   jax-ssl train --config=vicreg_cifar10 --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

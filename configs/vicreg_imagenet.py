@@ -1,7 +1,7 @@
 """VICReg, ResNet-50, ImageNet, 1000 epochs at batch 2048.
 
 Paper: arXiv:2105.04906, section 4.2; 73.2 % top-1 with a linear probe (table 1).
-Run:   jax-ssl train --config=configs/vicreg_imagenet.py --workdir=DIR \
+Run:   jax-ssl train --config=vicreg_imagenet --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

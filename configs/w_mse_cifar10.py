@@ -4,7 +4,7 @@ Paper: arXiv:2007.06346; 91.55 % with two views and 91.99 % with four
        (linear probe). Settings of the released code: Adam, rate 3e-3 with 500 steps
        of warm-up, five times lower 50 and 25 epochs before the end. The first step of
        the warm-up has a rate of 0 here, of 1/500 of the peak there, and so on.
-Run:   jax-ssl train --config=configs/w_mse_cifar10.py --workdir=DIR \
+Run:   jax-ssl train --config=w_mse_cifar10 --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

@@ -4,7 +4,7 @@ Paper: arXiv:2007.06346; 69.4 % top-1 with a linear probe after 100 epochs with 
        views. Views, head, sub-batches and partitions are those of ImageNet-100
        in the released code (htdt/self-supervised); batch and optimizer are this
        library's choice.
-Run:   jax-ssl train --config=configs/w_mse_imagenet.py --workdir=DIR \
+Run:   jax-ssl train --config=w_mse_imagenet --workdir=DIR \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets
 Ours:  not yet run.
 """

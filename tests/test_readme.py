@@ -43,7 +43,7 @@ def test_every_command_line_names_settings_that_exist():
         quoted = r"""--config\.([\w.]+=(?:"[^"]*"|'[^']*'|\S+))"""
         changes = [re.sub('["](.*)["]', r"\1", c) for c in re.findall(quoted, line)]
         assert changes
-        resolved(override(load_page(str(ROOT / page)), changes))
+        resolved(override(load_page(page), changes))
 
 
 def test_every_method_has_its_row():

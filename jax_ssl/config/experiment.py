@@ -252,7 +252,8 @@ class Experiment:
             )
             raise ValueError(
                 f"{reason(error)}. {named} do not work together with these settings; "
-                "the pages in configs/ show the views and sizes that each method reads."
+                "the library's pages, which jax-ssl configs lists, show the views and "
+                "sizes that each method reads (jax-ssl settings PAGE)."
             ) from error
 
     def _blamed(self, said: str) -> str | None:

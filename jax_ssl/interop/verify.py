@@ -29,7 +29,7 @@ def verified(found: Imported) -> dict[str, Any]:
     if missing := [n for n in NEEDED if importlib.util.find_spec(n) is None]:
         raise ValueError(
             f"--verify compares with torch's features, and {', '.join(missing)} is not "
-            "installed: pip install jax_ssl[verify], or leave --verify out."
+            "installed: pip install 'jax_ssl[verify]', or leave --verify out."
         )
     shape = list(found.card["input"]["shape"])
     if found.card["encoder"].get("positions") == "learned":

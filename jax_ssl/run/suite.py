@@ -63,7 +63,7 @@ def suited(
         raise ValueError(
             f"--suite={name} judges a method's own classifier, and "
             f"{run.experiment.config['method']['name']} is none; take a run of the "
-            "method classifier, such as those of configs/linear_imagenet.py."
+            "method classifier, such as one of --config=linear_imagenet."
         )
     if baseline is not None and not suite.classifies:
         raise ValueError(
