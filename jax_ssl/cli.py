@@ -1,4 +1,4 @@
-"""The command line: `jax-ssl train | evaluate | export | import | embed | …`."""
+"""The command line: `jax-ssl train | evaluate | export | import | configs | …`."""
 
 import argparse
 import errno
@@ -107,6 +107,8 @@ FLAGS: dict[str, dict[str, Any]] = {
         "a config page, a section, or SECTION.NAME (default: all names)",
         nargs="?",
     ),
+    "word": named("WORD", "only pages with it in name or line", nargs="?"),
+    "shell": named("SHELL", "bash, zsh or fish", choices=("bash", "zsh", "fish")),
     "--encoder": named(
         "FILE|RUN", "exported encoder, or the folder of a finished run", required=True
     ),
@@ -207,7 +209,17 @@ COMMAND_LINES: dict[str, tuple[str, str]] = {
         "runs --output",
     ),
     "settings": ("print what a config can hold: names, types and defaults", "what"),
+    "configs": (
+        "list the pages of the library, which --config takes by name, with a line each",
+        "word",
+    ),
+    "completion": (
+        "print a script by which bash, zsh or fish completes commands and pages",
+        "shell",
+    ),
 }
+# They print what is known without jax, and belong to no run.
+LIGHT = ("configs", "completion")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -224,6 +236,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
     options.overrides = _overrides(parser, rest)
+    if options.command in LIGHT:
+        return _light(options, parser)
     level = logging.DEBUG if options.verbose else logging.INFO
     handlers = [Lines(sys.stderr)]
     logging.basicConfig(level=level, format="%(message)s", handlers=handlers)
@@ -264,9 +278,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return status
     except BaseException as error:
         if isinstance(error, BrokenPipeError) and options.command == "settings":
-            # A pager has read enough; nor may Python's last flush complain.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
+            return _read_enough()
         known, text = _explained(error)
         if processes is not None:
             processes.leave(error, known, text)
@@ -275,6 +287,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if known is None or (known == 2 and options.verbose):
             raise
         return known
+
+
+def _light(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    """Runs a command that jax is not loaded for."""
+    from jax_ssl.run import command
+
+    if options.overrides:
+        parser.error(f"{options.command} takes no --config.{options.overrides[0]}")
+    options.parser = parser
+    try:
+        status = command(options.command)(options)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        return _read_enough()
+    except ValueError as error:
+        print(f"jax-ssl {options.command}: {error}", file=sys.stderr)
+        return 2
+
+
+def _read_enough() -> int:
+    """A pager has read what it wants; nor may Python's last flush complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
 
 
 def _said(problem: Any) -> None:
@@ -321,6 +357,8 @@ def _refused_by_system(error: OSError) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="jax-ssl", description=DESCRIPTION)
+    version = f"jax-ssl {__version__}"
+    parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (text, flags) in COMMAND_LINES.items():
         command = commands.add_parser(name, help=text, description=text)

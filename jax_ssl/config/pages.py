@@ -34,6 +34,7 @@ from jax_ssl.config.bind import (
 )
 from jax_ssl.config.elsewhere import nearest
 from jax_ssl.config.sections import PLAIN, SECTIONS, TABLES, Evals, Online
+from jax_ssl.core.own_pages import own_pages
 from jax_ssl.evaluate import PROTOCOLS
 from jax_ssl.evaluate.knn import knn
 
@@ -63,7 +64,8 @@ def load_page(reference: str) -> ConfigDict:
         near = nearest(file.stem, own_pages())
         raise ValueError(
             f"there is no config page {path!r}{near or '.'} A page of the library is "
-            "named alone, as --config=simclr_digits; others by their path."
+            "named alone, as --config=simclr_digits (jax-ssl configs lists them); "
+            "others by their path."
         )
     if file.suffix != ".py":
         raise ValueError(f"config page {path!r} is not a Python file.")
@@ -101,16 +103,6 @@ def load_page(reference: str) -> ConfigDict:
         ) from error
     finally:
         sys.path.pop(0)
-
-
-def own_pages() -> dict[str, pathlib.Path]:
-    """The library's own pages by name, as installed or in the checkout."""
-    package = pathlib.Path(__file__).parent.parent
-    for folder in (package / "configs", package.parent / "configs"):
-        files = {file.stem: file for file in sorted(folder.glob("*.py"))}
-        if "simclr_digits" in files:
-            return {name: file for name, file in files.items() if name != "common"}
-    return {}
 
 
 def override(config: ConfigDict, assignments: Sequence[str]) -> ConfigDict:

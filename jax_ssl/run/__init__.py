@@ -9,6 +9,7 @@ MODULES = {
     **{name: name for name in ("train", "evaluate", "plan", "report", "export")},
     "import": "importing",
     **{name: name for name in ("embed", "predict", "infer", "compare", "settings")},
+    **{name: name for name in ("configs", "completion")},
 }
 
 

@@ -8,8 +8,9 @@ from typing import Any
 from jax_ssl.config import load_page, override, resolved
 from jax_ssl.config.bind import NEEDED
 from jax_ssl.config.elsewhere import is_elsewhere, nearest
-from jax_ssl.config.pages import own_pages, plain
+from jax_ssl.config.pages import plain
 from jax_ssl.config.settings import catalogue, describe, headline, maker_of, used
+from jax_ssl.core.own_pages import own_pages
 
 WIDTH = 88
 
