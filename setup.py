@@ -20,7 +20,10 @@ setup(
     # The pages lie at the top of a checkout, and in the package once installed.
     packages=[*find_packages(include=["jax_ssl", "jax_ssl.*"]), "jax_ssl.configs"],
     package_dir={"jax_ssl.configs": "configs"},
-    package_data={"jax_ssl.report": ["*.html", "*.mplstyle"]},
+    package_data={
+        "jax_ssl": ["py.typed"],  # Its types are for those who import it, too.
+        "jax_ssl.report": ["*.html", "*.mplstyle"],
+    },
     python_requires=">=3.11",
     install_requires=[
         "jax>=0.10.2",
