@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from jax_ssl import __version__
+from jax_ssl.cli import COMMAND_LINES
 from jax_ssl.config import load_page, override, resolved
 from jax_ssl.methods import METHODS
 
@@ -52,7 +54,10 @@ def test_every_method_has_its_row():
         assert re.search(rf"^\| {title} \|", README, re.MULTILINE | re.IGNORECASE), name
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/house.md"])
+PROSE = ("README.md", "docs/house.md", "CONTRIBUTING.md", "CHANGELOG.md")
+
+
+@pytest.mark.parametrize("page", PROSE)
 def test_linked_files_exist(page):
     path = ROOT / page
     for link in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
@@ -60,11 +65,13 @@ def test_linked_files_exist(page):
             assert (path.parent / link).exists(), link
 
 
-def test_the_house_knows_its_files_folders_and_tables():
-    page = (ROOT / "docs" / "house.md").read_text()
+@pytest.mark.parametrize("page", ["docs/house.md", "CONTRIBUTING.md"])
+def test_the_house_knows_its_files_folders_and_tables(page):
+    page = (ROOT / page).read_text()
     quoted = re.findall(r"`([^`\s]+)`", page)
     for name in (name for name in quoted if re.fullmatch(r"[\w/]+(\.py|/)", name)):
-        assert any((at / name).exists() for at in (ROOT, ROOT / "jax_ssl")), name
+        found = any((at / name).exists() for at in (ROOT, ROOT / "jax_ssl"))
+        assert found or name.endswith("/NAME.py"), name
     for table in re.findall(r"`([A-Z_]{5,})`", page):
         found = (ROOT / "jax_ssl").glob("*/__init__.py")
         assert any(table in file.read_text() for file in found), table
@@ -92,3 +99,16 @@ def test_the_licence_is_there_and_goes_into_the_wheel():
     digest = hashlib.sha256(text.encode()).hexdigest()
     assert digest.startswith("cfc7749b96f63bd3")
     assert 'license_files=["LICENSE"]' in (ROOT / "setup.py").read_text()
+
+
+def test_the_version_is_one():
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert re.findall(r"^version: (.*)$", citation, re.MULTILINE) == [__version__]
+    assert "- name: The jax_ssl authors" in citation
+    newest = re.search(r"^## \[(.*?)\]", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert newest[1] == __version__
+
+
+def test_every_command_is_in_the_changelog():
+    text = (ROOT / "CHANGELOG.md").read_text()
+    assert all(f"`{command}`" in text for command in COMMAND_LINES)
