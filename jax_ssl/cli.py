@@ -278,7 +278,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return status
     except BaseException as error:
         if isinstance(error, BrokenPipeError) and options.command == "settings":
-            return _read_enough()
+            return _nothing_more()
         known, text = _explained(error)
         if processes is not None:
             processes.leave(error, known, text)
@@ -301,14 +301,18 @@ def _light(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         sys.stdout.flush()
         return status
     except BrokenPipeError:
-        return _read_enough()
-    except ValueError as error:
-        print(f"jax-ssl {options.command}: {error}", file=sys.stderr)
+        return _nothing_more()
+    except (OSError, ValueError) as error:
+        text = str(error)
+        if isinstance(error, OSError):
+            text = _refused_by_system(error)
+            _nothing_more()  # The last flush would fail again.
+        print(f"jax-ssl {options.command}: {text}", file=sys.stderr)
         return 2
 
 
-def _read_enough() -> int:
-    """A pager has read what it wants; nor may Python's last flush complain."""
+def _nothing_more() -> int:
+    """A pager has read enough, or the disk is full; Python's last flush is silent."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 

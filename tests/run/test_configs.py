@@ -15,6 +15,7 @@ from jax_ssl.core.own_pages import first_line, own_pages
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 PAGES = {path.stem: path for path in (ROOT / "configs").glob("*.py")}
 del PAGES["common"]
+FULL = pathlib.Path("/dev/full")
 
 
 def listed(capsys, *words):
@@ -56,6 +57,22 @@ def test_light_commands_load_no_jax(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("cpc_audio_digits  CPC on spoken digits")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("words", [["configs", "digits"], ["completion", "zsh"]])
+def test_a_full_disk_is_said(words):
+    with FULL.open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "jax_ssl", *words],
+            env={"PYTHONPATH": str(ROOT), "JAX_SSL_ALLOCATOR": "0"},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"jax-ssl {words[0]}: No space left on device; free space")
 
 
 def test_the_version_is_told(capsys):
