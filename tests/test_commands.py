@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import jax_ssl
 from jax_ssl.checkpoint.export import load_encoder
 from jax_ssl.cli import main
 
@@ -226,6 +227,30 @@ def test_commands_without_a_run_say_so(tmp_path, capsys):
     for command in ("evaluate", "report", "export"):
         assert main([command, f"--workdir={tmp_path}"]) == 2
         assert "holds no run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["evaluate", "--workdir={}"],
+        ["export", "--workdir={}"],
+        ["export", "--encoder={}", "--to=torch"],
+        ["embed", "--encoder={}", "--images=."],
+        ["compare", "{}", "."],
+    ],
+)
+def test_a_folder_of_another_library_is_no_run(words, tmp_path, capsys):
+    # What jax-ssl export --to=hf writes has a config.json too.
+    (tmp_path / "config.json").write_text('{"architectures": ["ViTModel"]}')
+    assert main([word.format(tmp_path) for word in words]) == 2
+    assert "its config.json has no sections method and run" in capsys.readouterr().err
+
+
+def test_the_version_is_told(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"jax-ssl {jax_ssl.__version__}\n"
 
 
 def test_a_bucket_is_no_folder(capsys):

@@ -26,6 +26,10 @@ from jax_ssl.core.types import Variables
 
 FORMAT = 1
 CARD = "card"
+_REMEDY = (
+    "Export it again, or make an encoder of weights of another library with jax-ssl "
+    "import."
+)
 
 
 def export_encoder(
@@ -96,15 +100,24 @@ def load_encoder(path: str | os.PathLike[str]) -> tuple[Variables, dict[str, Any
         raise FileNotFoundError(
             f"there is no exported encoder {name}; make it with jax-ssl export."
         )
+    if not zipfile.is_zipfile(name):
+        # NumPy would take it for a pickle, and say how to run it.
+        raise ValueError(
+            f"{name} is no exported encoder, which is an .npz file, or it is cut "
+            f"short. {_REMEDY}"
+        )
     try:
         with np.load(name, allow_pickle=False) as archive:
             card = json.loads(str(archive[CARD]))
             arrays = {key: archive[key] for key in archive.files if key != CARD}
     except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError) as error:
+        said = str(error.args[0] if isinstance(error, KeyError) else error)
         raise ValueError(
-            f"{name} is no exported encoder, or is damaged: {error}. Export it again, "
-            "or make an encoder of weights of another library with jax-ssl import."
+            f"{name} is no exported encoder, or is damaged: {said.rstrip('.')}. "
+            f"{_REMEDY}"
         ) from error
+    if not isinstance(card, dict):
+        raise ValueError(f"{name} has a card that is no JSON object. {_REMEDY}")
     if card.get("format") != FORMAT:
         raise ValueError(
             f"{name} has format {card.get('format')!r}, and this version reads "

@@ -88,6 +88,28 @@ def read_json(path: pathlib.Path, remedy: str) -> Any:
         raise ValueError(f"{path} is not JSON ({error}); {remedy}.") from error
 
 
+def read_config(folder: str | os.PathLike[str], remedy: str) -> dict[str, Any]:
+    """The config of a run, of its folder.
+
+    Folders of other libraries, as `jax-ssl export --to=hf` writes them, have a
+    config.json too.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if it is damaged, or none of a run, with the remedy.
+    """
+    path = pathlib.Path(folder) / CONFIG
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} holds no run (no {CONFIG}).")
+    found = read_json(path, remedy)
+    if not isinstance(found, dict) or not {"method", "run"} <= found.keys():
+        raise ValueError(
+            f"{folder} holds no run: its {CONFIG} has no sections method and run. Name "
+            "the folder that jax-ssl train was given as --workdir."
+        )
+    return found
+
+
 def write_json_atomic(path: str | os.PathLike[str], value: Any) -> None:
     """Writes `value` as indented JSON by one rename; floats as in `json_value`.
 

@@ -111,9 +111,31 @@ _TIMM = (
 def _joined_timm(arrays: Arrays) -> Arrays:
     """As `_joined_vit`; the last matrix of a feed-forward layer has several names."""
     gated = any(".mlp.gate." in name for name in arrays)
+    _refuse_eva02(arrays, gated)
     last = ".mlp.out." if gated else ".mlp.fc2."
     pattern = r"\.mlp\.(w3|fc2)\."
     return _joined_vit({re.sub(pattern, last, n): a for n, a in arrays.items()})
+
+
+def _refuse_eva02(arrays: Arrays, gated: bool) -> None:
+    """Refuses EVA-02, which rotates beside its positions, though no array says so.
+
+    Of the networks with learned positions it alone has both gated layers and biases of
+    queries and values beside one matrix of queries, keys and values.
+
+    Raises:
+        ValueError: saying so.
+    """
+    first, last = (arrays.get(f"blocks.0.mlp.fc{i}.weight") for i in (1, 2))
+    if first is not None and last is not None and len(first) == 2 * last.shape[-1]:
+        gated = True
+    names = ("pos_embed", "blocks.0.attn.q.bias", "blocks.0.attn.qkv.weight")
+    if gated and all(name in arrays for name in names):
+        raise ValueError(
+            "gated layers beside biases of queries and values alone are those of "
+            "EVA-02, whose attention rotates beside its learned positions, which is "
+            "not built here"
+        )
 
 
 _PATCH, _QKV = "patch_embed.proj.weight", "attn.qkv.weight"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from flax.traverse_util import flatten_dict
 
-from jax_ssl.checkpoint.run_folder import CONFIG, read_json, replacing
+from jax_ssl.checkpoint.run_folder import read_config, replacing
 from jax_ssl.config import completed
 from jax_ssl.report import series
 from jax_ssl.report.blocks import Block, Cell, Curve, Curves, Section, Table, Text
@@ -76,9 +76,7 @@ def told_of(folders: Sequence[pathlib.Path]) -> list[Told]:
     short = [folder.resolve().name for folder in folders]
     found = []
     for folder, name in zip(folders, short, strict=True):
-        if not (folder / CONFIG).is_file():
-            raise FileNotFoundError(f"{folder} holds no run (no {CONFIG}).")
-        written = read_json(folder / CONFIG, "restore it, or leave this run out")
+        written = read_config(folder, "restore it, or leave this run out")
         config = completed(written)  # Runs of several versions are alike in the rest.
         flat = flatten_dict(config, keep_empty_nodes=True, sep=".")
         records = read_metrics(folder / METRICS)

@@ -14,6 +14,7 @@ from jax_ssl.core.state import TrainState
 from jax_ssl.core.types import Variables
 from jax_ssl.run.export_to import PLACES, write_as
 from jax_ssl.run.run import Run
+from jax_ssl.run.use import exported
 
 
 def export(options: argparse.Namespace) -> int:
@@ -28,7 +29,8 @@ def export(options: argparse.Namespace) -> int:
             "--encoder=FILE, which is written in another form; give one of the two."
         )
     if options.encoder is not None:
-        file, name = pathlib.Path(options.encoder), pathlib.Path(options.encoder).stem
+        file = exported(options.encoder, options.what)
+        name = file.stem
         variables, card = load_encoder(file)
         if to == "npz":
             raise ValueError(f"{file} is an .npz file already; choose another --to.")

@@ -18,7 +18,7 @@ from jax_ssl.checkpoint.run_folder import (
     CONFIG,
     config_differences,
     data_of,
-    read_json,
+    read_config,
 )
 from jax_ssl.config import Experiment, override, resolved
 from jax_ssl.config.experiment import naming
@@ -91,7 +91,7 @@ class Run:
                     f"--config.{assignment}: the run in {workdir} is what it is; only "
                     "config.evals, data, feed and mesh can be changed now."
                 )
-        written = ConfigDict(read_json(path, "restore it, or take another run"))
+        written = ConfigDict(read_config(workdir, "restore it, or take another run"))
         config = resolved(override(written, overrides))
         check_same(config)
         classes = data_of(workdir, CHECKPOINTS).get("classes")

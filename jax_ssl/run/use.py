@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from jax_ssl.checkpoint.export import load_encoder
-from jax_ssl.checkpoint.run_folder import CONFIG
+from jax_ssl.checkpoint.run_folder import CONFIG, read_config
 from jax_ssl.config.experiment import naming
 from jax_ssl.core import checks
 from jax_ssl.core.compiling import jit
@@ -64,6 +64,7 @@ def exported(path: str | os.PathLike[str], what: str) -> pathlib.Path:
             "or a file that jax-ssl export wrote."
         )
     if not file.is_file():
+        read_config(found, "restore it")  # A folder of another library has one too.
         raise FileNotFoundError(
             f"{found} holds no export/{what}.npz, which is written when training ends "
             f"if the method has such a part; jax-ssl export --workdir={found} "

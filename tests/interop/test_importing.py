@@ -117,6 +117,21 @@ def test_a_bias_that_other_blocks_have_is_missing_and_not_zero(tmp_path, case, l
         import_weights(path, heads=2)
 
 
+def test_a_network_that_rotates_unseen_is_refused(tmp_path):
+    # EVA-02 small: a ViT's names and learned positions, and rotations without an array.
+    qkv = {
+        "blocks.0.attn.qkv.bias": None,
+        "blocks.0.attn.q_bias": np.ones(32, np.float32),
+        "blocks.0.attn.v_bias": np.ones(32, np.float32),
+    }
+    gated = {
+        "blocks.0.mlp.fc1.weight": np.ones((128, 32), np.float32),
+        "blocks.0.mlp.fc2.weight": np.ones((32, 64), np.float32),
+    }
+    with pytest.raises(ValueError, match="EVA-02, whose attention rotates"):
+        import_weights(changed(tmp_path / "a", "timm", **qkv, **gated), heads=2)
+
+
 def test_positions_of_no_square_are_refused(tmp_path):
     more = {"pos_embed": np.ones((1, 13, 32), np.float32)}
     with pytest.raises(ValueError, match="13 positions are those of no square grid"):
