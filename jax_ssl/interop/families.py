@@ -156,6 +156,11 @@ FAMILIES: Mapping[str, Family] = {
         input=Input(HALVES, crop=1.0),
         heads=(r"^pooler\.",),
     ),
+    "hf_resnet": Family(
+        "ResNet of transformers",
+        (layouts.HF_RESNET,),
+        input=Input(interpolation="bicubic"),
+    ),
     "big_vision": Family(
         "big_vision, AugReg and other arrays of Google's ViT",
         layouts.BIG_VISION,

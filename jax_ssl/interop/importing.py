@@ -92,7 +92,7 @@ def import_weights(
     try:
         arrays, renamed = found.layout.read(arrays)
         if found.layout.network == "resnet":
-            name, settings = resnet_of(arrays)
+            name, settings = resnet_of(arrays, weights.config)
         else:
             # Kernels of big_vision have an axis of heads.
             apart = [

@@ -262,7 +262,11 @@ def _transformers(found: Imported, images: np.ndarray) -> tuple[np.ndarray, np.n
     ).eval()
     own = found.card["encoder"]
     with torch.no_grad():
-        tokens = model(_batch(images), **more).last_hidden_state.numpy()
+        said = model(_batch(images), **more)
+    if config.model_type == "resnet":
+        pooled = said.pooler_output.flatten(1).numpy()
+        return pooled, said.last_hidden_state.numpy().transpose(0, 2, 3, 1)
+    tokens = said.last_hidden_state.numpy()
     h, w = (side // own["patch"] for side in images.shape[1:3])
     grid = tokens[:, 1 + own["registers"] :].reshape(len(images), h, w, -1)
     return tokens[:, 0], grid

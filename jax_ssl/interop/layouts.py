@@ -6,12 +6,13 @@ one after the other on each name; `joined` then puts together what lies in piece
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
 Arrays = dict[str, np.ndarray]
 SLOTS = ("q", "k", "v")
+Rename: TypeAlias = tuple[str, str | Callable[[re.Match[str]], str]]
 
 
 def _as_they_are(arrays: Arrays) -> Arrays:
@@ -30,7 +31,7 @@ class Layout(NamedTuple):
 
     network: Literal["resnet", "vit"]
     anchors: tuple[str, ...]
-    renames: tuple[tuple[str, str], ...] = ()
+    renames: tuple[Rename, ...] = ()
     joined: Callable[[Arrays], Arrays] = _as_they_are
 
     def read(self, arrays: Mapping[str, np.ndarray]) -> tuple[Arrays, dict[str, str]]:
@@ -95,6 +96,28 @@ def _split_gate(found: Arrays, at: str) -> None:
 
 
 TORCHVISION = Layout("resnet", ("conv1.weight", "bn1.weight", "layer1.0.conv1.weight"))
+
+# transformers counts stages and layers from 0.
+_HF_RESNET: tuple[Rename, ...] = (
+    (r"^embedder\.embedder\.convolution\.", "conv1."),
+    (r"^embedder\.embedder\.normalization\.", "bn1."),
+    (
+        r"^encoder\.stages\.(\d+)\.layers\.(\d+)\.",
+        lambda m: f"layer{int(m[1]) + 1}.{m[2]}.",
+    ),
+    (r"\.layer\.(\d+)\.convolution\.", lambda m: f".conv{int(m[1]) + 1}."),
+    (r"\.layer\.(\d+)\.normalization\.", lambda m: f".bn{int(m[1]) + 1}."),
+    (r"\.shortcut\.convolution\.", ".downsample.0."),
+    (r"\.shortcut\.normalization\.", ".downsample.1."),
+)
+HF_RESNET = Layout(
+    "resnet",
+    (
+        "embedder.embedder.convolution.weight",
+        "encoder.stages.0.layers.0.layer.0.convolution.weight",
+    ),
+    _HF_RESNET,
+)
 
 _TIMM = (
     (r"^(register_tokens|storage_tokens)$", "reg_token"),

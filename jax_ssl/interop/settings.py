@@ -23,9 +23,15 @@ RESNETS: dict[tuple[tuple[int, ...], bool], str] = {
 }
 # Heads of published widths that are not 64 channels wide.
 HEADS = {1152: 16, 1280: 16, 1408: 16, 1664: 16, 4096: 32}
+WARPED = 384  # From this side on ConvNeXt's processor in transformers cuts nothing.
 CONFIGURED = {  # Keys of a config.json of the hub's, and our settings.
     "layer_norm_eps": "norm_epsilon",
     "rope_theta": "rope_base",
+}
+PLAIN: Mapping[str, Any] = {  # Of transformers' ResNets, which no shape tells.
+    "downsample_in_first_stage": False,
+    "downsample_in_bottleneck": False,
+    "hidden_act": "relu",
 }
 ACTIVATIONS = {
     "gelu": "gelu",
@@ -63,12 +69,21 @@ def count(arrays: Arrays, begin: str, first: int = 0) -> int:
     return len(numbers)
 
 
-def resnet_of(arrays: Arrays) -> tuple[str, dict[str, Any]]:
+def resnet_of(
+    arrays: Arrays, config: Mapping[str, Any] = PLAIN
+) -> tuple[str, dict[str, Any]]:
     """Name and settings of the ResNet whose arrays have torchvision's names.
+
+    Args:
+        arrays: by those names.
+        config: the hub's config.json; {} without.
 
     Raises:
         ValueError: if ours has no such form.
     """
+    for key, value in PLAIN.items():
+        if config.get(key, value) != value:
+            raise ValueError(f"{key} = {config[key]!r} is not built here")
     sizes: list[int] = []
     for stage in range(count(arrays, "layer", first=1)):
         sizes.append(count(arrays, f"layer{stage + 1}."))
@@ -246,6 +261,8 @@ def card_input(
     elif told:
         size = _side(told.get("crop_size"), _side(told.get("size"), size))
         crop = size / _side(told.get("size"), size)
+        if "crop_size" not in told and size < WARPED:
+            crop = float(told.get("crop_pct") or crop)
     words: dict[Any, Any] = {
         2: "bilinear",
         3: "bicubic",

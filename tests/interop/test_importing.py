@@ -7,6 +7,7 @@ import pytest
 
 from jax_ssl.checkpoint.export import load_encoder
 from jax_ssl.cli import main
+from jax_ssl.interop.families import FAMILIES
 from jax_ssl.interop.importing import import_weights
 from jax_ssl.interop.names import (
     TABLES,
@@ -15,7 +16,7 @@ from jax_ssl.interop.names import (
     to_ours,
     to_theirs,
 )
-from jax_ssl.interop.settings import count
+from jax_ssl.interop.settings import card_input, count
 from tests.interop import by_hand
 from tests.interop.families import filled, recorded
 from tests.interop.test_families import write
@@ -155,6 +156,16 @@ def test_preprocessing_beside_the_weights_is_that_of_the_card(tmp_path):
         **{"name": "center_crop", "size": 16, "resize": 40},
         **{"interpolation": "bicubic", "mean": [0.1, 0.2, 0.3], "std": [1, 2, 3]},
     }
+
+
+def test_the_share_of_the_cut_is_that_of_convnexts_processor():
+    # The shorter side is resized to 224 / 0.875; from 384 on nothing is cut.
+    told = {"size": {"shortest_edge": 224}, "crop_pct": 0.875, "resample": 3}
+    view = card_input(FAMILIES["hf_resnet"], 224, 3, told)["view"]
+    assert (view["size"], view["resize"]) == (224, 256)
+    told = {"size": {"shortest_edge": 384}, "crop_pct": 0.875}
+    view = card_input(FAMILIES["hf_resnet"], 224, 3, told)["view"]
+    assert (view["size"], view["resize"]) == (384, 384)
 
 
 def test_simclr_of_tensorflow_is_numbered_in_the_order_of_its_making(tmp_path):

@@ -112,6 +112,25 @@ def test_a_resnet_has_torchvisions_names_and_layouts():
     assert len(there) == len(state)
 
 
+@pytest.mark.parametrize("bottleneck", [True, False])
+def test_a_resnet_comes_back_from_a_folder_of_transformers(tmp_path, bottleneck):
+    section = {"name": "resnet50", "stage_sizes": (2, 1), "bottleneck": bottleneck}
+    found = taken(section, size=32)
+    config, processor, state = hf_parts(found)
+    files = {"config.json": config, "preprocessor_config.json": processor}
+    _folder(tmp_path, "transformers", files, state, {})
+    back = import_weights(tmp_path)
+    assert back.certificate["family"] == "hf_resnet"
+    assert back.card["encoder"]["stage_sizes"] == (2, 1)
+    assert back.card["input"]["view"]["resize"] == found.told["view"]["resize"]
+    jax.tree.map(np.testing.assert_array_equal, back.variables, dict(found.variables))
+    # Strides are in no shape.
+    config |= {"downsample_in_first_stage": True}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="downsample_in_first_stage = True is not"):
+        import_weights(tmp_path)
+
+
 def test_a_vit_has_timms_and_transformers_names():
     found = taken({**VIT, "layer_scale": 0.1, "registers": 3})
     config, state = timm_parts(found)
