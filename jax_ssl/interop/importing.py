@@ -25,6 +25,8 @@ from jax_ssl.interop.settings import (
     vit_of,
 )
 
+OURS = ("params/", "batch_stats/", "head/")  # As export --to=safetensors names them.
+
 
 class Imported(NamedTuple):
     """An encoder that another library has trained.
@@ -184,6 +186,11 @@ def locate(weights: Weights, path: Any, source: str, prefix: str | None) -> Foun
                 places = [place for place in places if place == prefix]
             if places:
                 return Found(name, layout, _best(path, places, family.prefer))
+    if all(name.startswith(OURS) for name in names):
+        raise ValueError(
+            f"{path} is written under our own names, by jax-ssl export, for other "
+            "programs; jax-ssl reads the .npz file that jax-ssl export --to=npz writes."
+        )
     shown = "\n  ".join(list(names)[:12])
     asked = "" if prefix is None else f" behind the prefix {prefix!r}"
     asked += "" if source == "auto" else f" as {source}"

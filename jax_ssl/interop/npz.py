@@ -24,6 +24,11 @@ def read_npz(path: pathlib.Path) -> dict[str, Lazy]:
     """
     found = {}
     with zipfile.ZipFile(path) as archive:
+        if "card.npy" in archive.namelist():
+            raise ValueError(
+                f"{path} has a card, as jax-ssl export and import write it, and needs "
+                "no import; name it as --encoder, or as run.init_from."
+            )
         for member in archive.namelist():
             name = member.removesuffix(".npy")
             try:

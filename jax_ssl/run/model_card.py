@@ -60,6 +60,13 @@ def model_card(
         origin = f"of weights ({method.get('name')}) that {link} has imported"
     else:
         origin += f", as it was at step {card['step']}"
+    cut = ""
+    if library == "transformers":
+        # Half a pixel is rounded to the even number in ours, and down in theirs.
+        cut = (
+            "\nWhere 3, 7, 11 … pixels of a side are cut away, transformers cuts the "
+            "middle one\npixel further up or left than the run did.\n"
+        )
     told = json.dumps({"encoder": encoder, "method": method}, indent=2)
     seen = json.dumps(card.get("input") or {}, indent=2)
     return f"""---
@@ -91,6 +98,6 @@ Images are prepared as in the evaluation of the run:
 ```json
 {seen}
 ```
-
+{cut}
 SHA-256 of the exported arrays: `{card.get("sha256")}`.
 """

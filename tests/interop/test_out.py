@@ -112,6 +112,17 @@ def test_a_resnet_has_torchvisions_names_and_layouts():
     assert len(there) == len(state)
 
 
+def test_a_file_of_our_own_names_is_told_from_those_of_other_libraries(tmp_path):
+    path = tmp_path / "a.safetensors"
+    with open(path, "wb") as file:
+        write_safetensors(file, taken(VIT).arrays)
+    with pytest.raises(ValueError, match=r"our own names.*jax-ssl export --to=npz"):
+        import_weights(path)
+    np.savez(tmp_path / "a.npz", card="{}", **taken(VIT).arrays)
+    with pytest.raises(ValueError, match="needs no import; name it as --encoder"):
+        import_weights(tmp_path / "a.npz")
+
+
 @pytest.mark.parametrize("bottleneck", [True, False])
 def test_a_resnet_comes_back_from_a_folder_of_transformers(tmp_path, bottleneck):
     section = {"name": "resnet50", "stage_sizes": (2, 1), "bottleneck": bottleneck}
