@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import jax_ssl
 from jax_ssl.checkpoint.export import load_encoder
 from jax_ssl.cli import main
 
@@ -244,13 +243,6 @@ def test_a_folder_of_another_library_is_no_run(words, tmp_path, capsys):
     (tmp_path / "config.json").write_text('{"architectures": ["ViTModel"]}')
     assert main([word.format(tmp_path) for word in words]) == 2
     assert "its config.json has no sections method and run" in capsys.readouterr().err
-
-
-def test_the_version_is_told(capsys):
-    with pytest.raises(SystemExit) as ended:
-        main(["--version"])
-    assert ended.value.code == 0
-    assert capsys.readouterr().out == f"jax-ssl {jax_ssl.__version__}\n"
 
 
 def test_a_bucket_is_no_folder(capsys):

@@ -189,7 +189,7 @@ def locate(weights: Weights, path: Any, source: str, prefix: str | None) -> Foun
     if all(name.startswith(OURS) for name in names):
         raise ValueError(
             f"{path} is written under our own names, by jax-ssl export, for other "
-            "programs; jax-ssl reads the .npz file that jax-ssl export --to=npz writes."
+            "programs; what is read here is the .npz file of jax-ssl export --to=npz."
         )
     shown = "\n  ".join(list(names)[:12])
     asked = "" if prefix is None else f" behind the prefix {prefix!r}"
