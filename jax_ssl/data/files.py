@@ -4,7 +4,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Sequence
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 
@@ -175,9 +175,15 @@ def known_of(path: str, part: int) -> bytes:
         OSError: if it cannot be read.
     """
     with open_file(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        said = size.to_bytes(8, "little") + part.to_bytes(8, "little")
-        return said + file.read(2**20)
+        return known_by(file, part)
+
+
+def known_by(file: BinaryIO, part: int) -> bytes:
+    """What `known_of` says, of a file that is open and can seek."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    said = size.to_bytes(8, "little") + part.to_bytes(8, "little")
+    return said + file.read(2**20)
 
 
 def _kind(entry: os.DirEntry[str]) -> Literal["folder", "file", "special"]:

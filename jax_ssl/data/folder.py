@@ -1,91 +1,58 @@
 """A folder of image files, with or without labels."""
 
-import contextlib
-import functools
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO, Literal
 
 import numpy as np
 
 from jax_ssl.core import checks
-from jax_ssl.core.fields import INDEX, ON_CANVAS, Field
-from jax_ssl.data.bands import Sides, count_of
 from jax_ssl.data.cache import DEFAULT_CACHE_GIB, cached
-from jax_ssl.data.canvas import decode, needed_for, shrink, sides_of, stack
 from jax_ssl.data.corrupt import spread
-from jax_ssl.data.files import classes_of, files_in, folder_of, known_of, listed_in
-from jax_ssl.data.images import MAX_MEGAPIXELS, open_file, opened
+from jax_ssl.data.files import classes_of, files_in, folder_of, listed_in
+from jax_ssl.data.images import MAX_MEGAPIXELS, open_file
 from jax_ssl.data.images import pages as pages_in
-from jax_ssl.data.ranges import check_range
-from jax_ssl.data.source import Rows, Source, UnsetError
+from jax_ssl.data.pictures import LOOKED_AT, Pictures, decoding, looked
+from jax_ssl.data.source import Source
 
 EXTENSIONS = (
     ".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm",
     ".tif", ".tiff", ".webp",
 )  # fmt: skip
-LOOKED_AT = 64  # Files whose headers are read before anything else.
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
-class Folder(Source):
+class Folder(Pictures):
     """Image files under a root; made by `folder`."""
 
-    root: str
-    files: tuple[str, ...]  # Relative to the root, "/" between parts, sorted.
-    image: Field
-    decode: Callable[..., tuple[np.ndarray, Sides]]  # With the settings.
-    numbers_of: Callable[[BinaryIO, int], np.ndarray]  # Of a file's page, as stored.
-    pages: Sequence[int] | None = None  # Of the files; None for the first of each.
-    labels: np.ndarray | None = None  # [N] int32
+    root: str = field(kw_only=True)
+    # Relative to the root, "/" between parts, sorted.
+    files: tuple[str, ...] = field(kw_only=True)
+    # Of the files; None for the first of each.
+    pages: Sequence[int] | None = field(default=None, kw_only=True)
 
-    def read(self, rows: np.ndarray) -> Rows:  # noqa: D102
-        return stack(rows, self._example, self._where, self.fields)
+    def file(self, row: int) -> BinaryIO:  # noqa: D102
+        return open_file(self._path(row))
 
-    def listed(self) -> Iterable[bytes]:  # noqa: D102
-        return map(os.fsencode, self.files)
-
-    def stored(self, row: int) -> bytes:  # noqa: D102
-        try:
-            page = 0 if self.pages is None else int(self.pages[row])
-            return known_of(self._path(row), page)
-        except (OSError, ValueError):
-            return b""
-
-    def raw(self, count: int) -> list[np.ndarray]:  # noqa: D102
-        found = []
-        for row in spread(len(self), count).tolist():
-            page = 0 if self.pages is None else int(self.pages[row])
-            # What is broken is said where it is read.
-            with contextlib.suppress(Exception), open_file(self._path(row)) as file:
-                found.append(self.numbers_of(file, page))
-        return found
-
-    def _path(self, row: int) -> str:
-        return os.path.join(self.root, self.files[row])
-
-    def _where(self, row: int) -> str:
+    def where(self, row: int) -> str:  # noqa: D102
         path = self._path(row)
         several = self.pages is not None and self.files.count(self.files[row]) > 1
         page = row - self.files.index(self.files[row]) + 1
         return f"{path}, page {page}" if several else path
 
-    def _example(self, row: int) -> dict[str, np.ndarray]:
-        label = {} if self.labels is None else {"label": self.labels[row]}
-        if self.fields.keys() <= {"index", "label"}:
-            return label  # No file need be opened.
-        height, width, _ = self.image.shape
-        page = 0 if self.pages is None else self.pages[row]
-        with open_file(self._path(row)) as file:
-            pixels, full = self.decode(file, canvas=(height, width), page=page)
-        return label | shrink(
-            {"image": pixels}, {"image": self.image}, full, (height, width)
-        )
+    def page(self, row: int) -> int:  # noqa: D102
+        return 0 if self.pages is None else int(self.pages[row])
+
+    def listed(self) -> Iterable[bytes]:  # noqa: D102
+        return map(os.fsencode, self.files)
+
+    def _path(self, row: int) -> str:
+        return os.path.join(self.root, self.files[row])
 
 
 def folder(
@@ -139,11 +106,8 @@ def folder(
     """
     checks.one_of(("none", "folders"), labels=labels)
     checks.one_of(("first", "all"), pages=pages)
-    checks.positive(**{"data.max_megapixels": max_megapixels})
-    check_range(range)
-    frame = sides_of(canvas)
-    image = Field("image", (*frame, count_of(channels)), np.dtype("uint8"))
-    fields = {"image": image, **ON_CANVAS, "index": INDEX}
+    settings = decoding(canvas, channels, range, max_megapixels)
+    fields = settings.fields
     root, name = folder_of(path, split)
     files, numbers = files_in(root, EXTENSIONS, "image"), None
     classes: dict[str, int] = {}
@@ -153,20 +117,10 @@ def folder(
     if only:
         files = tuple(files[row] for row in listed_in(only, files))
         name = f"{name}, listed in {os.path.basename(only)}"
-    needed = functools.partial(needed_for, frame)
-
-    def check(file: BinaryIO) -> None:
-        stored = opened(file, needed=needed, megapixels=max_megapixels)
-        stored.check(channels, range)
-
-    def numbers_of(file: BinaryIO, page: int) -> np.ndarray:
-        stored = opened(file, page, needed=needed, megapixels=max_megapixels)
-        return np.asarray(stored.read())
-
-    looked = files
+    seen = files
     if pages == "first":
-        looked = tuple(files[row] for row in spread(len(files), LOOKED_AT))
-    found = _pages_of(root, looked, check)
+        seen = tuple(files[row] for row in spread(len(files), LOOKED_AT))
+    found = _pages_of(root, seen, settings.check)
     if pages == "all":
         files = tuple(f for f, each in zip(files, found, strict=True) for _ in each)
         numbers = [page for each in found for page in each]
@@ -177,16 +131,20 @@ def folder(
             "every page.",
             name,
             len(several),
-            len(looked),
-            looked[several[0]],
+            len(seen),
+            seen[several[0]],
             len(found[several[0]]),
         )
     label = np.array([classes[file] for file in files], np.int32) if classes else None
-    read = functools.partial(
-        decode, channels=channels, range=range, max_megapixels=max_megapixels
-    )
     source = Folder(
-        name, fields, len(files), root, files, image, read, numbers_of, numbers, label
+        name,
+        fields,
+        len(files),
+        settings,
+        label,
+        root=root,
+        files=files,
+        pages=numbers,
     )
     return cached(source, cache_gib)
 
@@ -200,16 +158,14 @@ def _pages_of(
         ValueError: if the settings do not read a file that is whole.
     """
 
-    def look(file_name: str) -> list[int]:
+    def look(file: BinaryIO) -> list[int]:
+        check(file)
+        return pages_in(file)
+
+    def pages_of(file_name: str) -> list[int]:
         path = os.path.join(root, file_name)
-        try:
-            with open_file(path) as file:
-                check(file)
-                return pages_in(file)
-        except UnsetError as error:
-            raise ValueError(f"{path}: {error}.") from error
-        except Exception:  # Decoders fail in every way on broken files.
-            return [0]
+        (found,) = looked(path, lambda: open_file(path), look) or [[0]]
+        return found
 
     with ThreadPoolExecutor(16) as pool:
-        return list(pool.map(look, files))
+        return list(pool.map(pages_of, files))
