@@ -18,6 +18,7 @@ from jax_ssl.data.synthetic_frames import synthetic_frames
 from jax_ssl.data.synthetic_scenes import synthetic_scenes
 from jax_ssl.data.synthetic_tracks import synthetic_tracks
 from jax_ssl.data.synthetic_waves import synthetic_waves
+from jax_ssl.data.tar_shards import tar_shards
 from jax_ssl.data.tfds import tfds
 
 SOURCES: dict[str, Callable[..., Source]] = {
@@ -37,6 +38,7 @@ SOURCES: dict[str, Callable[..., Source]] = {
     "synthetic_scenes": synthetic_scenes,
     "synthetic_tracks": synthetic_tracks,
     "synthetic_waves": synthetic_waves,
+    "tar_shards": tar_shards,
     "tfds": tfds,
     "video_folders": video_folders,
 }

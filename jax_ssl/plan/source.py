@@ -64,7 +64,7 @@ def stand_in(data: Mapping[str, Any], num_examples: int | None = None) -> Source
         )
     name = f"{dataset} {split}".strip()
     fields = {"index": INDEX}
-    if counts or data.get("labels") == "folders":
+    if counts or data.get("labels", "none") != "none":
         fields["label"] = Field("label", (), np.dtype("int32"))
     if samples := data.get("samples"):
         rate = data.get("rate")
