@@ -2,6 +2,7 @@
 
 import logging
 import os
+import pathlib
 from collections import Counter
 from collections.abc import Sequence
 from typing import BinaryIO, Literal
@@ -10,6 +11,14 @@ import numpy as np
 
 from jax_ssl.core.fields import Field
 from jax_ssl.data.images import open_file
+from jax_ssl.data.places import (
+    files_below,
+    is_file,
+    is_folder,
+    plain,
+    remote,
+    whole,
+)
 from jax_ssl.data.source import absent
 
 log = logging.getLogger(__name__)
@@ -21,10 +30,11 @@ def folder_of(path: str, split: str) -> tuple[str, str]:
     Raises:
         FileNotFoundError: if the path is a folder, but has no such sub-folder.
     """
-    path = os.path.expanduser(path)
-    name = os.path.basename(os.path.abspath(path)) + (f" {split}" if split else "")
+    path = plain(path)
+    place = path.rstrip("/") if remote(path) else os.path.abspath(path)
+    name = os.path.basename(place) + (f" {split}" if split else "")
     root = os.path.join(path, split).rstrip(os.sep) or os.sep
-    if os.path.isdir(path) and not os.path.isdir(root):
+    if is_folder(path) and not is_folder(root):
         raise FileNotFoundError(
             f"data.split = {split!r} is not a folder in {path!r}; --config.data.split= "
             "reads all of that, --config.evals.test=None is for data without a test "
@@ -39,7 +49,7 @@ def files_in(root: str, extensions: Sequence[str], what: str) -> tuple[str, ...]
     Links are followed, names that begin with a dot are not.
 
     Args:
-        root: the folder.
+        root: the folder, here or in a bucket.
         extensions: that count, in lower case, with the dot.
         what: they hold, for messages.
 
@@ -50,10 +60,19 @@ def files_in(root: str, extensions: Sequence[str], what: str) -> tuple[str, ...]
         FileNotFoundError: if there is no such folder, or no such file in it.
         ValueError: for a folder inside that cannot be read.
     """
-    if not os.path.isdir(root):
+    root = plain(root)
+    if not is_folder(root):
         raise FileNotFoundError(absent("data.path", root, "folder"))
     files, others, seen = [], Counter[str](), set()
     special, folders = [], [""]
+    if remote(root):
+        folders = []
+        for name in files_below(root):
+            extension = os.path.splitext(name)[1].lower()
+            if extension in extensions and not f"/{name}".count("/."):
+                files.append(name)
+            else:
+                others[extension] += 1
     while folders:
         here = folders.pop()
         real = os.path.realpath(os.path.join(root, here))
@@ -142,12 +161,13 @@ def listed_in(path: str, files: Sequence[str]) -> np.ndarray:
         FileNotFoundError: if there is no such list.
         ValueError: if it names nothing, or a name is that of no file or of several.
     """
-    path = os.path.expanduser(path)
-    if not os.path.isfile(path):
+    path = plain(path)
+    if not is_file(path):
         raise FileNotFoundError(absent("data.only", path, "file"))
     try:
-        with open(path, encoding="utf-8") as lines:
-            names = list(dict.fromkeys(filter(None, map(str.strip, lines))))
+        data = whole(path) if remote(path) else pathlib.Path(path).read_bytes()
+        lines = data.decode("utf-8").splitlines()
+        names = list(dict.fromkeys(filter(None, map(str.strip, lines))))
     except UnicodeDecodeError as error:
         raise ValueError(f"data.only = {path!r} is no text file.") from error
     if not names:

@@ -74,7 +74,9 @@ def folder(
     followed, names that begin with a dot are not.
 
     Args:
-        path: the folder.
+        path: the folder. It may be an address, gs://bucket/folder, s3://, az:// or
+            hf://, where each image is read as it is needed; gcsfs, s3fs, adlfs or
+            TensorFlow must be installed for that.
         canvas: (height, width) of the frame that images lie on, in pixels, or the side
             of a square. Larger images are shrunk until they fit, and each image takes
             the bytes of the frame: 786,432 at 512, which leaves photographs a shorter

@@ -7,6 +7,7 @@ where its picture would lack bits or bands of theirs, their numbers are read.
 
 import contextlib
 import functools
+import io
 import math
 import os
 import stat
@@ -19,6 +20,7 @@ from PIL import ExifTags, Image, ImageFile
 
 from jax_ssl.data import tiff
 from jax_ssl.data.bands import Sides, Stored
+from jax_ssl.data.places import remote, whole
 from jax_ssl.data.source import UnsetError
 
 # Not the others that Pillow knows: they are rare, and EPS would start a program.
@@ -49,10 +51,16 @@ _BANDS = {
 def open_file(path: str) -> BinaryIO:
     """Opens a file for reading, but nothing that its reader might wait for.
 
+    What lies in a bucket is read as a whole.
+
     Raises:
         OSError: if it cannot be opened.
         ValueError: if it is a FIFO, a device or a socket, or is empty.
     """
+    if remote(path):
+        if data := whole(path):
+            return io.BytesIO(data)
+        raise ValueError("the file is empty")
 
     def opener(path: str, flags: int) -> int:
         # With it, to open a FIFO does not wait for who writes into it.

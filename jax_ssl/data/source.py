@@ -19,8 +19,9 @@ def absent(setting: str, path: str, kind: str) -> str:
     """What is said of a path at which there is no such thing, with the remedy."""
     if "://" in path or path.startswith("gs:/"):
         return (
-            f"{setting} = {path!r} is an address, not a {kind}; copy the data here, or "
-            "mount the bucket (gcsfuse) and name the folder that it is mounted at."
+            f"{setting} = {path!r} is an address, and no {kind} that is read from "
+            "there; copy the data here, or mount the bucket (gcsfuse) and name the "
+            "folder that it is mounted at."
         )
     said = f"{setting} = {path!r} is not a {kind}"
     if os.path.isabs(path):

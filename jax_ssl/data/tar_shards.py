@@ -14,17 +14,11 @@ from jax_ssl.core import checks
 from jax_ssl.core.fields import Field
 from jax_ssl.data.cache import DEFAULT_CACHE_GIB, cached
 from jax_ssl.data.folder import EXTENSIONS
-from jax_ssl.data.images import MAX_MEGAPIXELS, open_file
+from jax_ssl.data.images import MAX_MEGAPIXELS
 from jax_ssl.data.pictures import Pictures, decoding, looked_at
+from jax_ssl.data.places import mark_of, part_of, remote
 from jax_ssl.data.source import Source
-from jax_ssl.data.tars import (
-    Member,
-    mark_of,
-    members_of,
-    part_of,
-    samples_of,
-    shards_of,
-)
+from jax_ssl.data.tars import Member, members_of, samples_of, shards_of
 
 SUFFIXES = tuple(extension.removeprefix(".") for extension in EXTENSIONS)
 _INT32 = np.iinfo(np.int32)
@@ -46,11 +40,14 @@ class TarShards(Pictures):
     def file(self, row: int) -> BinaryIO:  # noqa: D102
         shard = int(self.shard[row])
         offset, size = self.spans[row].tolist()
+        path = self.shards[shard]
+        # A bucket is not asked again for every image.
+        if not remote(path) and mark_of(path) != self.marks[shard]:
+            raise OSError("the shard has changed since it was scanned; start again")
+        if not size:
+            raise ValueError("the member is empty")
         # Opened anew: there may be more shards than a process may keep open.
-        with open_file(self.shards[shard]) as file:
-            if mark_of(self.shards[shard]) != self.marks[shard]:
-                raise OSError("the shard has changed since it was scanned; start again")
-            return io.BytesIO(part_of(file, offset, size))
+        return io.BytesIO(part_of(path, offset, size))
 
     def where(self, row: int) -> str:  # noqa: D102
         return f"{self.shards[self.shard[row]]}, {self.members[row]}"
@@ -83,7 +80,9 @@ def tar_shards(
 
     Args:
         path: a tar file, a folder of them, or a pattern such as
-            data/train-{0000..0146}.tar, data/{a,b}-*.tar or data/{split}-*.tar.
+            data/train-{0000..0146}.tar, data/{a,b}-*.tar or data/{split}-*.tar. It may
+            begin with gs:// or be another address, as for a folder; the first scan of a
+            bucket reads all of it.
         canvas: (height, width) of the frame that images lie on, in pixels, or the side
             of a square, as for a folder; an image takes the bytes of the frame.
         channels: 3 for RGB, 1 for grey; another number for all bands of files that have
@@ -112,9 +111,9 @@ def tar_shards(
     checks.one_of(("none", "cls", "txt", "json"), labels=labels)
     settings = decoding(canvas, channels, range, max_megapixels)
     shards = shards_of(path, split)
-    marks = tuple(map(mark_of, shards))
     key = label_key if labels == "json" else ""
     with ThreadPoolExecutor(16) as pool:
+        marks = tuple(pool.map(mark_of, shards))
         scans = list(pool.map(lambda shard: members_of(shard, labels, key), shards))
     wanted = image_key.lower().removeprefix(".")
     images, said, shard = list[Member](), list[int | str](), list[int]()
@@ -220,7 +219,7 @@ def _numbered(
 
 
 def _title(path: str, shards: Sequence[str], split: str) -> str:
-    place = os.path.basename(os.path.abspath(os.path.expanduser(path)))
+    place = os.path.basename(os.path.abspath(path.rpartition("://")[2]))
     if len(shards) == 1:
         return os.path.basename(shards[0])
     named = split and "{split}" not in place

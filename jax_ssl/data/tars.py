@@ -1,5 +1,6 @@
 """Where the members of tar files lie, and which shards a pattern stands for."""
 
+import functools
 import glob
 import itertools
 import json
@@ -7,10 +8,21 @@ import os
 import re
 import tarfile
 from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO, NamedTuple
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 from jax_ssl.data.images import open_file
 from jax_ssl.data.kept import kept
+from jax_ssl.data.places import (
+    is_file,
+    is_folder,
+    mark_of,
+    matching,
+    names_in,
+    plain,
+    reading,
+    remote,
+)
 from jax_ssl.data.source import absent
 
 _BLOCK = 512
@@ -47,7 +59,7 @@ def shards_of(path: str, split: str) -> tuple[str, ...]:
 
     Args:
         path: a tar file, a folder of them, or a pattern with {0000..0003}, {a,b}, * or
-            ? in it, and perhaps {split}.
+            ? in it, and perhaps {split}; here or in a bucket.
         split: takes the place of {split}; in a folder it is the sub-folder, or without
             one the beginning of the names.
 
@@ -58,7 +70,7 @@ def shards_of(path: str, split: str) -> tuple[str, ...]:
         FileNotFoundError: if there is none, or one of a range is missing.
         ValueError: for a pattern that cannot be.
     """
-    path = os.path.expanduser(path)
+    path = plain(path)
     if "{split}" in path:
         if not split:
             raise ValueError(
@@ -66,27 +78,29 @@ def shards_of(path: str, split: str) -> tuple[str, ...]:
                 "that takes its place."
             )
         path, split = path.replace("{split}", split), ""
-    if os.path.isdir(path):
+    if not glob.has_magic(path) and "{" not in path and is_folder(path):
         return _in_folder(path, split)
     if split:
         raise ValueError(
             f"data.split = {split!r} has no place in data.path = {path!r}, which is no "
             "folder; write {split} where it belongs, or leave data.split empty."
         )
-    if os.path.isfile(path):  # Whatever characters it has.
+    if not remote(path) and os.path.isfile(path):  # Whatever characters it has.
         return (path,)
     names = list(itertools.islice(_expanded(path), _MOST + 1))
     if len(names) > _MOST:
         raise ValueError(f"data.path = {path!r} stands for more than {_MOST} files.")
     found = list[str]()
     for name in names:
-        if not glob.has_magic(name) or os.path.isfile(name):
+        if not glob.has_magic(name):
             found.append(name)
-        elif here := [file for file in glob.glob(name) if os.path.isfile(file)]:
-            found += sorted(here)
+        elif here := matching(name):
+            found += here
         else:
             raise FileNotFoundError(f"data.path: no file matches {name!r}.")
-    if missing := [file for file in found if not os.path.isfile(file)]:
+    with ThreadPoolExecutor(16) as pool:
+        there = list(pool.map(is_file, found))
+    if missing := [file for file, is_ in zip(found, there, strict=True) if not is_]:
         if len(found) == 1:
             raise FileNotFoundError(absent("data.path", path, "file"))
         raise FileNotFoundError(
@@ -98,8 +112,8 @@ def shards_of(path: str, split: str) -> tuple[str, ...]:
 
 def _in_folder(path: str, split: str) -> tuple[str, ...]:
     below = os.path.join(path, split)
-    root, begin = (below, "") if os.path.isdir(below) else (path, split)
-    names = sorted(n for n in os.listdir(root) if n.lower().endswith(".tar"))
+    root, begin = (below, "") if is_folder(below) else (path, split)
+    names = [name for name in names_in(root) if name.lower().endswith(".tar")]
     chosen = [name for name in names if name.startswith(begin)]
     if not chosen:
         there = f", but {len(names)} others, such as {names[0]}" if names else ""
@@ -139,12 +153,6 @@ def _expanded(pattern: str) -> Iterator[str]:
         yield from _expanded(pattern[: found.start()] + word + pattern[found.end() :])
 
 
-def mark_of(path: str) -> tuple[int, int]:
-    """Size and time of the last change, which tell whether a file is still the same."""
-    found = os.stat(path)
-    return found.st_size, found.st_mtime_ns
-
-
 def members_of(path: str, label: str = "none", label_key: str = "") -> list[Member]:
     """The members of a tar file that have a suffix, in their order.
 
@@ -160,15 +168,17 @@ def members_of(path: str, label: str = "none", label_key: str = "") -> list[Memb
         ValueError: if it is no tar file, is compressed, damaged or ends too early, or a
             label cannot be read, naming the file and the member.
     """
-    facts = ["tar", os.path.realpath(path), *mark_of(path), label, label_key]
-    return [
-        Member(*each) for each in kept(facts, lambda: _scan(path, label, label_key))
-    ]
+    mark = mark_of(path)
+    scan = functools.partial(_scan, path, label, label_key)
+    place = path if remote(path) else os.path.realpath(path)
+    # Without a time nothing would tell that it has changed.
+    found = kept(["tar", place, *mark, label, label_key], scan) if mark[1] else scan()
+    return [Member(*each) for each in found]
 
 
 def _scan(path: str, label: str, label_key: str) -> list[list[Any]]:
     found = []
-    with open_file(path) as file:
+    with reading(path) if remote(path) else open_file(path) as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
         head = file.read(_BLOCK)
@@ -262,19 +272,3 @@ def samples_of(path: str, members: Sequence[Member]) -> dict[str, dict[str, Memb
             )
         sample[member.suffix] = member
     return found
-
-
-def part_of(file: BinaryIO, offset: int, size: int) -> bytes:
-    """Some bytes of a file.
-
-    Raises:
-        OSError: if it ends before.
-        ValueError: if there are none to be read.
-    """
-    if not size:
-        raise ValueError("the member is empty")
-    file.seek(offset)
-    data = file.read(size)
-    if len(data) != size:
-        raise OSError(f"only {len(data)} of {size} bytes could be read")
-    return data

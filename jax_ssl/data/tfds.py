@@ -17,6 +17,7 @@ import numpy as np
 from jax_ssl.core.fields import INDEX, LENGTH, ON_CANVAS, Kind
 from jax_ssl.data.cache import DEFAULT_CACHE_GIB, cached
 from jax_ssl.data.canvas import Sides, shrink, sides_of, stack
+from jax_ssl.data.places import is_folder, plain, remote
 from jax_ssl.data.ranges import Range, check_range
 from jax_ssl.data.source import Rows, Source, absent
 from jax_ssl.data.tfds_features import LONG, Column, described, obvious_kind
@@ -131,7 +132,9 @@ def tfds(
     Args:
         dataset: name, as in "cifar10", "cifar10:3.0.2" or "name/config"; without a
             version, the newest one that is there.
-        data_dir: the folder of prepared data sets, "~" allowed.
+        data_dir: the folder of prepared data sets, "~" allowed, or an address such as
+            gs://bucket/folder, for which gcsfs or TensorFlow must be installed. There
+            it must be prepared as tfrecord, and the first run reads all of it once.
         split: in TFDS's words, such as "train", "train[:90%]", "train[45000:]" or
             "train+test".
         canvas: (height, width) of the frame that pictures lie on, in pixels, or the
@@ -258,7 +261,14 @@ def _find(data_dir: str, dataset: str) -> pathlib.Path:
     """The directory of a prepared data set, of its newest version if none is named."""
     from tensorflow_datasets.core import Version
 
-    root = pathlib.Path(data_dir).expanduser()
+    data_dir = plain(data_dir)
+    root: Any = pathlib.Path(data_dir)
+    if remote(data_dir):
+        from etils import epath
+
+        root = epath.Path(data_dir)
+        if not is_folder(data_dir):
+            raise FileNotFoundError(absent("data.data_dir", data_dir, "folder"))
     name, _, version = dataset.partition(":")
     infos = [*root.glob("*/*/dataset_info.json"), *root.glob("*/*/*/dataset_info.json")]
     ready = sorted(i.parent for i in infos if Version.is_valid(i.parent.name))
@@ -302,6 +312,12 @@ def _opened(info: Any, split: str) -> tuple[Any, Sequence[Any]]:
     if info.file_format.value == "tfrecord":
         return TFRecords(parts), parts
     if info.file_format.value == "array_record":
+        if remote(os.fspath(parts[0].filename)):
+            raise ValueError(
+                "it is stored as array_record, which cannot be read from an address; "
+                "prepare it as tfrecord (tfds build --file_format=tfrecord), copy it "
+                "here, or mount the bucket (gcsfuse)."
+            )
         from array_record.python.array_record_data_source import ArrayRecordDataSource
 
         return ArrayRecordDataSource(parts), parts

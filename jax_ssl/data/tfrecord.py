@@ -11,6 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from jax_ssl.data.kept import kept
+from jax_ssl.data.places import mark_of, part_of, reading, remote
+
 _HEADER = np.dtype([("length", "<u8"), ("checksum", "<u4")])
 _FOOTER = 4  # Bytes behind the data.
 
@@ -34,14 +37,8 @@ class TFRecords:
         return len(self._spans)
 
     def __getitem__(self, row: int) -> bytes:
-        offset, length = self._spans[row].tolist()
         # Opened anew: ImageNet has 1,024 shards, more than a process may keep open.
-        with open(self._files[self._file[row]], "rb", buffering=0) as file:
-            file.seek(offset)
-            data = file.read(length)
-        if len(data) != length:
-            raise OSError(f"only {len(data)} of {length} bytes could be read")
-        return data
+        return part_of(self._files[self._file[row]], *self._spans[row].tolist())
 
 
 def _spans(part: Any) -> np.ndarray:
@@ -61,9 +58,18 @@ def record_spans(path: str) -> np.ndarray:
         ValueError: if the file ends inside a record or a length fails its checksum,
             naming the file and the record. The checksums of the data are not verified.
     """
-    size, at = os.path.getsize(path), 0
-    headers, offsets = bytearray(), []
-    with open(path, "rb", buffering=0) as file:
+    path = os.fspath(path)
+    size, time = mark_of(path)
+    if remote(path) and time:  # To scan it again would be to read it again.
+        scan = lambda: _scan(path, size).tolist()
+        found = kept(["tfrecord", path, size, time], scan)
+        return np.array(found, np.int64).reshape(-1, 2)
+    return _scan(path, size)
+
+
+def _scan(path: str, size: int) -> np.ndarray:
+    headers, offsets, at = bytearray(), [], 0
+    with reading(path) if remote(path) else open(path, "rb", buffering=0) as file:
         while at < size:
             file.seek(at)
             # Where the file ends inside a header, the zeros fail the checksum.
