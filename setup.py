@@ -50,6 +50,7 @@ setup(
         "tensorboard": ["tensorboardX>=2.6"],
         "wandb": ["wandb>=0.17"],
         "mlflow": ["mlflow-skinny>=2.14"],
+        "hf": ["datasets>=4"],  # Tables of the Hugging Face hub and its Parquet.
         "parquet": ["pyarrow>=15"],  # Features as .parquet.
         "coco": ["pycocotools>=2.0.8"],  # The judge of detection in the tests.
         "onnx": ["jax2onnx>=0.13"],  # jax-ssl export --to=onnx.

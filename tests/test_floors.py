@@ -71,6 +71,7 @@ HEAVY = {
     "data": {
         "PIL",
         "array_record",
+        "datasets",
         "etils",
         "importlib_resources",
         "scipy",

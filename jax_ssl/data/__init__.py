@@ -9,6 +9,7 @@ from jax_ssl.data.digits import digits
 from jax_ssl.data.film_folders import stereo_folders, video_folders
 from jax_ssl.data.flow_sets import flying_chairs, sintel
 from jax_ssl.data.folder import folder
+from jax_ssl.data.huggingface import huggingface
 from jax_ssl.data.kitti import kitti
 from jax_ssl.data.revisited import revisited
 from jax_ssl.data.sounds import sounds
@@ -27,6 +28,7 @@ SOURCES: dict[str, Callable[..., Source]] = {
     "digits": digits,
     "flying_chairs": flying_chairs,
     "folder": folder,
+    "huggingface": huggingface,
     "kitti": kitti,
     "npz": npz,
     "revisited": revisited,
