@@ -469,6 +469,42 @@ MUTANTS = {
         "data/test_film_folders.py",
     ),
     # Data and judgement.
+    "a tar shard that changes under a run is read on": Mutant(
+        "data/tar_shards.py",
+        "mark_of(path) != self.marks[shard]",
+        "mark_of(path)[0] < 0",
+        "data/test_tar_shards.py",
+    ),
+    "a changed tar shard is read by its old index": Mutant(
+        "data/tars.py",
+        '["tar", place, *mark, label, label_key]',
+        '["tar", place, label, label_key]',
+        "data/test_tar_shards.py",
+    ),
+    "a tar file is thought to end at a damaged header": Mutant(
+        "data/tars.py",
+        'if file.read(_BLOCK).strip(b"\\0"):',
+        "if False:",
+        "data/test_tar_shards.py",
+    ),
+    "other labels of the same tar files are the same data": Mutant(
+        "data/tar_shards.py",
+        'yield self.labels.astype("<i4").tobytes()',
+        "yield bytes(len(self.labels))",
+        "data/test_tar_shards.py",
+    ),
+    "a bucket is asked for more than the member that is read": Mutant(
+        "data/places.py",
+        "data = bucket.cat_file(name, start=offset, end=offset + size)",
+        "data = bucket.cat_file(name)[offset : offset + size]",
+        "data/test_places.py",
+    ),
+    "hidden files of a bucket are images": Mutant(
+        "data/places.py",
+        'yield f"{inner}/{name}" if inner else name',
+        'yield (f"{inner}/{name}" if inner else name).replace("/.", "/")',
+        "data/test_places.py",
+    ),
     "every epoch has the same order": Mutant(
         "data/order.py",
         "key = np.array([seed % 2**64, epoch], np.uint64)",

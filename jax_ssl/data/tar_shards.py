@@ -12,6 +12,7 @@ import numpy as np
 
 from jax_ssl.core import checks
 from jax_ssl.core.fields import Field
+from jax_ssl.core.telling import telling
 from jax_ssl.data.cache import DEFAULT_CACHE_GIB, cached
 from jax_ssl.data.folder import EXTENSIONS
 from jax_ssl.data.images import MAX_MEGAPIXELS
@@ -112,9 +113,15 @@ def tar_shards(
     settings = decoding(canvas, channels, range, max_megapixels)
     shards = shards_of(path, split)
     key = label_key if labels == "json" else ""
-    with ThreadPoolExecutor(16) as pool:
+    text, scans = "looking where the images lie in the shards", list[list[Member]]()
+    with (
+        ThreadPoolExecutor(16) as pool,
+        telling(text, len(shards), only_if_long=True) as advance,
+    ):
         marks = tuple(pool.map(mark_of, shards))
-        scans = list(pool.map(lambda shard: members_of(shard, labels, key), shards))
+        for scan in pool.map(lambda shard: members_of(shard, labels, key), shards):
+            scans.append(scan)
+            advance(1)
     wanted = image_key.lower().removeprefix(".")
     images, said, shard = list[Member](), list[int | str](), list[int]()
     without = list[str]()

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from jax_ssl.core.telling import telling
 from jax_ssl.data.kept import kept
 from jax_ssl.data.places import mark_of, part_of, reading, remote
 
@@ -27,8 +28,14 @@ class TFRecords:
     """
 
     def __init__(self, parts: Sequence[Any]) -> None:
-        with ThreadPoolExecutor(16) as pool:
-            spans = list(pool.map(_spans, parts))
+        text, spans = "looking where the records lie in the files", list[np.ndarray]()
+        with (
+            ThreadPoolExecutor(16) as pool,
+            telling(text, len(parts), only_if_long=True) as advance,
+        ):
+            for found in pool.map(_spans, parts):
+                spans.append(found)
+                advance(1)
         self._spans = np.concatenate(spans)  # [N, 2] int64: offset and length
         self._files = [os.fspath(part.filename) for part in parts]
         self._file = np.repeat(np.arange(len(parts)), [part.take for part in parts])
