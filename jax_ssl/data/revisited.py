@@ -128,6 +128,13 @@ def _truth(content: Mapping[str, Any]) -> GroundTruth:
                 raise ValueError(
                     f"query {name} has {word} photograph {outside[0]}, of {len(images)}"
                 )
+        numbers, counts = np.unique(
+            np.concatenate(list(lists.values())), return_counts=True
+        )
+        if (twice := numbers[counts > 1]).size:
+            raise ValueError(
+                f"query {name} has photograph {twice[0]} twice in easy, hard and junk"
+            )
         left, top, right, bottom = (float(x) for x in np.ravel(truth["bbx"]))
         if not (left < right and top < bottom):
             raise ValueError(f"query {name} has the empty box {truth['bbx']}")

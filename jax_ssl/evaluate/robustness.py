@@ -6,7 +6,7 @@ al., 2021, arXiv:1907.07174. ImageNet-R: Hendrycks et al., 2021, arXiv:2006.1624
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
@@ -121,13 +121,16 @@ def tasks(asked: Asked) -> Iterator[Task | Lacking]:
     resize = max(asked.side, int(asked.view.get("resize") or asked.side))
     view = identity(mean=asked.view.get("mean"), std=asked.view.get("std"))
 
-    def task(title: str, test: Source, *, among: bool = False, **told: Any) -> Task:
+    def task(
+        title: str, test: Source, *, among: bool = False, note: str = "", **told: Any
+    ) -> Task:
         error = classifier_error(len(asked.classes or ()), among_present=among)
         return Task(
             title=title,
             protocols=[named(error, title, data=test.name, **told)],
             train=corrupted(some, None, size=asked.side, resize=resize),
             test=test,
+            note=note,
             view=view,
         )
 
@@ -137,37 +140,57 @@ def tasks(asked: Asked) -> Iterator[Task | Lacking]:
         if kind in wanted:
             title = f"{kind.replace('_', ' ')} {severity}"
             place = asked.data_dir / PUBLISHED / KINDS[kind].group / kind
-            if (place := place / str(severity)).is_dir():
+            place = place / str(severity)
+            test, note, published = cut(clean, kind, severity), "", place.is_dir()
+            if published:
+                try:
+                    files = folder(path=str(place), labels="folders")
+                    files, note = ruled(files, asked, f"{PUBLISHED}, {title}")
+                except (OSError, ValueError) as error:
+                    yield Lacking(title, str(error))
+                    continue
                 # They are cut already, to 224 pixels.
-                files = ruled(folder(path=str(place), labels="folders"), asked)
                 test = corrupted(files, None, size=asked.side, resize=asked.side)
-            else:
-                test = cut(clean, kind, severity)
-            yield task(title, test, corruption=kind, severity=severity)
+            own: Record = {
+                "corruption": kind,
+                "severity": severity,
+                "published": published,
+            }
+            yield task(title, test, note=note, **own)
     for name in SHIFTS:
         if name in wanted:
             title, path = SHIFTS[name]
             try:
-                source = shifted(name, path, asked, resize)
+                source, note = shifted(name, path, asked, resize)
             except (OSError, ValueError) as error:
                 yield Lacking(title, str(error))
                 continue
-            yield task(title, cut(source, None), among=True)
+            yield task(title, cut(source, None), among=True, note=note)
 
 
-def ruled(source: Source, asked: Asked) -> Source:
+def ruled(source: Source, asked: Asked, name: str) -> tuple[Source, str]:
     """A source whose classes have the numbers of the run's own, by their names.
 
+    Args:
+        source: of images and labels.
+        asked: the classes.
+        name: that the source has in messages and in the record.
+
+    Returns:
+        The source, and sentences about classes that it or the run has not.
+
     Raises:
-        ValueError: if it has a class that the run has not.
+        ValueError: if it has a class that the run has not, and that is refused.
     """
     source = source.keep({"image", "label", "size"} & set(source.fields))
+    source = replace(source, name=name)
     ruling = {"label": replace(source.fields["label"], names=asked.classes)}
-    return renumbered(source, ruling)[0]
+    source, said = renumbered(source, ruling, unknown=asked.unknown)
+    return source, " ".join(said)
 
 
-def shifted(name: str, path: str, asked: Asked, resize: int) -> Source:
-    """ImageNet-A or -R, as TFDS has it or as the authors' archive unpacks.
+def shifted(name: str, path: str, asked: Asked, resize: int) -> tuple[Source, str]:
+    """ImageNet-A or -R, as TFDS has it or as the authors' archive unpacks; a note.
 
     Raises:
         FileNotFoundError: if neither is there.
@@ -187,7 +210,7 @@ def shifted(name: str, path: str, asked: Asked, resize: int) -> Source:
             "pip install tensorflow tensorflow-datasets; tfds build "
             f"{name} --data_dir={asked.data_dir}"
         )
-    return ruled(source, asked)
+    return ruled(source, asked, source.name)
 
 
 def summary(asked: Asked, evaluations: list[Record]) -> list[Record]:
@@ -196,7 +219,7 @@ def summary(asked: Asked, evaluations: list[Record]) -> list[Record]:
     The corruption error is the sum of the errors over the severities, divided by that
     of a baseline: another run's results, or AlexNet's published ones where there are
     ImageNet's classes. The relative one subtracts the clean errors from both. mCE is
-    the mean over the fifteen kinds.
+    the mean over the fifteen kinds; there is none where a severity was not judged.
 
     Raises:
         FileNotFoundError: if there is no file of the baseline.
@@ -214,7 +237,7 @@ def summary(asked: Asked, evaluations: list[Record]) -> list[Record]:
         found = [each["rows"][0]["error"] for each in group]
         errors[kind] = float(np.mean(found))
         row = {**group[0]["rows"][0], "error": errors[kind]}
-        row["detail"] = {**row["detail"], "severities": found}
+        row["detail"] = {**row["detail"], "severities": found, **_told(group)}
         words = kind.replace("_", " ")
         rows.append(
             {
@@ -226,9 +249,10 @@ def summary(asked: Asked, evaluations: list[Record]) -> list[Record]:
                 "rows": [row],
             }
         )
-    if errors.keys() != KINDS.keys():
+    whole = {k for k, group in severities.items() if len(group) == len(SEVERITIES)}
+    clean = next((e for e in others if e["protocol"] == f"{NAME}: {CLEAN}"), None)
+    if whole != KINDS.keys() or clean is None:
         return [*others, *rows]
-    clean = next(e for e in others if e["protocol"] == f"{NAME}: {CLEAN}")
     own = clean["rows"][0]["error"]
     base, base_clean, name = baseline_of(asked)
     if not base:
@@ -240,7 +264,7 @@ def summary(asked: Asked, evaluations: list[Record]) -> list[Record]:
     ]
     values = {
         "mce": float(np.mean([errors[kind] / base[kind] for kind in KINDS])),
-        "relative_mce": float(np.mean(relative)),
+        "relative_mce": float(np.mean(relative)) if relative else None,
     }
     total = {
         **clean,
@@ -257,25 +281,48 @@ def summary(asked: Asked, evaluations: list[Record]) -> list[Record]:
     return [*others, *rows, total]
 
 
+def _told(group: Sequence[Record]) -> dict[str, str]:
+    """A note where severities are missing, or are of images of two origins."""
+    there = [each["settings"]["severity"] for each in group]
+    read = [n["settings"]["severity"] for n in group if n["settings"].get("published")]
+    notes = []
+    if missing := sorted(set(SEVERITIES) - set(there)):
+        notes.append(f"the mean lacks severity {', '.join(map(str, missing))}.")
+    if 0 < len(read) < len(there):
+        notes.append(
+            f"severity {', '.join(map(str, read))} is read from {PUBLISHED}, others "
+            "are made of the run's own test part."
+        )
+    return {"note": " ".join(notes)} if notes else {}
+
+
 def baseline_of(asked: Asked) -> tuple[Mapping[str, float], float, str]:
     """Mean errors by corruption, the clean error, and whose they are; empty if none."""
     if asked.baseline is None:
         if len(asked.classes or ()) != IMAGENET_CLASSES:
             return {}, 0.0, ""
         return ALEXNET, ALEXNET_CLEAN, "AlexNet"
-    path = asked.baseline
+    path, most = asked.baseline, len(SEVERITIES)
     if not path.is_file():
         raise FileNotFoundError(f"--baseline={path} is not a file.")
     try:
         found = {
             each["protocol"].removeprefix(f"{NAME}: "): each["rows"][0]["error"]
             for each in json.loads(path.read_text())["evaluations"]
-            if each["protocol"].startswith(f"{NAME}: ") and "error" in each["rows"][0]
+            if each["protocol"].startswith(f"{NAME}: ")
+            and "error" in each["rows"][0]
+            and each["settings"].get("severities", most) == most
         }
         errors = {kind: float(found[kind.replace("_", " ")]) for kind in KINDS}
-        return errors, float(found[CLEAN]), path.parent.name
+        clean = float(found[CLEAN])
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise ValueError(
             f"--baseline={path} holds no errors of all corruptions ({error!r}); name "
             "the results.json of a run that --suite=robustness has judged."
         ) from error
+    if right := [kind for kind, error in errors.items() if error <= 0]:
+        raise ValueError(
+            f"--baseline={path} has no error at all on {right[0]}, by which errors "
+            "would be divided; name a run that makes some on every corruption."
+        )
+    return errors, clean, path.parent.name

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from jax_ssl.core.method import ViewFn
+from jax_ssl.data.classes import Unknown
 from jax_ssl.data.folder import folder
 from jax_ssl.data.joined import joined
 from jax_ssl.data.source import Source
@@ -33,6 +34,7 @@ class Asked:
         test: the run's own test part, if there is one.
         classes: names of the classes of the run's own classifier, if it is one.
         baseline: results of another run, for suites that compare with one.
+        unknown: what becomes of examples of classes that the classifier has not.
     """
 
     data_dir: pathlib.Path
@@ -43,6 +45,7 @@ class Asked:
     test: Source | None = None
     classes: tuple[str, ...] | None = None
     baseline: pathlib.Path | None = None
+    unknown: Unknown = "refuse"
 
 
 @dataclass(frozen=True, kw_only=True)

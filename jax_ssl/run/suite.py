@@ -3,17 +3,18 @@
 import logging
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from jax_ssl.augment import VIEWS
 from jax_ssl.config.bind import nearest
 from jax_ssl.core.state import TrainState
 from jax_ssl.core.telling import telling
 from jax_ssl.data.classes import renumbered
+from jax_ssl.data.corrupt import TooManyCorrupt
 from jax_ssl.data.source import Source
 from jax_ssl.evaluate import PROTOCOLS
 from jax_ssl.evaluate.data import Data
 from jax_ssl.evaluate.judge import Judge, Record
+from jax_ssl.evaluate.kinds import takes
 from jax_ssl.evaluate.suite import Asked, Lacking, Task
 from jax_ssl.evaluate.suites import SUITES
 from jax_ssl.run.run import Run
@@ -139,6 +140,7 @@ def _asked(
         test=None if run.test is None else run.test.feed.source,
         classes=classes,
         baseline=None if baseline is None else pathlib.Path(baseline).expanduser(),
+        unknown=run.experiment.evals.unknown_classes,
     )
 
 
@@ -160,7 +162,7 @@ def _judged(
         )
         return Data(feed=feed, split=split)
 
-    unknown: Any = run.experiment.evals.unknown_classes
+    unknown = run.experiment.evals.unknown_classes
     try:
         test, said = renumbered(
             task.test, task.train.fields, unknown=unknown, part=task.train
@@ -178,12 +180,24 @@ def _judged(
                 f"--features={','.join(kinds)}: there is no {strange[0]!r}, only "
                 f"{', '.join(there)}."
             )
-    return judge.judge(
-        task.protocols,
-        (train.params, train.state),
-        known,
-        asked,
-        kinds=kinds,
-        step=int(train.step),
-        tell=lambda text, total: telling(f"{task.title} · {text}", total),
-    )
+        mine = [k for k in there if any(takes(p, k) for p in task.protocols)]
+        if not set(kinds) & set(mine):
+            raise ValueError(
+                f"--features={','.join(kinds)}: {task.title} is judged by the features "
+                f"{', '.join(mine)} alone."
+            )
+    try:
+        return judge.judge(
+            task.protocols,
+            (train.params, train.state),
+            known,
+            asked,
+            kinds=kinds,
+            step=int(train.step),
+            tell=lambda text, total: telling(f"{task.title} · {text}", total),
+        )
+    except TooManyCorrupt as error:  # The other data sets are judged all the same.
+        first, *_ = error.reasons.values()
+        reason = f"none of {len(error.reasons)} examples can be read, such as {first}"
+        skipped = [{"protocol": p.name, "reason": reason} for p in task.protocols]
+        return {"evaluations": [], "skipped": skipped}

@@ -100,6 +100,12 @@ def test_another_run_can_be_the_baseline(tmp_path):
         summary(asked(10, file), evaluations(0.25, better))
     with pytest.raises(FileNotFoundError, match="--baseline"):
         summary(asked(10, tmp_path / "none"), evaluations(0.25, better))
+    perfect = {**errors, "snow": [0.0] * 5}
+    file.write_text(
+        json.dumps({"evaluations": summary(asked(10), evaluations(0.2, perfect))})
+    )
+    with pytest.raises(ValueError, match="no error at all on snow"):
+        summary(asked(10, file), evaluations(0.25, better))
     # Of some kinds alone there is no mean.
     few = {"fog": [0.3] * 5}
     assert len(summary(asked(10, file), evaluations(0.25, few))) == 2
@@ -140,3 +146,45 @@ def test_published_files_take_the_place_of_made_ones_and_classes_go_by_name(tmp_
     Image.fromarray(images[1]).save(tmp_path / "imagenet-a" / "other" / "z.png")
     last = [each for each in tasks(question) if each.title == "ImageNet-A"]
     assert "'other'" in last[0].reason
+
+
+def test_a_severity_that_cannot_be_judged_leaves_no_mce_and_mixtures_are_said():
+    errors = {kind: [0.4] * 5 for kind in KINDS}
+    found = evaluations(0.2, errors)
+    for each in found[1:6]:  # Of gaussian noise, one severity was read.
+        each["settings"]["published"] = each["settings"]["severity"] == 2
+    del found[3]  # The third severity.
+    found[3]["rows"][0]["error"] = 0.8
+    told = {each["title"]: each for each in summary(asked(1000), found)}
+    assert "mCE" not in told
+    row = told["gaussian noise, error"]["rows"][0]
+    assert row["error"] == pytest.approx((0.4 + 0.4 + 0.8 + 0.4) / 4)
+    assert "lacks severity 3" in row["detail"]["note"]
+    assert "severity 2 is read from imagenet-c" in row["detail"]["note"]
+    assert "note" not in told["fog, error"]["rows"][0]["detail"]
+    # Nor is there one beside a test part of which nothing could be read.
+    whole = evaluations(0.2, errors)[1:]
+    assert len(summary(asked(1000), whole)) == len(KINDS)
+
+
+def test_a_broken_folder_of_published_files_is_left_out_and_the_others_are_judged(
+    tmp_path,
+):
+    images = np.zeros((2, 16, 16, 3), np.uint8)
+    made = arrays({"image": images, "label": np.arange(2, dtype=np.int32)})
+    fog = tmp_path / "imagenet-c" / "weather" / "fog"
+    (fog / "1").mkdir(parents=True)
+    (fog / "3" / "other").mkdir(parents=True)
+    Image.fromarray(images[0]).save(fog / "3" / "other" / "x.png")
+    own = {"data_dir": tmp_path, "sets": ("fog",), "side": 16, "test": made}
+    question = Asked(**own, classes=("a", "b"))
+    found = {each.title: each for each in tasks(question)}
+    lacking = {t: e.reason for t, e in found.items() if isinstance(e, Lacking)}
+    assert list(lacking) == ["fog 1", "fog 3"]
+    assert "holds no image" in lacking["fog 1"]
+    assert "imagenet-c, fog 3 has the class 'other'" in lacking["fog 3"]
+    # What the message proposes is obeyed.
+    dropped = Asked(**own, classes=("a", "b"), unknown="drop")
+    third = {each.title: each for each in tasks(dropped)}["fog 3"]
+    assert third.test[np.array([0])]["label"] == [-1]
+    assert "'other'" in third.note

@@ -127,6 +127,19 @@ def test_buildings_are_judged_by_their_own_folder(run, state, tmp_path):
     assert "rparis6k" in found["skipped"][0]["reason"]
 
 
+def test_a_set_that_cannot_be_decoded_leaves_the_others(run, state, data, tmp_path):
+    (tmp_path / "mine").symlink_to(data / "mine")
+    folders(tmp_path / "broken", train=2, test=2)
+    for file in (tmp_path / "broken" / "test").glob("*/*.png"):
+        file.write_bytes(b"nothing")
+    given = {"sets": "broken,mine", "name": "few_label", "features": "pixels"}
+    found = results(run, state, tmp_path, **given)
+    assert {e["protocol"] for e in found["evaluations"]} == {"few_label: mine"}
+    reason = found["skipped"][0]["reason"]
+    assert found["skipped"][0]["protocol"] == "few_label: broken"
+    assert "none of 4 examples can be read" in reason and "broken/test" in reason
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
