@@ -273,10 +273,14 @@ class Experiment:
         """Another part of the data, with the fields that the evaluation reads.
 
         Args:
-            changes: keys of `data`, such as its split; with a "name", another source.
+            changes: keys of `data`, such as its split; with a "name", another source,
+                whose parts are its own: the split is not carried over to it.
             also: further fields, where there are such.
         """
-        section = {**self.config["data"], **changes}
+        given = dict(self.config["data"])
+        if changes.get("name", given["name"]) != given["name"]:
+            given.pop("split", None)
+        section = {**given, **changes}
         maker, settings = pick(SOURCES, section, "config.data")
         # A key of the old part that the new source has not is left out.
         known = {*accepted(maker), *changes}

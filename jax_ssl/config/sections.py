@@ -207,8 +207,11 @@ class Evals:
 
     Attributes:
         view: the un-augmented view, dict(name=..., ...).
-        train: keys of `data` that differ for the labelled training part.
-        test: keys of `data` that differ for the test part; None: there is none.
+        train: keys of `data` that differ for the labelled training part; with another
+            "name" all keys that both sources have are kept but the split, which is that
+            source's own default.
+        test: keys of `data` that differ for the test part, in the same way; None: there
+            is none.
         labels: fields of kind label, each of which is predicted by every protocol that
             has a setting `label`; () for the one that this setting names.
         unknown_classes: what becomes of a class, by its name, that `train` lacks:

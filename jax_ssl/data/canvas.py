@@ -178,7 +178,8 @@ def shrink(
         The same fields, and "size" [2] int32 and "scale" [2] float32, new / full.
 
     Raises:
-        ValueError: if a picture does not have the size `full`.
+        ValueError: if a picture does not have the size `full`, or the axes of its
+            field.
     """
     new = fitted(full, canvas)
     vertical, horizontal = np.divide(full, new)
@@ -190,6 +191,12 @@ def shrink(
         have = full if at is None else value.shape[at : at + 2]
         if have != full and not (smooth and have == new):
             raise ValueError(f"{name} has {have} pixels, its picture {full}")
+        if at is not None and value.ndim != len(field.shape):
+            raise ValueError(
+                f"{name} has the shape {value.shape}, where a {field.kind} has "
+                f"{len(field.shape)} axes; a mask in colours must become a palette or "
+                "grey values that are its numbers"
+            )
         if have == new:
             out[name] = value
         elif smooth:

@@ -4,6 +4,7 @@ import functools
 import json
 import logging
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -130,6 +131,8 @@ def _read(
         with open(path, "rb") as file:
             told = json.load(file)
         kinds = sorted(told["categories"], key=lambda each: each["id"])
+        for word in ("images", "categories"):
+            _once(word, [each["id"] for each in told[word]])
         files = {each["id"]: str(each["file_name"]) for each in told["images"]}
         numbers = {each["id"]: i for i, each in enumerate(kinds)}
         names = tuple(str(each["name"]) for each in kinds)
@@ -137,7 +140,12 @@ def _read(
             name: {i: [] for i in files} for name in ("boxes", "crowds")
         }
         for each in told["annotations"]:
+            for key, known in (("image_id", files), ("category_id", numbers)):
+                if each[key] not in known:
+                    raise ValueError(f"an annotation has the {key} {each[key]!r}")
             x, y, width, height = map(float, each["bbox"])
+            if not np.isfinite([x, y, width, height]).all():
+                raise ValueError(f"an annotation has the bbox {each['bbox']}")
             row = numbers[each["category_id"]], x, y, x + width, y + height
             if width > 0 and height > 0:
                 crowd = "crowds" if each.get("iscrowd") else "boxes"
@@ -153,6 +161,17 @@ def _read(
         for name, mine in found.items()
     }
     return names, files, arrays
+
+
+def _once(word: str, numbers: list[Any]) -> None:
+    """Refuses an id that two images or categories have.
+
+    Raises:
+        ValueError: naming it.
+    """
+    number, count = (Counter(numbers).most_common(1) or [(None, 0)])[0]
+    if count > 1:
+        raise ValueError(f"{count} of {word} have the id {number!r}")
 
 
 def _largest(boxes: np.ndarray, most: int) -> np.ndarray:

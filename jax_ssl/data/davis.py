@@ -105,7 +105,7 @@ def davis(
     Raises:
         FileNotFoundError: if a folder, the list, or a film's frames are not there.
         ValueError: for a film that is not in the list, or one whose masks are not as
-            many as its frames.
+            many as its frames, or have other names.
     """
     checks.one_of(SPLITS, split=split)
     checks.one_of((1, 3), channels=channels)
@@ -177,6 +177,15 @@ def _frames(
             f"{folders[0]} has {len(images)} frames and {folders[1]} {len(masks)} "
             "masks; each frame needs one: unpack the archive again."
         )
+    if masked:
+        for image, mask in zip(images, masks, strict=True):
+            own, other = (os.path.basename(p) for p in (image, mask))
+            if os.path.splitext(own)[0] != os.path.splitext(other)[0]:
+                raise ValueError(
+                    f"{folders[0]} has the frame {own}, and in its place "
+                    f"{folders[1]} has the mask {other}; frame and mask must have one "
+                    "name: unpack the archive again."
+                )
     pairs = zip(images, masks, strict=True)
     return [Frame(image, mask, number, i) for i, (image, mask) in enumerate(pairs)]
 

@@ -192,7 +192,7 @@ def label_propagation(
             detail={
                 "objects": objects,
                 "unmoved": memo[key],
-                **({"films_left_out": left_out} if left_out else {}),
+                **_left_out(left_out, len(films)),
             },
             remark=f"label propagation: {len(scores)} objects of {len(kept)} films, "
             f"from the first frame and {last_frames} last ones; the first masks left "
@@ -212,6 +212,17 @@ def label_propagation(
         learns=False,
         optional=("size",),
     )
+
+
+def _left_out(count: int, films: int) -> dict[str, Any]:
+    """How many films are not judged, if some are, and why."""
+    if not count:
+        return {}
+    note = (
+        f"{count} of {films} films are left out, which have fewer than three frames or "
+        "no object in the first."
+    )
+    return {"films_left_out": count, "note": note}
 
 
 def only(read: Reader) -> Reader:

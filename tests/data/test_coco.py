@@ -63,6 +63,12 @@ def test_images_without_boxes_and_all_but_the_largest_can_be_left_out(made):
     np.testing.assert_allclose(source[np.array([1])]["boxes"][0], [[0, 5, 10, 20, 30]])
 
 
+def changed(**own):
+    """The file with other values in its first annotation."""
+    first, *others = TOLD["annotations"]
+    return {"told": {**TOLD, "annotations": [{**first, **own}, *others]}}
+
+
 @pytest.mark.parametrize(
     ("settings", "error", "said"),
     [
@@ -79,6 +85,20 @@ def test_images_without_boxes_and_all_but_the_largest_can_be_left_out(made):
             },
             FileNotFoundError,
             r"lacks 1 of 4 images .* 'x.png'",
+        ),
+        (changed(image_id=99), ValueError, "annotation has the image_id 99"),
+        (changed(category_id=-1), ValueError, "annotation has the category_id -1"),
+        (changed(bbox=[1, float("nan"), 5, 5]), ValueError, r"the bbox \[1, nan, 5"),
+        (changed(bbox=[1, 1, float("inf"), 5]), ValueError, r"the bbox \[1, 1, inf"),
+        (
+            {"told": {**TOLD, "categories": TOLD["categories"] * 2}},
+            ValueError,
+            "2 of categories have the id",
+        ),
+        (
+            {"told": {**TOLD, "images": [*TOLD["images"], TOLD["images"][0]]}},
+            ValueError,
+            "2 of images have the id",
         ),
         ({"max_boxes": 0}, ValueError, "data.max_boxes = 0"),
     ],

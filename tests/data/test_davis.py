@@ -1,11 +1,15 @@
 """DAVIS as it unpacks, in small, and films that are drawn in its form."""
 
+import jax
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 from PIL import Image
 
+from jax_ssl.config import Experiment, resolved
 from jax_ssl.core.fields import VOID
 from jax_ssl.data.davis import davis
+from jax_ssl.data.source import CorruptExamples
 from jax_ssl.data.synthetic_tracks import synthetic_tracks
 
 LENGTHS = {"bear": 3, "camel": 2}
@@ -59,6 +63,14 @@ def test_parts_and_single_films(root):
     np.testing.assert_array_equal(small["size"], [[4, 6]])
 
 
+def test_a_mask_in_colours_is_named(root):
+    mask = root / "Annotations" / "480p" / "bear" / "00001.png"
+    Image.open(mask).convert("RGB").save(mask)
+    source = davis(path=str(root), films=("bear",))
+    with pytest.raises(CorruptExamples, match=r"00001.jpg: .*mask has the shape"):
+        source[np.arange(3)]
+
+
 def test_what_is_not_there_is_named(root):
     with pytest.raises(FileNotFoundError, match="not a folder"):
         davis(path=str(root / "nowhere"))
@@ -68,7 +80,11 @@ def test_what_is_not_there_is_named(root):
         davis(path=str(root), films=("cow",))
     with pytest.raises(FileNotFoundError, match="Full-Resolution"):
         davis(path=str(root), resolution="Full-Resolution")
-    (root / "Annotations" / "480p" / "bear" / "00001.png").unlink()
+    masks = root / "Annotations" / "480p" / "bear"
+    (masks / "00002.png").rename(masks / "00003.png")
+    with pytest.raises(ValueError, match=r"frame 00002.jpg, .* mask 00003.png"):
+        davis(path=str(root))
+    (masks / "00001.png").unlink()
     with pytest.raises(ValueError, match=r"3 frames and .* 2 masks"):
         davis(path=str(root))
 
@@ -86,3 +102,21 @@ def test_drawn_films_have_a_disc_that_moves_as_its_mask_does():
     assert source.fields["sequence"].kind == "number"
     with pytest.raises(ValueError, match="1 metre nearer"):
         synthetic_tracks(translation=(0.0, 0.0, 0.3))
+
+
+def test_the_split_of_the_training_data_is_not_that_of_another_source(root):
+    page = ConfigDict()
+    page.encoder = {"name": "convnet", "widths": (4,)}
+    page.method = {"name": "simclr", "hidden_dim": 4, "output_dim": 4}
+    page.views = {"name": "two_crops", "size": 16}
+    page.optimizer = {"name": "sgd", "learning_rate": 0.1}
+    page.data = {"name": "synthetic", "num_examples": 16, "size": 16, "split": "train"}
+    page.feed = {"batch_size": 8}
+    moments = {"mean": (0.5,) * 3, "std": (0.2,) * 3}
+    page.evals = {"view": {"name": "squeezed", "size": 16, **moments}}
+    page.run = {"num_steps": 1}
+    experiment = Experiment(resolved(page), devices=jax.devices()[:1])
+    films = {"name": "davis", "path": str(root)}
+    assert experiment.open(films).name == "davis val"  # Its own default.
+    assert experiment.open({**films, "split": "train"}).name == "davis train"
+    assert "test" in experiment.open({"split": "test"}).name

@@ -98,6 +98,10 @@ class Evil:
             lambda c: {**c, "gnd": [{**c["gnd"][0], "bbx": [5, 5, 5, 9]}, c["gnd"][1]]},
             "empty box",
         ),
+        (
+            lambda c: {**c, "gnd": [{**c["gnd"][0], "junk": [3, 0]}, c["gnd"][1]]},
+            "query all_souls_0 has photograph 0 twice",
+        ),
     ],
 )
 def test_what_is_no_ground_truth_is_refused(tmp_path, change, said):
