@@ -158,7 +158,7 @@ def over(sets: Sequence[DataSet], judged: Judged) -> Tasks:
     def tasks(asked: Asked) -> Iterator[Task | Lacking]:
         check_sets(asked, known)
         for name in asked.sets or known:
-            own = known.get(name) or DataSet(name=name, title=pathlib.Path(name).name)
+            own = known.get(name) or DataSet(name=name, title=name.rstrip("/"))
             try:
                 train, test, first = opened(own, asked)
             except (OSError, ValueError) as error:

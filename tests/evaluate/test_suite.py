@@ -110,6 +110,14 @@ def test_other_suites_are_as_short_and_any_folder_is_a_set(run, state, data):
     assert "fewer than 10 labels" in found["skipped"][0]["reason"]
 
 
+def test_two_folders_of_one_name_are_two_sets(tmp_path):
+    for word in ("one", "two"):
+        folders(tmp_path / word / "mine", train=1, test=1)
+    asked = Asked(data_dir=tmp_path, sets=("one/mine", "two/mine/"), side=16)
+    found = [task.protocols[0].name for task in SUITES["few_label"].tasks(asked)]
+    assert found == ["few_label: one/mine", "few_label: two/mine"]
+
+
 def test_buildings_are_judged_by_their_own_folder(run, state, tmp_path):
     root = tmp_path / "roxford5k"
     (root / "jpg").mkdir(parents=True)
