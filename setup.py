@@ -45,6 +45,13 @@ setup(
     ],
     extras_require={
         "test": ["pytest>=8.0", "pytest-xdist>=3.5", "tensorboardX>=2.6"],
+        "docs": [
+            "mkdocs>=1.6,<2",
+            "mkdocs-material>=9.5",
+            "mkdocstrings[python]>=0.27",
+            "nbclient>=0.10",  # Executes the notebooks.
+            "ipykernel>=6.29",
+        ],
         "lint": ["ruff>=0.12", "mypy>=1.15"],
         "audio": ["soundfile>=0.12", "librosa>=0.10"],  # Sound files; MFCCs.
         "tensorboard": ["tensorboardX>=2.6"],

@@ -1,4 +1,4 @@
-"""The README says what is there."""
+"""The README and the pages in docs/ say what is there."""
 
 import ast
 import hashlib
@@ -14,14 +14,19 @@ import pytest
 from jax_ssl import __version__
 from jax_ssl.cli import COMMAND_LINES
 from jax_ssl.config import load_page, override, resolved
+from jax_ssl.evaluate import PROTOCOLS
+from jax_ssl.evaluate.suites import SUITES
 from jax_ssl.methods import METHODS
 
 ROOT = pathlib.Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TEXT = "\n".join(page.read_text() for page in PAGES)
+METHODS_PAGE = (ROOT / "docs" / "methods" / "index.md").read_text()
+PROTOCOLS_PAGE = (ROOT / "docs" / "protocols" / "index.md").read_text()
 
 
 def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 
 
 def test_python_example_traces(monkeypatch):
@@ -34,6 +39,19 @@ def test_python_example_traces(monkeypatch):
     exec(code, names)
     assert names["state"].step.shape == ()
     assert names["metrics"]["loss"].shape == ()
+
+
+def test_the_readme_is_short_and_begins_with_the_two_commands():
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= 120
+    # What .ci/run runs, and what the site's first page shows.
+    first = blocks("bash")[0]
+    assert [line.split()[0] for line in first.splitlines()] == [
+        "python3",
+        ".venv/bin/pip",
+    ]
+    assert text.index(first) < 2000
+    assert f"```bash\n{first}```" in (ROOT / "docs" / "index.md").read_text()
 
 
 def test_every_command_line_names_settings_that_exist():
@@ -51,18 +69,28 @@ def test_every_command_line_names_settings_that_exist():
 def test_every_method_has_its_row():
     for name in METHODS:
         title = name.replace("_", "[ -]")
-        assert re.search(rf"^\| {title} \|", README, re.MULTILINE | re.IGNORECASE), name
+        assert re.search(rf"^\| {title} \|", METHODS_PAGE, re.M | re.I), name
 
 
-PROSE = ("README.md", "docs/house.md", "CONTRIBUTING.md", "CHANGELOG.md")
+def test_every_protocol_and_suite_has_its_row():
+    first = "\n".join(re.findall(r"^\|([^|]*)\|", PROTOCOLS_PAGE, re.MULTILINE))
+    for name in {*PROTOCOLS, *SUITES} - {"classification"}:  # Judges a classifier.
+        assert f"`{name}`" in first, name
 
 
-@pytest.mark.parametrize("page", PROSE)
+def test_the_readme_counts_the_methods():
+    counted = re.search(r"the (\d+) methods", (ROOT / "README.md").read_text())
+    assert int(counted[1]) == len(METHODS)
+
+
+PROSE = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+
+
+@pytest.mark.parametrize("page", PROSE, ids=lambda page: str(page.relative_to(ROOT)))
 def test_linked_files_exist(page):
-    path = ROOT / page
-    for link in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
+    for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
         if not link.startswith("http"):
-            assert (path.parent / link).exists(), link
+            assert (page.parent / link).exists(), link
 
 
 @pytest.mark.parametrize("page", ["docs/house.md", "CONTRIBUTING.md"])
@@ -112,3 +140,21 @@ def test_the_version_is_one():
 def test_every_command_is_in_the_changelog():
     text = (ROOT / "CHANGELOG.md").read_text()
     assert all(f"`{command}`" in text for command in COMMAND_LINES)
+
+
+def test_the_site_has_a_page_of_every_method_and_protocol():
+    from docs.pages import method_pages, protocol_pages
+
+    pages = {**method_pages(), **protocol_pages()}
+    assert len(pages) == len(METHODS) + len(PROTOCOLS)
+    simclr = pages["methods/simclr.md"]
+    # The docstrings' words, a default, a row of an experiment, and a page's own.
+    assert "τ of equation 1, positive" in simclr
+    assert "| `hidden_dim` | `int` | `2048` |" in simclr
+    assert "From [experiments/errors/README.md]" in simclr
+    assert "\n| SimCLR | " in simclr
+    assert "[simclr_cifar10.py](../configs/simclr_cifar10.py.md)" in simclr
+    # A longer name is another method.
+    assert "moco_v3_cifar10" not in pages["methods/moco.md"]
+    assert "| MoCo v3" not in pages["methods/moco.md"]
+    assert "accuracy" in pages["protocols/knn.md"]
