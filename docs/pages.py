@@ -42,7 +42,9 @@ def in_site(path: str) -> str:
     """The place in the site of a file of the repository; both relative to the root."""
     path = path.removeprefix("docs/")
     suffix = pathlib.PurePosixPath(path).suffix
-    return path if suffix in (".md", ".ipynb", *PICTURES) else f"{path}.md"
+    if suffix == ".ipynb":
+        return path.removesuffix(suffix) + ".md"
+    return path if suffix in (".md", *PICTURES) else f"{path}.md"
 
 
 def relinked(text: str, path: str) -> str:

@@ -4,6 +4,7 @@ import ast
 import hashlib
 import importlib
 import importlib.util
+import json
 import pathlib
 import re
 
@@ -158,3 +159,12 @@ def test_the_site_has_a_page_of_every_method_and_protocol():
     assert "moco_v3_cifar10" not in pages["methods/moco.md"]
     assert "| MoCo v3" not in pages["methods/moco.md"]
     assert "accuracy" in pages["protocols/knn.md"]
+
+
+def test_notebooks_hold_no_outputs():
+    notebooks = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
+    assert len(notebooks) == 3
+    for path in notebooks:
+        for cell in json.loads(path.read_text())["cells"]:
+            assert not cell.get("outputs"), path.name
+            assert cell.get("execution_count") is None, path.name
