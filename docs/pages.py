@@ -5,6 +5,7 @@ and modules come from the tables and docstrings of jax_ssl, from configs/ and fr
 experiments/; files of the repository that a page links to become pages as well.
 """
 
+import ast
 import inspect
 import json
 import os
@@ -208,7 +209,7 @@ def rebased(text: str, path: str, at: str) -> str:
 
 
 def row_of(page: str, name: str, names: Mapping[str, Any], at: str) -> str:
-    """The last cell of the row of `docs/methods/index.md` that is of this method."""
+    """The last cell of the row that is of this method, in a page of docs/."""
     for _, rows in tables((DOCS / page).read_text()):
         for row in rows:
             if is_of(row[0], name, names):
@@ -218,14 +219,14 @@ def row_of(page: str, name: str, names: Mapping[str, Any], at: str) -> str:
 
 def configs_of() -> dict[str, list[tuple[str, str]]]:
     """The config pages of each method, each with its docstring."""
+    from jax_ssl.config import load_page
+
     found: dict[str, list[tuple[str, str]]] = {}
     for file in sorted((ROOT / "configs").glob("*.py")):
-        if file.stem in ("common", "__init__"):
-            continue
-        text = file.read_text()
-        docstring = re.match(r'(?:r?""")(.*?)"""', text, re.DOTALL)
-        for name in set(re.findall(r"config\.method = dict\(\s*name=\"(\w+)\"", text)):
-            found.setdefault(name, []).append((file.name, docstring[1]))
+        if file.stem not in ("common", "__init__"):
+            name = load_page(str(file))["method"]["name"]
+            docstring = ast.get_docstring(ast.parse(file.read_text())) or ""
+            found.setdefault(name, []).append((file.name, docstring))
     return found
 
 

@@ -155,6 +155,8 @@ def test_the_site_has_a_page_of_every_method_and_protocol():
     assert "From [experiments/errors/README.md]" in simclr
     assert "\n| SimCLR | " in simclr
     assert "[simclr_cifar10.py](../configs/simclr_cifar10.py.md)" in simclr
+    # A page that is made of another one's.
+    assert "infomin_cifar10.py" in pages["methods/moco.md"]
     # A longer name is another method.
     assert "moco_v3_cifar10" not in pages["methods/moco.md"]
     assert "| MoCo v3" not in pages["methods/moco.md"]
