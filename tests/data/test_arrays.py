@@ -306,7 +306,8 @@ def test_the_table_names_every_source():
         "stereo_folders",
         "video_folders",
     }
-    others = {"coco", "digits", "folder", "npz", "revisited", "sounds", "tfds"}
+    others = {"coco", "digits", "folder", "huggingface", "npz", "revisited", "sounds"}
+    others |= {"tar_shards", "tfds"}
     assert set(SOURCES) == synthetic | films | others
 
 
