@@ -5,6 +5,7 @@ import ast
 import contextlib
 import logging
 import pathlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jax_ssl.checkpoint.export import export_encoder
@@ -43,11 +44,28 @@ def import_(options: argparse.Namespace) -> int:
         f"as {certificate['family']} ({certificate['about']}); "
         f"{sum('ours' in line for line in certificate['mapped'].values())} arrays "
         f"mapped as they are, {len(certificate['made'])} put together, "
-        f"{sum(map(len, left.values()))} left over. {beside} says which."
+        f"{sum(map(len, left.values()))} left over. {beside} says which. {_fed(card)}"
     )
     if options.verify:
         print(certificate["verified"]["said"])
     return 0
+
+
+def _fed(card: Mapping[str, Any]) -> str:
+    """How the card says that the encoder is fed: arrays alone do not tell it."""
+    view = card["input"]["view"]
+    scaled = "in [0, 1]"
+    if view["mean"] is not None:
+        scaled = f"less {_list(view['mean'])}, over {_list(view['std'])}"
+    return (
+        f"Images are resized to {view['resize']} pixels ({view['interpolation']}), cut "
+        f"to {view['size']}, and {scaled}, as is the family's custom unless a "
+        "preprocessor_config.json or a config.json of timm lies beside it."
+    )
+
+
+def _list(numbers: Sequence[float]) -> str:
+    return "(" + ", ".join(f"{number:.4g}" for number in numbers) + ")"
 
 
 def _setting(text: str) -> tuple[str, Any]:

@@ -36,7 +36,9 @@ def changed(path, case, **more):
 def test_command_writes_an_encoder_of_ours_and_a_certificate(vit, tmp_path, capsys):
     out = tmp_path / "encoder.npz"
     assert main(["import", str(vit), "--heads=2", f"--output={out}"]) == 0
-    assert "read as timm" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "read as timm" in said
+    assert "less (0.5, 0.5, 0.5), over (0.5, 0.5, 0.5)" in said
     variables, card = load_encoder(out)
     torch = filled(recorded()["timm"]["shapes"])
     kernel = variables["params"]["block1"]["attention"]["qkv"]["kernel"]
