@@ -18,6 +18,8 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
+from jax_ssl.core.user_cache import cache_folder
+
 # XLA:CPU gives its convolutions to a library, YNN, which has half the speed of XLA's
 # own loops where there are 64 channels, and nearly theirs at 128 (3 x 3, jaxlib 0.10.2,
 # two cores of AVX2). Only its matrix products are kept. LLVM's third level takes a
@@ -47,11 +49,8 @@ def keep_programs() -> None:
     named = config.jax_compilation_cache_dir is not None
     if named or not config.jax_enable_compilation_cache:
         return
-    told = os.environ.get("XDG_CACHE_HOME")
     try:
-        caches = pathlib.Path(told) if told else pathlib.Path.home() / ".cache"
-        folder = caches / "jax_ssl" / f"programs-{_processor()}"
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = cache_folder(f"programs-{_processor()}")
         writable = os.access(folder, os.W_OK)
     except (OSError, RuntimeError):  # A home that is read-only, or none.
         writable = False

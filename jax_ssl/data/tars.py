@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from jax_ssl.data.images import open_file
-from jax_ssl.data.kept import kept
 from jax_ssl.data.places import (
     is_file,
     is_folder,
@@ -23,6 +22,7 @@ from jax_ssl.data.places import (
     reading,
     remote,
 )
+from jax_ssl.data.scans import kept
 from jax_ssl.data.source import absent
 
 _BLOCK = 512

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from jax_ssl.core.telling import telling
-from jax_ssl.data.kept import kept
 from jax_ssl.data.places import mark_of, part_of, reading, remote
+from jax_ssl.data.scans import kept
 
 _HEADER = np.dtype([("length", "<u8"), ("checksum", "<u4")])
 _FOOTER = 4  # Bytes behind the data.

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jax_ssl.data import kept, tars
+from jax_ssl.data import scans, tars
 from jax_ssl.data.folder import folder
 from jax_ssl.data.identity import identity
 from jax_ssl.data.source import CorruptExamples
@@ -169,10 +169,10 @@ def test_a_shard_is_scanned_once_until_it_changes(shards, pictures, monkeypatch)
 
 
 def test_without_a_cache_folder_shards_are_scanned_anew(shards, monkeypatch):
-    def no_folder():
+    def no_folder(name):
         raise PermissionError("read-only")
 
-    monkeypatch.setattr(kept, "_folder", no_folder)
+    monkeypatch.setattr(scans, "cache_folder", no_folder)
     assert len(tar_shards(path=shards, canvas=8)) == 10
 
 

@@ -8,10 +8,11 @@ import hashlib
 import json
 import logging
 import os
-import pathlib
 import threading
 from collections.abc import Callable
 from typing import Any
+
+from jax_ssl.core.user_cache import cache_folder
 
 FORM = 1  # Of what is kept; another number makes everything be scanned anew.
 
@@ -27,7 +28,7 @@ def kept(facts: Any, scan: Callable[[], Any]) -> Any:
         scan: gives a JSON value.
     """
     try:
-        place = _folder() / f"{_digest(facts)}.json"
+        place = cache_folder("scans") / f"{_digest(facts)}.json"
     except (OSError, RuntimeError):  # A home that is read-only, or none.
         return scan()
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
@@ -44,14 +45,6 @@ def kept(facts: Any, scan: Callable[[], Any]) -> Any:
         with contextlib.suppress(OSError):
             new.unlink(missing_ok=True)
     return found
-
-
-def _folder() -> pathlib.Path:
-    told = os.environ.get("XDG_CACHE_HOME")
-    caches = pathlib.Path(told) if told else pathlib.Path.home() / ".cache"
-    folder = caches / "jax_ssl" / "scans"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def _digest(facts: Any) -> str:
