@@ -1,5 +1,6 @@
 """The commands as a user types them, on data of a few dozen images."""
 
+import gc
 import json
 import pathlib
 import re
@@ -243,6 +244,14 @@ def test_a_folder_of_another_library_is_no_run(words, tmp_path, capsys):
     (tmp_path / "config.json").write_text('{"architectures": ["ViTModel"]}')
     assert main([word.format(tmp_path) for word in words]) == 2
     assert "its config.json has no sections method and run" in capsys.readouterr().err
+
+
+def test_garbage_of_a_process_that_calls_it_is_still_collected(capsys):
+    """A notebook gives many commands; what is frozen is never looked at again."""
+    before = gc.get_freeze_count()
+    assert main(["settings", "method.byol"]) == 0
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == before
 
 
 def test_a_bucket_is_no_folder(capsys):

@@ -13,11 +13,11 @@ import jax.numpy as jnp
 import pytest
 
 from jax_ssl import __version__
-from jax_ssl.cli import COMMAND_LINES
 from jax_ssl.config import load_page, override, resolved
 from jax_ssl.evaluate import PROTOCOLS
 from jax_ssl.evaluate.suites import SUITES
 from jax_ssl.methods import METHODS
+from jax_ssl.run.command_lines import COMMAND_LINES
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -6,7 +6,8 @@ import subprocess
 
 import pytest
 
-from jax_ssl.cli import COMMAND_LINES, main
+from jax_ssl.cli import main
+from jax_ssl.run.command_lines import COMMAND_LINES
 from jax_ssl.run.completion import SHELLS, script
 
 

@@ -8,9 +8,10 @@ import sys
 
 import pytest
 
-from jax_ssl.cli import COMMAND_LINES, HOSTS, main
+from jax_ssl.cli import main
 from jax_ssl.config import load_page, override, resolved
 from jax_ssl.core.own_pages import first_line, own_pages
+from jax_ssl.run.command_lines import COMMAND_LINES, HOSTS
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 PAGES = {path.stem: path for path in (ROOT / "configs").glob("*.py")}
