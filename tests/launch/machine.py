@@ -5,7 +5,7 @@ import pathlib
 import signal
 import subprocess
 
-from jax_ssl.cli import _overrides, _parser
+from jax_ssl.run.command_lines import command_parser, overrides
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 LAUNCH = ROOT / "experiments" / "launch"
@@ -88,7 +88,7 @@ class Machine:
 
 def read(words):
     """`jax-ssl` arguments as the program reads them."""
-    parser = _parser()
+    parser = command_parser()
     options, rest = parser.parse_known_args(words)
-    options.overrides = _overrides(parser, rest)
+    options.overrides = overrides(parser, rest)
     return options
