@@ -1,14 +1,16 @@
-"""Five times the steps for pretext tasks that had not begun to learn in the table.
+"""Five times the steps for methods that had not begun to learn in the table.
 
 Run:   PYTHONPATH=. python experiments/twelve_years/longer.py --data_dir=DIR \
            --workdir=DIR [--methods=exemplar,relative_patch] [--seeds=0,1]
 
 The pages of run.py for 1,560 steps in the place of 312. Exemplar has the first 500
-images as its classes, and sees each of them 400 times; the other tasks have all 5,000.
-Writes longer.json and prints the table.
+images as its classes, and sees each of them 400 times; the other methods have all
+5,000. Puts its runs into longer.json beside those of other methods, and prints the
+table of all.
 """
 
 import argparse
+import json
 import pathlib
 
 from page import EPOCHS, YEARS
@@ -19,22 +21,30 @@ from jax_ssl.checkpoint.run_folder import write_json_atomic
 HERE = pathlib.Path(__file__).parent
 MEASURES = ("20-NN", "linear", "10 labels")
 LONGER = 5
-SETTINGS = {
-    "exemplar": (
-        "--config.data.split=train[:500]",
-        f"--config.run.num_epochs={10 * LONGER * EPOCHS}",
-    ),
-    "relative_patch": (f"--config.run.num_epochs={LONGER * EPOCHS}",),
-    "context_encoder": (f"--config.run.num_epochs={LONGER * EPOCHS}",),
-    "jigsaw": (f"--config.run.num_epochs={LONGER * EPOCHS}",),
-}
+EXEMPLAR = (
+    "--config.data.split=train[:500]",
+    f"--config.run.num_epochs={10 * LONGER * EPOCHS}",
+)
+OTHERS = (f"--config.run.num_epochs={LONGER * EPOCHS}",)
+METHODS = (
+    "exemplar",
+    "relative_patch",
+    "context_encoder",
+    "jigsaw",
+    "npid",
+    "cpc_vision",
+    "moco_v1",
+    "pirl_jigsaw",
+    "pirl_rotation",
+    "byol",
+)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data_dir", required=True)
     parser.add_argument("--workdir", type=pathlib.Path, required=True)
-    parser.add_argument("--methods", default=",".join(SETTINGS))
+    parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--seeds", default="0,1")
     options = parser.parse_args()
     seeds = [int(seed) for seed in options.seeds.split(",")]
@@ -43,14 +53,21 @@ def main():
         for name in names:
             folder = options.workdir / f"{name}-{seed}"
             page = f"{HERE / 'page.py'}:{name}"
-            train(page, folder, options.data_dir, seed, *SETTINGS[name])
+            settings = EXEMPLAR if name == "exemplar" else OTHERS
+            train(page, folder, options.data_dir, seed, *settings)
     rows = [
         {"method": name, "year": YEARS[name], "seed": seed, **found}
         for name in names
         for seed in seeds
         if (found := summary(options.workdir / f"{name}-{seed}"))
     ]
-    write_json_atomic(HERE / "longer.json", {"runs": rows})
+    known = HERE / "longer.json"
+    if known.exists():
+        ran = {(row["method"], row["seed"]) for row in rows}
+        before = json.loads(known.read_text())["runs"]
+        rows += [row for row in before if (row["method"], row["seed"]) not in ran]
+    rows.sort(key=lambda row: (row["year"], row["method"], row["seed"]))
+    write_json_atomic(known, {"runs": rows})
     print(leads(rows, MEASURES))
 
 
