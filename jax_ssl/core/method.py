@@ -186,13 +186,20 @@ class Shown:
 
     Attributes:
         columns: by the words above it, (kind of field, array [n, ...]). The kind "view"
-            is an image in the units of the evaluation's view. Columns whose words begin
-            with the same "words: " stand together under these.
+            is an image in the units of the evaluation's view, and "probabilities" are
+            those of K classes, [n, K], drawn as bars of one scale and named. Columns
+            whose words begin with the same "words: " stand together under these.
         caption: sentences below it.
+        labels: by the words above a column, [n] int, the classes that are named below
+            its pictures, negative where one is not known.
+        agrees: by the words above a column, [n] bool, whether the frame of a picture is
+            that of what agrees, or of what does not.
     """
 
     columns: Mapping[str, tuple[str, Array]]
     caption: str = ""
+    labels: Mapping[str, Array] = field(default_factory=dict)
+    agrees: Mapping[str, Array] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,9 +17,17 @@ import jax.numpy as jnp
 import optax
 
 from jax_ssl.core import checks
-from jax_ssl.core.method import Health, Load, Method, ViewFn
+from jax_ssl.core.method import Health, Load, Method, Shown, ViewFn
 from jax_ssl.core.schedule import at
-from jax_ssl.core.types import Array, Features, Metrics, Params, Variables, Views
+from jax_ssl.core.types import (
+    Array,
+    Batch,
+    Features,
+    Metrics,
+    Params,
+    Variables,
+    Views,
+)
 from jax_ssl.losses.consistency import (
     labelled_cross_entropy,
     labelled_mean,
@@ -29,6 +37,7 @@ from jax_ssl.nn.affine import Dense
 from jax_ssl.nn.apply import forward, initialize
 from jax_ssl.nn.heads import LinearHead
 from jax_ssl.nn.network import Copy, Heads, Network
+from jax_ssl.nn.scores import teacher_beside_student
 from jax_ssl.nn.views import image, one_and
 
 Target = Literal["logits", "features"]
@@ -218,6 +227,23 @@ def distillation(
     def project(params: Params, state: DistillationState, x: Array) -> Array:
         return net(params, state.stats, x, train=False)[0]["head"]
 
+    def shows(
+        params: Params, state: DistillationState, examples: Batch, key: Array
+    ) -> Mapping[str, Shown]:
+        del key
+        if target != "logits":
+            return {}  # Features have no classes to be named.
+        images = examples["view"]
+        taught, _ = guide(*state.teacher, images, train=False)
+        said = project(params, state, images)
+        caption = (
+            "What the teacher and the student say of the same image, softened as in "
+            "the loss."
+        )
+        return teacher_beside_student(
+            examples, taught["head"], said, caption, temperature
+        )
+
     kept = net.evaluated(followers=())
     file = "encoder"
     kept["health"] = replace(kept["health"], unlabelled=True)
@@ -226,7 +252,7 @@ def distillation(
         kept["exports"][file] = whole
         kept["health"] = Health(project, classes=num_classes, unlabelled=True)
     kept["loads"]["teacher"] = Load(take, fill, required=True, export=file)
-    return Method(views=views, init=init, loss=loss, **kept)
+    return Method(views=views, init=init, loss=loss, shows=shows, **kept)
 
 
 def stages(own: Features, other: Features, hint: tuple[int, int]) -> tuple[Any, Any]:

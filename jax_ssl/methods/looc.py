@@ -213,18 +213,24 @@ def looc(
         columns: dict[str, tuple[str, Array]] = {"query": ("view", seen[:, 0])}
         keys = seen[:, 1:].reshape(-1, *seen.shape[2:])
         own = jnp.repeat(jnp.eye(count, dtype=bool), spaces, axis=1)  # [n, n keys]
+        agrees = {}
         for i, name in enumerate(names):
             asked = z[:, 0, i]
             scores = einsum("nd,md->nm", asked, z[:, 1:, i].reshape(-1, output_dim))
-            columns[f"{name}: nearest key"] = "view", keys[scores.argmax(1)]
+            nearest = scores.argmax(1)
+            columns[f"{name}: nearest key"] = "view", keys[nearest]
+            agrees[f"{name}: nearest key"] = nearest // spaces == jnp.arange(count)
             others = jnp.where(own, -jnp.inf, scores).argmax(1)
             columns[f"{name}: of another image"] = "view", keys[others]
         caption = (
             "A query and, in each space, the nearest of all keys of these "
-            f"{count} images, and the nearest of those of other images. A space that "
-            "keeps an augmentation finds keys that look alike in that respect."
+            f"{count} images, and the nearest of those of other images. A key with a "
+            "green frame is of the query's image, one with an orange frame of another. "
+            "A space that keeps an augmentation finds keys that look alike in that "
+            "respect."
         )
-        return {"Neighbours in each space": Shown(columns, caption)}
+        shown = Shown(columns, caption, agrees=agrees)
+        return {"Neighbours in each space": shown}
 
     chance = math.log(1 + queue_size)
     chance = (chance + num_kept * math.log(1 + queue_size + num_kept)) / spaces

@@ -7,6 +7,7 @@ Views: {"image": [B, 2, ...] float, "label": [B] int32, -1 where there is none}.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, get_args
 
 import flax.linen as nn
@@ -15,9 +16,16 @@ import jax.numpy as jnp
 import optax
 
 from jax_ssl.core import checks
-from jax_ssl.core.method import Health, Method, ViewFn
+from jax_ssl.core.method import Health, Method, Shown, ViewFn
 from jax_ssl.core.schedule import at
-from jax_ssl.core.types import Array, Metrics, Params, Variables, Views
+from jax_ssl.core.types import (
+    Array,
+    Batch,
+    Metrics,
+    Params,
+    Variables,
+    Views,
+)
 from jax_ssl.losses.consistency import (
     labelled_cross_entropy,
     labelled_mean,
@@ -26,6 +34,7 @@ from jax_ssl.losses.consistency import (
 )
 from jax_ssl.nn.heads import LinearHead
 from jax_ssl.nn.network import Copy, Follow, Heads, Network
+from jax_ssl.nn.scores import teacher_beside_student
 from jax_ssl.nn.views import pair_and
 
 Consistency = Literal["mse", "kl"]
@@ -142,9 +151,31 @@ def mean_teacher(
         del params
         return net(*state.teacher, x, train=False)[0]["head"]
 
+    def shows(
+        params: Params, state: MeanTeacherState, examples: Batch, key: Array
+    ) -> Mapping[str, Shown]:
+        del key
+        own = Copy(params, state.stats)
+        taught, said = (
+            net(*copy, examples["view"], train=False)[0]["head"]
+            for copy in (state.teacher, own)
+        )
+        caption = (
+            "What the teacher, the moving average that is evaluated, and the student "
+            "say of the same image, without noise and without dropout."
+        )
+        return teacher_beside_student(examples, taught, said, caption)
+
     kept = net.evaluated(of="teacher", chance=math.log(num_classes))
     kept["exports"]["classifier"] = whole
     kept["health"] = Health(
         project, kept["health"].chance, classes=num_classes, unlabelled=True
     )
-    return Method(views=views, init=init, loss=loss, update=Follow(momentum), **kept)
+    return Method(
+        views=views,
+        init=init,
+        loss=loss,
+        update=Follow(momentum),
+        shows=shows,
+        **kept,
+    )

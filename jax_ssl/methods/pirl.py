@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from jax_ssl.augment.invariant import PRETEXTS, Pretext
-from jax_ssl.augment.tiles import pieced, visible
+from jax_ssl.augment.tiles import pieced
 from jax_ssl.core import checks
 from jax_ssl.core.method import Method, Shown, ViewFn
 from jax_ssl.core.precise import matmul
@@ -228,7 +228,7 @@ def pirl(
         nearest = jnp.argsort(-matmul(asked, v.T), axis=1)
         drawn = ("view", seen)
         if pretext == "jigsaw":
-            drawn = ("image", pieced(visible(seen)))
+            drawn = ("view", pieced(seen))
         columns = {
             "image": ("view", images),
             "transformed": drawn,
@@ -237,10 +237,13 @@ def pirl(
         }
         caption = (
             "Each image, what the pretext task makes of it, and those of these "
-            f"{len(images)} images whose features are nearest to the transformed one: "
-            "first its own, where the network is right."
+            f"{len(images)} images whose features are nearest to the transformed one. "
+            "A green frame: the first is its own, and the network is right; an orange "
+            "one: it is another."
         )
-        return {"Transformed images, found again": Shown(columns, caption)}
+        agrees = {"nearest images: first": nearest[:, 0] == jnp.arange(len(images))}
+        shown = Shown(columns, caption, agrees=agrees)
+        return {"Transformed images, found again": shown}
 
     chance = contrast_chance(objective, num_negatives)
     kept = net.evaluated("projector", chance=chance)

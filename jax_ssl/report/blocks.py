@@ -11,11 +11,12 @@ import numpy as np
 
 # Kinds of fields that pictures can be made of, by the axes of their arrays [n, ...].
 KINDS = {
-    2: ("wave",),
+    2: ("wave", "probabilities"),
     3: ("mask", "heat", "depth", "disparity", "distance"),
     4: ("image", "flow"),
     5: ("frames",),
 }
+BARS = 48  # of probabilities; where there are more classes, neighbours share a bar
 
 
 @dataclass(frozen=True)
@@ -149,13 +150,15 @@ class Column:
             "disparity": [n, H, W], 0 = unknown, each from its least to its largest;
             "flow": [n, H, W, 2] pixels (u, v), or with a third channel that is 0 where
             it is unknown, the longest of each in full colour; "wave": [n, T] in
-            [-1, 1], its spectrogram.
+            [-1, 1], its spectrogram; "probabilities": [n, K] of classes, bars in
+            their order; of more than `BARS` the largest of neighbours.
         kind: one of those.
         words: [n] below the tiles; a line break begins another line.
         agrees: [n] for frames of two colours: True for what agrees with its row, such
             as a neighbour of the query's class, False for what does not, None for none.
         group: words above the heads of adjacent columns that share them.
         rate: of a wave, in Hz.
+        full: the probability of a bar of full height, positive.
     """
 
     head: str
@@ -165,6 +168,7 @@ class Column:
     agrees: Sequence[bool | None] = ()
     group: str = ""
     rate: float = 16_000
+    full: float = 1.0
 
     def __post_init__(self) -> None:
         shape = np.shape(self.values)

@@ -120,10 +120,18 @@ def sheet(columns: Sequence[Column], tiles: Sequence[Sequence[Image.Image]]) -> 
 
     def wrapped(words: str) -> str:
         lines = words.split("\n")
+        # textwrap breaks at ASCII's white space alone, not at no-break spaces.
         return "\n".join(textwrap.fill(s, width // LETTER_PIXELS) for s in lines)
 
     below = [wrapped(column.at(r)[0]) for column in columns for r in range(len(tiles))]
-    step, head = height + LINE * (max(w.count("\n") for w in below) + 1), 2 * LINE
+    step = height + LINE * (max(w.count("\n") for w in below) + 1)
+    # Heads stand in one line, below the groups, which have as many lines as they need.
+    groups, heads = (
+        [wrapped(words) for words in said]
+        for said in zip(*((c.group, c.head) for c in columns), strict=True)
+    )
+    under = LINE * (max(w.count("\n") for w in groups) + 1)
+    head = under + LINE * (max(w.count("\n") for w in heads) + 1)
     paper = Image.new("RGB", (len(columns) * width, head + len(tiles) * step), "white")
     pen = ImageDraw.Draw(paper)
     font = ImageFont.truetype(findfont("DejaVu Sans"), 20)
@@ -133,7 +141,8 @@ def sheet(columns: Sequence[Column], tiles: Sequence[Sequence[Image.Image]]) -> 
         pen.text(place, wrapped(words), "black", font, anchor="ma", align="center")
 
     for c, column in enumerate(columns):
-        write(c, 0, f"{column.group}\n{column.head}")
+        write(c, 0, groups[c])
+        write(c, under, heads[c])
         for r, row in enumerate(tiles):
             words, tone = column.at(r)
             framed = ImageOps.expand(row[c], FRAME, LIGHT.get(tone, "white"))

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jax_ssl.report.blocks import Column, Pictures
+from jax_ssl.report.blocks import BARS, Column, Pictures
 
 FILTERS, FILTERS_A_ROW = 96, 12  # What the page shows of a grid is 12 columns.
 
@@ -141,6 +141,41 @@ def neighbors_grid(
             f"another; {sum(right):,} of {len(right):,} neighbours agree."
         )
     return Pictures("neighbors", columns, caption)
+
+
+def likeliest(
+    probabilities: np.ndarray, names: Sequence[str] | None, count: int = 3
+) -> list[str]:
+    """The likeliest classes of each row, a line for each: "cat 62.0 %".
+
+    Those that round to 0.0 % are left out, but for the first.
+
+    Args:
+        probabilities: [n, K].
+        names: by class.
+        count: of classes, at most.
+    """
+    said = []
+    for row in probabilities:
+        order = np.argsort(-row, kind="stable")[:count]
+        kept = [k for k in order if k == order[0] or row[k] >= 5e-4]
+        lines = (
+            f"{class_name(k, names)} {100 * row[k]:.1f}\N{NO-BREAK SPACE}%"
+            for k in kept
+        )
+        said.append("\n".join(lines))
+    return said
+
+
+def bars_said(full: float, classes: int) -> str:
+    """What is to be known of the bars of a grid, whose highest are `full`."""
+    said = (
+        "Bars are in the order of the classes and of one scale, on which full height "
+        f"is {100 * full:.1f}\N{NO-BREAK SPACE}%."
+    )
+    if classes > BARS:
+        said += f" A bar is the largest of its neighbours among {classes:,} classes."
+    return said
 
 
 def class_name(label: int, names: Sequence[str] | None) -> str:

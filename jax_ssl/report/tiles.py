@@ -8,10 +8,11 @@ from collections.abc import Callable
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.colors import Normalize, hsv_to_rgb
+from matplotlib.colors import Normalize, hsv_to_rgb, to_rgb
 from PIL import Image
 
-from jax_ssl.report.blocks import Column
+from jax_ssl.report.blocks import BARS, Column
+from jax_ssl.report.theme import LIGHT
 
 TILE = 192  # Height of a tile, and a third of the width of the widest.
 FRAMES = 4  # of a film strip
@@ -25,8 +26,9 @@ def tile(column: Column, row: int) -> np.ndarray:
     What fits is enlarged by a whole factor with square pixels, larger pictures are
     reduced with antialiasing.
     """
-    rate = {"rate": column.rate} if column.kind == "wave" else {}
-    picture = TILES[column.kind](np.asarray(column.values[row]), **rate)
+    scales = {"wave": {"rate": column.rate}, "probabilities": {"full": column.full}}
+    own = scales.get(column.kind, {})
+    picture = TILES[column.kind](np.asarray(column.values[row]), **own)
     height, width = picture.shape[:2]
     scale = min(TILE / height, 3 * TILE / width)
     if scale >= 1:
@@ -101,6 +103,19 @@ def wave(values: np.ndarray, rate: float) -> np.ndarray:
     return np.asarray(Image.fromarray(shown).resize((2 * TILE, TILE)))
 
 
+def probabilities(values: np.ndarray, full: float) -> np.ndarray:
+    """[K]: bars in the order of the classes, one that is `full` as high as the tile."""
+    count = min(len(values), BARS)
+    largest = np.maximum.reduceat(values, np.arange(count) * len(values) // count)
+    wide = 3 * TILE // 2 // count  # Half as wide again as high, for the words below.
+    gap, places = wide // 4, np.arange(count * wide) % wide
+    heights = np.repeat(TILE * np.clip(largest / full, 0, 1), wide)
+    heights[(places < gap // 2) | (places >= wide - (gap + 1) // 2)] = 0
+    filled = np.arange(TILE, 0, -1)[:, None] <= np.round(heights)
+    bar, ground = (image(np.array(to_rgb(LIGHT[c]))) for c in ("accent", "rule"))
+    return np.where(filled[..., None], bar, ground)
+
+
 def colors(name: str, values: np.ndarray) -> np.ndarray:
     """Values in [0, 1], or integers, in a colour map of matplotlib, [..., 3] uint8."""
     return mpl.colormaps[name](values, bytes=True)[..., :3]
@@ -108,5 +123,8 @@ def colors(name: str, values: np.ndarray) -> np.ndarray:
 
 TILES: dict[str, Callable[..., np.ndarray]] = {
     function.__name__: function
-    for function in (image, frames, mask, heat, depth, disparity, distance, flow, wave)
+    for function in (
+        *(image, frames, mask, heat, depth, disparity, distance, flow, wave),
+        probabilities,
+    )
 }

@@ -5,7 +5,7 @@ import contextlib
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -31,7 +31,10 @@ from jax_ssl.report import ReportInputs, write_report
 from jax_ssl.report.blocks import KINDS, Column, Pictures
 from jax_ssl.report.pictures import (
     Examples,
+    bars_said,
+    class_name,
     filters_grid,
+    likeliest,
     neighbors_grid,
     operations_grid,
     views_grid,
@@ -203,28 +206,50 @@ def _shown(look: Look, train: TrainState) -> Iterator[tuple[str, Pictures | str]
 
     traced: dict[str, Shown] = {}
 
-    def all_shown(params: Any, state: Any, examples: Any) -> list[list[jax.Array]]:
+    def all_shown(params: Any, state: Any, examples: Any) -> list[Any]:
         if method.shows is not None:
             key = jax.random.key(experiment.run.seed)
             traced.update(method.shows(params, state, examples, key))
         if (shows := getattr(method.encoder, "shows", None)) is not None:
             variables = method.exports["encoder"](params, state)
             traced.update(shows(variables, examples))
-        return [[x for _, x in shown.columns.values()] for shown in traced.values()]
+        return [
+            ([x for _, x in shown.columns.values()], shown.labels, shown.agrees)
+            for shown in traced.values()
+        ]
 
     whole = replicated(experiment.mesh)
     show = together(all_shown, out_shardings=whole)
     arrays = show(train.params, train.state, examples)
-    for (title, shown), columns in zip(traced.items(), arrays, strict=True):
-        grid = []
+    names = _class_names(look.run)
+    for (title, shown), found in zip(traced.items(), arrays, strict=True):
+        columns, labels, agrees = found
+        grid, said = [], [shown.caption]
+        bars = _bars(shown, columns)
+        if bars is not None:
+            said.append(bars_said(*bars))
         for head, values in zip(shown.columns, columns, strict=True):
             group, _, word = head.rpartition(": ")
             kind, drawn = shown.columns[head][0], np.asarray(values)
+            more: dict[str, Any] = {}
+            if head in labels:
+                more["words"] = [class_name(int(k), names) for k in labels[head]]
+            if head in agrees:
+                more["agrees"] = np.asarray(agrees[head]).tolist()
             if kind == "view":
                 kind, drawn = look.kind, look.plain(values)
-            grid.append(Column(word, drawn, kind, group=group))
+            elif kind == "probabilities" and bars is not None:
+                more |= {"full": bars[0], "words": likeliest(drawn, names)}
+            grid.append(Column(word, drawn, kind, group=group, **more))
         name = title.split(",")[0].lower().replace(" ", "_")
-        yield title, Pictures(name, grid, shown.caption)
+        yield title, Pictures(name, grid, " ".join(filter(None, said)))
+
+
+def _bars(shown: Shown, columns: Sequence[jax.Array]) -> tuple[float, int] | None:
+    """The largest of all probabilities of a picture, and K; None if it has none."""
+    drawn = zip(shown.columns.values(), columns, strict=True)
+    found = [np.asarray(x) for (kind, _), x in drawn if kind == "probabilities"]
+    return (max(float(x.max()) for x in found), found[0].shape[1]) if found else None
 
 
 def _filters(look: Look, train: TrainState) -> Iterator[tuple[str, Pictures | str]]:

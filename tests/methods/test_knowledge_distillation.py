@@ -216,6 +216,38 @@ def test_an_exported_classifier_is_a_teacher(views, tmp_path, name):
     np.testing.assert_allclose(told["soft_loss"], soft, rtol=1e-4)
 
 
+def test_pictures_are_softened_by_the_temperature(views):
+    """Heads that see no features say their bias: T log p is p at temperature T."""
+    method, params, state = made(views, temperature=3.0)
+    examples = {"view": views["image"]}
+    wanted = {"teacher": np.array([0.6, 0.3, 0.1]), "student": np.full(K, 1 / K)}
+
+    def saying(copy, p):
+        head = copy["head"]["dense"]
+        blind = {"kernel": 0 * head["kernel"], "bias": jnp.float32(3 * np.log(p))}
+        return {**copy, "head": {"dense": blind}}
+
+    taught = saying(state.teacher.params, wanted["teacher"])
+    state = state._replace(teacher=state.teacher._replace(params=taught))
+    params = saying(params, wanted["student"])
+
+    @jax.jit
+    def pictures(params, state, examples):
+        (shown,) = method.shows(params, state, examples, KEY).values()
+        assert [kind for kind, _ in shown.columns.values()][1:] == ["probabilities"] * 3
+        return {name: x for name, (_, x) in shown.columns.items()}, shown.labels
+
+    found, labels = pictures(params, state, examples)
+    for name, p in wanted.items():
+        values = found[f"probabilities at temperature 3: {name}"]
+        np.testing.assert_allclose(values, np.tile(p, (B, 1)), atol=1e-6)
+    assert labels == {}
+    features = METHODS["distillation"](
+        Linear(), None, elder, teacher=PLAIN, target="features"
+    )
+    assert features.shows(params, state, examples, KEY) == {}
+
+
 def test_any_exported_encoder_teaches_features(views, tmp_path):
     method, params, state = made(views, target="features", num_classes=None)
     load = method.loads["teacher"]

@@ -148,9 +148,9 @@ def test_pictures_are_keys_of_these_images():
         views = jnp.zeros((B, 3, 8, 8, 3))
         params, state = method.init(KEY, views)
         (shown,) = method.shows(params, state, examples, KEY).values()
-        return {name: x for name, (_, x) in shown.columns.items()}
+        return {name: x for name, (_, x) in shown.columns.items()}, shown.agrees
 
-    found = pictures(examples)
+    found, agrees = pictures(examples)
     assert sorted(found) == sorted(
         ["query"]
         + [
@@ -160,6 +160,13 @@ def test_pictures_are_keys_of_these_images():
         ]
     )
     assert all(x.shape == (3, 8, 8, 3) for x in found.values())
+    # Views are drawn of the examples alone: those of a row's image have its frame.
+    rows = {name: x for name, x in examples.items() if name != "view"}
+    keys = jax.vmap(recipe)(jax.random.split(KEY, 3), rows)[:, 1:]
+    assert len(agrees) == 2
+    for name, said in agrees.items():
+        own = np.isclose(keys, found[name][:, None], atol=1e-5).all((2, 3, 4)).any(1)
+        np.testing.assert_array_equal(said, own)
 
 
 def test_settings_and_views_are_refused():

@@ -131,6 +131,35 @@ def test_the_teacher_is_judged_and_exported(views):
     assert (method.health.classes, method.health.unlabelled) == (K, True)
 
 
+def test_pictures_are_of_the_teacher_and_of_the_student(views):
+    """Heads that see no features say their bias, whatever the noise of training."""
+    method, params, state = made(views, noise=1.0, dropout=0.5)
+    wanted = {"teacher": np.full(K, 1 / K), "student": np.array([0.5, 0.2, 0.3])}
+
+    def saying(copy, p):
+        head = copy["head"]["dense"]
+        blind = {"kernel": 0 * head["kernel"], "bias": jnp.float32(np.log(p))}
+        return {**copy, "head": {"dense": blind}}
+
+    taught = saying(state.teacher.params, wanted["teacher"])
+    state = state._replace(teacher=state.teacher._replace(params=taught))
+    params = saying(params, wanted["student"])
+    examples = {"view": views["image"][:, 0], "label": views["label"]}
+
+    @jax.jit
+    def pictures(params, state, examples):
+        (shown,) = method.shows(params, state, examples, KEY).values()
+        assert [kind for kind, _ in shown.columns.values()][1:] == ["probabilities"] * 3
+        return {name: x for name, (_, x) in shown.columns.items()}, shown.labels
+
+    found, labels = pictures(params, state, examples)
+    for name, p in wanted.items():
+        np.testing.assert_allclose(
+            found[f"probabilities: {name}"], np.tile(p, (B, 1)), atol=1e-6
+        )
+    np.testing.assert_array_equal(labels["image"], views["label"])
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -183,12 +183,15 @@ def test_pictures_are_of_these_images(pretext):
         views = jax.vmap(recipe)(jax.random.split(KEY, 3), rows)
         params, state = method.init(KEY, views)
         (shown,) = method.shows(params, state, examples, KEY).values()
-        return [x for _, x in shown.columns.values()]
+        return [x for _, x in shown.columns.values()], shown.agrees
 
-    image, _, first, second = map(np.asarray, pictures(examples))
+    columns, agrees = pictures(examples)
+    image, _, first, second = map(np.asarray, columns)
     for near in (first, second):
         assert all(any((row == own).all() for own in image) for row in near)
     assert (first != second).any((1, 2, 3)).all()
+    own = (first == image).all((1, 2, 3))
+    np.testing.assert_array_equal(agrees["nearest images: first"], own)
     assert made(pretext="none").shows(None, None, {}, KEY) == {}
 
 

@@ -10,6 +10,8 @@ from jax_ssl.report import Column, Pictures, ReportInputs, write_report
 from jax_ssl.report.draw import FRAME, GAP, LINE, sheet
 from jax_ssl.report.pictures import (
     Examples,
+    bars_said,
+    likeliest,
     neighbors_grid,
     operations_grid,
     views_grid,
@@ -141,6 +143,36 @@ def test_a_sheet_shows_the_tiles_in_their_frames_and_does_not_resample(rng):
             np.testing.assert_array_equal(paper[top - FRAME, left - FRAME], edge)
     assert (paper[: LINE - 8] == 255).all()  # No group, no words above the heads.
     assert (paper[LINE : 2 * LINE] < 128).any()
+
+
+def test_long_heads_of_a_sheet_are_whole(rng):
+    """Each line of words above a column moves the tiles down by one line."""
+    image = images(rng, 1, 8, 8, 3)
+    long = "probabilities at temperature 4"  # Two lines over a tile.
+    for group, head, lines in (("", "a", 2), (long, "a", 3), (long, f"b {long}", 4)):
+        columns = [Column("given", image), Column(head, image, group=group)]
+        paper = drawn(Pictures("", columns))
+        top = lines * LINE + GAP
+        for left in (GAP, TILE + 3 * GAP):
+            found = paper[top : top + TILE, left : left + TILE]
+            np.testing.assert_array_equal(found, tile(columns[0], 0))
+        # The last line of words is above them.
+        assert (paper[(lines - 1) * LINE : lines * LINE] < 128).any()
+
+
+def test_the_likeliest_classes_are_named():
+    names = ["cat", "dog", "frog"]
+    p = np.array([[0.25, 0.0625, 0.6875], [1.0, 0.0, 0.0], [1 / 3] * 3])
+    assert likeliest(p, names) == [
+        "frog 68.8\xa0%\ncat 25.0\xa0%\ndog 6.2\xa0%",
+        "cat 100.0\xa0%",
+        "cat 33.3\xa0%\ndog 33.3\xa0%\nfrog 33.3\xa0%",
+    ]
+    assert likeliest(np.full((1, 10_000), 1e-4), None) == ["0 0.0\xa0%"]
+    assert likeliest(np.array([[0.0, 1.0]]), None, 1) == ["1 100.0\xa0%"]
+    assert "full height is 40.0\xa0%." in bars_said(0.4, 10)
+    assert "neighbours" not in bars_said(0.4, 48)
+    assert "neighbours among 1,000 classes" in bars_said(0.4, 1000)
 
 
 def test_what_is_left_out_of_a_large_grid_is_said(tmp_path, rng):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jax_ssl.report import Column
-from jax_ssl.report.blocks import KINDS
+from jax_ssl.report.blocks import BARS, KINDS
 from jax_ssl.report.tiles import TILE, TILES, UNKNOWN, tile
 from tests.report.inputs import images
 
@@ -112,3 +112,25 @@ def test_a_tone_is_a_level_line_at_its_frequency(rate):
 @pytest.mark.parametrize("length", [1, 2, 50])
 def test_short_sounds(length):
     assert drawn(np.ones(length), "wave").shape == (TILE, 2 * TILE, 3)
+
+
+@pytest.mark.parametrize("classes", [2, 10, 48, 1000])
+def test_bars_are_as_high_as_their_probabilities(classes, rng):
+    """A bar for each class; neighbours share one where there are more than `BARS`."""
+    p = rng.dirichlet(np.ones(classes))
+    full = 1.25 * p.max()
+    shown = drawn(p, "probabilities", full=full)
+    assert shown.shape[0] == TILE
+    count = min(classes, BARS)
+    wide = shown.shape[1] // count
+    bars = shown.reshape(TILE, count, wide, 3)
+    ground = bars[0, 0, 0]
+    heights = (bars != ground).any(-1).sum(0)  # [count, wide] pixels
+    edges = [b * classes // count for b in range(count)] + [classes]
+    groups = [p[a:b].max() for a, b in itertools.pairwise(edges)]
+    wanted = np.round(TILE * np.array(groups) / full)
+    np.testing.assert_array_equal(heights.max(1), wanted)
+    # Bars stand on the ground, and a gap lies between two of them.
+    lowest = (bars[-1] != ground).any(-1).any(-1)
+    np.testing.assert_array_equal(lowest, wanted > 0)
+    assert (heights[:, -1] == 0).all()

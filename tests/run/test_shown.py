@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import pytest
 
 from jax_ssl.config import Experiment, load_page, override, resolved
 from jax_ssl.run.report import SHOWN, Look, _filters, _shown
@@ -85,6 +86,29 @@ def test_a_run_shows_the_patches_that_it_fills_in(tmp_path):
     assert not (masks[0] & ~masks[1]).any()  # What 75 % hide, 85 % hide too.
     assert "Trained with 75% of the patches hidden" in pictures.caption
     assert "did not know" in pictures.caption  # The mean of each patch.
+
+
+def test_a_run_names_and_scales_what_teacher_and_student_say(tmp_path):
+    """A fresh head says 1/10 of all ten digits, and its teacher is its copy."""
+    (title, pictures), *others = drawn(
+        tmp_path,
+        "method={'name': 'mean_teacher', 'num_classes': 10, 'first_std': 0.0}",
+        "views={'name': 'supervised', 'size': 8, 'num_views': 2, " + GREY + "}",
+        VIEW,
+    )[0].items()
+    assert (title, others) == ("Teacher and student", [])
+    image, teacher, student, difference = pictures.columns
+    assert len(image.words) == SHOWN
+    assert {*image.words} <= {*"0123456789"}
+    for column in (teacher, student):
+        assert (column.kind, column.group) == ("probabilities", "probabilities")
+        np.testing.assert_allclose(column.values, 0.1, atol=1e-6)
+        assert column.full == pytest.approx(0.1)
+        assert [words.count("10.0") for words in column.words] == [3] * SHOWN
+    assert student.agrees == [True] * SHOWN
+    assert not teacher.agrees
+    assert difference.values.max() < 1e-6
+    assert "full height is 10.0\xa0%" in pictures.caption
 
 
 def test_convnets_and_methods_without_pictures_show_nothing(tmp_path):
