@@ -18,6 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont
 from matplotlib.patheffects import withStroke
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
@@ -71,6 +72,7 @@ def scatter(found: Map, theme: Theme) -> bytes:
     shown = [] if found.labels is None else colored_classes(found.labels)
     plain = theme["accent"] if found.labels is None else f"{theme['muted']}40"
     colors = np.full(len(found.points), plain, object)
+    names: list[Text] = []
     with _style(theme):
         fig = Figure(figsize=(7.6, 6.0))
         ax = fig.add_axes((0, 0, 1, 1))
@@ -82,11 +84,19 @@ def scatter(found: Map, theme: Theme) -> bytes:
             colors[mine] = f"{mpl.colors.to_hex(color)}cc"
             place = densest(found.points[mine])
             name = class_name(label, found.label_names)
-            ax.text(*place, name, weight="bold", ha="center", path_effects=halo)
+            drawn = ax.text(*place, name, weight="bold", ha="center", path_effects=halo)
+            names.append(drawn)
         # One call, in row order, so that no class lies on top of the others.
         size = float(np.clip(14_000 / len(found.points), 7, 40))
         x, y = found.points.T
         ax.scatter(x, y, c=[*colors], s=size, linewidths=0)
+        ax.apply_aspect()  # Only now is it known where a name is on the paper.
+        boxes = [drawn.get_window_extent() for drawn in names]
+        lower = sunk(np.array([box.extents for box in boxes]).reshape(-1, 4))
+        for drawn, down in zip(names, lower, strict=True):
+            x, y = ax.transData.transform(drawn.get_position())
+            x, y = ax.transData.inverted().transform((x, y - down))
+            drawn.set_position((x, y))
         return _png(fig)
 
 
@@ -170,6 +180,31 @@ def densest(points: np.ndarray) -> tuple[float, float]:
     radii = np.sort(distances, axis=1)[:, len(points) // 3]
     x, y = points[radii.argmin()]
     return float(x), float(y)
+
+
+def sunk(boxes: np.ndarray) -> np.ndarray:
+    """How far each box has to go down, so that none covers a part of another.
+
+    The highest stays; each further one goes below those that are in its way.
+
+    Args:
+        boxes: [n, 4] left, bottom, right and top; all count as high as the highest.
+
+    Returns:
+        [n] float64, at least 0.
+    """
+    down = np.zeros(len(boxes))
+    tall = (boxes[:, 3] - boxes[:, 1]).max(initial=0)
+    placed: list[tuple[float, float, float]] = []  # left, right and top
+    for i in np.argsort(-boxes[:, 3], kind="stable"):
+        left, _, right, top = boxes[i]
+        for others_left, others_right, height in sorted(placed, key=lambda b: -b[2]):
+            aside = right <= others_left or others_right <= left
+            if not aside and abs(height - top) < tall:
+                top = height - tall
+        down[i] = boxes[i, 3] - top
+        placed.append((left, right, top))
+    return down
 
 
 def colored_classes(labels: np.ndarray) -> list[int]:

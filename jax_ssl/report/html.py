@@ -21,6 +21,9 @@ from jax_ssl.report.theme import DARK, LIGHT
 from jax_ssl.report.tiles import tile
 
 MAX_ROWS, MAX_COLUMNS = 10, 12  # of a grid of pictures
+# Pixels of the page that a grid has beside each other, and those around a tile of them;
+# the size to which tiles are reduced at most, where a grid then needs no scrolling.
+ACROSS, AROUND, SMALLEST = 1000, 12, 0.7
 
 Files = dict[str, bytes]  # PNGs by name, which rendering adds to
 
@@ -70,9 +73,14 @@ def _grid(block: Pictures, files: Files) -> dict[str, Any]:
     tiles = [[Image.fromarray(tile(column, r)) for column in columns] for r in rows]
     if tiles:
         _kept(files, f"{block.name}.png", draw.sheet(columns, tiles))
+    by_column = zip(*tiles, strict=True)
+    size = 0.5 * fitting([max(d.width for d in own) / 2 for own in by_column])
     shown = [
         [
-            (column, *column.at(r), _address(draw.encode(drawn)), *drawn.size)
+            (
+                *(column, *column.at(r), _address(draw.encode(drawn))),
+                *(round(size * side) for side in drawn.size),
+            )
             for column, drawn in zip(columns, tiles[r], strict=True)
         ]
         for r in rows
@@ -80,6 +88,16 @@ def _grid(block: Pictures, files: Files) -> dict[str, Any]:
     runs = itertools.groupby(column.group for column in columns)
     groups = [(group, len([*run])) for group, run in runs]
     return {"columns": columns, "groups": groups, "rows": shown, "count": count}
+
+
+def fitting(widths: Sequence[float]) -> float:
+    """The size of columns so wide, of which 1 is theirs, that spares scrolling.
+
+    It is 1 where they fit as they are, and where they could not be small enough.
+    """
+    free = ACROSS - AROUND * len(widths)
+    size = min(1.0, free / max(sum(widths), 1))
+    return size if size >= SMALLEST else 1.0
 
 
 def _kept(files: Files, name: str, png: bytes) -> bytes:

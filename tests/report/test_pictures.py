@@ -7,7 +7,8 @@ import pytest
 from PIL import Image, ImageColor
 
 from jax_ssl.report import Column, Pictures, ReportInputs, write_report
-from jax_ssl.report.draw import FRAME, GAP, LINE, sheet
+from jax_ssl.report.draw import FRAME, GAP, LINE, sheet, sunk
+from jax_ssl.report.html import fitting
 from jax_ssl.report.pictures import (
     Examples,
     bars_said,
@@ -160,6 +161,15 @@ def test_long_heads_of_a_sheet_are_whole(rng):
         assert (paper[(lines - 1) * LINE : lines * LINE] < 128).any()
 
 
+def test_names_that_would_cover_each_other_go_below():
+    """Boxes of height 10: two in one place, one beside, one in the way below."""
+    boxes = [(0, 90, 30, 100), (10, 90, 40, 100), (50, 90, 80, 100), (20, 75, 30, 85)]
+    np.testing.assert_array_equal(sunk(np.array(boxes)), [0, 10, 0, 5])
+    touching = np.array([(0, 0, 10, 10), (0, -10, 10, 0), (10, 0, 20, 10)])
+    np.testing.assert_array_equal(sunk(touching), [0, 0, 0])
+    assert sunk(np.zeros((0, 4))).shape == (0,)
+
+
 def test_the_likeliest_classes_are_named():
     names = ["cat", "dog", "frog"]
     p = np.array([[0.25, 0.0625, 0.6875], [1.0, 0.0, 0.0], [1 / 3] * 3])
@@ -184,7 +194,17 @@ def test_what_is_left_out_of_a_large_grid_is_said(tmp_path, rng):
         "Caption. The first 10 of 11 rows and the first 12 of 13 columns" in page.text
     )
     assert len(page.images()) == 120
+    # Twelve tiles of 96 pixels and the room around them are 1000 pixels wide.
+    sizes = {attrs["width"] for tag, attrs in page.elements if tag == "img"}
+    assert sizes == {f"{round((1000 - 12 * 12) / 12)}"}
     assert ("th", {"colspan": "12"}) in page.elements
+
+
+def test_columns_are_reduced_where_that_spares_scrolling():
+    assert fitting([96] * 9) == 1
+    assert fitting([100] * 10) == pytest.approx((1000 - 120) / 1000)
+    assert fitting([288] * 6) == 1  # A page of 0.7 of their width is too narrow.
+    assert fitting([]) == 1
 
 
 def test_words_are_text_of_the_page(tmp_path, rng):
@@ -196,6 +216,8 @@ def test_words_are_text_of_the_page(tmp_path, rng):
     assert name in page.text  # Whole, however long.
     tones = [attrs.get("class") for tag, attrs in page.elements if tag == "td"]
     assert "better" in tones
+    (width,) = [attrs["width"] for tag, attrs in page.elements if tag == "img"]
+    assert width == f"{TILE // 2}"
     alts = [attrs["alt"] for tag, attrs in page.elements if tag == "img"]
     assert alts == ["a 1"]
 
