@@ -152,7 +152,7 @@ def check_labels(
 
 def counted(source: Source, name: str) -> dict[int, int]:
     """How many examples every class has that occurs; all labels are read."""
-    labels, counts = np.unique(_all_labels(source, name), return_counts=True)
+    labels, counts = np.unique(labels_of_all(source, name), return_counts=True)
     pairs = zip(labels.tolist(), counts.tolist(), strict=True)
     return {label: count for label, count in pairs if label >= 0}
 
@@ -161,10 +161,11 @@ def labels_of(source: Source, name: str) -> np.ndarray:
     """The labels of all examples [N]; where classes have names, of 1,000 at most."""
     if source.fields[name].names is not None:
         return sample(source.keep([name]), 1000)[name]
-    return _all_labels(source, name)
+    return labels_of_all(source, name)
 
 
-def _all_labels(source: Source, name: str) -> np.ndarray:
+def labels_of_all(source: Source, name: str) -> np.ndarray:
+    """The labels of all examples [N, ...], all of which are read for it."""
     kept = source.keep([name])
     return load(kept, reader=Reader(kept, max_corrupt=1.0))[name]
 

@@ -42,5 +42,10 @@ def classification(num_classes: int | None, *, label: str = "label") -> Protocol
         )
 
     return Protocol(
-        name="classification", reads="head", needs=(label,), run=run, controls=False
+        name="classification",
+        reads="head",
+        needs=(label,),
+        run=run,
+        controls=False,
+        told_apart="head",
     )

@@ -23,7 +23,7 @@ from jax_ssl.evaluate.crops import random_crop
 from jax_ssl.evaluate.levels import ReadLevels
 from jax_ssl.evaluate.passes import Look, Passes
 from jax_ssl.evaluate.protocol import Outcome, Protocol, Skipped
-from jax_ssl.evaluate.segmentation import METRICS, NO_CLASS, overlaps
+from jax_ssl.evaluate.segmentation import METRICS, NO_CLASS, ONE_CLASS, overlaps
 from jax_ssl.losses.segmentation import pixel_cross_entropy
 from jax_ssl.nn.apply import forward, initialize
 from jax_ssl.parallel.rows import map_examples
@@ -249,6 +249,9 @@ def dense_probe(
         (found,) = counts(test, heads, test.rows)
         if not found[2].any():
             yield NO_CLASS
+            return
+        if np.count_nonzero(found[2]) == 1:
+            yield ONE_CLASS
             return
         values, iou = overlaps(found, names)
         last = losses[-max(1, len(losses) // 10) :]

@@ -137,7 +137,13 @@ def few_shot(
             )
 
     metrics = (Metric("accuracy"),)
-    return Protocol(name="few_shot", needs=(label,), metrics=metrics, run=run)
+    return Protocol(
+        name="few_shot",
+        needs=(label,),
+        metrics=metrics,
+        run=run,
+        told_apart=drawn_from,
+    )
 
 
 def draw_episodes(

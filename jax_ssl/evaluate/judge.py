@@ -45,6 +45,7 @@ from jax_ssl.evaluate.passes import Passes, check_shown
 from jax_ssl.evaluate.protocol import Outcome, Protocol, Skipped
 from jax_ssl.evaluate.raw import pooling_side
 from jax_ssl.evaluate.reading import features_of
+from jax_ssl.evaluate.single import label_of, labels_before, one_answer, single
 from jax_ssl.parallel.rows import map_examples
 from jax_ssl.train.sweep import Sweep
 
@@ -110,7 +111,10 @@ class Judge:
         Returns:
             {"evaluations": [...], "skipped": [{"protocol", "reason"}]}, plain JSON.
         """
-        lacks = [(p, self.lacking(p, train, test)) for p in protocols]
+        lacks = [
+            (p, self.lacking(p, train, test) or self.single(p, train, test))
+            for p in protocols
+        ]
         skipped = [{"protocol": p.name, "reason": why} for p, why in lacks if why]
         asked = [p for p, why in lacks if not why]
         known = test.feed.fields
@@ -152,18 +156,27 @@ class Judge:
                 if not protocol.learns:
                     given, labels = given[-1:] * 2, []
                 own = [part.labelled(labels) for part in given]
+                name = label_of(protocol)
+                marks = [part.fields[name][part.counts] for part in own if name]
                 # A method's own classifier learns nothing from the training part.
                 learned = protocol.reads != "head" or protocol.controls
                 without = left_out(given, own, labels if learned else ())
                 outcomes: Iterable[Outcome | Skipped] = [NOT_FINITE]
                 if not all(part.counts.any() for part in own):
                     outcomes = [NO_LABELS]
+                elif marks and (why := single(protocol, marks[0], marks[1], known)):
+                    outcomes = [Skipped(why)]
                 elif all(part.finite for part in own):
                     said = [f"{kind}: {protocol.name}"]
                     said += [f"{n} {words}" for words, n in without.items()]
                     with tell(", ".join(said).replace("_", " "), 0):
                         outcomes = list(protocol.run(*own))
+                note = one_answer(protocol, marks[1], known) if marks else ""
                 for outcome in outcomes:
+                    if note and isinstance(outcome, Outcome):
+                        notes = filter(None, (outcome.detail.get("note"), note))
+                        detail = {**outcome.detail, "note": " ".join(notes)}
+                        outcome = dataclasses.replace(outcome, detail=detail)
                     yield protocol, outcome, {**own[0].detail, **without}
 
         if kinds is None:
@@ -228,6 +241,24 @@ class Judge:
             return part or lacking(protocol, test, "test")
         why = lacking(protocol, test, test.split)
         return why or unpredicted(protocol, self.method)
+
+    def single(self, protocol: Protocol, train: Data, test: Data | None = None) -> str:
+        """Why labels say nothing to a protocol, as far as is known before it reads."""
+        name = label_of(protocol)
+        if not name:
+            return ""
+
+        def labels(data: Data | None) -> np.ndarray | None:
+            if data is None or name not in data.feed.fields:
+                return None
+            rows = None if data.rows is None else data.rows.tobytes()
+            key = ("labels", id(data.feed), rows, name)
+            if key not in self._sweeps:
+                self._sweeps[key] = labels_before(data, name)
+            found: np.ndarray | None = self._sweeps[key]
+            return found
+
+        return single(protocol, labels(train), labels(test), train.feed.fields)
 
     def rate(self, data: Data) -> float | None:
         """Samples a second of what the encoder reads, if that is a wave of one."""

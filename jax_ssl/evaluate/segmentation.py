@@ -13,6 +13,10 @@ from jax_ssl.evaluate.protocol import Metric, Outcome, Protocol, Skipped
 
 METRICS = (Metric("miou"), Metric("pixel_accuracy"))
 NO_CLASS = Skipped("no pixel has a class")
+ONE_CLASS = Skipped(
+    "all pixels that have a class are of the same one, and an overlap of one class "
+    "says nothing, for a constant answer is right; give masks of two classes or more"
+)
 
 
 def segmentation(fields: Fields) -> Protocol:
@@ -60,6 +64,9 @@ def segmentation(fields: Fields) -> Protocol:
         counts = numbers.sum(axis=0).reshape(3, VOID)
         if not counts[2].any():
             yield NO_CLASS
+            return
+        if np.count_nonzero(counts[2]) == 1:
+            yield ONE_CLASS
             return
         values, iou = overlaps(counts, names)
         yield Outcome(

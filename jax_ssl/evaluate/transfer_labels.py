@@ -48,8 +48,8 @@ def transfer_labels(
 
     Returns:
         A protocol of "map_11_point" and "map_all_point", see `voc07`. Classes without
-        positives and negatives to fit, or without a positive to be judged by, are left
-        out, and the result says how many.
+        positives and negatives to fit, to choose by and to be judged by are left out,
+        and the result says how many.
 
     Raises:
         ValueError: if a setting is out of range.
@@ -81,7 +81,7 @@ def transfer_labels(
         for number in range(known.shape[1]):
             own = known[:, number]
             if not (
-                _both(own[~later]) and (own[later] > 0).any() and _any(truth, number)
+                _both(own[~later]) and _both(own[later]) and _both(truth[:, number])
             ):
                 left_out += 1
                 continue
@@ -94,8 +94,8 @@ def transfer_labels(
             judged.append((number, scores))
         if not judged:
             yield Skipped(
-                "no class has positives and negatives in train, and a positive in "
-                "validation and in test"
+                "no class has positives and negatives in train, in validation and in "
+                "test"
             )
             return
         validation = np.mean([scores for _, scores in judged], axis=0)
@@ -144,8 +144,3 @@ def transfer_labels(
 def _both(marked: np.ndarray) -> bool:
     """Whether there are positives and negatives."""
     return bool((marked > 0).any() and (marked == 0).any())
-
-
-def _any(truth: np.ndarray, number: int) -> bool:
-    """Whether a class has a positive."""
-    return bool((truth[:, number] > 0).any())

@@ -55,8 +55,8 @@ def voc07(
         interpolated curve of precision and recall, and "map_11_point", that of the mean
         interpolated precision at 11 levels of recall. Its detail holds for each class
         "class", "cost", "all_point" and "11_point". Classes with fewer positives or
-        negatives in train than folds, or without a positive in test, are left out, and
-        the result says how many.
+        negatives in train than folds, or without a positive or a negative in test, are
+        left out, and the result says how many.
 
     Raises:
         ValueError: if a setting is out of range, or no cost is given.
@@ -90,7 +90,7 @@ def voc07(
             here, there = known[:, number] >= 0, truth[:, number] >= 0
             own, right = known[here, number], truth[there, number]
             rarer = min(own.sum(), (1 - own).sum())
-            if rarer < folds or not right.any():
+            if rarer < folds or not right.any() or right.all():
                 continue
             scores, cost, unfinished = scored(
                 x[here], own, asked[there], several, folds, positive_weight, tolerance,
@@ -108,7 +108,7 @@ def voc07(
         if not rows:
             yield Skipped(
                 f"no class has {folds} positive and negative training examples, and a "
-                "positive test example"
+                "positive and a negative test example"
             )
             return
         notes = []

@@ -75,9 +75,12 @@ def voc07_low_shot(
             (unit(on_host(part.values)[part.counts]), marks(part, labels, certain))
             for part in (train, test)
         )
-        judged = [c for c in range(known.shape[1]) if (truth[:, c] > 0).any()]
+        counted = [own[own >= 0] for own in truth.T]
+        judged = [c for c, own in enumerate(counted) if own.any() and not own.all()]
         if len(judged) < 2:
-            yield Skipped("fewer than two classes have a positive test example")
+            yield Skipped(
+                "fewer than two classes have a positive and a negative test example"
+            )
             return
         for k in several:
             if reason := _too_few(known[:, judged], k):
@@ -114,7 +117,9 @@ def voc07_low_shot(
                 "samples": found[0, :, best].tolist(),
             }
             if left_out := known.shape[1] - len(judged):
-                detail["note"] = f"{left_out} classes have no positive test example."
+                detail["note"] = (
+                    f"{left_out} classes have no positive or no negative test example."
+                )
             if lost:
                 said = f"{lost} SVMs did not reach {tolerance:g} in {MOST_STEPS} steps."
                 detail["note"] = " ".join(filter(None, (detail.get("note"), said)))

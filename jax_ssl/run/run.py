@@ -213,8 +213,13 @@ class Run:
         """Sentences about evaluations that will be skipped for want of labels."""
         if self.test is None:
             return []
-        asked = (few_labels(p, self.train) for p in self.experiment.protocols)
-        return [sentence for sentence in asked if sentence is not None]
+        said: list[str] = []
+        for protocol in self.experiment.protocols:
+            if why := self.judge.single(protocol, self.train):
+                said.append(f"config.evals.{protocol.name} will be skipped: {why}.")
+            elif few := few_labels(protocol, self.train):
+                said.append(few)
+        return said
 
     def results(self, train: TrainState) -> Record:
         """All protocols on a state: the content of results.json.
@@ -280,7 +285,8 @@ class Run:
                     **told,
                 }
 
-        if reason := self.judge.lacking(protocol, bank, bank):
+        lacks = self.judge.lacking(protocol, bank, bank)
+        if reason := lacks or self.judge.single(protocol, bank, queries):
             return [], [{"protocol": f"online {protocol.name}", "reason": reason}]
         return [Evaluation(self.experiment.every(online.every_epochs), run)], []
 
