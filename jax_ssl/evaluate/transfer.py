@@ -18,6 +18,7 @@ from jax_ssl.evaluate.part import Part, on_host
 from jax_ssl.evaluate.protocol import Metric, Outcome, Protocol, Skipped, classes_of
 
 MOST_STEPS = 5000  # Of L-BFGS, for each strength.
+SHOWN = 10  # Classes in a message, at most.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,9 +139,10 @@ def transfer(
 
     Returns:
         A protocol whose detail holds "strength", "validation" (a row for each λ:
-        "strength" and the metric), and "note" if the chosen λ is at an end of several
-        or a fit did not reach the tolerance. Classes that are not fitted are never
-        right.
+        "strength" and the metric), and "note" if the chosen λ is at an end of several,
+        a fit did not reach the tolerance, or the part on which λ was chosen lacks
+        classes: its mean per class is then not that of the test part. Classes that are
+        not fitted are never right.
 
     Raises:
         ValueError: if a setting is out of range.
@@ -161,7 +163,7 @@ def transfer(
     grid = sweep.grid
 
     def run(train: Part, test: Part) -> Iterator[Outcome | Skipped]:
-        _, known, asked = classes_of(train, test, label)
+        classes, known, asked = classes_of(train, test, label)
         if validation_from is None:
             _, counts = np.unique(known[known >= 0], return_counts=True)
             if counts.max() < 2:
@@ -190,17 +192,21 @@ def transfer(
             scores.append(measured(predicted, sides[1][1])[metric])
             lost += not reached
         best = int(np.argmax(scores))
+        lacks = unchosen(classes, known, fitted, validation, asked)
         del sides
         whole = rows_of(x, known, np.flatnonzero(known >= 0))
         seen = rows_of(on_host(test.values), asked, np.flatnonzero(asked >= 0))
         ((predicted, reached),) = fits(*whole, seen[0], grid[[best]], tolerance)
+        detail = sweep.detail(
+            metric, scores, lost=lost + (not reached), fits=strengths + 1
+        )
+        if lacks:
+            detail["note"] = " ".join(filter(None, (*lacks, detail.get("note"))))
         yield Outcome(
             title="transfer",
             settings={"metric": metric, **sweep.settings},
             values=measured(predicted, seen[1]),
-            detail=sweep.detail(
-                metric, scores, lost=lost + (not reached), fits=strengths + 1
-            ),
+            detail=detail,
             remark=(
                 f"transfer: logistic regression, best of {strengths} L2 strengths by "
                 f"{metric.replace('_', ' ')} on {sweep.where}"
@@ -210,6 +216,39 @@ def transfer(
     other = "accuracy" if metric == "mean_per_class" else "mean_per_class"
     metrics = Metric(metric), Metric(other)
     return Protocol(name="transfer", needs=(label,), metrics=metrics, run=run)
+
+
+def unchosen(
+    classes: np.ndarray,
+    known: np.ndarray,
+    fitted: np.ndarray,
+    validation: np.ndarray,
+    asked: np.ndarray,
+) -> list[str]:
+    """Sentences about classes that one of the parts lacks by which λ is chosen.
+
+    Args:
+        classes: labels that occur in train or test, rising [C].
+        known: [n] numbers of the classes of train, -1 where there is none.
+        fitted: rows of train that are fitted.
+        validation: rows of train that the choice is made on.
+        asked: [m] numbers of the classes of test, -1 where there is none.
+    """
+    said = []
+    for part, rows, why in (
+        ("validation part", validation, "λ is not chosen by them"),
+        ("fitted part", fitted, "they are never right where λ is chosen"),
+    ):
+        there = known[known >= 0], asked[asked >= 0]
+        lacks = classes[np.setdiff1d(np.concatenate(there), known[rows])]
+        if len(lacks):
+            words = ", ".join(map(str, lacks[:SHOWN]))
+            more = f" and {len(lacks) - SHOWN} more" if len(lacks) > SHOWN else ""
+            said.append(
+                f"the {part} lacks {len(lacks)} of {len(classes)} classes ({words}"
+                f"{more}): {why}."
+            )
+    return said
 
 
 def measured(predicted: np.ndarray, labels: np.ndarray) -> dict[str, float]:

@@ -136,6 +136,21 @@ def test_a_class_that_train_lacks_is_never_right(rng):
     assert found.values == {"accuracy": 0.0, "mean_per_class": 0.0}
 
 
+def test_classes_that_the_choice_does_not_see_are_said():
+    x = np.eye(4)[[0, 1, 2, 0, 1, 3]]
+    train = labelled(x, np.array([5, 6, 7, 5, 6, 8]))
+    test = labelled(np.eye(4)[[0, 2]], np.array([5, 9]))
+    protocol = transfer(strengths=1, validation_from=3, metric="mean_per_class")
+    (found,) = judged(protocol, train, test)
+    # Of 5 ... 9, rows 3 to 5 of train hold 5, 6 and 8, and the others 5, 6 and 7.
+    assert "validation part lacks 2 of 5 classes (7, 9): λ is" in found.detail["note"]
+    assert "fitted part lacks 2 of 5 classes (8, 9): they" in found.detail["note"]
+    (found,) = judged(transfer(strengths=1, held_out=0.5), train, train)
+    # A class of one example is fitted only.
+    assert "validation part lacks 2 of 4 classes (7, 8)" in found.detail["note"]
+    assert "fitted part" not in found.detail["note"]
+
+
 def test_a_fit_that_is_not_finished_says_so(monkeypatch, rng):
     monkeypatch.setattr(sys.modules["jax_ssl.evaluate.transfer"], "MOST_STEPS", 2)
     protocol = transfer(strengths=3, weakest=1e-3, strongest=1e-1)
