@@ -53,7 +53,8 @@ def _spans(part: Any) -> np.ndarray:
     if len(spans) != part.examples_in_shard:
         raise ValueError(
             f"{part.filename} holds {len(spans)} records, but dataset_info.json says "
-            f"{part.examples_in_shard}; the file is incomplete: prepare it again."
+            f"{part.examples_in_shard}; the file is incomplete: copy it or prepare it "
+            "again."
         )
     return spans[part.skip : part.skip + part.take]
 

@@ -256,8 +256,8 @@ def named(protocol: Protocol, title: str, **settings: Any) -> Protocol:
 
 
 def _prepared(data_dir: pathlib.Path, dataset: str) -> bool:
-    """Whether a version of a TFDS data set is there."""
-    return any((data_dir / dataset).glob("*/dataset_info.json"))
+    """Whether a version of a TFDS data set is there, or a part of it."""
+    return any((data_dir / dataset).glob("*/*.json"))
 
 
 def _remedy(

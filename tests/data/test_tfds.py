@@ -1,4 +1,5 @@
 import io
+import pathlib
 import sys
 from types import SimpleNamespace
 
@@ -394,6 +395,33 @@ def test_unknown_splits_are_refused_with_those_that_are_there(toy):
             tfds(dataset="toy", data_dir=toy[0], split=split)
     with pytest.raises(ValueError, match=r"train \(9\), test \(4\)"):
         tfds(dataset="toy", data_dir=toy[0], split="validation")
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "error", "message"),
+    [
+        ("dataset_info.json", None, FileNotFoundError, "is not there"),
+        ("features.json", None, FileNotFoundError, "is not there"),
+        ("dataset_info.json", 90, ValueError, "cut off or damaged"),
+        ("features.json", 0, ValueError, "cut off or damaged"),
+        ("toy-train.*-00001-of-00003", None, FileNotFoundError, "1 of the 3 files"),
+        ("toy-train.*-00001-of-00003", 0, ValueError, "incomplete"),
+        ("toy-train.*-00001-of-00003", -30, ValueError, "truncated|incomplete"),
+    ],
+)
+def test_an_incomplete_download_is_named(toy, name, size, error, message):
+    (file,) = (pathlib.Path(toy[0]) / "toy/1.0.0").glob(name)
+    content = file.read_bytes()
+    file.unlink()
+    if size is not None:
+        file.write_bytes(content[:size])
+    with pytest.raises(error, match=message) as told:
+        tfds(dataset="toy", data_dir=toy[0], split="train")
+    assert str(file) in str(told.value)
+    assert "copy" in str(told.value)
+    assert "prepare" in str(told.value)
+    if "train" in name:  # Other splits are whole.
+        assert len(tfds(dataset="toy", data_dir=toy[0], split="test")) == 4
 
 
 def test_a_damaged_record_is_named_and_replaced(tmp_path, rng):
