@@ -2,7 +2,8 @@
 
 import json
 import pathlib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -23,8 +24,9 @@ def recorded(workdir: pathlib.Path) -> Record:
 def merge(workdir: pathlib.Path, results: Record, environment: Record) -> None:
     """Adds evaluations to results.json.
 
-    An evaluation takes the place of one with the same protocol, settings, split and
-    step. Process 0 writes.
+    An evaluation takes the place of one with the same protocol, settings, split, step
+    and data. Those that differ in their data alone stay beside each other, and their
+    titles say where the data are. Process 0 writes.
 
     Args:
         workdir: the run's folder.
@@ -38,7 +40,7 @@ def merge(workdir: pathlib.Path, results: Record, environment: Record) -> None:
     new = {e["protocol"] for k in ("evaluations", "skipped") for e in results[k]}
     skipped = [e for e in old.get("skipped", ()) if e["protocol"] not in new]
     merged = {
-        "evaluations": list(found.values()),
+        "evaluations": apart(list(found.values())),
         "skipped": [*results["skipped"], *skipped],
         "environment": old.get("environment", environment),
     }
@@ -46,6 +48,23 @@ def merge(workdir: pathlib.Path, results: Record, environment: Record) -> None:
         write_json_atomic(workdir / RESULTS, merged)
 
 
+def apart(evaluations: Sequence[Record]) -> list[Record]:
+    """The same evaluations; where some differ in their data alone, titles say it."""
+    alike = Counter(_identity({**each, "data": None}) for each in evaluations)
+
+    def titled(each: Record) -> Record:
+        where = (each.get("data") or {}).get("where")
+        if not where or "title" not in each:
+            return each
+        own = f" ({where})"
+        title = each["title"].removesuffix(own)
+        several = alike[_identity({**each, "data": None})] > 1
+        return {**each, "title": title + own * several}
+
+    return [titled(each) for each in evaluations]
+
+
 def _identity(evaluation: Mapping[str, Any]) -> str:
     keys = ("protocol", "settings", "split", "step")
-    return json.dumps([evaluation.get(key) for key in keys], sort_keys=True)
+    data = (evaluation.get("data") or {}).get("digest")
+    return json.dumps([*(evaluation.get(key) for key in keys), data], sort_keys=True)

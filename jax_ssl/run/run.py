@@ -59,6 +59,8 @@ class Run:
     """
 
     longer: Record | None = None  # Of a finished run that goes on, see `extension`.
+    # Of other data than the run's own: what tells them apart, for the results.
+    other_data: Record | None = None
 
     def __init__(
         self, experiment: Experiment, workdir: pathlib.Path, *, training: bool = False
@@ -95,7 +97,9 @@ class Run:
         config = resolved(override(written, overrides))
         check_same(config)
         classes = data_of(workdir, CHECKPOINTS).get("classes")
-        return cls(Experiment(config, classes=classes), pathlib.Path(workdir))
+        run = cls(Experiment(config, classes=classes), pathlib.Path(workdir))
+        run.other_data = other_data(resolved(written), config)
+        return run
 
     @functools.cached_property
     def feed(self) -> Feed:
@@ -232,7 +236,7 @@ class Run:
             skipped = [{"protocol": p.name, "reason": reason} for p in protocols]
             return {"evaluations": [], "skipped": skipped}
         whole = train.params, train.state
-        return self.judge.judge(
+        found = self.judge.judge(
             protocols,
             whole,
             self.train,
@@ -240,6 +244,10 @@ class Run:
             step=int(train.step),
             tell=lambda text, total: telling(f"evaluating · {text}", total),
         )
+        if self.other_data is not None:
+            for each in found["evaluations"]:
+                each["data"] = self.other_data
+        return found
 
     def watch(self) -> tuple[list[Evaluation], list[Record]]:
         """The evaluations during training, and what was skipped with its reason."""
@@ -329,6 +337,30 @@ class Run:
             max_corrupt=1.0,  # They are left out, counted, and said.
         )
         return Data(feed=feed, split=str(changes.get("split", name)))
+
+
+def other_data(own: Mapping[str, Any], now: Mapping[str, Any]) -> Record | None:
+    """How the data of an evaluation differ from the run's own; None if they do not.
+
+    Args:
+        own: resolved config of the run.
+        now: that of the evaluation.
+
+    Returns:
+        {"digest", "where"}: the settings that differ, and the same in words. Those that
+        change no example, such as the size of a cache, are left out.
+    """
+    parts = [
+        {
+            "data": dict(config["data"]),
+            "evals": {part: config["evals"][part] for part in ("train", "test")},
+        }
+        for config in (own, now)
+    ]
+    for part in parts:
+        part["data"].pop("cache_gib", None)
+    lines = config_differences(*parts)
+    return {"digest": lines, "where": "; ".join(lines)} if lines else None
 
 
 def check_same(

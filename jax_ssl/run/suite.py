@@ -10,6 +10,7 @@ from jax_ssl.core.state import TrainState
 from jax_ssl.core.telling import telling
 from jax_ssl.data.classes import renumbered
 from jax_ssl.data.corrupt import TooManyCorrupt
+from jax_ssl.data.identity import identity
 from jax_ssl.data.source import Source
 from jax_ssl.evaluate import PROTOCOLS
 from jax_ssl.evaluate.data import Data
@@ -92,6 +93,12 @@ def suited(
             most_bytes=run.experiment.evals.device_gib * 2**30,
         )
         each = _judged(run, judge, train, task, kinds)
+        if each["evaluations"]:
+            told = {
+                "digest": [identity(x)["digest"] for x in (task.train, task.test)],
+                "where": str(asked.data_dir),
+            }
+            each["evaluations"] = [{**e, "data": told} for e in each["evaluations"]]
         for key, entries in each.items():
             found[key] += entries
         if not suite.classifies:
@@ -118,7 +125,10 @@ def _asked(
     seen = run.judge.seen(run.train).shape
     if len(seen) != 3 or seen[0] != seen[1] or seen[2] != 3:
         raise ValueError(
-            f"suites are of RGB images, and this run's encoder reads {tuple(seen)}."
+            f"suites are of square RGB images, and this run's encoder reads "
+            f"{tuple(seen)} by config.evals.view = {config['evals']['view']['name']!r};"
+            " where it reads RGB images, choose a square view, such as "
+            "--config.evals.view.name=center_crop with --config.evals.view.size=N."
         )
     folder = data_dir or config["data"].get("data_dir")
     if folder is None:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -10,11 +11,13 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from jax_ssl.config import Experiment, resolved
+from jax_ssl.evaluate.judge import Judge
 from jax_ssl.evaluate.suite import Asked, DataSet, Lacking, Task, over
 from jax_ssl.evaluate.suites import SUITES, TWELVE, linear_transfer
 from jax_ssl.evaluate.transfer import transfer
 from jax_ssl.run.evaluate import evaluate
-from jax_ssl.run.run import Run
+from jax_ssl.run.results import apart, merge
+from jax_ssl.run.run import Run, other_data
 from jax_ssl.run.suite import suited
 
 
@@ -116,6 +119,50 @@ def test_two_folders_of_one_name_are_two_sets(tmp_path):
     asked = Asked(data_dir=tmp_path, sets=("one/mine", "two/mine/"), side=16)
     found = [task.protocols[0].name for task in SUITES["few_label"].tasks(asked)]
     assert found == ["few_label: one/mine", "few_label: two/mine"]
+
+
+def test_sets_of_one_name_in_two_places_stay_apart(run, state, tmp_path, monkeypatch):
+    def judged(self, protocols, *given, **more):
+        each = {"protocol": protocols[0].name, "title": "mine", "settings": {}}
+        return {"evaluations": [each], "skipped": []}
+
+    monkeypatch.setattr(Judge, "judge", judged)
+    folders(tmp_path / "one" / "mine", train=1, test=1)
+    folders(tmp_path / "two" / "mine", train=1, test=2)
+    shutil.copytree(tmp_path / "one", tmp_path / "moved")
+    kept = tmp_path / "run"
+    kept.mkdir()
+    made = dict.fromkeys(("command", "commit", "date"), "")
+    for place in ("one", "two", "moved"):
+        given = {"sets": "mine", "name": "few_label", "features": "pixels"}
+        merge(kept, results(run, state, tmp_path / place, **given), made)
+    found = [
+        e["title"]
+        for e in json.loads((kept / "results.json").read_text())["evaluations"]
+    ]
+    # What was moved is the same set, and takes the place of what was said of it.
+    assert sorted(found) == sorted(
+        [f"mine ({tmp_path / word})" for word in ("two", "moved")]
+    )
+
+
+def test_other_data_are_told_by_the_settings_that_differ():
+    data, parts = (
+        {"path": "a", "cache_gib": 1.0},
+        {"train": None, "test": {"split": "t"}},
+    )
+    own = {"data": data, "evals": {**parts, "knn": None}}
+    assert other_data(own, {**own, "data": {**data, "cache_gib": 2.0}}) is None
+    assert other_data(own, {**own, "evals": {**parts, "knn": {"k": 1}}}) is None
+    told = other_data(own, {**own, "evals": {**parts, "test": {"split": "v"}}})
+    assert told == {
+        "digest": ['evals.test.split: "t" → "v"'],
+        "where": 'evals.test.split: "t" → "v"',
+    }
+    each = {"protocol": "knn", "settings": {}, "split": "x", "step": 1, "title": "1-NN"}
+    titles = [e["title"] for e in apart([each, {**each, "data": told}])]
+    assert titles == ["1-NN", '1-NN (evals.test.split: "t" → "v")']
+    assert apart([{**each, "data": told}])[0]["title"] == "1-NN"
 
 
 def test_buildings_are_judged_by_their_own_folder(run, state, tmp_path):
