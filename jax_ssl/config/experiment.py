@@ -41,6 +41,7 @@ from jax_ssl.train.feeds import Feed
 from jax_ssl.train.load import loaded
 from jax_ssl.train.program import Program, program
 
+OF_MACHINE = ("cache_gib",)  # Keys of `data` that change no example.
 NAMES_A_SETTING = re.compile(r"\b(config|optimizer|mesh|run|encoder|feed|method)\.\w+")
 
 
@@ -273,13 +274,14 @@ class Experiment:
         """Another part of the data, with the fields that the evaluation reads.
 
         Args:
-            changes: keys of `data`, such as its split; with a "name", another source,
-                whose parts are its own: the split is not carried over to it.
+            changes: keys of `data`, such as its split; with another "name", another
+                source, to which only what concerns the machine is carried over: a
+                canvas, a path or a range of the old one is not meant for it.
             also: further fields, where there are such.
         """
         given = dict(self.config["data"])
         if changes.get("name", given["name"]) != given["name"]:
-            given.pop("split", None)
+            given = {key: given[key] for key in OF_MACHINE if key in given}
         section = {**given, **changes}
         maker, settings = pick(SOURCES, section, "config.data")
         # A key of the old part that the new source has not is left out.

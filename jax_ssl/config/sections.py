@@ -208,8 +208,8 @@ class Evals:
     Attributes:
         view: the un-augmented view, dict(name=..., ...).
         train: keys of `data` that differ for the labelled training part; with another
-            "name" all keys that both sources have are kept but the split, which is that
-            source's own default.
+            "name" no key of `data` is kept but cache_gib: a canvas, for one, is that
+            source's own.
         test: keys of `data` that differ for the test part, in the same way; None: there
             is none.
         labels: fields of kind label, each of which is predicted by every protocol that

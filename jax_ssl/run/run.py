@@ -328,6 +328,8 @@ class Run:
             raise type(error)(f"config.evals.{name}: {error}") from error
         for sentence in said:
             log.warning("config.evals.%s: %s", name, sentence)
+        if shared := carried(self.experiment.config["data"], changes):
+            log.info("config.evals.%s: %s", name, shared)
         feed = Feed(
             source,
             mesh=self.experiment.mesh,
@@ -337,6 +339,24 @@ class Run:
             max_corrupt=1.0,  # They are left out, counted, and said.
         )
         return Data(feed=feed, split=str(changes.get("split", name)))
+
+
+def carried(data: Mapping[str, Any], changes: Mapping[str, Any]) -> str:
+    """A sentence where data of another place are laid on the canvas of the training's.
+
+    Args:
+        data: section `data`, resolved.
+        changes: keys of it that differ for the part.
+    """
+    elsewhere = sorted({"path", "dataset", "data_dir"} & changes.keys())
+    same = changes.get("name", data["name"]) == data["name"]
+    canvas = data.get("canvas")
+    if not (elsewhere and same and canvas) or "canvas" in changes:
+        return ""
+    return (
+        f"{elsewhere[0]} is its own, and its canvas is that of config.data, {canvas}; "
+        "another one is named by the key canvas."
+    )
 
 
 def other_data(own: Mapping[str, Any], now: Mapping[str, Any]) -> Record | None:

@@ -10,7 +10,7 @@ from PIL import Image
 from jax_ssl.cli import main
 from jax_ssl.config import Experiment, load_page, override, resolved
 from jax_ssl.data.identity import identity
-from jax_ssl.run.run import Run
+from jax_ssl.run.run import Run, carried
 
 PAGE = """
 from ml_collections import ConfigDict
@@ -66,6 +66,27 @@ def train(page, *changes, kind="simclr", workdir="run"):
     words = [f"--config.{change}" for change in changes]
     flags = [f"--config={page}:{kind}", f"--workdir={page.parent / workdir}"]
     return main(["train", *flags, *words])
+
+
+def test_a_source_of_its_own_inherits_no_canvas(page, monkeypatch):
+    given = {}
+    experiment = opened(page).experiment
+
+    def bind(maker, wires, kept):
+        given.update(kept)
+        raise OSError("bound")
+
+    monkeypatch.setattr("jax_ssl.config.experiment.bind", bind)
+    with pytest.raises(OSError, match="bound"):
+        experiment.open({"name": "tar_shards", "split": "val"})
+    assert given == {"split": "val", "cache_gib": 1.0}
+    with pytest.raises(OSError, match="bound"):
+        experiment.open({"path": "elsewhere"})  # The same source keeps what it has.
+    assert (given["canvas"], given["path"]) == (8, "elsewhere")
+    said = carried(experiment.config["data"], {"path": "elsewhere"})
+    assert "path is its own, and its canvas is that of config.data, 8" in said
+    for own in ({"split": "test"}, {"path": "x", "canvas": 9}, {"name": "npz"}):
+        assert not carried(experiment.config["data"], own)
 
 
 @pytest.mark.parametrize("kind", ["simclr", "classifier"])
