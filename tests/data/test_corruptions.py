@@ -42,6 +42,22 @@ def test_it_is_that_of_the_official_program(kind):
     np.testing.assert_allclose(found[100, 57], pixel, atol=5e-3)
 
 
+# The package imagecorruptions 1.1.2 in the same way; of snow it rounds after the blur.
+PACKAGE = {
+    "motion_blur": (138.7113, (101.859, 111.960, 144.271), 5e-3),
+    "snow": (217.7486, (185.974, 161.924, 222.374), 1.0),
+}
+
+
+@pytest.mark.parametrize("kind", PACKAGE)
+def test_what_moves_is_that_of_another_program(kind):
+    mean, pixel, atol = PACKAGE[kind]
+    own, draws = KINDS[kind], np.random.RandomState(3)
+    found = 255 * np.clip(own.apply(waves() / 255, own.imagenet[3], draws), 0, 1)
+    assert found.mean() == pytest.approx(mean, abs=max(0.2 * atol, 1e-3))
+    np.testing.assert_allclose(found[100, 57], pixel, atol=atol)
+
+
 def test_impulses_are_so_many_and_half_of_them_are_white(rng):
     found = impulse_noise(np.full((200, 200, 3), 0.5), 0.2, rng)
     shares = [(found == value).mean() for value in (0.0, 0.5, 1.0)]
