@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jax_ssl.core.compiling import once
+from jax_ssl.core.fields import names_of
 from jax_ssl.core.method import encoder_input
 from jax_ssl.core.state import TrainState
 from jax_ssl.core.types import Array, Example, Views
@@ -19,9 +20,11 @@ from jax_ssl.ops.warp import flow_pixels, warp
 from jax_ssl.parallel.mesh import replicated
 from jax_ssl.parallel.together import together
 from jax_ssl.report.blocks import Column, Pictures
+from jax_ssl.report.boxed import LEAST, boxed
 from jax_ssl.run.run import Run
 
 SHOWN = 6  # Examples.
+DETECTIONS, BOXES = "detections", "boxes"
 # Predictions that are maps: the field with the truth, and the kind that is drawn.
 MAPS: Mapping[str, tuple[str, str]] = {
     "depth": ("depth", "depth"),
@@ -50,17 +53,29 @@ def predicted(
         plain: values in the units of the evaluation's view -> values to be shown.
     """
     experiment = run.experiment
-    names = [name for name in experiment.method.predicts if name in MAPS]
-    if not names:
+    there = experiment.method.predicts
+    names = [name for name in there if name in MAPS]
+    detects = DETECTIONS in there
+    if not (names or detects):
         return
     source, changes = experiment.everything, experiment.evals.test
     if changes is not None:
-        source = experiment.open(changes, also=[truth for truth, _ in MAPS.values()])
+        truths = [truth for truth, _ in MAPS.values()]
+        source = experiment.open(changes, also=[*truths, BOXES])
     batch = sample(source, SHOWN)
     seen = views_of(run, batch)
-    found = predictions(run, train, seen, names)
+    found = predictions(run, train, seen, [*names, *[DETECTIONS] * detects])
     given = seen if isinstance(seen, Mapping) else {}
     batch = {n: np.asarray(given.get(n, x)) for n, x in batch.items()}
+    if detects:
+        classes = names_of(source.fields, BOXES)
+        shown = plain(encoder_input(seen))
+        drawn = [boxed("predicted", shown, found[DETECTIONS], classes, scored=True)]
+        if BOXES in given:  # In pixels of the view, as the predictions are.
+            drawn.append(boxed("true", shown, given[BOXES], classes, scored=False))
+        words = f"Boxes with a score of {LEAST} and more, the best first; "
+        words += "a colour is a class."
+        yield "Predictions: detections", Pictures("predicted_detections", drawn, words)
     frames = next((given[n] for n in ("frames", "left_frames") if n in given), None)
     for name in names:
         truth, kind = MAPS[name]
