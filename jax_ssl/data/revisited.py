@@ -19,7 +19,7 @@ from jax_ssl.core import checks
 from jax_ssl.core.fields import INDEX, ON_CANVAS, Field
 from jax_ssl.data.cache import DEFAULT_CACHE_GIB, cached
 from jax_ssl.data.canvas import decode, shrink, sides_of, stack
-from jax_ssl.data.files import known_of
+from jax_ssl.data.files import files_in, known_of
 from jax_ssl.data.images import open_file
 from jax_ssl.data.source import Rows, Source, absent
 
@@ -194,6 +194,7 @@ def revisited(
     split: Literal["database", "queries"],
     canvas: int | tuple[int, int] = 512,
     ground_truth: str = "",
+    distractors: str = "",
     cache_gib: float = DEFAULT_CACHE_GIB,
 ) -> Source:
     """A source of the photographs of revisited Oxford or Paris.
@@ -204,6 +205,9 @@ def revisited(
         canvas: (height, width) of the frame that pictures lie on, or the side of a
             square; larger ones are shrunk until they fit.
         ground_truth: the file, where it is not in the folder.
+        distractors: a folder of photographs, at any depth, that follow those of the
+            data base in the order of their paths and are right for no query, such as
+            the authors' million; "" for none. Queries are the same with them.
         cache_gib: decoded images are kept in memory where all of them fit in this.
 
     Returns:
@@ -225,9 +229,14 @@ def revisited(
             f"{len(missing)} of {len(paths)} photographs are not there, such as "
             f"{missing[0]}; unpack the authors' archives so that all lie in {root}."
         )
+    name = f"{os.path.basename(os.path.abspath(os.path.expanduser(path)))} {split}"
+    if distractors and split == "database":
+        more = os.path.expanduser(distractors)
+        own_files = files_in(more, (SUFFIX,), "photograph")
+        paths += tuple(os.path.join(more, each) for each in own_files)
+        name += f" + {len(own_files)} distractors"
     frame = sides_of(canvas)
     boxes = tuple(query.box for query in truth.queries) if split == "queries" else None
-    name = f"{os.path.basename(os.path.abspath(os.path.expanduser(path)))} {split}"
     fields = {
         "image": Field("image", (*frame, 3), np.dtype("uint8")),
         **ON_CANVAS,

@@ -13,14 +13,17 @@ import numpy as np
 
 from jax_ssl.core import checks
 from jax_ssl.data.revisited import ground_truth as read
-from jax_ssl.evaluate.part import Part, on_host
+from jax_ssl.evaluate.part import Part, gathered, on_host
 from jax_ssl.evaluate.protocol import Metric, Outcome, Protocol, Skipped
 
 SETUPS: tuple[Literal["easy", "medium", "hard"], ...] = ("easy", "medium", "hard")
 
 
 def revisited(
-    *, ground_truth: str, precisions_at: tuple[int, ...] = (1, 5, 10)
+    *,
+    ground_truth: str,
+    precisions_at: tuple[int, ...] = (1, 5, 10),
+    distractors: int = 0,
 ) -> Protocol:
     """Ranks the data base by cosine for every query, and judges by the three setups.
 
@@ -32,6 +35,9 @@ def revisited(
         ground_truth: the file of the authors, or the folder that holds it; see
             `data.revisited`.
         precisions_at: values k of the mean precision at k.
+        distractors: images behind those of the data base in the training part, wrong
+            for every query, such as the million of the paper's rows "+R1M"; the
+            source's setting of this name reads them.
 
     Returns:
         A protocol of "map" and "precision_at_K", with an outcome for "easy", "medium"
@@ -43,10 +49,11 @@ def revisited(
     """
     checks.not_empty(precisions_at=precisions_at)
     checks.at_least(1, precisions_at=precisions_at)
+    checks.at_least(0, distractors=distractors)
     truth = read(ground_truth)
 
     def run(train: Part, test: Part) -> Iterator[Outcome | Skipped]:
-        sizes = len(truth.images), len(truth.queries)
+        sizes = len(truth.images) + distractors, len(truth.queries)
         there = tuple(
             int(part.counts.sum()) + part.detail.get("corrupt_examples", 0)
             for part in (train, test)
@@ -54,16 +61,16 @@ def revisited(
         if there != sizes:
             yield Skipped(
                 f"the parts have {there[0]} and {there[1]} images, and the ground "
-                f"truth {sizes[0]} of the data base and {sizes[1]} queries; judge the "
-                "source revisited, split=database and split=queries"
+                f"truth {len(truth.images)} of the data base"
+                f"{f' + {distractors} distractors' * (distractors > 0)} and {sizes[1]} "
+                "queries; judge the source revisited, split=database and split=queries"
             )
             return
-        (bank, known), (asked, numbers) = (
-            (_unit(on_host(part.values)[part.counts]), part.rows[part.counts])
-            for part in (train, test)
-        )
-        lost = np.setdiff1d(np.arange(sizes[0]), known)
-        order = np.argsort(-asked @ bank.T, axis=1, kind="stable")
+        known, numbers = (part.rows[part.counts] for part in (train, test))
+        # Distractors that could not be read are not missed.
+        lost = np.setdiff1d(np.arange(len(truth.images)), known)
+        scores = similarities(_unit(on_host(test.values)[test.counts]), train)
+        order = np.argsort(-scores, axis=1, kind="stable")
         rankings = [np.concatenate([known[each], lost]) for each in order]
         notes = []
         if len(lost):
@@ -79,9 +86,16 @@ def revisited(
             if values["map"] is None:
                 yield Skipped(f"no query has a positive in the setup {setup!r}")
                 continue
+            more = {"distractors": distractors} if distractors else {}
+            plural = "s" * (distractors > 1)
+            among = f", {distractors:,} distractor{plural}" if distractors else ""
             yield Outcome(
-                title=setup,
-                settings={"setup": setup, "precisions_at": tuple(precisions_at)},
+                title=f"{setup}{among}",
+                settings={
+                    "setup": setup,
+                    "precisions_at": tuple(precisions_at),
+                    **more,
+                },
                 values=values,
                 detail={
                     "queries": sum(len(each.positives) > 0 for each in wanted),
@@ -90,8 +104,25 @@ def revisited(
                 remark="retrieval by cosine, without whitening or several scales",
             )
 
-    more = tuple(Metric(f"precision_at_{k}") for k in precisions_at)
-    return Protocol(name="revisited", needs=(), metrics=(Metric("map"), *more), run=run)
+    metrics = Metric("map"), *(Metric(f"precision_at_{k}") for k in precisions_at)
+    return Protocol(name="revisited", needs=(), metrics=metrics, run=run)
+
+
+def similarities(asked: np.ndarray, bank: Part) -> np.ndarray:
+    """Cosines of some vectors with all examples of a part, block by block.
+
+    Args:
+        asked: [q, D] float64, of unit length.
+        bank: n examples.
+
+    Returns:
+        [q, n] float64, in the order of the places that count.
+    """
+    found = np.zeros((len(asked), len(bank.rows)))
+    for values, numbers in bank.values.blocks():
+        here = bank.counts[numbers]
+        found[:, numbers[here]] = asked @ _unit(gathered(values)[here]).T
+    return found[:, bank.counts]
 
 
 class Answers(NamedTuple):

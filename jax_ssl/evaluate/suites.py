@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from jax_ssl.augment.squeezed import squeezed
+from jax_ssl.data.revisited import ground_truth
 from jax_ssl.data.revisited import revisited as photographs
 from jax_ssl.evaluate import robustness
 from jax_ssl.evaluate.few_label import few_label
@@ -31,6 +32,7 @@ from jax_ssl.evaluate.voc07 import voc07
 from jax_ssl.evaluate.voc07_low_shot import voc07_low_shot
 
 BY_CLASS = "mean_per_class"
+MILLION = "revisitop1m"  # The folder of the authors' distractors.
 SEVERAL = "map_11_point"  # Of images of several classes each.
 # Shares for validation, where a set has no validation part, are about BYOL's.
 TWELVE = (
@@ -154,14 +156,21 @@ def buildings(asked: Asked) -> Iterator[Task | Lacking]:
     """Revisited Oxford and Paris, the folders that their authors' program makes.
 
     Photographs are squeezed into the square that the encoder reads, so that no part of
-    a building is lost; published numbers are of larger ones with their own ratios.
+    a building is lost; published numbers are of larger ones with their own ratios. With
+    the authors' million of distractors each is judged once more, "+R1M".
     """
-    known = {"roxford5k": "ROxford", "rparis6k": "RParis"}
+    sets = {"roxford5k": "ROxford", "rparis6k": "RParis"}
+    known = {**sets, **{f"{k}+r1m": f"{title}+R1M" for k, title in sets.items()}}
     check_sets(asked, known)
-    for name, title in known.items():
-        if asked.sets and name not in asked.sets:
+    for each, title in known.items():
+        name, _, more = each.partition("+")
+        if asked.sets and each not in asked.sets:
             continue
-        path = str(asked.data_dir / name)
+        path, million = str(asked.data_dir / name), asked.data_dir / MILLION
+        if more and not million.is_dir():
+            files = "the photographs of revisitop1m, at any depth"
+            yield Lacking(title, f"not there; {million} must hold {files}")
+            continue
         if not (asked.data_dir / name).is_dir():
             files = f"gnd_{name}.pkl and the photographs in jpg/"
             yield Lacking(title, f"not there; {path} must hold {files}")
@@ -171,13 +180,18 @@ def buildings(asked: Asked) -> Iterator[Task | Lacking]:
             size=asked.side, mean=asked.view.get("mean"), std=asked.view.get("std")
         )
         try:
-            protocol = judge_buildings(
-                **{**asked.settings.get("revisited", {}), "ground_truth": path}
-            )
             parts = [
-                photographs(path=path, split=split, canvas=canvas)
+                photographs(
+                    path=path,
+                    split=split,
+                    canvas=canvas,
+                    distractors=str(million) if more else "",
+                )
                 for split in ("database", "queries")
             ]
+            others = len(parts[0]) - len(ground_truth(path).images)
+            own = {"ground_truth": path, "distractors": others}
+            protocol = judge_buildings(**{**asked.settings.get("revisited", {}), **own})
         except (OSError, ValueError) as error:
             yield Lacking(title, str(error))
             continue

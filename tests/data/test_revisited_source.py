@@ -49,6 +49,19 @@ def test_rows_are_in_the_order_of_the_ground_truth(oxford):
     np.testing.assert_allclose(rows["image"][:, 15, 20, 0], [80, 20], atol=2)
 
 
+def test_distractors_follow_the_data_base(oxford, tmp_path):
+    for number, place in enumerate(("b/1.jpg", "a/2.jpg")):
+        file = tmp_path / "million" / place
+        file.parent.mkdir(parents=True)
+        Image.fromarray(np.full((30, 40, 3), 200 + 20 * number, np.uint8)).save(file)
+    settings = {"path": str(oxford), "distractors": str(tmp_path / "million")}
+    source = revisited(split="database", canvas=64, **settings)
+    assert (len(source), source.name) == (6, "roxford5k database + 2 distractors")
+    shades = source[np.array([3, 4, 5])]["image"][:, 15, 20, 0]
+    np.testing.assert_allclose(shades, [110, 220, 200], atol=2)
+    assert len(revisited(split="queries", canvas=64, **settings)) == 2
+
+
 def test_queries_are_cut_to_their_box_and_then_shrunk(oxford):
     source = revisited(path=str(oxford), split="queries", canvas=64)
     rows = source[np.arange(2)]

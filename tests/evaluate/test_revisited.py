@@ -1,6 +1,7 @@
 """The rules of revisited Oxford and Paris on rankings whose precision is known."""
 
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -146,6 +147,30 @@ def test_the_protocol_says_what_the_authors_program_says(tmp_path):
     for each in found:
         assert [*each.values.values()] == pytest.approx(JUDGED[each.title], abs=1e-6)
     assert [each.detail["queries"] for each in found] == [4, 5, 5]
+
+
+def test_distractors_are_wrong_for_every_query(tmp_path):
+    x, q, file = drawn(tmp_path)
+    # Nearer to the first query than all photographs, or farther than all of them.
+    for added, before in ((q[[0]], 1), (-q[[0]], 0)):
+        protocol = revisited(ground_truth=file, distractors=1)
+        parts = part_of(np.concatenate([x, added])), part_of(q[[0, 1, 2, 3, 4]])
+        found = next(iter(protocol.run(*parts)))
+        assert found.title == "easy, 1 distractor"
+        assert found.settings["distractors"] == 1
+        truth = json.loads(pathlib.Path(file).read_text())["gnd"]
+        unit = lambda v: v / np.linalg.norm(v, axis=1, keepdims=True)
+        scores = unit(q) @ unit(np.concatenate([x, added])).T
+        areas = []
+        for row, own in zip(scores, truth, strict=True):
+            order = [i for i in np.argsort(-row) if i not in own["hard"] + own["junk"]]
+            places = np.flatnonzero(np.isin(order, own["easy"]))
+            if len(places):
+                areas.append(average_precision(places))
+        assert found.values["map"] == pytest.approx(np.mean(areas), abs=1e-6)
+        assert (np.argsort(-scores[0])[0] == 40) == bool(before)
+    (skipped,) = revisited(ground_truth=file, distractors=2).run(*parts)
+    assert "40 of the data base + 2 distractors and 5 queries" in skipped.reason
 
 
 def test_parts_of_another_source_are_not_judged(tmp_path):

@@ -180,6 +180,15 @@ def test_buildings_are_judged_by_their_own_folder(run, state, tmp_path):
     assert titles == ["ROxford, easy", "ROxford, medium", "ROxford, hard"]
     assert {each["split"] for each in found["evaluations"]} == {"queries"}
     assert "rparis6k" in found["skipped"][0]["reason"]
+    assert "revisitop1m" in found["skipped"][1]["reason"]
+    shutil.copytree(root / "jpg", tmp_path / "revisitop1m" / "jpg")
+    asked = Asked(data_dir=tmp_path, sets=("roxford5k+r1m",), side=16)
+    (task,) = SUITES["revisited"].tasks(asked)
+    assert (len(task.train), len(task.test)) == (3 + 4, 1)
+    assert (task.title, task.protocols[0].name) == (
+        "ROxford+R1M",
+        "revisited: ROxford+R1M",
+    )
 
 
 def test_a_set_that_cannot_be_decoded_leaves_the_others(run, state, data, tmp_path):
