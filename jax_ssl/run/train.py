@@ -184,7 +184,7 @@ def train_runs(runs: Sequence[Run]) -> tuple[Outcome, list[list[Record]]]:
     plan = experiment.plan
     watched = [each.watch() for each in runs]
     for each in runs:
-        begin(each)
+        begin(each, alone=not several)
     if several:
         program = seeds_program(program, [each.feed for each in runs])
     with contextlib.ExitStack() as stack:
@@ -224,8 +224,12 @@ def train_runs(runs: Sequence[Run]) -> tuple[Outcome, list[list[Record]]]:
     return outcome, [skipped for _, skipped in watched]
 
 
-def begin(run: Run) -> None:
+def begin(run: Run, *, alone: bool = True) -> None:
     """Checks that the folder is this run's, and says what is trained on what.
+
+    Args:
+        run: which begins, or goes on.
+        alone: whether no run of another seed is trained with it; else it is named.
 
     Raises:
         ValueError: if it holds another run, or other data.
@@ -250,7 +254,8 @@ def begin(run: Run) -> None:
         log.warning("%s; it goes on with the data as they are.", said)
     await_file(run.workdir / CONFIG)
     log.info(
-        "%s on %s: %d examples, %d steps of %d, %s parameters, %d x %s",
+        "%s%s on %s: %d examples, %d steps of %d, %s parameters, %d x %s",
+        "" if alone else f"seed {experiment.run.seed}: ",
         experiment.config["method"]["name"],
         experiment.source.name,
         len(experiment.source),

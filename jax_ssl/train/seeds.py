@@ -132,7 +132,8 @@ class _Pieces(Prefetch[PyTree]):
         self.feeds, self.waited = feeds, 0.0
 
     def __next__(self) -> PyTree:
-        found = tuple(next(feed) for feed in self.feeds)
+        # A list: the end of a feed would be an error inside a generator.
+        found = tuple([next(feed) for feed in self.feeds])
         self.waited = sum(feed.waited for feed in self.feeds)
         return found
 

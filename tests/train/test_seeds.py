@@ -22,6 +22,7 @@ from jax_ssl.train.loop import Evaluation, NotFiniteError, Plan, fit
 from jax_ssl.train.program import program
 from jax_ssl.train.seeds import (
     SeedsCheckpoints,
+    SeedsFeed,
     member,
     seeds_program,
     stacked,
@@ -157,6 +158,17 @@ def test_clustering_between_epochs_is_refused():
     method = METHODS_UNDER_TEST["deepcluster"].build()
     with pytest.raises(ValueError, match=r"clustering.* one after another: leave"):
         made_of(SEEDS, method)
+
+
+def test_pieces_end_with_those_of_each_seed():
+    """A run that has all of its steps goes on to its evaluations."""
+    mesh = make_mesh(devices=jax.devices()[:1])
+    source = arrays(examples(2 * BATCH, 0))
+    feeds = [Feed(source, mesh=mesh, seed=s, batch_size=BATCH) for s in (0, 1)]
+    with SeedsFeed(feeds).pieces(range(2, 2)) as pieces:
+        assert not list(pieces)
+    with SeedsFeed(feeds).pieces(range(2)) as pieces:
+        assert [len(piece) for piece in pieces] == [2]  # One call, of both seeds.
 
 
 @pytest.mark.parametrize(
