@@ -47,5 +47,5 @@ def classification(num_classes: int | None, *, label: str = "label") -> Protocol
         needs=(label,),
         run=run,
         controls=False,
-        told_apart="head",
+        told_apart="both",
     )

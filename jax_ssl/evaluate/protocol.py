@@ -145,8 +145,8 @@ class Protocol:
             `run` is given two `Passes` in the place of parts.
         raw: what reads the input itself as a control where that is no vector.
         told_apart: in which part the classes occur that are told apart, where labels
-            are predicted; "head" where they are those of a trained head, whatever
-            occurs. Of one class alone there is nothing to tell, and it is skipped.
+            are predicted. Of one class alone there is nothing to tell, and it is
+            skipped.
     """
 
     name: str
@@ -165,7 +165,7 @@ class Protocol:
     optional: tuple[str, ...] = ()
     passes: bool = False
     raw: Reader | None = None
-    told_apart: Literal["train", "test", "both", "head"] = "train"
+    told_apart: Literal["train", "test", "both"] = "train"
 
     @property
     def fields(self) -> tuple[str, ...]:

@@ -97,7 +97,7 @@ def classifier_error(
         metrics=(ERROR,),
         run=run,
         controls=False,
-        told_apart="test" if among_present else "head",
+        told_apart="test" if among_present else "both",
     )
 
 

@@ -63,7 +63,7 @@ def single(
                     f"precision of 100 %; {REMEDY}"
                 )
         return ""
-    asked = {"train": ["training"], "test": ["test"], "both": [*parts], "head": []}
+    asked = {"train": ["training"], "test": ["test"], "both": [*parts]}
     given = [parts[part] for part in asked[protocol.told_apart]]
     known = [labels for labels in given if labels is not None]
     if not known or len(known) < len(given):

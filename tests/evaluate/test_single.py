@@ -68,7 +68,8 @@ def test_the_part_counts_in_which_classes_are_told_apart():
     assert "the test examples" in single(
         classifier_error(2, among_present=True), TWO, ONE, NAMED
     )
-    assert not single(classification(2), ONE, ONE, NAMED)
+    assert "training and test examples" in single(classification(2), ONE, ONE, NAMED)
+    assert not single(classification(2), ONE, TWO, NAMED)
 
 
 def test_a_test_part_of_one_class_is_said_beside_the_number():

@@ -68,6 +68,16 @@ def train(page, *changes, kind="simclr", workdir="run"):
     return main(["train", *flags, *words])
 
 
+def test_labels_of_one_class_are_told_before_training(page):
+    shutil.rmtree(page.parent / "train")
+    saved(page.parent / "train", "ant", count=8)
+    saved(page.parent / "test", "ant")
+    said = opened(page).shortages()
+    words = "will be skipped: the training examples are all of class 'ant' ('label')"
+    assert f"config.evals.knn {words}" in "\n".join(said)
+    assert all(words in sentence for sentence in said)
+
+
 def test_a_source_of_its_own_inherits_no_canvas(page, monkeypatch):
     given = {}
     experiment = opened(page).experiment
