@@ -814,7 +814,7 @@ MUTANTS = {
     ),
     "all seeds see the batches of the first": Mutant(
         "train/seeds.py",
-        "found = tuple(next(feed) for feed in self.feeds)",
+        "found = tuple([next(feed) for feed in self.feeds])",
         "found = (next(self.feeds[0]),) * len(self.feeds)",
         "train/test_seeds.py",
     ),
