@@ -30,6 +30,8 @@ class ConvNorm:
         dtype: compute dtype; parameters are float32.
         train: as for the norm.
         kernel_init: see `KERNEL_INITS`.
+        conv_padding: where a call gives none: "same" is TensorFlow's, which pads
+            behind more than before where a stride leaves an odd number.
     """
 
     norm: Norm
@@ -37,6 +39,31 @@ class ConvNorm:
     dtype: ComputeDtype
     train: bool
     kernel_init: KernelInit = "he_fan_out"
+    conv_padding: Literal["symmetric", "same"] = "symmetric"
+
+    def conv(
+        self,
+        x: Array,
+        channels: int,
+        size: int,
+        *,
+        name: str,
+        stride: int = 1,
+        padding: int | str = 0,
+    ) -> Array:
+        """The convolution alone; see `__call__`."""
+        layer = StandardizedConv if self.norm == "group_ws" else nn.Conv
+        return layer(
+            channels,
+            (size, size),
+            (stride, stride),
+            padding=padding,
+            use_bias=False,
+            kernel_init=KERNEL_INITS[self.kernel_init],
+            dtype=self.dtype,
+            conv_general_dilated=conv_general_dilated,
+            name=name,
+        )(x)
 
     def __call__(
         self,
@@ -51,8 +78,9 @@ class ConvNorm:
     ) -> Array:
         """Maps x [B, h, w, C] to [B, h / stride, w / stride, channels].
 
-        Padding is explicit and alike on every side, because "SAME" with a stride pads
-        one side less than the other, which shifts the grid against published weights.
+        Padding is explicit and alike on every side unless `conv_padding` is told,
+        because "SAME" with a stride pads one side less than the other, which shifts the
+        grid against most published weights.
 
         Args:
             x: the input.
@@ -60,21 +88,18 @@ class ConvNorm:
             size: side of the kernel, odd where no padding is given.
             name: of both layers, with "{}" in the place of "conv" and "norm".
             stride: step of the output grid in input cells.
-            padding: zeros on every side; None for `size // 2`.
+            padding: zeros on every side; None for `size // 2`, or `conv_padding`.
             zero_scale: whether the scale of the norm starts at 0 in place of 1.
         """
-        layer = StandardizedConv if self.norm == "group_ws" else nn.Conv
-        x = layer(
+        around = "SAME" if self.conv_padding == "same" else size // 2
+        x = self.conv(
+            x,
             channels,
-            (size, size),
-            (stride, stride),
-            padding=size // 2 if padding is None else padding,
-            use_bias=False,
-            kernel_init=KERNEL_INITS[self.kernel_init],
-            dtype=self.dtype,
-            conv_general_dilated=conv_general_dilated,
+            size,
             name=name.format("conv"),
-        )(x)
+            stride=stride,
+            padding=around if padding is None else padding,
+        )
         return norm_layer(
             self.norm,
             groups=self.groups,

@@ -15,6 +15,37 @@ from jax_ssl.core.types import Array, ComputeDtype, Features
 from jax_ssl.encoders.conv import ConvNorm, KernelInit
 from jax_ssl.nn.group_norm import Norm
 
+SQUEEZED = 32  # The least channels between the two layers that choose.
+
+
+def selective(
+    layer: ConvNorm, x: Array, channels: int, stride: int, ratio: float
+) -> Array:
+    """Selective kernels (Li et al., 2019, arXiv:1903.06586) as in SimCLR v2.
+
+    Two streams, both of a 3x3 convolution, are mixed channel by channel, by weights
+    that the means of their sum over the image tell.
+
+    Args:
+        layer: the convolutions and norms of the network.
+        x: [B, h, w, C'].
+        channels: C of the output.
+        stride: of the 3x3 convolution.
+        ratio: channels between the layers that choose, by C.
+
+    Returns:
+        [B, h / stride, w / stride, C].
+    """
+    y = nn.relu(layer(x, 2 * channels, 3, name="{}1", stride=stride))
+    first, second = jnp.split(y, 2, axis=-1)
+    means = (first + second).mean((1, 2), keepdims=True, dtype=jnp.float32)
+    squeezed = max(int(channels * ratio), SQUEEZED)
+    z = nn.relu(layer(means, squeezed, 1, name="{}_squeeze"))
+    scores = layer.conv(z, 2 * channels, 1, name="conv_mix").astype(jnp.float32)
+    # The softmax of two.
+    share = nn.sigmoid(scores[..., :channels] - scores[..., channels:]).astype(y.dtype)
+    return share * first + (1 - share) * second
+
 
 class Block(nn.Module):
     """Residual block of two 3x3 convolutions, or 1x1, 3x3, 1x1 for a bottleneck.
@@ -25,6 +56,7 @@ class Block(nn.Module):
         stride: of the first 3x3 convolution.
         bottleneck: the three-convolution form.
         zero_init_residual: the last norm's scale starts at 0, the block as identity.
+        sk_ratio: of the network.
         layer: the convolutions and norms of the network.
     """
 
@@ -33,6 +65,7 @@ class Block(nn.Module):
     stride: int
     bottleneck: bool
     zero_init_residual: bool
+    sk_ratio: float
     layer: ConvNorm
 
     @nn.compact
@@ -47,12 +80,25 @@ class Block(nn.Module):
         for i, (channels, size, stride) in enumerate(layers):
             if i > 0:
                 y = nn.relu(y)
+            if self.sk_ratio > 0 and i == 1:
+                y = selective(self.layer, y, channels, stride, self.sk_ratio)
+                continue
             zero = self.zero_init_residual and i == len(layers) - 1
             name = "{}" + str(i)
             y = self.layer(y, channels, size, name=name, stride=stride, zero_scale=zero)
         if x.shape != y.shape:
-            name = "{}_shortcut"
-            x = self.layer(x, y.shape[-1], 1, name=name, stride=self.stride)
+            name, stride = "{}_shortcut", self.stride
+            if self.sk_ratio > 0:
+                # Zeros behind the end count with a stride, and without do not.
+                x = nn.avg_pool(
+                    x,
+                    (2, 2),
+                    (stride, stride),
+                    padding=((0, 1), (0, 1)),
+                    count_include_pad=stride > 1,
+                )
+                stride = 1
+            x = self.layer(x, y.shape[-1], 1, name=name, stride=stride)
         return nn.relu(x + y)
 
 
@@ -76,6 +122,11 @@ class ResNet(nn.Module, kw_only=True):
         pool_padding: of the pool behind the "imagenet" stem: "symmetric", torch's, or
             "same", TensorFlow's, which pads images of an even size behind their end
             alone.
+        conv_padding: of the convolutions, likewise; Haiku's, and so BYOL's, is "same".
+        sk_ratio: above 0, the networks of SimCLR v2 (arXiv:2006.10029) with selective
+            kernels, whose value is 0.0625: see `selective`. Their "imagenet" stem has
+            three 3x3 convolutions, and their shortcuts average before the convolution
+            (ResNet-D, arXiv:1812.01187). For bottlenecks alone.
         zero_init_residual: the last norm of every block starts with scale 0. It is the
             choice of SimCLR, BYOL, SimSiam, MoCo v3, Barlow Twins and VICReg; MoCo,
             SwAV, DeepCluster-v2, DINO, NPID and W-MSE start all scales with 1, as do
@@ -94,6 +145,8 @@ class ResNet(nn.Module, kw_only=True):
     norm: Norm = "batch"
     stem_padding: int | None = None
     pool_padding: Literal["symmetric", "same"] = "symmetric"
+    conv_padding: Literal["symmetric", "same"] = "symmetric"
+    sk_ratio: float = 0.0
     zero_init_residual: bool = True
     kernel_init: KernelInit = "he_fan_out"
     dtype: ComputeDtype = "float32"
@@ -114,7 +167,17 @@ class ResNet(nn.Module, kw_only=True):
                 f"inner_width = {self.inner_width} widens bottlenecks, and the blocks "
                 "of this network are none; set width, or bottleneck = True."
             )
-        checks.at_least(0, stem_padding=self.stem_padding)
+        checks.at_least(0, stem_padding=self.stem_padding, sk_ratio=self.sk_ratio)
+        if self.sk_ratio > 0 and not self.bottleneck:
+            raise ValueError(
+                f"sk_ratio = {self.sk_ratio} is of bottlenecks, and the blocks of this "
+                "network are none; set sk_ratio = 0, or bottleneck = True."
+            )
+        if self.sk_ratio > 0 and self.stem_padding is not None:
+            raise ValueError(
+                f"stem_padding = {self.stem_padding} is of one convolution, and with "
+                "sk_ratio the stem has several; set stem_padding = None."
+            )
         super().__post_init__()
 
     @nn.compact
@@ -126,8 +189,21 @@ class ResNet(nn.Module, kw_only=True):
         every stage's.
         """
         imagenet = self.stem == "imagenet"
+        deep = imagenet and self.sk_ratio > 0
         size, stride = (7, 2) if imagenet else (3, 1)
-        layer = ConvNorm(self.norm, self.groups, self.dtype, train, self.kernel_init)
+        layer = ConvNorm(
+            self.norm,
+            self.groups,
+            self.dtype,
+            train,
+            self.kernel_init,
+            self.conv_padding,
+        )
+        if deep:
+            size, channels = 3, 32 * self.width
+            for i in range(2):
+                x = layer(x, channels, 3, name=f"stem{i}_{{}}", stride=stride)
+                x, stride = nn.relu(x), 1
         x = layer(
             x,
             64 * self.width,
@@ -150,6 +226,7 @@ class ResNet(nn.Module, kw_only=True):
                     stride=2 if i > 0 and j == 0 else 1,
                     bottleneck=self.bottleneck,
                     zero_init_residual=self.zero_init_residual,
+                    sk_ratio=self.sk_ratio,
                     layer=layer,
                     name=f"stage{i}_block{j}",
                 )(x)

@@ -13,6 +13,7 @@ from jax_ssl.encoders.conv import KERNEL_INITS
 from jax_ssl.encoders.resnet import ResNet
 from jax_ssl.nn.apply import forward, initialize
 from tests.encoders.draws import KEY, abstract_variables, random_variables
+from tests.references import selective
 
 TINY = ResNet(stage_sizes=(2, 1), bottleneck=False, stem="small")
 
@@ -133,6 +134,33 @@ def test_inner_width_makes_torchvisions_wide_network():
     assert count(params) == 68_883_240 - 2_049_000
     with pytest.raises(ValueError, match="inner_width = 2 widens bottlenecks"):
         TINY.clone(inner_width=2)
+
+
+def test_selective_kernels_are_those_of_simclr_v2():
+    encoder = ResNet(
+        stage_sizes=(1, 2), bottleneck=True, pool_padding="same", sk_ratio=0.0625
+    )
+    x = np.random.default_rng(0).normal(size=(2, 24, 16, 3)).astype(np.float32)
+    params, stats = random_variables(encoder, x)
+    known = selective.network({"params": params, **stats}, x, (1, 2), (64, 128))
+    found, _ = run(encoder, params, stats, x, train=False)
+    np.testing.assert_allclose(found.grid, known, rtol=0, atol=2e-5 * known.std())
+    with pytest.raises(ValueError, match=r"sk_ratio = 0\.1 is of bottlenecks"):
+        TINY.clone(sk_ratio=0.1)
+    with pytest.raises(ValueError, match="stem_padding = 2 is of one convolution"):
+        encoder.clone(stem_padding=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "millions"),
+    [("resnet50", 1, 35), ("resnet50", 2, 140)],
+)
+def test_selective_networks_have_the_parameters_of_simclr_v2(name, width, millions):
+    """Its table 1."""
+    encoder = ENCODERS[name](width=width, sk_ratio=0.0625)
+    x = jnp.zeros((1, 32, 32, 3))
+    params, _ = jax.eval_shape(lambda key: initialize(encoder, key, x), KEY(0))
+    assert round(count(params) / 1e6) == millions
 
 
 def test_same_padding_of_the_pool_looks_ahead_at_even_sizes():
