@@ -40,7 +40,8 @@ GRANTED = {
     "encoders": ("core", "ops", "nn"),
     "optim": ("core",),
     "methods": ("core", "ops", "nn", "losses", "augment", "encoders"),
-    "checkpoint": below(4),
+    # An export may be a safetensors file, which interop reads.
+    "checkpoint": (*below(4), "interop.safetensors"),
     "interop": ("core", "ops", "nn", "losses", "augment", "encoders"),
     "train": below(5),
     # An encoder comes with its variables, so that no protocol can know the method that
@@ -61,6 +62,7 @@ GRANTED = {
 }
 # Imports that stay on their own floor, each with its reason above or in the house.
 SIDEWAYS = {
+    ("checkpoint", "interop.safetensors"),
     ("plan", "config"),
     ("plan", "report.table"),
     ("cli", "run"),

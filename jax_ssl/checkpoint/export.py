@@ -4,12 +4,14 @@ The file is a NumPy `.npz` archive. Each array lies under its "/"-joined name, s
 "params/stem/conv/kernel"; the entry "card" is a JSON text saying what the encoder is
 and what it must be fed. `numpy.load(path)` alone reads it. NumPy has no bfloat16, so
 arrays of such types are stored as unsigned integers of the same bits, their true types
-being listed under "dtypes" in the card.
+being listed under "dtypes" in the card. Of the same names and arrays may be a
+safetensors file, whose metadata hold the card.
 """
 
 import hashlib
 import json
 import os
+import pathlib
 import zipfile
 from collections.abc import Mapping
 from typing import Any
@@ -23,9 +25,16 @@ from jax_ssl.checkpoint.names import by_name, describe_differences, shape_text
 from jax_ssl.checkpoint.run_folder import json_value, replacing
 from jax_ssl.core.trees import count
 from jax_ssl.core.types import Variables
+from jax_ssl.interop.safetensors import (
+    is_safetensors,
+    read_metadata,
+    read_safetensors,
+)
 
 FORMAT = 1
 CARD = "card"
+# What is computed, and so never given.
+ADDED = ("format", "library", "parameters", "dtypes", "sha256")
 _REMEDY = (
     "Export it again, or make an encoder of weights of another library with jax-ssl "
     "import."
@@ -81,7 +90,7 @@ def export_encoder(
 
 
 def load_encoder(path: str | os.PathLike[str]) -> tuple[Variables, dict[str, Any]]:
-    """Reads what `export_encoder` wrote.
+    """Reads what `export_encoder` wrote, or `jax-ssl export --to=safetensors`.
 
     Returns:
         Variables as nested dictionaries of NumPy arrays, and the card.
@@ -100,16 +109,20 @@ def load_encoder(path: str | os.PathLike[str]) -> tuple[Variables, dict[str, Any
         raise FileNotFoundError(
             f"there is no exported encoder {name}; make it with jax-ssl export."
         )
-    if not zipfile.is_zipfile(name):
+    of_safetensors = is_safetensors(pathlib.Path(name))
+    if not of_safetensors and not zipfile.is_zipfile(name):
         # NumPy would take it for a pickle, and say how to run it.
         raise ValueError(
             f"{name} is no exported encoder, which is an .npz file, or it is cut "
             f"short. {_REMEDY}"
         )
     try:
-        with np.load(name, allow_pickle=False) as archive:
-            card = json.loads(str(archive[CARD]))
-            arrays = {key: archive[key] for key in archive.files if key != CARD}
+        if of_safetensors:
+            card, arrays = _of_safetensors(pathlib.Path(name))
+        else:
+            with np.load(name, allow_pickle=False) as archive:
+                card = json.loads(str(archive[CARD]))
+                arrays = {key: archive[key] for key in archive.files if key != CARD}
     except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError) as error:
         said = str(error.args[0] if isinstance(error, KeyError) else error)
         raise ValueError(
@@ -132,6 +145,32 @@ def load_encoder(path: str | os.PathLike[str]) -> tuple[Variables, dict[str, Any
             "its card says: the file is damaged or was changed. Export it again."
         )
     return unflatten_dict(arrays, sep="/"), card
+
+
+def is_exported(path: str | os.PathLike[str]) -> bool:
+    """Whether a file has a card, as `load_encoder` reads it.
+
+    Raises:
+        ValueError: if it is a safetensors file, and damaged.
+    """
+    file = pathlib.Path(path)
+    if not file.is_file():
+        return False
+    if is_safetensors(file):
+        return CARD in read_metadata(file)
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return f"{CARD}.npy" in archive.namelist()
+    except (zipfile.BadZipFile, OSError):
+        return False
+
+
+def rewrite(
+    path: str | os.PathLike[str], variables: Variables, card: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Writes again what `load_encoder` has read; see `export_encoder`."""
+    given = {name: value for name, value in card.items() if name not in ADDED}
+    return export_encoder(path, variables, given)
 
 
 def check_structure(abstract: Variables, variables: Variables) -> None:
@@ -162,6 +201,14 @@ def digest(arrays: Mapping[str, np.ndarray]) -> str:
         total.update(f"{name}\n{array.dtype.name}\n{shape}\n".encode())
         total.update(np.ascontiguousarray(_bits(array)).tobytes())
     return total.hexdigest()
+
+
+def _of_safetensors(path: pathlib.Path) -> tuple[Any, dict[str, np.ndarray]]:
+    card = json.loads(read_metadata(path)[CARD])
+    lazy = read_safetensors(path)
+    # Not by its `load`, which widens.
+    found = {n: one.storage.read().reshape(one.shape).copy() for n, one in lazy.items()}
+    return card, found
 
 
 def _on_host(leaf: Any) -> np.ndarray:

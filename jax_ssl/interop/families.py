@@ -44,6 +44,7 @@ class Family(NamedTuple):
         settings: of our encoder, beside those that the shapes tell.
         input: how images are prepared.
         heads: patterns of names, behind the prefix, that are known to be left out.
+        has: settings that are on in every network of the family; see `claims`.
     """
 
     about: str
@@ -53,8 +54,11 @@ class Family(NamedTuple):
     settings: Mapping[str, Any] = {}
     input: Input = Input()
     heads: tuple[str, ...] = ()
+    has: tuple[str, ...] = ()
 
 
+CLASS = ("class_token",)
+SCALED = ("class_token", "layer_scale")
 BICUBIC = Input(interpolation="bicubic")
 RESNET = (layouts.TORCHVISION,)
 TIMM = (layouts.TIMM, layouts.CHUNKED)
@@ -68,6 +72,7 @@ FAMILIES: Mapping[str, Family] = {
         MOCO_V3,
         (r"base_encoder\.$",),
         input=BICUBIC,
+        has=CLASS,
     ),
     "moco_v3_resnet": Family("MoCo v3, ResNet", RESNET, MOCO_V3, (r"base_encoder\.$",)),
     "moco": Family(
@@ -81,6 +86,7 @@ FAMILIES: Mapping[str, Family] = {
         {"positions": "rope", "norm_epsilon": 1e-5},
         Input(crop=1.0, interpolation="bicubic", size=256),
         (r"^local_cls_norm\.",),
+        (*SCALED, "registers"),
     ),
     "dinov2": Family(
         "DINOv2, with and without registers",
@@ -90,6 +96,7 @@ FAMILIES: Mapping[str, Family] = {
         (r"teacher\.(backbone\.)?$",),
         {"resample": "dino"},
         Input(interpolation="bicubic", size=224),
+        has=SCALED,
     ),
     "mae": Family(
         "MAE, pre-trained, with or without its decoder",
@@ -98,20 +105,22 @@ FAMILIES: Mapping[str, Family] = {
         settings={"resample": "mae"},
         input=BICUBIC,
         heads=(r"^decoder_", r"^mask_token$"),
+        has=CLASS,
     ),
     "dino": Family(
         "DINO",
         TIMM,
-        (r"^(teacher|student)\.",),
+        (r"(^|\.)(teacher|student)\.",),
         (r"teacher\.(module\.)?(backbone\.)?$",),
         {"resample": "dino"},
         BICUBIC,
         (r"^last_layer\.", r"^mlp\."),
+        CLASS,
     ),
     "dino_resnet": Family(
         "DINO, ResNet",
         RESNET,
-        (r"^(teacher|student)\.",),
+        (r"(^|\.)(teacher|student)\.",),
         (r"teacher\.(module\.)?(backbone\.)?$",),
         input=BICUBIC,
     ),
@@ -134,13 +143,15 @@ FAMILIES: Mapping[str, Family] = {
         layouts.HUGGING_FACE[1:],
         settings={"positions": "rope", "norm_epsilon": 1e-5},
         input=Input(crop=1.0, size=224),
+        has=(*SCALED, "registers"),
     ),
     "hf_dinov2": Family(
         "DINOv2 of transformers, with and without registers",
         layouts.HUGGING_FACE[:1],
-        (r"layer_scale1\.lambda1$",),
+        (r"layer_scale[12]\.lambda1$", r"^model_type=dinov2"),
         settings={"resample": "mae"},
         input=Input(interpolation="bicubic", size=224),
+        has=SCALED,
     ),
     "hf_mae": Family(
         "ViT-MAE of transformers",
@@ -176,6 +187,13 @@ FAMILIES: Mapping[str, Family] = {
         settings={"pool_padding": "same"},
         input=Input(None, interpolation="bicubic"),
         heads=(r"\.(Momentum|LARSOptimizer)$",),
+    ),
+    "byol": Family(
+        "BYOL (Haiku), its arrays as .npz",
+        (layouts.HAIKU,),
+        settings={"pool_padding": "same", "conv_padding": "same"},
+        input=BICUBIC,
+        heads=(r"\.(hidden|counter)$",),
     ),
     "timm": Family(
         "timm's ViTs, DeiT, and whatever has their names",

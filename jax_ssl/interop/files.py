@@ -3,6 +3,7 @@
 import hashlib
 import json
 import pathlib
+import re
 import zipfile
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from jax_ssl.interop.npz import is_npz, read_npz
 from jax_ssl.interop.safetensors import is_safetensors, read_safetensors
 from jax_ssl.interop.tf_bundle import index_of, read_bundle
 from jax_ssl.interop.torch_files import is_legacy, read_legacy, read_zip
-from jax_ssl.interop.unpickle import PICKLE, advice
+from jax_ssl.interop.unpickle import PICKLE, advice, of_byol
 
 # What a folder of the Hugging Face hub holds, the first that is there.
 IN_FOLDER = (
@@ -20,6 +21,7 @@ IN_FOLDER = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
+SHARD = re.compile(r"-\d{5}-of-(\d{5})\.(?:safetensors|bin)$")
 READ = (
     "What is read: safetensors, torch files of state dicts, .npz, and TensorFlow "
     "checkpoints."
@@ -51,6 +53,11 @@ def read_weights(path: str | pathlib.Path) -> Weights:
         FileNotFoundError: if there is nothing.
         ValueError: if it is none that is read, or damaged; saying what can be done.
     """
+    if re.match(r"[a-z][a-z0-9+.-]+://", str(path)):
+        raise ValueError(
+            f"{path} is an address, and nothing is fetched here; fetch the file, as by "
+            "curl -LO, and import it."
+        )
     path = pathlib.Path(path)
     if path.is_dir():
         found = [path / name for name in IN_FOLDER if (path / name).is_file()]
@@ -64,19 +71,39 @@ def read_weights(path: str | pathlib.Path) -> Weights:
         files = (index, *shards)
         return Weights(read_bundle(index), files, "TensorFlow checkpoint", {}, {})
     if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path} to import.")
+        on_the_hub = (
+            " What has this name on the Hugging Face hub is fetched by hf download "
+            f"{path} --local-dir=FOLDER, and FOLDER imported."
+        )
+        named = re.fullmatch(r"[\w-]+/[\w.-]+", str(path)) and not path.suffix
+        raise FileNotFoundError(
+            f"there is no file {path} to import.{on_the_hub if named else ''}"
+        )
+    if (shard := SHARD.search(path.name)) and int(shard[1]) > 1:
+        raise ValueError(
+            f"{path} is one of {int(shard[1])} files of a network; name the folder "
+            "that holds them and their .index.json."
+        )
     if path.name.endswith(".index.json"):
-        names = sorted(set(_json(path).get("weight_map", {}).values()))
+        listed = _json(path).get("weight_map")
+        if not listed or not isinstance(listed, dict):
+            raise ValueError(f"{path} has no weight_map, which names files of weights.")
+        names = sorted(set(map(str, listed.values())))
         parts = [path.with_name(pathlib.PurePath(name).name) for name in names]
         if missing := [part.name for part in parts if not part.is_file()]:
             raise FileNotFoundError(f"{path} lists {missing[0]}, which is not there.")
     else:
-        parts = [path]
+        parts, listed = [path], {}
     arrays: dict[str, Lazy] = {}
     kind = ""
     for part in parts:
         kind, found_arrays = _read(part)
         arrays |= found_arrays
+    if lacking := [name for name in listed if name not in arrays]:
+        raise ValueError(
+            f"{path} lists {lacking[0]} in {listed[lacking[0]]}, where it is not: the "
+            "files are of several versions. Fetch them again."
+        )
     beside = (
         _json(path.with_name(name), missing={})
         for name in ("config.json", "preprocessor_config.json")
@@ -109,9 +136,12 @@ def _unknown(path: pathlib.Path, begin: bytes) -> str:
     if not begin:
         return f"the file is empty. Fetch it again. {READ}"
     if begin[:1] == b"\x80":
+        with open(path, "rb") as file:
+            first = file.read(2**16)
+        byol = b"byol" in first or b"haiku" in first
+        how = of_byol(path) if byol else advice(path, loading=PICKLE)
         return (
-            "a pickle of Python objects, which could run any code, is not read. "
-            + advice(path, loading=PICKLE)
+            f"a pickle of Python objects, which could run any code, is not read. {how}"
         )
     if begin.startswith(b"version https://git-lfs"):
         return "a pointer of Git LFS and not the weights; git lfs pull fetches them."

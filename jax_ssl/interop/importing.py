@@ -12,6 +12,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jax_ssl.core.types import Variables
+from jax_ssl.interop.claims import DEPTHS
 from jax_ssl.interop.families import BESIDE, FAMILIES, HEADS
 from jax_ssl.interop.files import Weights, read_weights, sha256
 from jax_ssl.interop.layouts import Layout
@@ -48,6 +49,10 @@ class Imported(NamedTuple):
     weights: Weights
 
 
+# Words in names of torch.compile, of checkpointed layers and of FSDP.
+WRAPPERS = r"(^|\.)(_orig_mod|_checkpoint_wrapped_module|_fsdp_wrapped_module)(?=\.)"
+
+
 class Found(NamedTuple):
     """A place in a file at which a family's names lie."""
 
@@ -79,7 +84,9 @@ def import_weights(
         FileNotFoundError: if there is no such file.
         ValueError: if it is not read, holds no network of ours, or more than that.
     """
+    chosen = dict(chosen or {})
     weights = read_weights(path)
+    weights = weights._replace(arrays=unwrapped(path, weights.arrays))
     found = locate(weights, path, source, prefix)
     family = FAMILIES[found.family]
     raw = {
@@ -90,27 +97,34 @@ def import_weights(
     dropped = [re.compile(p) for p in (*family.heads, *HEADS)]
     known = {name for name in raw if any(p.search(name) for p in dropped)}
     # Outside of what follows, for damage is no sign of another family.
+    if whole := [n for n in raw if n not in known and raw[n].dtype.kind not in "fV"]:
+        name = whole[0]
+        raise ValueError(
+            f"{path}: {found.prefix}{name} is of {raw[name].dtype}, and weights are of "
+            "floating point; make it float32 again by the library that quantized it."
+        )
     arrays = {n: raw[n].load().astype(np.float32) for n in raw if n not in known}
     try:
         arrays, renamed = found.layout.read(arrays)
         if found.layout.network == "resnet":
-            name, settings = resnet_of(arrays, weights.config)
+            name, settings = resnet_of(arrays, weights.config, chosen)
         else:
             # Kernels of big_vision have an axis of heads.
             apart = [
                 lazy.shape for n, lazy in raw.items() if n.endswith("query.kernel")
             ]
             heads = heads or (apart[0][-2] if apart else None)
-            name, settings = vit_of(arrays, found.family, heads, weights.config)
-        settings = {**_defaults(found, settings), **settings, **(chosen or {})}
+            told = found.family, heads, weights.config, chosen, family.has
+            name, settings = vit_of(arrays, *told)
+        settings = {**_defaults(found, settings), **settings, **chosen}
         encoder = module_of(found.layout.network, settings)
         ours, unused = _translated(arrays, found.layout.network)
         channels = channels_of(arrays)
         size = family.input.size or settings.get("image_size", 224)
         if found.layout.network == "resnet" and settings["stem"] == "small":
             size = 32
-        told = weights.preprocessor or weights.config.get("pretrained_cfg", {})
-        fed = card_input(family, size, channels, told)
+        beside = weights.preprocessor or weights.config.get("pretrained_cfg", {})
+        fed = card_input(family, size, channels, beside)
         _check(encoder, ours, fed["shape"])
     except (KeyError, ValueError) as error:
         said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
@@ -157,6 +171,24 @@ def import_weights(
     return Imported(encoder, unflatten_dict(ours, sep="/"), card, certificate, weights)
 
 
+def unwrapped(path: Any, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Arrays by names without words that only say how a network was run.
+
+    Raises:
+        ValueError: if two names become the same one.
+    """
+    found: dict[str, Any] = {}
+    for name, array in arrays.items():
+        new = re.sub(WRAPPERS, "", name).removeprefix(".")
+        if new in found:
+            raise ValueError(
+                f"{path} holds {new} twice, wrapped ({name}) and not; keep one of the "
+                "two."
+            )
+        found[new] = array
+    return found
+
+
 def locate(weights: Weights, path: Any, source: str, prefix: str | None) -> Found:
     """The family of a file, and where in it the names lie.
 
@@ -188,16 +220,33 @@ def locate(weights: Weights, path: Any, source: str, prefix: str | None) -> Foun
                 return Found(name, layout, _best(path, places, family.prefer))
     if all(name.startswith(OURS) for name in names):
         raise ValueError(
-            f"{path} is written under our own names, by jax-ssl export, for other "
-            "programs; what is read here is the .npz file of jax-ssl export --to=npz."
+            f"{path} is written under our own names, as by jax-ssl export. Where its "
+            "metadata hold a card, jax_ssl.load and run.init_from read it; where they "
+            "were lost, jax-ssl export --to=safetensors writes it anew."
         )
     shown = "\n  ".join(list(names)[:12])
+    near = _nearly(names, [f for f in FAMILIES if source in ("auto", f)])
     asked = "" if prefix is None else f" behind the prefix {prefix!r}"
     asked += "" if source == "auto" else f" as {source}"
     raise ValueError(
-        f"{path} holds no network that is known here{asked}. Known are "
+        f"{path} holds no network that is known here{asked}.{near} Known are "
         f"{', '.join(FAMILIES)}. Its names begin so:\n  {shown}"
     )
+
+
+def _nearly(names: Any, families: Sequence[str]) -> str:
+    """Of a network that lacks what its names are told by, what that is."""
+    for family in families:
+        for layout in FAMILIES[family].layouts:
+            for anchor in layout.anchors:
+                for start in prefixes(names, [anchor]):
+                    lost = [a for a in layout.anchors if start + a not in names]
+                    if lost and len(lost) <= len(layout.anchors) / 2:
+                        return (
+                            f" It has {start}{anchor}, as {family} has "
+                            f"({FAMILIES[family].about}), and no {start}{lost[0]}."
+                        )
+    return ""
 
 
 def prefixes(names: Any, anchors: Sequence[str]) -> list[str]:
@@ -331,6 +380,12 @@ def _made(
 
 def _notes(found: Found, raw: dict[str, Any], settings: dict[str, Any]) -> list[str]:
     notes = []
+    if found.layout.network == "vit" and settings["dim"] not in DEPTHS:
+        notes.append(
+            f"{settings['depth']} blocks were counted; no published network is "
+            f"{settings['dim']} wide, so that nothing else says how many there are. "
+            "--set depth=N refuses another number."
+        )
     if found.family == "timm":
         notes.append(
             "Names like timm's are also DINO's and MAE's; --from=dino or mae sets how "

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from jax_ssl.interop.importing import Imported
+from jax_ssl.interop.importing import Imported, unwrapped
 
 
 def judged(found: Imported, images: np.ndarray) -> tuple[str, np.ndarray, np.ndarray]:
@@ -75,6 +75,7 @@ def _state(found: Imported) -> dict[str, Any]:
                 read = torch.load(path, map_location="cpu", weights_only=True)
             whole |= _flat(read)
     prefix = found.certificate["prefix"]
+    whole = unwrapped(found.weights.files[0], whole)
     return {
         name.removeprefix(prefix): value.float() if value.is_floating_point() else value
         for name, value in whole.items()

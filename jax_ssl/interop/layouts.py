@@ -5,6 +5,7 @@ one after the other on each name; `joined` then puts together what lies in piece
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -42,6 +43,9 @@ class Layout(NamedTuple):
             for pattern, replacement in self.renames:
                 new = re.sub(pattern, replacement, new)
             renamed[name] = new
+        if twice := [n for n, c in Counter(renamed.values()).items() if c > 1]:
+            both = [name for name, new in renamed.items() if new == twice[0]]
+            raise ValueError(f"{' and '.join(both)} both are {twice[0]}")
         return self.joined({renamed[n]: a for n, a in arrays.items()}), renamed
 
 
@@ -77,7 +81,10 @@ def _join_qkv(found: Arrays, at: str, ends: set[str]) -> None:
         none = np.zeros(rows // 3, np.float32)
         biases = [none if b is None else b for b in apart.values()]
         found[f"{at}qkv.bias"] = np.concatenate(biases)
-    if (mask := found.pop(f"{at}qkv.bias_mask", None)) is not None:
+    if (mask := found.pop(f"{at}qkv.bias_mask", None)) is None:
+        if "qkv.bias_mask" in ends:
+            raise KeyError(f"{at}qkv.bias_mask")
+    else:
         # DINOv3's mask is 0 for keys; where it was never set it is not a number.
         found[f"{at}qkv.bias"] = np.where(mask == 1, found[f"{at}qkv.bias"], 0)
         if np.isnan(mask).any():
@@ -285,7 +292,65 @@ BIG_VISION = (
     ),
 )
 
-_STAGES = {53: (3, 4, 6, 3), 104: (3, 4, 23, 3), 155: (3, 8, 36, 3)}
+# Haiku's ResNets, each array by the path of its module and its own name.
+_BLOCK_OF_HAIKU = r"^block_group_(\d+)\.~\.block_(\d+)\.~\."
+_HAIKU: tuple[Rename, ...] = (
+    (_BLOCK_OF_HAIKU, lambda m: f"layer{int(m[1]) + 1}.{m[2]}."),
+    (r"^initial_conv\.", "conv1."),
+    (r"^initial_batchnorm\.", "bn1."),
+    (r"\.conv_(\d)\.", lambda m: f".conv{int(m[1]) + 1}."),
+    (r"\.batchnorm_(\d)\.", lambda m: f".bn{int(m[1]) + 1}."),
+    (r"\.shortcut_conv\.", ".downsample.0."),
+    (r"\.shortcut_batchnorm\.", ".downsample.1."),
+    (r"\.~\.(mean|var)_ema\.average$", r".running_\1"),
+    (r"\.offset$", ".bias"),
+    (r"\.(w|scale)$", ".weight"),
+)
+
+
+def _joined_haiku(arrays: Arrays) -> Arrays:
+    """Kernels turned over; scales and means, [1, 1, 1, C] there, without their ones."""
+    kernels = re.compile(r"(conv\d|downsample\.0)\.weight$")
+    return {
+        name: a.transpose(3, 2, 0, 1) if kernels.search(name) else a.reshape(-1)
+        for name, a in arrays.items()
+    }
+
+
+HAIKU = Layout(
+    "resnet",
+    ("initial_conv.w", "initial_batchnorm.scale", "block_group_0.~.block_0.~.conv_0.w"),
+    _HAIKU,
+    _joined_haiku,
+)
+
+# Blocks of the stages of ResNet-50, 101, 152 and 200.
+_STAGES = ((3, 4, 6, 3), (3, 4, 23, 3), (3, 8, 36, 3), (3, 24, 36, 3))
+
+
+def _made_simclr(stages: tuple[int, ...], selective: bool) -> list[tuple[str, str]]:
+    """Names of convolutions in the order of their making, and of the norms behind.
+
+    Args:
+        stages: blocks of each stage.
+        selective: of selective kernels.
+
+    Returns:
+        Pairs; the convolution that mixes two streams has no norm, "".
+    """
+    order = [("conv1", "bn1")]
+    if selective:
+        order = [(f"stem.{i}.conv", f"stem.{i}.bn") for i in (1, 2)] + order
+    for stage, blocks in enumerate(stages):
+        for block in range(blocks):
+            at = f"layer{stage + 1}.{block}"
+            if block == 0:
+                order.append((f"{at}.downsample.0", f"{at}.downsample.1"))
+            order += [(f"{at}.conv{i}", f"{at}.bn{i}") for i in (1, 2)]
+            if selective:
+                order += [(f"{at}.sk.conv", f"{at}.sk.bn"), (f"{at}.sk.mix", "")]
+            order.append((f"{at}.conv3", f"{at}.bn3"))
+    return order
 
 
 def _numbered(name: str, word: str) -> int | None:
@@ -299,22 +364,19 @@ def _joined_simclr(arrays: Arrays) -> Arrays:
     In the first block of a stage the shortcut is made before the three convolutions.
 
     Raises:
-        ValueError: if so many convolutions make none of the networks without selective
-            kernels.
+        ValueError: if so many convolutions make none of the networks.
     """
     count = len({_numbered(name, "conv2d") for name in arrays} - {None})
-    if count not in _STAGES:
+    made = [_made_simclr(s, deep) for s in _STAGES for deep in (False, True)]
+    by_count = {len(order): order for order in made}
+    if count not in by_count:
         raise ValueError(
-            f"{count} convolutions make no ResNet-50, 101 or 152; those of SimCLR v2 "
-            "with selective kernels (sk1) are not built here, those without (sk0) are"
+            f"{count} convolutions make no ResNet-50, 101, 152 or 200 of SimCLR, with "
+            f"or without selective kernels (sk1, sk0); those have "
+            f"{', '.join(map(str, sorted(by_count)))}"
         )
-    order = [("conv1", "bn1")]
-    for stage, blocks in enumerate(_STAGES[count]):
-        for block in range(blocks):
-            at = f"layer{stage + 1}.{block}"
-            if block == 0:
-                order.append((f"{at}.downsample.0", f"{at}.downsample.1"))
-            order += [(f"{at}.conv{i}", f"{at}.bn{i}") for i in (1, 2, 3)]
+    order = [conv for conv, _ in by_count[count]]
+    norms = [norm for _, norm in by_count[count] if norm]
     leaves = {
         **{"gamma": "weight", "beta": "bias"},
         **{"moving_mean": "running_mean", "moving_variance": "running_var"},
@@ -323,11 +385,11 @@ def _joined_simclr(arrays: Arrays) -> Arrays:
     for name, array in arrays.items():
         leaf = name.split(".")[-1]
         if (i := _numbered(name, "conv2d")) is not None and name.count(".") == 1:
-            found[f"{order[i][0]}.weight"] = array.transpose(3, 2, 0, 1)
+            found[f"{order[i]}.weight"] = array.transpose(3, 2, 0, 1)
         elif (i := _numbered(name, "batch_normalization")) is not None and (
             leaf in leaves and name.count(".") == 1
         ):
-            found[f"{order[i][1]}.{leaves[leaf]}"] = array
+            found[f"{norms[i]}.{leaves[leaf]}"] = array
         else:
             found[name] = array
     return found

@@ -63,6 +63,12 @@ def _resnet() -> list[Row]:
     for i in range(3):
         rows += _conv(f"{block}.conv{i + 1}", f"{own}/conv{i}")
         rows += _batch_norm(f"{block}.bn{i + 1}", f"{own}/norm{i}")
+    # Of SimCLR v2's networks with selective kernels, which torchvision has not.
+    rows += _conv("stem.{}.conv", "stem{}_conv")
+    rows += _batch_norm("stem.{}.bn", "stem{}_norm")
+    rows += _conv(f"{block}.sk.conv", f"{own}/conv_squeeze")
+    rows += _batch_norm(f"{block}.sk.bn", f"{own}/norm_squeeze")
+    rows += _conv(f"{block}.sk.mix", f"{own}/conv_mix")
     rows += _conv(f"{block}.downsample.0", f"{own}/conv_shortcut")
     rows += _batch_norm(f"{block}.downsample.1", f"{own}/norm_shortcut")
     return [row._replace(shift=(-1, 0)) for row in rows]

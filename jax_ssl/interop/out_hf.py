@@ -15,6 +15,7 @@ from jax_ssl.interop.out_names import (
     transformers_named,
 )
 from jax_ssl.interop.out_state import (
+    TORCH_ALONE,
     Arrays,
     Taken,
     check_pooled,
@@ -71,8 +72,7 @@ def hf_parts(taken: Taken) -> tuple[dict[str, Any], dict[str, Any], Arrays]:
 def _resnet(taken: Taken, encoder: ResNet) -> tuple[dict[str, Any], Arrays]:
     if encoder.stem != "imagenet" or encoder.stem_padding not in (None, 3):
         said = f"stem = {encoder.stem!r}, stem_padding = {encoder.stem_padding}"
-        instead = "--to=torch writes its arrays by torchvision's names"
-        refuse("hf", f"its ResNets have no stem of {said}", instead)
+        refuse("hf", f"its ResNets have no stem of {said}", TORCH_ALONE)
     widths = [64 * 2**i * encoder.width for i in range(len(encoder.stage_sizes))]
     config = {
         "model_type": "resnet",

@@ -22,6 +22,7 @@ ANYWHERE = (
     "--to=npz and --to=safetensors hold every encoder under our names, and --to=onnx "
     "runs every encoder of images"
 )
+TORCH_ALONE = "--to=torch writes its arrays by torchvision's names"
 EPSILON = 1e-6  # Of the batch norm before a linear head, see `nn.heads.LinearHead`.
 # Settings of a ViT that its tables and configs speak of, or that change no feature.
 SPOKEN = (
@@ -109,8 +110,13 @@ def network_of(taken: Taken, to: str) -> ResNet | ViT:
             value = getattr(encoder, field.name)
             if field.name not in SPOKEN and value != field.default:
                 refuse(to, f"{field.name} = {value!r} of a ViT is not written there")
-    elif encoder.norm != "batch":
-        refuse(to, f"norm = {encoder.norm!r} has no counterpart there")
+    elif encoder.norm != "batch" or encoder.sk_ratio:
+        said = f"norm = {encoder.norm!r}, sk_ratio = {encoder.sk_ratio}"
+        refuse(to, f"{said} has no counterpart there")
+    elif "same" in (encoder.pool_padding, encoder.conv_padding) and to != "torch":
+        said = f"pool_padding = {encoder.pool_padding!r}, "
+        said += f"conv_padding = {encoder.conv_padding!r}"
+        refuse(to, f"its ResNets have no {said}", TORCH_ALONE)
     return encoder
 
 
@@ -181,14 +187,6 @@ def with_counters(state: Arrays) -> Arrays:
         if name.endswith("running_var"):
             counter = name.replace("running_var", "num_batches_tracked")
             found[counter] = np.zeros((), np.int64)
-    return found
-
-
-def own_state(taken: Taken) -> Arrays:
-    """All arrays by our names and in our layouts; those of a head beside them."""
-    found = taken.arrays
-    if taken.head is not None:
-        found |= {"head/weight": taken.head.weight, "head/bias": taken.head.bias}
     return found
 
 

@@ -4,7 +4,9 @@ from typing import Any
 
 from jax_ssl.encoders.resnet import ResNet
 from jax_ssl.encoders.vit import ViT
+from jax_ssl.interop.claims import RESNETS
 from jax_ssl.interop.out_state import (
+    TORCH_ALONE,
     Arrays,
     Taken,
     network_of,
@@ -13,14 +15,7 @@ from jax_ssl.interop.out_state import (
     torch_state,
 )
 
-RESNETS: dict[tuple[tuple[int, ...], bool], str] = {
-    ((2, 2, 2, 2), False): "resnet18",
-    ((3, 4, 6, 3), False): "resnet34",
-    ((3, 4, 6, 3), True): "resnet50",
-    ((3, 4, 23, 3), True): "resnet101",
-    ((3, 8, 36, 3), True): "resnet152",
-}
-TORCH = "--to=torch writes its arrays by torchvision's names, and --to=hf is more free"
+TORCH = f"{TORCH_ALONE}, and --to=hf is more free"
 
 
 def timm_parts(taken: Taken) -> tuple[dict[str, Any], Arrays]:

@@ -40,6 +40,33 @@ def read_safetensors(path: pathlib.Path) -> dict[str, Lazy]:
     Raises:
         ValueError: if the file is damaged, or holds a type that is not read.
     """
+    header, begin = _header(path)
+    total = path.stat().st_size
+    try:
+        entries = {name: entry for name, entry in header.items() if name[:2] != "__"}
+        return {
+            name: _described(path, name, entry, begin, total)
+            for name, entry in sorted(entries.items())
+        }
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path} has a damaged header ({type(error).__name__}: {error}). Fetch it "
+            "again."
+        ) from error
+
+
+def read_metadata(path: pathlib.Path) -> dict[str, str]:
+    """Texts by name, which lie beside the arrays; {} if there are none.
+
+    Raises:
+        ValueError: if the file is damaged.
+    """
+    found = _header(path)[0].get("__metadata__")
+    return found if isinstance(found, dict) else {}
+
+
+def _header(path: pathlib.Path) -> tuple[dict[str, Any], int]:
+    """What a file says of its arrays, and the byte at which they begin."""
     total = path.stat().st_size
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
@@ -51,18 +78,13 @@ def read_safetensors(path: pathlib.Path) -> dict[str, Lazy]:
         text = file.read(length)
     try:
         header = json.loads(text)
-        entries = {name: entry for name, entry in header.items() if name[:2] != "__"}
-        return {
-            name: _described(path, name, entry, 8 + length, total)
-            for name, entry in sorted(entries.items())
-        }
-    except (KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(
-            f"{path} has a damaged header ({type(error).__name__}: {error}). Fetch it "
-            "again."
+            f"{path} has a damaged header ({error}). Fetch it again."
         ) from error
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} has a damaged header ({error}).") from error
+    if not isinstance(header, dict):
+        raise ValueError(f"{path} has a damaged header, no object. Fetch it again.")
+    return header, 8 + length
 
 
 def _described(

@@ -3,24 +3,18 @@
 import dataclasses
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from jax_ssl.encoders.resnet import ResNet
 from jax_ssl.encoders.vit import ViT
+from jax_ssl.interop.claims import RESNETS, check_depth, check_has, check_stages
 from jax_ssl.interop.families import Family
 from jax_ssl.interop.layouts import Arrays
 
-# Layers of torchvision's names by blocks of their stages.
-RESNETS: dict[tuple[tuple[int, ...], bool], str] = {
-    ((2, 2, 2, 2), False): "resnet18",
-    ((3, 4, 6, 3), False): "resnet34",
-    ((3, 4, 6, 3), True): "resnet50",
-    ((3, 4, 23, 3), True): "resnet101",
-    ((3, 8, 36, 3), True): "resnet152",
-}
+OURS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")  # Encoders.
 # Heads of published widths that are not 64 channels wide.
 HEADS = {1152: 16, 1280: 16, 1408: 16, 1664: 16, 4096: 32}
 WARPED = 384  # From this side on ConvNeXt's processor in transformers cuts nothing.
@@ -43,7 +37,8 @@ ACTIVATIONS = {
 
 def channels_of(arrays: Arrays) -> int:
     """How many channels the first layer reads; 0 where no array tells."""
-    first = arrays.get("conv1.weight", arrays.get("patch_embed.proj.weight"))
+    names = "stem.1.conv.weight", "conv1.weight", "patch_embed.proj.weight"
+    first = next((arrays[name] for name in names if name in arrays), None)
     return 0 if first is None else int(first.shape[1])
 
 
@@ -70,16 +65,19 @@ def count(arrays: Arrays, begin: str, first: int = 0) -> int:
 
 
 def resnet_of(
-    arrays: Arrays, config: Mapping[str, Any] = PLAIN
+    arrays: Arrays,
+    config: Mapping[str, Any] = PLAIN,
+    chosen: Mapping[str, Any] = {},
 ) -> tuple[str, dict[str, Any]]:
     """Name and settings of the ResNet whose arrays have torchvision's names.
 
     Args:
         arrays: by those names.
         config: the hub's config.json; {} without.
+        chosen: settings that were told; "stage_sizes" stand above what is known.
 
     Raises:
-        ValueError: if ours has no such form.
+        ValueError: if ours has no such form, or blocks are missing.
     """
     for key, value in PLAIN.items():
         if config.get(key, value) != value:
@@ -88,7 +86,11 @@ def resnet_of(
     for stage in range(count(arrays, "layer", first=1)):
         sizes.append(count(arrays, f"layer{stage + 1}."))
     bottleneck = "layer1.0.conv3.weight" in arrays
+    if "stage_sizes" not in chosen:
+        check_stages(sizes, bottleneck, config)
     out, _, side = arrays["conv1.weight"].shape[:3]
+    mixed = arrays.get("layer1.0.sk.mix.weight")
+    deep = "stem.1.conv.weight" in arrays
     if side not in (3, 7) or out % 64:
         raise ValueError(
             f"the first convolution has {out} filters of {side} pixels; our ResNets "
@@ -97,23 +99,33 @@ def resnet_of(
     width = out // 64
     inner = arrays["layer1.0.conv1.weight"].shape[0] / out if bottleneck else 1
     conv2 = arrays["layer1.0.conv2.weight"].shape
-    if conv2[0] != conv2[1] or inner != int(inner):
+    if conv2[0] != (1 if mixed is None else 2) * conv2[1] or inner != int(inner):
         raise ValueError(
             f"layer1.0.conv2.weight has the shape {list(conv2)}: convolutions in "
             "groups (ResNeXt) are not built here"
         )
+    if mixed is not None:  # Where it is not bounded below: in the last stage.
+        channels, squeezed = arrays[f"layer{len(sizes)}.0.sk.mix.weight"].shape[:2]
+        sk_ratio = 2 * squeezed / channels
     otherwise = "resnet50" if bottleneck else "resnet18"
-    return RESNETS.get((tuple(sizes), bottleneck), otherwise), {
+    name = RESNETS.get((tuple(sizes), bottleneck), otherwise)
+    return name if name in OURS else otherwise, {
         "stage_sizes": tuple(sizes),
         "bottleneck": bottleneck,
-        "stem": "imagenet" if side == 7 else "small",
+        "stem": "imagenet" if side == 7 or deep else "small",
+        "sk_ratio": 0.0 if mixed is None else sk_ratio,
         "width": width,
         "inner_width": int(inner),
     }
 
 
 def vit_of(
-    arrays: Arrays, family: str, heads: int | None, config: Mapping[str, Any]
+    arrays: Arrays,
+    family: str,
+    heads: int | None,
+    config: Mapping[str, Any],
+    chosen: Mapping[str, Any] = {},
+    has: Sequence[str] = (),
 ) -> tuple[str, dict[str, Any]]:
     """Name and settings of the ViT whose arrays have timm's names.
 
@@ -125,9 +137,12 @@ def vit_of(
         family: name of it.
         heads: if the shapes alone do not tell; None otherwise.
         config: the hub's config.json; {} without.
+        chosen: settings that were told, which stand above what is known.
+        has: settings that are on in every network of the family.
 
     Raises:
-        ValueError: if ours has no such form, or the heads must be told.
+        ValueError: if ours has no such form, blocks are missing, or the heads must be
+            told.
     """
     dim, _, patch, other = arrays["patch_embed.proj.weight"].shape
     if patch != other:
@@ -152,6 +167,9 @@ def vit_of(
         # The first value; the file's take its place.
         "layer_scale": 1e-5 if scaled else 0.0,
     }
+    if "depth" not in chosen:
+        check_depth(settings, config)
+    check_has(has, settings, chosen)
     if "fc_norm.weight" in arrays:  # timm's name of a norm that follows the mean.
         for leaf in ("weight", "bias"):
             arrays[f"norm.{leaf}"] = arrays.pop(f"fc_norm.{leaf}")

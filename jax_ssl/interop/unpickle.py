@@ -38,6 +38,14 @@ TORCHSCRIPT = "torch.jit.load(PATH, map_location='cpu')"
 PICKLE = "__import__('pickle').load(open(PATH, 'rb'))"
 
 
+# BYOL's checkpoints, as its program reads them; each array by the path of its module.
+BYOL = (
+    "import dill, numpy; s = dill.load(open(PATH, 'rb'))['experiment_state']; "
+    "numpy.savez('byol.npz', **{m + '/' + n: a for t in (s.online_params, "
+    "s.online_state) for m in t for n, a in t[m].items()})"
+)
+
+
 class RefusedError(ValueError):
     """A pickle that names what may not be called."""
 
@@ -174,6 +182,16 @@ def load(file: Any, storage: Callable[[Any], Any] | None = None) -> Any:
         raise ValueError(
             f"its pickle is damaged or cut short ({type(error).__name__}: {error})"
         ) from error
+
+
+def of_byol(path: Any) -> str:
+    """How a user turns a checkpoint of BYOL's program into one of arrays alone."""
+    code = BYOL.replace("PATH", repr(str(path)))
+    return (
+        "It is a checkpoint of BYOL's program: convert it where that program (its "
+        "folder byol, dill, Haiku and their JAX) is installed, if you trust its "
+        f'source, and import byol.npz: python -c "{code}"'
+    )
 
 
 def advice(path: Any, how: str = ARRAYS, loading: str = TORCH) -> str:

@@ -9,7 +9,7 @@ import pathlib
 import tempfile
 from typing import Any
 
-from jax_ssl.checkpoint.export import export_encoder, load_encoder
+from jax_ssl.checkpoint.export import export_encoder, load_encoder, rewrite
 from jax_ssl.core.state import TrainState
 from jax_ssl.core.types import Variables
 from jax_ssl.run.export_to import PLACES, write_as
@@ -32,10 +32,16 @@ def export(options: argparse.Namespace) -> int:
         file = exported(options.encoder, options.what)
         name = file.stem
         variables, card = load_encoder(file)
-        if to == "npz":
-            raise ValueError(f"{file} is an .npz file already; choose another --to.")
         path = pathlib.Path(output or file.with_name(PLACES[to].format(name)))
-        write_as(to, path, variables, card)
+        if path.exists() and path.samefile(file):
+            raise ValueError(
+                f"--output={path} would take the place of the file that is read; "
+                "choose another --to, or another --output."
+            )
+        if to == "npz":
+            rewrite(path, variables, card)
+        else:
+            write_as(to, path, variables, card)
     else:
         run = Run.opened(options.workdir, options.overrides)
         file = run.workdir / "export" / PLACES["npz"].format(options.what)

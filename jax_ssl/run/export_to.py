@@ -5,6 +5,8 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from jax_ssl.checkpoint.export import CARD
+from jax_ssl.checkpoint.names import by_name
 from jax_ssl.checkpoint.run_folder import replacing, write_json_atomic
 from jax_ssl.core.types import Variables
 from jax_ssl.interop.out_hf import hf_parts
@@ -15,7 +17,6 @@ from jax_ssl.interop.out_state import (
     Head,
     Taken,
     head_of,
-    own_state,
     prepared,
     torch_state,
 )
@@ -25,6 +26,11 @@ from jax_ssl.run.model_card import model_card
 from jax_ssl.run.rebuilt import rebuilt
 
 WEIGHTS = "model.safetensors"  # In a folder.
+# Endings of what libraries look for in a folder, in which no two exports may meet.
+READ_BESIDE = (
+    *(".json", ".safetensors", ".bin", ".pth", ".pt", ".npz", ".h5", ".msgpack"),
+    *(".onnx", ".ckpt", ".index", ".py", ".jinja"),
+)
 
 
 def write_as(
@@ -33,7 +39,7 @@ def write_as(
     """Writes an exported encoder, or classifier, in another form.
 
     Args:
-        to: out of `WRITERS`.
+        to: "safetensors", or out of `WRITERS`.
         path: the file, or the folder for "timm" and "hf".
         variables: that the export holds.
         card: of the export.
@@ -41,7 +47,11 @@ def write_as(
     Raises:
         ValueError: if that form cannot express the encoder, naming one that can.
     """
-    WRITERS[to](path, taken_of(str(path), variables, card), card)
+    if to == "safetensors":  # The arrays and the card of the .npz file, as they are.
+        with replacing(path) as file:
+            write_safetensors(file, by_name(variables), {CARD: json.dumps(card)})
+    else:
+        WRITERS[to](path, taken_of(str(path), variables, card), card)
 
 
 def taken_of(name: str, variables: Variables, card: Mapping[str, Any]) -> Taken:
@@ -53,11 +63,6 @@ def taken_of(name: str, variables: Variables, card: Mapping[str, Any]) -> Taken:
         own = variables.get("stats", {}).get("encoder", {})
         variables = {"params": variables["params"]["encoder"], **own}
     return Taken(made["encoder"], variables, head, card["input"])
-
-
-def _safetensors(path: pathlib.Path, taken: Taken, card: Mapping[str, Any]) -> None:
-    with replacing(path) as file:
-        write_safetensors(file, own_state(taken), {"card": json.dumps(card)})
 
 
 def _torch(path: pathlib.Path, taken: Taken, card: Mapping[str, Any]) -> None:
@@ -91,6 +96,16 @@ def _folder(
     state: Arrays,
     card: Mapping[str, Any],
 ) -> None:
+    own = {*files, WEIGHTS, "README.md"}
+    if path.is_dir():
+        found = sorted(file.name for file in path.iterdir())
+        foreign = [n for n in found if n not in own and n.endswith(READ_BESIDE)]
+        if foreign:
+            raise ValueError(
+                f"{path} holds {', '.join(foreign)}, which a folder for {library} has "
+                "not, and which would be read with the new weights; name an empty "
+                "folder by --output, or take it out."
+            )
     path.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         write_json_atomic(path / name, content)
@@ -102,7 +117,6 @@ def _folder(
 
 
 WRITERS: dict[str, Callable[[pathlib.Path, Taken, Mapping[str, Any]], None]] = {
-    "safetensors": _safetensors,
     "torch": _torch,
     "timm": _timm,
     "hf": _hf,

@@ -8,7 +8,12 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jax_ssl.checkpoint.export import export_encoder
+from jax_ssl.checkpoint.export import (
+    export_encoder,
+    is_exported,
+    load_encoder,
+    rewrite,
+)
 from jax_ssl.checkpoint.run_folder import write_json_atomic
 from jax_ssl.interop.importing import import_weights
 from jax_ssl.interop.verify import verified
@@ -21,6 +26,8 @@ def import_(options: argparse.Namespace) -> int:
     output = pathlib.Path(options.output or "encoder.npz")
     if output.suffix != ".npz":
         raise ValueError(f"--output={output}: an exported encoder is a .npz file.")
+    if is_exported(options.file):
+        return _own(options, output)
     found = import_weights(
         options.file,
         source=vars(options)["from"],
@@ -48,6 +55,34 @@ def import_(options: argparse.Namespace) -> int:
     )
     if options.verify:
         print(certificate["verified"]["said"])
+    return 0
+
+
+def _own(options: argparse.Namespace, output: pathlib.Path) -> int:
+    """Writes what `jax-ssl export` wrote once more: its card says all that is asked.
+
+    Raises:
+        ValueError: if anything is asked of it, or it would be written over itself.
+    """
+    given = vars(options)
+    asked = [n for n in ("prefix", "heads", "set", "verify") if given[n]]
+    asked += ["from"] if given["from"] != "auto" else []
+    if asked:
+        raise ValueError(
+            f"--{asked[0]}: {options.file} has a card, as jax-ssl export and import "
+            "write it, which says what the encoder is; leave the option out."
+        )
+    if output.exists() and output.samefile(options.file):
+        raise ValueError(
+            f"--output={output} is the file itself, which needs no import; name it as "
+            "--encoder, or as run.init_from."
+        )
+    card = rewrite(output, *load_encoder(options.file))
+    print(
+        f"{output}: {card['encoder']['name']}, {card['parameters']:,} parameters, as "
+        f"{options.file} and its card say. It needs no import: jax-ssl embed, "
+        "jax-ssl predict and run.init_from read it as it is."
+    )
     return 0
 
 

@@ -17,7 +17,12 @@ from tests.references.encoders_torch import digest, image
 
 # How a case is asked for, and the size of its images, where they are not 16 x 16.
 HEADS = {"heads": 2}
-ASKED = {"timm_map": {"chosen": {"activation": "gelu_tanh"}}}
+ONE, TWO = ({"chosen": {"stage_sizes": (1,) * n}} for n in (1, 2))
+ASKED = {
+    "timm_map": {"chosen": {"activation": "gelu_tanh"}},
+    "torchvision": ONE,
+    **dict.fromkeys(("moco", "swav", "simsiam", "barlow_twins"), TWO),
+}
 SIZES = {
     **dict.fromkeys(("torchvision", "moco", "swav", "simsiam"), (32, 40)),
     **dict.fromkeys(("timm_resampled", "hf_vit", "hf_dinov2_registers"), (24, 12)),

@@ -3,6 +3,9 @@
 import json
 import pathlib
 import pickle
+import sys
+import types
+import unittest.mock
 import zipfile
 
 import jax.numpy as jnp
@@ -252,3 +255,46 @@ def test_folders_of_the_hub_are_read_with_their_shards_and_config(tmp_path):
         read_weights(tmp_path)
     with pytest.raises(ValueError, match="holds none of model"):
         read_weights(RECORDS)
+
+
+def test_shards_are_read_together_or_not_at_all(tmp_path):
+    data = (RECORDS / "torch.safetensors").read_bytes()
+    part = tmp_path / "model-00001-of-00002.safetensors"
+    part.write_bytes(data)
+    with pytest.raises(ValueError, match="is one of 2 files of a network; name the"):
+        read_weights(part)
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"plain": part.name, "b": part.name}}))
+    with pytest.raises(ValueError, match=r"lists b in model-00001-of-00002\."):
+        read_weights(tmp_path)
+    index.write_text("{}")
+    with pytest.raises(ValueError, match="has no weight_map"):
+        read_weights(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("https://host/a.pth", r"https://host/a\.pth is an address, .*curl"),
+        ("facebook/dino-vits16", "hf download facebook/dino-vits16 --local-dir"),
+        ("absent.pth", r"no file absent\.pth to import\.$"),
+    ],
+)
+def test_what_is_no_file_is_told_apart(path, said):
+    with pytest.raises((ValueError, FileNotFoundError), match=said):
+        read_weights(path)
+
+
+def test_a_checkpoint_of_byol_is_refused_with_the_way_that_reads_it(tmp_path):
+    """The code that is told is run here on a stand-in of that program."""
+    state = {"online_params": {"net/~/conv": {"w": WHOLE}}, "online_state": {}}
+    held = {"experiment_state": types.SimpleNamespace(**state), "of": "byol"}
+    path = tmp_path / "byol.pkl"
+    path.write_bytes(pickle.dumps(held, 2))
+    with pytest.raises(ValueError, match=r"a pickle .*BYOL's program") as error:
+        read_weights(path)
+    code = str(error.value).split('python -c "')[1].rstrip('"')
+    code = code.replace("byol.npz", str(tmp_path / "byol.npz"))
+    with unittest.mock.patch.dict(sys.modules, dill=pickle):
+        exec(code, {})
+    np.testing.assert_array_equal(np.load(tmp_path / "byol.npz")["net/~/conv/w"], WHOLE)

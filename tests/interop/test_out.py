@@ -116,7 +116,7 @@ def test_a_file_of_our_own_names_is_told_from_those_of_other_libraries(tmp_path)
     path = tmp_path / "a.safetensors"
     with open(path, "wb") as file:
         write_safetensors(file, taken(VIT).arrays)
-    with pytest.raises(ValueError, match=r"our own names.*jax-ssl export --to=npz"):
+    with pytest.raises(ValueError, match=r"our own names.*writes it anew"):
         import_weights(path)
     np.savez(tmp_path / "a.npz", card="{}", **taken(VIT).arrays)
     with pytest.raises(ValueError, match="needs no import; name it as --encoder"):
@@ -229,8 +229,9 @@ def test_what_is_imported_back_is_equal_bit_for_bit(form, section, size, tmp_pat
         parts = {"timm": timm_parts, "hf": hf_parts}[form](found)
         library = {"hf": "transformers"}.get(form, form)
         _folder(path, library, {"config.json": parts[0]}, parts[-1], {})
-    heads = 2 if section["name"] == "vit" else None
-    back = import_weights(path, heads=heads)
+    vit = section["name"] == "vit"
+    told = {} if vit else {"stage_sizes": section["stage_sizes"]}
+    back = import_weights(path, heads=2 if vit else None, chosen=told)
     arrays = flatten_dict(back.variables, sep="/")
     kept = found.arrays
     assert set(kept) <= set(arrays)
@@ -241,3 +242,30 @@ def test_what_is_imported_back_is_equal_bit_for_bit(form, section, size, tmp_pat
         # Only Dinov2's mask token, which ours had not, is more.
         assert set(arrays) - set(kept) <= {"params/mask_embed"}
     assert told["shape"][-1] == 3
+
+
+def test_a_folder_of_another_layout_is_left_alone(tmp_path):
+    found = taken(VIT)
+    config, processor, state = hf_parts(found)
+    files = {"config.json": config, "preprocessor_config.json": processor}
+    for _ in range(2):  # Over itself it may be written.
+        _folder(tmp_path, "transformers", files, state, {})
+    (tmp_path / ".gitattributes").touch()
+    (tmp_path / "LICENSE").touch()
+    before = (tmp_path / "config.json").read_bytes()
+    config, state = timm_parts(found)
+    with pytest.raises(ValueError, match=r"holds preprocessor_config\.json, which a"):
+        _folder(tmp_path, "timm", {"config.json": config}, state, {})
+    assert (tmp_path / "config.json").read_bytes() == before
+    (tmp_path / "preprocessor_config.json").unlink()
+    _folder(tmp_path, "timm", {"config.json": config}, state, {})
+
+
+def test_what_torch_pools_otherwise_is_not_written_there():
+    found = Taken(ENCODERS["resnet18"](pool_padding="same"), {}, None, {})
+    for parts in (timm_parts, hf_parts):
+        with pytest.raises(ValueError, match=r"pool_padding = 'same', .*--to=torch"):
+            parts(found)
+    found = Taken(ENCODERS["resnet50"](sk_ratio=0.0625), {}, None, {})
+    with pytest.raises(ValueError, match=r"sk_ratio = 0\.0625 has no counterpart"):
+        torch_state(found, "torch")

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 import jax_ssl
+from jax_ssl.checkpoint.export import load_encoder
 from jax_ssl.cli import main
 from jax_ssl.config import Experiment, load_page, override, resolved
 from jax_ssl.data.given import Frame
@@ -232,14 +233,38 @@ def test_an_export_is_written_in_another_form(run, tmp_path, capsys):
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
     kernel = np.load(file)["params/encoder/conv0/kernel"]
-    first, last = header["params/conv0/kernel"]["data_offsets"]
+    first, last = header["params/encoder/conv0/kernel"]["data_offsets"]
     assert data[8 + length + first : 8 + length + last] == kernel.tobytes()
-    assert header["head/weight"]["shape"] == [2, 4]
     assert json.loads(header["__metadata__"]["card"])["what"] == "classifier"
     for more, said in (
         (["--to=hf"], "a ConvNet has no counterpart there; --to=npz and"),
-        ([], "is an .npz file already; choose another --to"),
+        ([], "would take the place of the file that is read; choose another --to"),
         ([f"--workdir={run.workdir}"], "give one of the two"),
     ):
         assert main([*words, *more]) == 2
         assert said in capsys.readouterr().err
+
+
+def test_our_safetensors_come_back_bit_for_bit(run, tmp_path, capsys):
+    file = run.workdir / "export" / "classifier.npz"
+    there, back = tmp_path / "a.safetensors", tmp_path / "b.npz"
+    assert (
+        main(["export", f"--encoder={file}", "--to=safetensors", f"--output={there}"])
+        == 0
+    )
+    known, card = load_encoder(file)
+    assert main(["import", str(there), f"--output={back}"]) == 0
+    for path in (there, back):
+        found, said = load_encoder(path)
+        assert said == card
+        jax.tree.map(np.testing.assert_array_equal, found, known)
+    image = np.arange(16 * 16 * 3, dtype=np.uint8).reshape(16, 16, 3)
+    outputs = [jax_ssl.load(path).probabilities(image) for path in (file, there)]
+    np.testing.assert_array_equal(*outputs)
+    capsys.readouterr()
+    for more, said in (
+        (["--heads=3"], "--heads: "),
+        ([f"--output={there.with_suffix('.npz')}", "--from=timm"], "--from: "),
+    ):
+        assert main(["import", str(there), *more]) == 2
+        assert f"{said}{there} has a card" in capsys.readouterr().err
