@@ -87,6 +87,7 @@ HEAVY = {
     "checkpoint": {"orbax"},
     "interop": {
         "jax2onnx",
+        "onnxruntime",
         "safetensors",
         "timm",
         "torch",

@@ -45,8 +45,8 @@ def check_stages(
     sizes = tuple(sizes)
     named = {name: known for (known, deep), name in RESNETS.items()}
     architecture = str(config.get("architecture", "")).partition(".")[0]
-    if "depths" in config:
-        likely, origin = tuple(config["depths"]), "config.json"
+    if isinstance(config.get("depths"), list):
+        likely, origin = tuple(map(int, config["depths"])), "config.json"
     elif architecture in named:
         likely, origin = named[architecture], f"{architecture}, as config.json says,"
     else:
@@ -108,7 +108,7 @@ def check_depth(settings: Mapping[str, Any], config: Mapping[str, Any]) -> None:
     args = args if isinstance(args, Mapping) else {}
     told = config.get("num_hidden_layers", args.get("depth"))
     depths: tuple[int, ...]
-    if told is not None:
+    if isinstance(told, int):
         depths, origin = (told,), f"{told} blocks, as config.json says"
     elif dim in DEPTHS:
         depths = DEPTHS[dim]

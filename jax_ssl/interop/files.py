@@ -7,7 +7,7 @@ import re
 import zipfile
 from typing import Any, NamedTuple
 
-from jax_ssl.interop.lazy import Lazy
+from jax_ssl.interop.lazy import DAMAGED, Lazy
 from jax_ssl.interop.npz import is_npz, read_npz
 from jax_ssl.interop.safetensors import is_safetensors, read_safetensors
 from jax_ssl.interop.tf_bundle import index_of, read_bundle
@@ -118,7 +118,7 @@ def _read(path: pathlib.Path) -> tuple[str, dict[str, Lazy]]:
         try:
             with zipfile.ZipFile(path) as archive:
                 names = archive.namelist()
-        except zipfile.BadZipFile as error:
+        except DAMAGED as error:
             raise ValueError(
                 f"{path} is a damaged zip archive, or cut short: {error}. Fetch it "
                 "again."

@@ -123,10 +123,10 @@ def import_weights(
         size = family.input.size or settings.get("image_size", 224)
         if found.layout.network == "resnet" and settings["stem"] == "small":
             size = 32
-        beside = weights.preprocessor or weights.config.get("pretrained_cfg", {})
+        beside = weights.preprocessor or weights.config.get("pretrained_cfg") or {}
         fed = card_input(family, size, channels, beside)
         _check(encoder, ours, fed["shape"])
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, IndexError, TypeError) as error:
         said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise ValueError(
             f"{path}, read as {found.family} ({family.about}): {said.rstrip('.')}. "

@@ -1,6 +1,9 @@
 """An array that a file holds, described before it is read."""
 
 import math
+import struct
+import zipfile
+import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -9,6 +12,11 @@ import numpy as np
 
 # An array may repeat what its storage holds (strides of 0) up to so many elements.
 REPEATED = 2**20
+# What reading a damaged zip archive raises.
+DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError),
+    *(NotImplementedError, RuntimeError),  # Of other versions, and encrypted.
+)
 
 
 # Named tuples, because nothing that a pickle does to a tuple can change it.

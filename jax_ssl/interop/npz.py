@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.lib import format as npy
 
-from jax_ssl.interop.lazy import Lazy, contiguous
+from jax_ssl.interop.lazy import DAMAGED, Lazy, contiguous
 
 
 def is_npz(names: list[str]) -> bool:
@@ -40,7 +40,7 @@ def read_npz(path: pathlib.Path) -> dict[str, Lazy]:
                         else npy.read_array_header_2_0
                     )
                     shape, _, dtype = header(file)
-            except (ValueError, zipfile.BadZipFile, EOFError) as error:
+            except (ValueError, *DAMAGED) as error:
                 raise ValueError(f"{path}: {name} is damaged ({error}).") from error
             if dtype == np.dtype("V2"):  # NumPy has no name for bfloat16.
                 dtype = np.dtype(jnp.bfloat16)
@@ -58,6 +58,6 @@ def _read(path: pathlib.Path, name: str, dtype: np.dtype) -> np.ndarray:
     try:
         with np.load(path, allow_pickle=False) as archive:
             array = archive[name]
-    except (ValueError, zipfile.BadZipFile, EOFError) as error:
+    except (ValueError, *DAMAGED) as error:
         raise ValueError(f"{path}: {name} is damaged ({error}).") from error
     return array.view(dtype).reshape(-1) if array.size else array.reshape(-1)

@@ -6,17 +6,28 @@ pools know neither positions of their arguments nor zeros on the sides, both of 
 """
 
 import contextlib
+import functools
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 
-from jax_ssl.core.types import Array
+from jax_ssl.core.types import Array, Variables
+from jax_ssl.encoders.class_tokens import ClassTokens
 from jax_ssl.interop.out_state import Head, Prepared, Taken
+from jax_ssl.nn.group_norm import (
+    StandardizedConv,
+    StandardizedDense,
+    standardize_kernel,
+)
 
 NAMES = "vectors", "grids"
+TOLERANCE = 1e-3  # Of the deviation; what is written wrongly differs by 1e-2.
 LACKING = (
     "--to=onnx needs jax2onnx: pip install 'jax_ssl[onnx]', or choose another --to."
 )
@@ -40,13 +51,15 @@ def onnx_model(taken: Taken, seen: Prepared) -> bytes:
 
     def outputs(images: Array) -> Sequence[Array]:
         x = (images - jnp.asarray(seen.mean)) / jnp.asarray(seen.std)
-        encoder: Any = taken.encoder
         with _pools():
-            features = encoder.apply(taken.variables, x, train=False)
+            features = encoder.apply(variables, x, train=False)
         if taken.head is not None:
             return (_said(taken.head, features.pooled),)
         return features.pooled, features.grid.astype(jnp.float32)
 
+    encoder = _in_float32(taken.encoder)
+    side = (1, seen.size, seen.size, taken.channels)
+    variables = _standardized(encoder, taken.variables, side)
     shape = ("B", seen.size, seen.size, taken.channels)
     with _quietly():
         to_onnx = _installed()
@@ -65,7 +78,72 @@ def onnx_model(taken: Taken, seen: Prepared) -> bytes:
                 f"({type(error).__name__}: {why}); --to=npz and --to=safetensors hold "
                 "it."
             ) from error
-    return model.SerializeToString()
+    written = model.SerializeToString()
+    _check(written, outputs, side, encoder)
+    return written
+
+
+def _standardized(
+    encoder: Any, variables: Variables, shape: tuple[int, ...]
+) -> Variables:
+    """Kernels as their layers apply them, for jax2onnx takes them as they are."""
+    paths = set()
+
+    def noted(call: Any, args: Any, settings: Any, context: Any) -> Any:
+        if isinstance(context.module, StandardizedConv | StandardizedDense):
+            paths.add((*context.module.path, "kernel"))
+        return call(*args, **settings)
+
+    apply = functools.partial(encoder.apply, train=False)
+    with nn.intercept_methods(noted):
+        jax.eval_shape(apply, variables, jax.ShapeDtypeStruct(shape, jnp.float32))
+    flat = flatten_dict(dict(variables["params"]))
+    flat |= {path: standardize_kernel(flat[path]) for path in paths}
+    return {**variables, "params": unflatten_dict(flat)}
+
+
+def _check(
+    model: bytes,
+    outputs: Callable[[Array], Sequence[Array]],
+    shape: tuple[int, ...],
+    encoder: Any,
+) -> None:
+    """Runs the file where onnxruntime is installed, as it is with jax2onnx.
+
+    Raises:
+        ValueError: if it cannot, or if it says something else of an image than ours.
+    """
+    try:
+        import onnxruntime
+    except ModuleNotFoundError:
+        return
+    images = np.random.default_rng(0).random(shape, np.float32)
+    with jax.default_matmul_precision("highest"):
+        known = [np.asarray(value) for value in jax.jit(outputs)(images)]
+    what = f"--to=onnx: what jax2onnx writes of a {type(encoder).__name__}"
+    instead = "--to=npz and --to=safetensors hold it"
+    try:
+        said = onnxruntime.InferenceSession(model).run(None, {"images": images})
+    except Exception as error:  # Of types of its own.
+        why = str(error).strip().partition("\n")[0]
+        raise ValueError(
+            f"{what} is not run by onnxruntime ({why}); {instead}."
+        ) from error
+    for found, wanted in zip(said, known, strict=True):
+        off = float(np.abs(found - wanted).max() / max(float(wanted.std()), 1e-6))
+        if not off <= TOLERANCE:
+            raise ValueError(
+                f"{what} differs from it by {off:.1e} of the deviation; {instead}."
+            )
+
+
+def _in_float32(encoder: Any) -> Any:
+    """The same encoder, computing in float32: runtimes know little of bfloat16."""
+    if isinstance(encoder, ClassTokens):
+        return encoder.clone(vit=_in_float32(encoder.vit))
+    if getattr(encoder, "dtype", "float32") == "float32":
+        return encoder
+    return encoder.clone(dtype="float32")
 
 
 def _said(head: Head, pooled: Array) -> Array:
@@ -91,12 +169,20 @@ def _pools() -> Iterator[None]:
             window_shape: Sequence[int],
             strides: Sequence[int] | None = None,
             padding: Any = "VALID",
+            count_include_pad: bool = True,
         ) -> Array:
-            if not isinstance(padding, str):
-                around = ((0, 0), *padding, (0, 0))
-                x = jnp.pad(x, around, constant_values=edge)
-                padding = "VALID"
-            return pool(x, window_shape=window_shape, strides=strides, padding=padding)
+            def pooled(x: Array, padding: Any) -> Array:
+                if not isinstance(padding, str):
+                    around = ((0, 0), *padding, (0, 0))
+                    x = jnp.pad(x, around, constant_values=edge)
+                    padding = "VALID"
+                window = {"window_shape": window_shape, "strides": strides}
+                return pool(x, **window, padding=padding)
+
+            if count_include_pad or padding == "VALID":
+                return pooled(x, padding)
+            # As a sum over as many cells as lie within.
+            return pooled(x, padding) / pooled(jnp.ones_like(x), padding)
 
         return called
 

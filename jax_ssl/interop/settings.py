@@ -11,7 +11,7 @@ import numpy as np
 from jax_ssl.encoders.resnet import ResNet
 from jax_ssl.encoders.vit import ViT
 from jax_ssl.interop.claims import RESNETS, check_depth, check_has, check_stages
-from jax_ssl.interop.families import Family
+from jax_ssl.interop.families import Family, Input
 from jax_ssl.interop.layouts import Arrays
 
 OURS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")  # Encoders.
@@ -88,7 +88,10 @@ def resnet_of(
     bottleneck = "layer1.0.conv3.weight" in arrays
     if "stage_sizes" not in chosen:
         check_stages(sizes, bottleneck, config)
-    out, _, side = arrays["conv1.weight"].shape[:3]
+    shape = arrays["conv1.weight"].shape
+    if len(shape) != 4 or not all(shape):
+        raise ValueError(f"conv1.weight has the shape {list(shape)}")
+    out, _, side = shape[:3]
     mixed = arrays.get("layer1.0.sk.mix.weight")
     deep = "stem.1.conv.weight" in arrays
     if side not in (3, 7) or out % 64:
@@ -144,7 +147,10 @@ def vit_of(
         ValueError: if ours has no such form, blocks are missing, or the heads must be
             told.
     """
-    dim, _, patch, other = arrays["patch_embed.proj.weight"].shape
+    shape = arrays["patch_embed.proj.weight"].shape
+    if len(shape) != 4 or not all(shape):
+        raise ValueError(f"patch_embed.proj.weight has the shape {list(shape)}")
+    dim, _, patch, other = shape
     if patch != other:
         raise ValueError(f"patches of {patch} x {other} pixels are not built here")
     depth = count(arrays, "blocks.")
@@ -263,6 +269,18 @@ def card_input(
             {} without.
     """
     told, fed = preprocessor, family.input
+    try:
+        return _card_input(fed, size, channels, told)
+    except (ArithmeticError, AttributeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"the preprocessing that a file beside it tells is damaged ({error}); mend "
+            "that file, or take it away"
+        ) from error
+
+
+def _card_input(
+    fed: Input, size: int, channels: int, told: Mapping[str, Any]
+) -> dict[str, Any]:
     mean, std = fed.moments or (None, None)
     mean, std = (
         told.get(f"image_{word}", told.get(word, value))
@@ -270,8 +288,12 @@ def card_input(
     )
     if told.get("do_normalize") is False:
         mean = std = None
-    if mean is not None and len(mean) != channels:
+    if mean is None or std is None or len(mean) != channels:
         mean = std = None
+    else:
+        mean, std = tuple(map(float, mean)), tuple(map(float, std))
+        if len(std) != channels or not all(x > 0 for x in std):
+            raise ValueError(f"std = {list(std)}")
     crop, interpolation = fed.crop, fed.interpolation
     if "input_size" in told:
         size = int(told["input_size"][-1])
@@ -291,6 +313,8 @@ def card_input(
         told.get("interpolation", told.get("resample")), interpolation
     )
     resize = math.floor(size / crop + 1e-6)
+    if not 1 <= size <= resize:
+        raise ValueError(f"size = {size}, resize = {resize}")
     moments = {
         "mean": None if mean is None else list(mean),
         "std": None if std is None else list(std),

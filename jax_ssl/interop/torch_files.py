@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jax_ssl.interop.lazy import Lazy, Storage, flattened
+from jax_ssl.interop.lazy import DAMAGED, Lazy, Storage, flattened
 from jax_ssl.interop.unpickle import (
     TORCHSCRIPT,
     HarmError,
@@ -53,7 +53,7 @@ def read_zip(path: pathlib.Path) -> dict[str, Lazy]:
                     "another one."
                 )
             held = archive.read(_stored(path, sizes[pickled]))
-    except zipfile.BadZipFile as error:
+    except DAMAGED as error:
         raise ValueError(
             f"{path} is a damaged zip archive, or cut short: {error}. Fetch it again."
         ) from error
@@ -184,6 +184,6 @@ def _member(path: pathlib.Path, name: str, dtype: np.dtype, count: int) -> np.nd
     try:
         with zipfile.ZipFile(path) as archive:
             data = archive.read(name)
-    except (zipfile.BadZipFile, EOFError, io.UnsupportedOperation) as error:
+    except (*DAMAGED, io.UnsupportedOperation) as error:
         raise ValueError(f"{path}: {name} is damaged ({error}).") from error
     return np.frombuffer(data, dtype, count)

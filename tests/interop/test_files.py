@@ -298,3 +298,13 @@ def test_a_checkpoint_of_byol_is_refused_with_the_way_that_reads_it(tmp_path):
     with unittest.mock.patch.dict(sys.modules, dill=pickle):
         exec(code, {})
     np.testing.assert_array_equal(np.load(tmp_path / "byol.npz")["net/~/conv/w"], WHOLE)
+
+
+def test_a_zip_archive_of_another_version_is_damaged(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, a=WHOLE)
+    data = bytearray(path.read_bytes())
+    data[data.index(b"PK\x01\x02") + 6] = 170  # The version that reading needs.
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"damaged zip archive.* 17\.0"):
+        read_weights(path)

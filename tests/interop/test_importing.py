@@ -455,6 +455,20 @@ def test_a_config_of_another_network_is_told(tmp_path, word, value):
         import_weights(path)
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"size": {"shortest_edge": 0}},
+        {"input_size": [3, 0, 0], "crop_pct": 0},
+        {"size": 16, "image_mean": "abc"},
+        {"size": 16, "image_std": [1, 0, 1]},
+    ],
+)
+def test_damaged_preprocessing_is_told(told):
+    with pytest.raises(ValueError, match=r"preprocessing .* is damaged"):
+        card_input(FAMILIES["timm"], 224, 3, told)
+
+
 # --- Names as training programs leave them -------------------------------------------
 
 

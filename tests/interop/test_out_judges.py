@@ -23,6 +23,13 @@ CASES = {
     "vit with scales": ({**VIT, "layer_scale": 0.1}, 16),
     "vit with registers": ({**VIT, "layer_scale": 0.1, "registers": 2}, 16),
 }
+SELECTIVE = {"name": "resnet50", "stage_sizes": (1, 1), "sk_ratio": 0.0625}
+MORE = {
+    "convnet": ({"name": "convnet"}, 16),
+    "selective": ({**SELECTIVE, "pool_padding": "same"}, 32),
+    "group_ws": ({"name": "resnet18", "stage_sizes": (1, 1), "norm": "group_ws"}, 32),
+    "bfloat16": ({**VIT, "dtype": "bfloat16"}, 16),
+}
 MEAN = ({**VIT, "pool": "mean", "registers": 1}, 16)
 
 
@@ -175,12 +182,12 @@ def test_torch_reads_our_files(section, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", [*CASES, "convnet"])
+@pytest.mark.parametrize("case", [*CASES, *MORE])
 def test_onnxruntime_says_the_same(case):
     needs("jax2onnx", "onnxruntime")
     import onnxruntime
 
-    section, size = {**CASES, "convnet": ({"name": "convnet"}, 16)}[case]
+    section, size = {**CASES, **MORE}[case]
     found = taken(section, size)
     model = onnx_model(found, prepared(found, found.encoder, "onnx"))
     session = onnxruntime.InferenceSession(model)
@@ -189,7 +196,29 @@ def test_onnxruntime_says_the_same(case):
         images = rng.random((count, size, size, 3), np.float32)
         moments = (np.float32(MOMENTS[name]) for name in ("mean", "std"))
         mean, std = moments
-        known = features(found, (images - mean) / std)
+        there = found
+        if section.get("dtype"):  # What is written computes in float32.
+            there = taken({**section, "dtype": "float32"}, size)
+        known = features(there, (images - mean) / std)
         vectors, grids = session.run(None, {"images": images})
         close(vectors, known.pooled)
         close(grids, known.grid)
+
+
+@pytest.mark.slow
+def test_onnxruntime_gives_the_probabilities_of_a_classifier():
+    needs("jax2onnx", "onnxruntime")
+    import onnxruntime
+
+    rng = np.random.default_rng(3)
+    weight, bias = rng.normal(size=(3, 32)), rng.normal(size=3)
+    head = Head(weight.astype(np.float32), bias.astype(np.float32), "abc")
+    found = taken(VIT, 16, head, lambda encoder: ClassTokens(encoder, 1, True))
+    model = onnx_model(found, prepared(found, found.encoder, "onnx"))
+    session = onnxruntime.InferenceSession(model)
+    images = rng.random((2, 16, 16, 3)).astype(np.float32)
+    x = (images - np.float32(MOMENTS["mean"])) / np.float32(MOMENTS["std"])
+    scores = features(found, x).pooled @ weight.T + bias
+    known = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+    (said,) = session.run(None, {"images": images})
+    close(said, known)
