@@ -7,6 +7,7 @@ pools know neither positions of their arguments nor zeros on the sides, both of 
 
 import contextlib
 import functools
+import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -38,7 +39,8 @@ def onnx_model(taken: Taken, seen: Prepared) -> bytes:
 
     Its input "images" is [B, H, W, C] float32 in [0, 1], resized and cut as the card
     says; the mean and the deviation are in the model. Its outputs are "vectors" [B, D]
-    and "grids" [B, h, w, D'], or "probabilities" [B, K] of a classifier.
+    and "grids" [B, h, w, D'], or "probabilities" [B, K] of a classifier,
+    whose names of classes are a JSON list in the metadata, "classes".
 
     Args:
         taken: the encoder.
@@ -78,6 +80,9 @@ def onnx_model(taken: Taken, seen: Prepared) -> bytes:
                 f"({type(error).__name__}: {why}); --to=npz and --to=safetensors hold "
                 "it."
             ) from error
+    if taken.head is not None:
+        names_of_classes = json.dumps(list(map(str, taken.head.classes)))
+        model.metadata_props.add(key="classes", value=names_of_classes)
     written = model.SerializeToString()
     _check(written, outputs, side, encoder)
     return written

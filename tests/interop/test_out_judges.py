@@ -1,6 +1,7 @@
 """torch, timm, transformers and onnxruntime read our exports and say the same."""
 
 import importlib.util
+import json
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ SELECTIVE = {"name": "resnet50", "stage_sizes": (1, 1), "sk_ratio": 0.0625}
 MORE = {
     "convnet": ({"name": "convnet"}, 16),
     "selective": ({**SELECTIVE, "pool_padding": "same"}, 32),
-    "group_ws": ({"name": "resnet18", "stage_sizes": (1, 1), "norm": "group_ws"}, 32),
+    "group_ws": ({"name": "resnet18", "stage_sizes": (1,), "norm": "group_ws"}, 32),
     "bfloat16": ({**VIT, "dtype": "bfloat16"}, 16),
 }
 MEAN = ({**VIT, "pool": "mean", "registers": 1}, 16)
@@ -220,5 +221,7 @@ def test_onnxruntime_gives_the_probabilities_of_a_classifier():
     x = (images - np.float32(MOMENTS["mean"])) / np.float32(MOMENTS["std"])
     scores = features(found, x).pooled @ weight.T + bias
     known = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+    told = session.get_modelmeta().custom_metadata_map
+    assert json.loads(told["classes"]) == ["a", "b", "c"]
     (said,) = session.run(None, {"images": images})
     close(said, known)
