@@ -1,7 +1,9 @@
 """Figures as PNG: charts and maps by matplotlib, sheets of tiles by Pillow.
 
-No pyplot, and no state that outlives a call. The margins of charts are given and not
-searched for, which would take most of the time.
+No pyplot, and no state that outlives a call. The margins of charts are counted in
+letters and not searched for, which would take most of the time. A figure is as wide as
+a phone shows it, so that its letters are as large there as those of the page; wider
+screens enlarge it.
 """
 
 import contextlib
@@ -29,7 +31,8 @@ from jax_ssl.report.quantities import quantity
 from jax_ssl.report.theme import CURVES, LIGHT, Theme
 
 STYLE = pathlib.Path(__file__).with_name("figures.mplstyle")
-LETTER = 0.0138  # width of a letter of the legend, as a share of the figure's
+LETTER, ROW = 0.076, 0.19  # inches: a letter's width, and a line of words
+PLOT = 1.95  # inches: height of the axes of a chart
 GAP, FRAME, LINE, LETTER_PIXELS = 10, 5, 28, 12  # of a sheet
 
 
@@ -53,17 +56,16 @@ def chart(found: Curves, theme: Theme) -> bytes:
         for name, level in (found.levels or {}).items():
             line = ax.axhline(scale * level, color=theme["muted"], linestyle="--")
             ends.append((level, line, f"{name} {quantity(level, found.unit)}".strip()))
-        title = f"{found.title}, {found.unit}" if found.unit else found.title
-        ax.set(title=title, xlabel=found.over)
+        ax.set_xlabel(found.over)
         for axis, whole in ((ax.xaxis, True), (ax.yaxis, False)):
             axis.set_major_locator(MaxNLocator(5, steps=(1, 2, 2.5, 5), integer=whole))
             axis.set_major_formatter("{x:,.6g}")
         ax.autoscale_view()
-        # The legend beside the axes is in the order of the ends of what it names.
+        # The legend is in the order of the ends of what it names.
         ends.sort(key=lambda end: -end[0])
         _, lines, words = zip(*ends, strict=True)
-        ax.legend(lines, words, loc="upper left", bbox_to_anchor=(1, 1.05))
-        fig.subplots_adjust(right=0.93 - LETTER * max(map(len, words)))
+        title = f"{found.title}, {found.unit}" if found.unit else found.title
+        _place(ax, title, lines, words, PLOT)
         return _png(fig)
 
 
@@ -74,29 +76,32 @@ def scatter(found: Map, theme: Theme) -> bytes:
     colors = np.full(len(found.points), plain, object)
     names: list[Text] = []
     with _style(theme):
-        fig = Figure(figsize=(7.6, 6.0))
+        fig = Figure(figsize=(5.0, 4.2))
         ax = fig.add_axes((0, 0, 1, 1))
         ax.set_axis_off()
         ax.set_aspect("equal", adjustable="datalim")
         halo = [withStroke(linewidth=3.5, foreground=theme["surface"])]
+        names = []
         for label, color in zip(shown, mpl.color_sequences["tab10"], strict=False):
             mine = found.labels == label
             colors[mine] = f"{mpl.colors.to_hex(color)}cc"
+            name = textwrap.fill(class_name(label, found.label_names), 18)
+            look = {"weight": "bold", "size": 11, "ha": "center"}
             place = densest(found.points[mine])
-            name = class_name(label, found.label_names)
-            drawn = ax.text(*place, name, weight="bold", ha="center", path_effects=halo)
-            names.append(drawn)
+            names.append(ax.text(*place, name, path_effects=halo, **look))
         # One call, in row order, so that no class lies on top of the others.
-        size = float(np.clip(14_000 / len(found.points), 7, 40))
+        size = float(np.clip(7_000 / len(found.points), 5, 30))
         x, y = found.points.T
         ax.scatter(x, y, c=[*colors], s=size, linewidths=0)
         ax.apply_aspect()  # Only now is it known where a name is on the paper.
+        _keep_inside(names)
         boxes = [drawn.get_window_extent() for drawn in names]
         lower = sunk(np.array([box.extents for box in boxes]).reshape(-1, 4))
         for drawn, down in zip(names, lower, strict=True):
             x, y = ax.transData.transform(drawn.get_position())
             x, y = ax.transData.inverted().transform((x, y - down))
             drawn.set_position((x, y))
+        _keep_inside(names)
         return _png(fig)
 
 
@@ -104,17 +109,17 @@ def paths(found: Paths, theme: Theme) -> bytes:
     """Lines in a plane, the truth in ink and a little wider; a legend names them."""
     colors = [theme["ink"], *(theme[name] for name in CURVES), theme["muted"]]
     with _style(theme):
-        fig = Figure(figsize=(6.2, 4.4))
-        ax = fig.add_axes((0.09, 0.1, 0.6, 0.82))
+        fig = Figure()
+        ax = fig.add_subplot()
         ax.set_aspect("equal", adjustable="datalim")
         ax.grid(axis="x")
+        lines = []
         for i, (name, path) in enumerate(found.paths.items()):
             color, style = colors[min(i, len(colors) - 1)], "-" if i < 2 else "--"
             wide = 2.4 if i == 0 else 1.4
-            ax.plot(*path.T, style, color=color, label=name, linewidth=wide)
+            lines += ax.plot(*path.T, style, color=color, label=name, linewidth=wide)
             ax.plot(*path[:1].T, "o", color=color, markersize=4)
-        ax.set(title=f"{found.title}, {found.unit}")
-        ax.legend(loc="upper left", bbox_to_anchor=(1, 1.03))
+        _place(ax, f"{found.title}, {found.unit}", lines, [*found.paths], 1.5 * PLOT)
         return _png(fig)
 
 
@@ -211,6 +216,49 @@ def colored_classes(labels: np.ndarray) -> list[int]:
     """The ten classes with most points (ties: the smaller number), ascending."""
     classes, counts = np.unique(labels[labels >= 0], return_counts=True)
     return sorted(classes[np.argsort(-counts, kind="stable")][:10].tolist())
+
+
+def _place(
+    ax: Any, title: str, lines: Sequence[Any], words: Sequence[str], plot: float
+) -> None:
+    """Puts a title and a legend above axes of `plot` inches.
+
+    The figure becomes as high as all of that needs, and no word is cut.
+    """
+    fig, room = ax.figure, int(ax.figure.get_figwidth() / LETTER) - 4
+    title = textwrap.fill(title, int(0.88 * room))  # Its letters are bold.
+    columns = 2 if len(words) > 1 and max(map(len, words)) < room // 2 - 2 else 1
+    words = [textwrap.fill(word, room) for word in words]
+    rows = -(-sum(word.count("\n") + 1 for word in words) // columns)
+    head = ROW * (title.count("\n") + 1 + rows) + 0.22
+    width, height = fig.get_figwidth(), 0.48 + plot + head
+    fig.set_figheight(height)
+    ticks = ax.yaxis.get_major_formatter().format_ticks(ax.yaxis.get_majorticklocs())
+    left, right = (LETTER * max(5, *map(len, ticks)) + 0.14) / width, 1 - 0.22 / width
+    top = 1 - head / height
+    fig.subplots_adjust(left=left, right=right, bottom=0.48 / height, top=top)
+    edge = 0.08 / width
+    fig.text(edge, 1 - 0.05 / height, title, weight="bold", va="top")
+    ax.legend(
+        lines,
+        words,
+        loc="upper left",
+        bbox_to_anchor=(edge, top + (ROW * rows + 0.12) / height),
+        bbox_transform=fig.transFigure,
+        ncols=columns,
+    )
+
+
+def _keep_inside(texts: Sequence[Any]) -> None:
+    """Moves words that the edge of their figure would cut."""
+    for text in texts:
+        ax = text.axes
+        ax.apply_aspect()
+        box = text.get_window_extent(FigureCanvasAgg(ax.figure).get_renderer())
+        moved = np.maximum(0, 4 - box.min)
+        moved -= np.maximum(0, box.max + 4 - ax.figure.bbox.size)
+        place = ax.transData.transform(text.get_position()) + moved
+        text.set_position(ax.transData.inverted().transform(place))
 
 
 def _style(theme: Theme) -> contextlib.AbstractContextManager:

@@ -90,6 +90,7 @@ def _evaluations(results: Mapping[str, Any]) -> list[Block]:
     if not evaluations:
         return []
     details: dict[str, Any] = {}
+    aside = "of the evaluations; results.json has all digits"
     for each in evaluations:
         said = {r["features"]: r["detail"] for r in each["rows"] if r.get("detail")}
         details[table.title_of(each)] = {**(each.get("settings") or {}), **said}
@@ -99,7 +100,7 @@ def _evaluations(results: Mapping[str, Any]) -> list[Block]:
         *along(evaluations),
         *tracks(evaluations),
         *(f"{line}." for line in table.skipped(results)),
-        Section("Settings and details", [_pairs(details)], "of the evaluations"),
+        Section("Settings and details", [_pairs(_short(details))], aside),
     ]
 
 
@@ -285,8 +286,19 @@ def _settings(inputs: ReportInputs) -> list[Block]:
     config = _pairs(inputs.config)
     return [
         Section("Configuration", [config], plural(len(config.rows), "setting")),
-        Section("Environment", [_pairs(inputs.environment)], commit),
+        Section("Environment", [_pairs(_short(inputs.environment))], commit),
     ]
+
+
+def _short(value: Any) -> Any:
+    """The same with its fractions to four digits, as a reader wants them."""
+    if isinstance(value, Mapping):
+        return {key: _short(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_short(each) for each in value]
+    if isinstance(value, float) and is_number(value):
+        return round(value, 1) if abs(value) >= 1000 else float(f"{value:.4g}")
+    return value
 
 
 def _pairs(settings: Mapping[str, Any], prefix: str = "") -> Table:
