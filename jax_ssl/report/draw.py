@@ -43,7 +43,7 @@ def chart(found: Curves, theme: Theme) -> bytes:
     with _style(theme):
         fig = Figure()
         ax = fig.add_subplot()
-        ax.set_prop_cycle(color=[theme[name] for name in CURVES])
+        ax.set_prop_cycle(color=[theme[name] for name in (*CURVES, "ink")])
         for name, curve in found.curves.items():
             x, mean = series.trend(curve)
             mark = "o" if len(x) == 1 or (name and len(x) <= 40) else ""
