@@ -97,9 +97,11 @@ class Chromium:
         if not any(event["method"] == ends for event in self.events):
             self._until(lambda message: message.get("method") == ends)
         self.run("document.querySelectorAll('details').forEach(d => d.open = true)")
+        # What fades or moves at the beginning has done so after this.
+        self.run("new Promise(done => setTimeout(done, 500))")
 
     def show(self, width, scheme):
-        """Lays the page out anew.
+        """How the pages that are opened after this are shown.
 
         Args:
             width: of the window in CSS pixels; below 600 it is a phone's.
@@ -110,8 +112,6 @@ class Chromium:
         self.width = width
         wanted = [{"name": "prefers-color-scheme", "value": scheme}]
         self.ask("Emulation.setEmulatedMedia", features=wanted)
-        # What fades from one colour to another has done so after this.
-        self.run("new Promise(done => setTimeout(done, 400))")
 
     def run(self, script):
         """The value of a piece of JavaScript in the page."""
@@ -130,7 +130,8 @@ class Chromium:
             if method == "Log.entryAdded" and told["entry"]["level"] == "error":
                 said.append(f"console: {told['entry']['text']}")
             elif method == "Runtime.consoleAPICalled" and told["type"] == "error":
-                said.append(f"console: {told['args']}")
+                words = (each.get("value", each) for each in told["args"])
+                said.append(f"console: {' '.join(map(str, words))}")
             elif method == "Runtime.exceptionThrown":
                 said.append(f"exception: {told['exceptionDetails']}")
             elif method == "Network.loadingFailed" and not told.get("canceled"):
