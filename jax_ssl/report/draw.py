@@ -86,7 +86,7 @@ def scatter(found: Map, theme: Theme) -> bytes:
             mine = found.labels == label
             colors[mine] = f"{mpl.colors.to_hex(color)}cc"
             name = textwrap.fill(class_name(label, found.label_names), 18)
-            look = {"weight": "bold", "size": 11, "ha": "center"}
+            look: dict[str, Any] = {"weight": "bold", "size": 11, "ha": "center"}
             place = densest(found.points[mine])
             names.append(ax.text(*place, name, path_effects=halo, **look))
         # One call, in row order, so that no class lies on top of the others.
