@@ -14,6 +14,7 @@ from jax_ssl.core import checks
 from jax_ssl.core.types import Array, ComputeDtype, Features
 from jax_ssl.encoders.conv import ConvNorm, KernelInit
 from jax_ssl.nn.group_norm import Norm
+from jax_ssl.ops.patches import grid_shape, patchify
 
 SQUEEZED = 32  # The least channels between the two layers that choose.
 
@@ -106,10 +107,13 @@ class ResNet(nn.Module, kw_only=True):
     """Residual network over images.
 
     Attributes:
-        stage_sizes: blocks of each stage; stage i has 64 * 2**i * width channels.
+        stage_sizes: blocks of each stage; stage i has channels * 2**i * width channels.
         bottleneck: three-convolution blocks (50 layers and more).
-        stem: "imagenet" (7x7 stride 2, 3x3 max pool stride 2) or "small" (3x3 stride 1,
-            no pool), for images of about 32 pixels.
+        stem: "imagenet" (7x7 stride 2, 3x3 max pool stride 2); "small" (3x3 stride 1,
+            no pool), for images of about 32 pixels; or "patches", a linear map of
+            patches that do not overlap, for small images and little time.
+        patch: side of these patches in pixels; divides the image's sides.
+        channels: of the stem and the first stage, before `width`; 64 in the papers.
         width: multiplies the channels of every layer (SimCLR's 1x, 2x, 4x).
         inner_width: multiplies those within a bottleneck alone, as in torchvision's
             "wide" networks, whose pooled features are no wider.
@@ -138,7 +142,9 @@ class ResNet(nn.Module, kw_only=True):
 
     stage_sizes: tuple[int, ...]
     bottleneck: bool
-    stem: Literal["imagenet", "small"] = "imagenet"
+    stem: Literal["imagenet", "small", "patches"] = "imagenet"
+    patch: int = 2
+    channels: int = 64
     width: int = 1
     inner_width: int = 1
     groups: int = 1
@@ -161,6 +167,7 @@ class ResNet(nn.Module, kw_only=True):
         checks.words(self)
         checks.at_least(1, stage_sizes=self.stage_sizes, stages=len(self.stage_sizes))
         checks.at_least(1, width=self.width, groups=self.groups)
+        checks.at_least(1, patch=self.patch, channels=self.channels)
         checks.at_least(1, inner_width=self.inner_width)
         if self.inner_width > 1 and not self.bottleneck:
             raise ValueError(
@@ -184,9 +191,12 @@ class ResNet(nn.Module, kw_only=True):
     def __call__(self, x: Array, *, train: bool) -> Features:
         """Maps images [B, H, W, C] to pooled [B, D] and grid [B, H / 32, W / 32, D].
 
-        The grid is H / 8 x W / 8 with the small stem, and in the compute dtype. It is
-        averaged in float32. The pyramid holds the stem's output (before its pool) and
-        every stage's.
+        The grid is H / 8 x W / 8 with the small stem, which patches divide further, and
+        in the compute dtype. It is averaged in float32. The pyramid holds the stem's
+        output (before its pool) and every stage's.
+
+        Raises:
+            ValueError: if patches do not fill the image.
         """
         imagenet = self.stem == "imagenet"
         deep = imagenet and self.sk_ratio > 0
@@ -204,9 +214,13 @@ class ResNet(nn.Module, kw_only=True):
             for i in range(2):
                 x = layer(x, channels, 3, name=f"stem{i}_{{}}", stride=stride)
                 x, stride = nn.relu(x), 1
+        if self.stem == "patches":
+            # As a matrix product, which every platform is fast at.
+            size, (h, w) = 1, grid_shape(x.shape[1], x.shape[2], self.patch)
+            x = patchify(x, self.patch).reshape(len(x), h, w, -1)
         x = layer(
             x,
-            64 * self.width,
+            self.channels * self.width,
             size,
             name="stem_{}",
             stride=stride,
@@ -219,7 +233,7 @@ class ResNet(nn.Module, kw_only=True):
             x = nn.max_pool(x, (3, 3), (2, 2), padding=around)
         for i, blocks in enumerate(self.stage_sizes):
             for j in range(blocks):
-                channels = 64 * 2**i * self.width
+                channels = self.channels * 2**i * self.width
                 x = Block(
                     channels=channels,
                     inner=channels * self.inner_width,

@@ -195,6 +195,36 @@ def test_stems_set_the_scale_of_every_level(stem, levels):
     assert [level.shape[3] for level in found] == [64, 64, 128, 256, 512]
 
 
+def test_patches_are_a_linear_map_of_pixels_that_do_not_overlap():
+    encoder = TINY.clone(stem="patches", patch=2, channels=5)
+    x = np.random.default_rng(1).normal(size=(2, 8, 6, 3)).astype(np.float32)
+    params, stats = start(encoder, x)
+    found, _ = run(encoder, params, stats, x, train=False)
+    kernel = np.asarray(params["stem_conv"]["kernel"], np.float64)
+    assert kernel.shape == (1, 1, 2 * 2 * 3, 5)
+    for row, column in ((0, 0), (3, 2), (1, 2)):
+        patch = x[:, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2].reshape(2, 12)
+        # The running moments at the start are 0 and 1.
+        wanted = np.maximum(patch @ kernel[0, 0] / np.sqrt(1 + 1e-5), 0)
+        np.testing.assert_allclose(
+            found.pyramid[0][:, row, column], wanted, rtol=1e-4, atol=1e-5
+        )
+    assert [level.shape[1:] for level in found.pyramid] == [
+        (4, 3, 5),
+        (4, 3, 5),
+        (2, 2, 10),
+    ]
+
+
+def test_patches_fill_the_image():
+    encoder = TINY.clone(stem="patches", patch=4)
+    x = jnp.zeros((1, 8, 6, 3))
+    with pytest.raises(ValueError, match="8 x 6 pixels cannot be cut into patches of"):
+        jax.eval_shape(lambda: encoder.init(KEY(0), x, train=False))
+    with pytest.raises(ValueError, match="patch = 0 must be at least 1"):
+        TINY.clone(patch=0)
+
+
 @pytest.mark.parametrize(
     ("kernel_init", "variance"),
     [("he_fan_out", 2 / (9 * 64)), ("lecun_fan_in", 1 / (9 * 64))],
