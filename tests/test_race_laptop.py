@@ -58,5 +58,5 @@ def test_settings_are_chosen_without_the_test_images():
     final = load_page(page)
     assert final.data.split == final.evals.train["split"] == "train"
     assert final.evals.test["split"] == "test"
-    with pytest.raises(ValueError, match="tset: say test or held_out"):
+    with pytest.raises(ValueError, match="tset: say one of test, held_out"):
         load_page(f"{page}:tset")

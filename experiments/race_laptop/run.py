@@ -8,7 +8,8 @@ DIR is a folder of prepared TFDS data sets, PYTHON an interpreter with torch and
 torchvision and lightly.
 Entrants: "ours", the page race_laptop; "lightly_same", the same encoder, method and
 views; "lightly_own", what was found best for lightly. With --part=held_out they learn
-from 45,000 training images and are judged on the other 5,000, to choose settings.
+from 45,000 training images and are judged on the other 5,000, to choose settings; with
+--part=smoke from 2,000, to see that all works.
 Further arguments go to `jax-ssl train`, as --config.KEY=VALUE, or to the entrant of
 lightly_entrant.py.
 
@@ -39,7 +40,6 @@ from judge import accuracy  # noqa: E402
 
 HERE = pathlib.Path(__file__).parent
 PAGE = HERE.parents[1] / "configs" / "race_laptop.py"
-LEARNED, HELD_OUT = "train[:45000]", "train[45000:]"
 # What was found best for lightly; README.md has what was tried.
 LIGHTLY_OWN = ("--views=tensor", "--loss=dcl", "--temperature=0.2")
 LAP = 0.5  # Seconds between two looks at a run.
@@ -143,7 +143,7 @@ def parsed():
     parser.add_argument("--minutes", type=float, default=45)
     parser.add_argument("--cores", default="0,1")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--part", choices=("test", "held_out"), default="test")
+    parser.add_argument("--part", choices=("test", "held_out", "smoke"), default="test")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
     parser.add_argument("--torch_python", default=sys.executable)
     parser.add_argument("--images", type=pathlib.Path, help="the file, once made")
@@ -152,9 +152,11 @@ def parsed():
 
 def write_images(path, options):
     """Writes x_train, y_train, x_judged, y_judged of the part, uint8 and int64."""
+    from jax_ssl.config import load_page
     from jax_ssl.data import SOURCES
 
-    splits = ("train", "test") if options.part == "test" else (LEARNED, HELD_OUT)
+    evals = load_page(f"{PAGE}:{options.part}").evals
+    splits = evals.train["split"], evals.test["split"]
     arrays = {"part": options.part}
     for name, split in zip(("train", "judged"), splits, strict=True):
         source = SOURCES["tfds"](

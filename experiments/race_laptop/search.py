@@ -1,0 +1,108 @@
+"""Candidates for the laptop race, each for the same seconds of one core.
+
+Run:   PYTHONPATH=. python experiments/race_laptop/search.py --data_dir=DIR \
+           --workdir=DIR --torch_python=PYTHON [--minutes=5] [--only=ours,lightly] \
+           [--core=0]
+
+All learn from 45,000 training images and are judged on the other 5,000. A candidate
+that has its results is not repeated. Each differs from the page, or from "lightly", by
+what stands beside it. Writes search.json beside this file and prints its table.
+"""
+
+import argparse
+import json
+import pathlib
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).parent
+PATCHES_OF_4 = ("encoder.patch=4", "encoder.channels=128", "encoder.stage_sizes=(1,1)")
+OURS = {
+    "ours": (),
+    "ours, 48 channels": ("encoder.channels=48",),
+    "ours, patches of 4, 128 channels, two stages": PATCHES_OF_4,
+    "ours, two blocks a stage, 48 channels": (
+        "encoder.channels=48",
+        "encoder.stage_sizes=(2,2,2)",
+    ),
+    "ours, views of 32": ("views.size=32",),
+    "ours, views of 20": ("views.size=20",),
+    "ours, temperature 0.2": ("method.temperature=0.2",),
+    "ours, temperature 0.5": ("method.temperature=0.5",),
+    "ours, batch 128": ("feed.batch_size=128",),
+    "ours, batch 512": ("feed.batch_size=512",),
+    "ours, rate 0.001": ("optimizer.learning_rate.peak_value=0.001",),
+    "ours, rate 0.004": ("optimizer.learning_rate.peak_value=0.004",),
+    "ours, crops from 0.1": ("views.min_scale=0.1",),
+    "ours, crops from 0.35": ("views.min_scale=0.35",),
+    "ours, jitter 0.35": ("views.strength=0.35",),
+    # Settings that the other method has as well stay.
+    "ours, MoCo v3": ("method.name=moco_v3",),
+    "ours, VICReg": ("method.name=vicreg", "method.output_dim=512"),
+    "ours, Barlow Twins": ("method.name=barlow_twins", "method.output_dim=512"),
+    "ours, W-MSE": ("method.name=w_mse", "method.output_dim=64"),
+    "ours, rotation": ("method.name=rotation", "views.name=mae", "views.size=32"),
+}
+LIGHTLY = {
+    "lightly": (),
+    "lightly, tensor views": ("--views=tensor",),
+    "lightly, tensor views, compiled": ("--views=tensor", "--compile"),
+    "lightly, tensor views, DCL": ("--views=tensor", "--loss=dcl"),
+    "lightly, tensor views, DCL, temperature 0.2": (
+        "--views=tensor",
+        "--loss=dcl",
+        "--temperature=0.2",
+    ),
+    "lightly, tensor views, 80 channels": ("--views=tensor", "--channels=80"),
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data_dir", required=True)
+    parser.add_argument("--workdir", type=pathlib.Path, required=True)
+    parser.add_argument("--torch_python", default=sys.executable)
+    parser.add_argument("--minutes", type=float, default=5)
+    parser.add_argument("--only", default="ours,lightly", help="how names begin")
+    parser.add_argument("--core", default="0")
+    options = parser.parse_args()
+    file = HERE / "search.json"
+    rows = json.loads(file.read_text()) if file.exists() else []
+    options.workdir.mkdir(parents=True, exist_ok=True)
+    candidates = {
+        **{
+            name: ("ours", [f"--config.{change}" for change in changes])
+            for name, changes in OURS.items()
+        },
+        # One core makes the views too.
+        **{
+            name: ("lightly_same", ["--workers=0", *changes])
+            for name, changes in LIGHTLY.items()
+        },
+    }
+    for name, (entrant, changes) in candidates.items():
+        if not name.startswith(tuple(options.only.split(","))):
+            continue
+        if (name, options.minutes) in [(row["name"], row["minutes"]) for row in rows]:
+            continue
+        folder = options.workdir / name.replace(", ", "-").replace(" ", "_")
+        command = [sys.executable, str(HERE / "run.py"), f"--entrant={entrant}"]
+        command += [f"--data_dir={options.data_dir}", f"--workdir={folder}"]
+        command += [f"--torch_python={options.torch_python}", "--part=held_out"]
+        command += [f"--images={options.workdir / 'images.npz'}", "--clock=cpu"]
+        command += [f"--minutes={options.minutes}", f"--cores={options.core}"]
+        if subprocess.run([*command, *changes]).returncode:
+            continue  # It has said why.
+        found = json.loads((folder / "results.json").read_text())
+        kept = ("minutes", "knn", "steps", "trained_until", "seed", "commit", "date")
+        rows.append({"name": name, **{key: found[key] for key in kept}})
+        file.write_text(json.dumps(rows, indent=1) + "\n")
+    print("| candidate | CPU minutes | steps | held-out k-NN | commit |")
+    print("| --- | ---: | ---: | ---: | --- |")
+    for row in sorted(rows, key=lambda row: -row["knn"]):
+        cells = (row["name"], row["minutes"], row["steps"], f"{100 * row['knn']:.1f}")
+        print(f"| {' | '.join(map(str, cells))} | {row['commit']} |")
+
+
+if __name__ == "__main__":
+    main()
