@@ -54,7 +54,7 @@ def get_config(part="test"):
         view=dict(name="identity"),
         train=dict(split=learned),
         test=dict(split=judged),
-        # Five looks that take seconds, all at training images.
+        # Looks that take seconds, all at training images.
         online=dict(
             every_epochs=6, k=200, temperature=0.1, max_bank=5_000, max_queries=1_000
         ),

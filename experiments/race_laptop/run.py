@@ -42,9 +42,15 @@ HERE = pathlib.Path(__file__).parent
 PAGE = HERE.parents[1] / "configs" / "race_laptop.py"
 # What was found best for lightly; README.md has what was tried.
 LIGHTLY_OWN = ("--views=tensor", "--loss=dcl", "--temperature=0.2")
+# One heap that keeps its memory, as `jax-ssl` starts itself.
+TUNABLES = {
+    "GLIBC_TUNABLES": f"glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold={2**40}"
+    f":glibc.malloc.trim_threshold={2**40}:glibc.malloc.arena_max=1"
+}
 LAP = 0.5  # Seconds between two looks at a run.
 # The run that measures a step: its steps, those of a log line, and of a look.
 PROBE, LINE = 40, 10
+LOOKS = 4  # At a k-NN among training images, on the way.
 SLACK = 0.02  # Of the time, for looks at the features and for slower steps.
 
 
@@ -53,7 +59,7 @@ class Child:
 
     def __init__(self, command, clock):
         self.process = subprocess.Popen(command)
-        self.clock, self.marks, self.used = clock, {}, 0.0
+        self.clock, self.marks, self.used, self.epoch = clock, {}, 0.0, 0.0
 
     def cpu(self):
         """Seconds of the processor so far, of all of its threads."""
@@ -69,7 +75,8 @@ class Child:
     def follow(self, metrics, budget, last):
         """Waits for the end of training, the bell or the process; whether it rang.
 
-        `marks` then says when each log line was seen, by its step.
+        `marks` then says when each log line was seen, by its step, and `epoch` how far
+        it has come.
         """
         place = 0
         while self.process.poll() is None:
@@ -84,6 +91,7 @@ class Child:
                 for record in map(json.loads, whole.splitlines()):
                     if record["kind"] == "train":
                         self.marks.setdefault(record["step"], now)
+                        self.epoch = record["epoch"]
             if last in self.marks:
                 return False
             if now >= budget:
@@ -98,6 +106,8 @@ def main():
     if (options.workdir / "results.json").exists():
         print((options.workdir / "results.json").read_text())
         return 0
+    if any((options.workdir / name).exists() for name in ("probe", "run")):
+        raise SystemExit(f"{options.workdir} has an unfinished race; name another.")
     os.sched_setaffinity(0, {int(core) for core in options.cores.split(",")})
     # Images as arrays: lightly's entrant does not pay for making them.
     began = BEGAN
@@ -211,7 +221,8 @@ def ours(options, others, began):
             f"{startup:.0f} s, and a step takes {second:.2f}; give more."
         )
     folder = options.workdir / "run"
-    run = start(folder, steps)
+    looks = probe.epoch / PROBE * steps / (LOOKS + 1)
+    run = start(folder, steps, f"--config.evals.online.every_epochs={looks}")
     rang = run.follow(folder / "metrics.jsonl", budget, steps)
     ended = clock(run.cpu())
     code = run.process.wait()
@@ -272,7 +283,7 @@ def lightly(options, others, began):
     command += [f"--minutes={options.minutes}", f"--began={began}"]
     command += [f"--clock={options.clock}", f"--seed={options.seed}"]
     command += [f"--threads={len(options.cores.split(','))}", *own, *others]
-    subprocess.run(command, check=True)
+    subprocess.run(command, check=True, env={**TUNABLES, **os.environ})
     return json.loads((options.workdir / "entrant.json").read_text())
 
 

@@ -113,6 +113,9 @@ def network_of(taken: Taken, to: str) -> ResNet | ViT:
     elif encoder.norm != "batch" or encoder.sk_ratio:
         said = f"norm = {encoder.norm!r}, sk_ratio = {encoder.sk_ratio}"
         refuse(to, f"{said} has no counterpart there")
+    elif encoder.stem == "patches" or encoder.channels != 64:
+        said = f"stem = {encoder.stem!r} and channels = {encoder.channels}"
+        refuse(to, f"{said} of a ResNet are not written there")
     elif "same" in (encoder.pool_padding, encoder.conv_padding) and to != "torch":
         said = f"pool_padding = {encoder.pool_padding!r}, "
         said += f"conv_padding = {encoder.conv_padding!r}"

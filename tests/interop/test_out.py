@@ -195,6 +195,12 @@ def test_a_norm_before_the_head_is_folded_into_it(rng):
             {"name": "resnet18", "norm": "group_ws"},
             "norm = 'group_ws'",
         ),
+        (
+            hf_parts,
+            {"name": "resnet18", "stem": "patches"},
+            "'patches' and .*onnx runs",
+        ),
+        (timm_parts, {"name": "resnet18", "channels": 48}, "channels = 48 of .*onnx"),
         (hf_parts, {**VIT, "pool": "mean"}, "pool = 'mean'.*; --to=timm has"),
         (timm_parts, {**VIT, "norm_epsilon": 1e-5}, "1e-05 is not .*; --to=hf has it"),
         (timm_parts, {**VIT, "pool": "normed_mean"}, "'normed_mean'.*not written"),
