@@ -41,7 +41,7 @@ from judge import accuracy  # noqa: E402
 HERE = pathlib.Path(__file__).parent
 PAGE = HERE.parents[1] / "configs" / "race_laptop.py"
 # What was found best for lightly; README.md has what was tried.
-LIGHTLY_OWN = ("--views=tensor", "--loss=dcl", "--temperature=0.2")
+LIGHTLY_OWN = ("--views=tensor",)
 # One heap that keeps its memory, as `jax-ssl` starts itself.
 TUNABLES = {
     "GLIBC_TUNABLES": f"glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold={2**40}"
