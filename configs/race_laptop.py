@@ -1,11 +1,11 @@
 """SimCLR, a small ResNet on patches, CIFAR-10, for 45 minutes of two CPU cores.
 
-No paper: the most that k-NN was found to gain in that time. Patches of 2 x 2 pixels and
-       views of 24 make a step cheap, and images are judged at their 32.
-       Of SimCLR's CIFAR-10 settings the strength of 0.5 and no blur remain.
+Paper: arXiv:2002.05709, whose CIFAR-10 settings leave the strength of 0.5 and no blur.
+       Patches of 2 x 2 pixels and views of 24 make a step cheap; images are judged at
+       their 32. The other settings are a first guess.
 Run:   jax-ssl train --config=race_laptop --workdir=runs/race_laptop \
            --config.data.data_dir=DIR, a folder of prepared TFDS data sets; with
-       --config=configs/race_laptop.py:held_out it is judged on training images;
+       --config=race_laptop:held_out it is judged on training images;
        experiments/race_laptop/run.py fits the number of steps to the clock
 Ours:  not yet run at full length; experiments/race_laptop
 """

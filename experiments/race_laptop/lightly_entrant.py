@@ -266,7 +266,7 @@ def main():
     curve, recent, step, slowest = [], [], 0, 0.0
     for views in batches(train, options, transform):
         now = elapsed()
-        if now + slowest >= budget:
+        if now + 1.5 * slowest >= budget:
             break
         share = (now - start) / (budget - start)
         warm = min(1.0, (step + 1) / options.warmup_steps)
