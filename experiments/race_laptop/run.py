@@ -51,7 +51,7 @@ LAP = 0.5  # Seconds between two looks at a run.
 # The run that measures a step: its steps, those of a log line, and of a look.
 PROBE, LINE = 40, 10
 LOOKS = 4  # At a k-NN among training images, on the way.
-SLACK = 0.02  # Of the time, for looks at the features and for slower steps.
+SLACK = 0.04  # Of the time, for these looks and for slower steps.
 
 
 class Child:
