@@ -26,6 +26,7 @@ from jax_ssl.nn.frozen import (
 )
 from jax_ssl.nn.heads import LinearHead
 from jax_ssl.nn.network import Heads, Network
+from jax_ssl.nn.norm import norm_groups
 from jax_ssl.nn.views import one_and
 
 
@@ -61,7 +62,7 @@ def classifier(
         mixup: amount, see `augment.mix.random_mix`; 0 for none.
         cutmix: likewise.
         freeze_encoder: whether the head learns alone.
-        batch_norm: whether features pass a batch norm of the whole batch first.
+        batch_norm: whether features pass a batch norm first, in the encoder's groups.
         first_std: of the first weights of the head; 0 for zeros.
         class_tokens: the head reads the class tokens of a ViT's last so many blocks
             side by side, in the place of its pooled features; 0 does not.
@@ -87,7 +88,9 @@ def classifier(
     reading = encoder
     if class_tokens:
         reading = class_tokens_of(encoder, class_tokens, mean_patch)
-    head = LinearHead(num_classes, first_std, batch_norm=batch_norm)
+    head = LinearHead(
+        num_classes, first_std, batch_norm=batch_norm, groups=norm_groups(encoder)
+    )
     net = Network.of(reading, heads, head=head)
 
     def init(key: Array, views: Views) -> tuple[Params, FrozenState]:

@@ -22,6 +22,7 @@ from jax_ssl.nn.apply import forward, initialize
 from jax_ssl.nn.disparity import DisparityDecoder, Norm, PyramidNetwork
 from jax_ssl.nn.films import Film, film
 from jax_ssl.nn.network import Heads, Network, StatsState
+from jax_ssl.nn.norm import norm_groups
 from jax_ssl.nn.pose import MOTION_SCALE, EgoMotionNet
 from jax_ssl.ops.cameras import compose, euler_motion, inverse, resized_intrinsics
 from jax_ssl.ops.scales import area_resize
@@ -108,6 +109,7 @@ def sfmlearner(
         activation="relu",
         padding="zero",
         norm=norm,
+        groups=norm_groups(encoder),
         dtype=dtype,
     )
     pose = EgoMotionNet(
@@ -118,6 +120,7 @@ def sfmlearner(
         num_scales=num_scales,
         scale=motion_scale,
         norm=norm,
+        groups=norm_groups(encoder),
         dtype=dtype,
     )
     parts = Network.of(encoder, heads, decoder=decoder, pose=pose).parts

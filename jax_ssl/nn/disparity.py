@@ -66,11 +66,13 @@ def convolution(
     return layer(x)
 
 
-def normalized(x: Array, norm: Norm, *, train: bool, name: str, dtype: Any) -> Array:
-    """Grids [B, h, w, C] after batch norm over the whole batch, or as they are."""
+def normalized(
+    x: Array, norm: Norm, *, groups: int, train: bool, name: str, dtype: Any
+) -> Array:
+    """Grids [B, h, w, C] after batch norm in groups of the batch, or as they are."""
     if norm == "none":
         return x
-    return BatchNorm(dtype=dtype, name=name)(x, train=train)
+    return BatchNorm(groups=groups, dtype=dtype, name=name)(x, train=train)
 
 
 class DisparityDecoder(nn.Module, kw_only=True):
@@ -94,6 +96,7 @@ class DisparityDecoder(nn.Module, kw_only=True):
         activation: after every convolution but those that make the maps.
         padding: what lies outside of the grids.
         norm: "none", or "batch" before every activation.
+        groups: batch-norm groups of the global batch.
         dtype: compute dtype; parameters and maps are float32.
 
     Note:
@@ -110,6 +113,7 @@ class DisparityDecoder(nn.Module, kw_only=True):
     activation: Activation = "elu"
     padding: Padding = "reflect"
     norm: Norm = "none"
+    groups: int = 1
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -142,7 +146,8 @@ class DisparityDecoder(nn.Module, kw_only=True):
 
         def act(x: Array, name: str) -> Array:
             settings = {"train": train, "dtype": self.dtype, "name": f"{name}_norm"}
-            return ACTIVATIONS[self.activation](normalized(x, self.norm, **settings))
+            y = normalized(x, self.norm, groups=self.groups, **settings)
+            return ACTIVATIONS[self.activation](y)
 
         maps: list[Array] = []
         for i, width in enumerate(self.widths):

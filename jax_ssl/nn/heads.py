@@ -61,6 +61,7 @@ class LinearHead(nn.Module):
         relu: whether a ReLU comes first.
         dtype: compute dtype; parameters are float32 and so is the output.
         dropout: share of what the map reads that is zero in training.
+        groups: batch-norm groups of the global batch.
     """
 
     count: int
@@ -69,13 +70,19 @@ class LinearHead(nn.Module):
     relu: bool = False
     dtype: Any = jnp.float32
     dropout: float = 0.0
+    groups: int = 1
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> Array:
         """Maps x [B, D] to [B, count]."""
         if self.batch_norm:
-            norm = BatchNorm(epsilon=1e-6, use_scale=False, use_bias=False, name="norm")
-            x = norm(x, train=train)
+            x = BatchNorm(
+                groups=self.groups,
+                epsilon=1e-6,
+                use_scale=False,
+                use_bias=False,
+                name="norm",
+            )(x, train=train)
         x = nn.relu(x) if self.relu else x
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         init = nn.initializers.normal(self.first_std)

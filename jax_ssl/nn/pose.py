@@ -56,6 +56,7 @@ class EgoMotionNet(nn.Module, kw_only=True):
         num_scales: of the masks, the finest.
         scale: factor of the motions.
         norm: "none", or "batch" before every activation.
+        groups: batch-norm groups of the global batch.
         dtype: compute dtype; parameters and outputs are float32.
 
     Note:
@@ -70,6 +71,7 @@ class EgoMotionNet(nn.Module, kw_only=True):
     num_scales: int = 4
     scale: float = MOTION_SCALE
     norm: Norm = "none"
+    groups: int = 1
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -87,7 +89,7 @@ class EgoMotionNet(nn.Module, kw_only=True):
 
         def act(x: Array, name: str) -> Array:
             settings = {"train": train, "dtype": self.dtype, "name": f"{name}_norm"}
-            return nn.relu(normalized(x, self.norm, **settings))
+            return nn.relu(normalized(x, self.norm, groups=self.groups, **settings))
 
         def down(x: Array, width: int, i: int) -> Array:
             size = {0: 7, 1: 5}.get(i, 3)

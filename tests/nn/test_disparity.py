@@ -10,6 +10,7 @@ import pytest
 from jax_ssl.core.trees import count
 from jax_ssl.encoders import ENCODERS
 from jax_ssl.nn.disparity import DisparityDecoder, distinct, doubled, fitted
+from jax_ssl.nn.heads import LinearHead
 from jax_ssl.nn.pose import EgoMotionNet, PoseDecoder
 
 SFMLEARNER = {
@@ -140,19 +141,56 @@ def test_ego_motion_says_one_motion_and_mask_for_each_source():
     assert without == down
 
 
-@pytest.mark.parametrize("part", ["decoder", "pose"])
-def test_under_batch_norm_the_scale_of_a_layer_does_not_matter(part):
+def with_batch_norm(part, **settings):
+    """A small network with batch norm, and six rows of what it reads."""
     small = {
         "decoder": DisparityDecoder(
-            widths=(4, 3), num_scales=1, norm="batch", **SFMLEARNER
+            widths=(4, 3), num_scales=1, norm="batch", **settings, **SFMLEARNER
         ),
         "pose": EgoMotionNet(
-            num_sources=1, widths=(4, 5), explain_widths=(), norm="batch", scale=1.0
+            num_sources=1,
+            widths=(4, 5),
+            explain_widths=(),
+            norm="batch",
+            scale=1.0,
+            **settings,
         ),
+        "head": LinearHead(5, 0.5, batch_norm=True, **settings),
     }[part]
     rng = np.random.default_rng(0)
     grids = [rng.normal(size=(6, *side, 3)).astype("f4") for side in ((8, 8), (4, 4))]
-    x = grids if part == "decoder" else grids[0]
+    if part == "head":
+        return small, grids[0][:, 0, 0]
+    return small, grids if part == "decoder" else grids[0]
+
+
+@pytest.mark.parametrize("part", ["decoder", "pose", "head"])
+def test_groups_of_rows_are_normalised_by_themselves(part):
+    """As `encoder.groups` has it, without which no chunks are possible."""
+    small, x = with_batch_norm(part)
+    variables = jax.jit(functools.partial(small.init, train=False))(
+        jax.random.key(0), x
+    )
+
+    def half(i, leaf):
+        return np.split(leaf, 2)[i]
+
+    def apply(module, x):
+        apply = functools.partial(module.apply, train=True, mutable="batch_stats")
+        return jax.tree.leaves(jax.jit(apply)(variables, x)[0])
+
+    halves = [jax.tree.map(functools.partial(half, i), x) for i in (0, 1)]
+    alone = [apply(small, rows) for rows in halves]
+    found = apply(with_batch_norm(part, groups=2)[0], x)
+    for both, *parts in zip(found, *alone, strict=True):
+        np.testing.assert_allclose(both, np.concatenate(parts), atol=1e-5)
+    whole = apply(small, x)
+    assert max(np.abs(a - b).max() for a, b in zip(found, whole, strict=True)) > 1e-3
+
+
+@pytest.mark.parametrize("part", ["decoder", "pose"])
+def test_under_batch_norm_the_scale_of_a_layer_does_not_matter(part):
+    small, x = with_batch_norm(part)
     variables = jax.jit(functools.partial(small.init, train=False))(
         jax.random.key(0), x
     )
