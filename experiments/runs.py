@@ -8,6 +8,7 @@ import pathlib
 import subprocess
 import sys
 
+from jax_ssl.checkpoint.run_folder import write_json_atomic
 from jax_ssl.train.metrics import read_metrics
 
 
@@ -49,6 +50,25 @@ def summary(folder: pathlib.Path):
             for kind in evaluation["rows"]
         }
     return row
+
+
+def kept(file: pathlib.Path, rows, *names):
+    """Writes {"runs": [...]} with `rows` in the place of those before them; all rows.
+
+    Args:
+        file: "results.json" or the like; runs in it that are not repeated stay.
+        rows: plain values.
+        *names: keys of a row that tell one run from another.
+    """
+
+    def key(row):
+        return tuple(row[name] for name in names)
+
+    before = json.loads(file.read_text())["runs"] if file.exists() else []
+    own = {key(row): row for row in rows}
+    merged = [own.pop(key(row), row) for row in before] + list(own.values())
+    write_json_atomic(file, {"runs": merged})
+    return merged
 
 
 def leads(rows, measures):

@@ -12,8 +12,7 @@ import pathlib
 import subprocess
 import sys
 
-from experiments.runs import summary, train
-from jax_ssl.checkpoint.run_folder import write_json_atomic
+from experiments.runs import kept, summary, train
 
 HERE = pathlib.Path(__file__).parent
 PAIRS = {
@@ -43,7 +42,7 @@ def main():
             train(page, folder, options.data_dir, seed, *changes)
             if found := summary(folder):
                 rows.append({"part": part, "seed": seed, **found})
-    write_json_atomic(HERE / "results.json", {"runs": rows})
+    rows = kept(HERE / "results.json", rows, "part", "seed")
     print(table(rows))
 
 

@@ -13,8 +13,7 @@ import pathlib
 import subprocess
 import sys
 
-from experiments.runs import train
-from jax_ssl.checkpoint.run_folder import write_json_atomic
+from experiments.runs import kept, train
 
 HERE = pathlib.Path(__file__).parent
 CLASSIFIERS = ("nearest_centroid", "cosine_centroid", "logistic")
@@ -42,7 +41,8 @@ def main():
                 subprocess.run(command, check=False)
                 found = judged(folder, classifier)
             rows += [{"seed": seed, "classifier": classifier, **row} for row in found]
-    write_json_atomic(HERE / "results.json", {"runs": rows})
+    names = "seed", "classifier", "shots"
+    rows = kept(HERE / "results.json", rows, *names)
     print(table(rows))
 
 

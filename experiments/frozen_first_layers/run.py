@@ -10,8 +10,7 @@ Writes results.json and curve.png, and prints the table.
 import argparse
 import pathlib
 
-from experiments.runs import summary, train
-from jax_ssl.checkpoint.run_folder import write_json_atomic
+from experiments.runs import kept, summary, train
 
 HERE = pathlib.Path(__file__).parent
 KINDS = {"frozen": "first layers of RotNet, frozen", "labels": "labels alone"}
@@ -41,7 +40,7 @@ def main():
                 train(page, folder, options.data_dir, seed, *changes)
                 if found := summary(folder):
                     rows.append({"kind": kind, "labels": n, "seed": seed, **found})
-    write_json_atomic(HERE / "results.json", {"runs": rows})
+    rows = kept(HERE / "results.json", rows, "kind", "labels", "seed")
     print(table(rows))
     draw(rows)
 

@@ -12,8 +12,7 @@ import pathlib
 
 from page import METHODS
 
-from experiments.runs import leads, summary, train
-from jax_ssl.checkpoint.run_folder import write_json_atomic
+from experiments.runs import kept, leads, summary, train
 
 HERE = pathlib.Path(__file__).parent
 MEASURES = ("200-NN", "10 labels")
@@ -39,7 +38,7 @@ def main():
         for seed in seeds
         if (found := summary(options.workdir / f"{name}-{seed}"))
     ]
-    write_json_atomic(HERE / "results.json", {"runs": rows})
+    rows = kept(HERE / "results.json", rows, "method", "seed")
     print(leads(rows, MEASURES))
 
 

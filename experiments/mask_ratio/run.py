@@ -12,8 +12,7 @@ import pathlib
 
 import matplotlib as mpl
 
-from experiments.runs import summary, train
-from jax_ssl.checkpoint.run_folder import write_json_atomic
+from experiments.runs import kept, summary, train
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -51,8 +50,9 @@ def main():
         if found := summary(options.workdir / f"{run}-{seed}"):
             rows.append({"encode": encode, "mask_ratio": float(ratio), "seed": seed})
             rows[-1] |= found
-    rows.sort(key=lambda row: (row["encode"], row["mask_ratio"], row["seed"]))
-    write_json_atomic(HERE / "results.json", {"runs": rows})
+    names = "encode", "mask_ratio", "seed"
+    rows = kept(HERE / "results.json", rows, *names)
+    rows.sort(key=lambda row: [row[name] for name in names])
     draw(rows, HERE / "accuracy.png")
     print(table(rows))
 

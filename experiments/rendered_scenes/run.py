@@ -13,7 +13,7 @@ import pathlib
 import subprocess
 import sys
 
-from jax_ssl.checkpoint.run_folder import write_json_atomic
+from experiments.runs import kept
 from jax_ssl.train.metrics import read_metrics
 
 HERE = pathlib.Path(__file__).parent
@@ -59,7 +59,7 @@ def main():
         for seed in seeds
         if (found := summary(folder(options.workdir, name, seed)))
     ]
-    write_json_atomic(HERE / "results.json", {"runs": rows})
+    rows = kept(HERE / "results.json", rows, "run", "seed")
     print(tables(rows))
 
 

@@ -14,8 +14,7 @@ import pathlib
 import subprocess
 import sys
 
-from experiments.runs import summary, train
-from jax_ssl.checkpoint.run_folder import write_json_atomic
+from experiments.runs import kept, summary, train
 
 HERE = pathlib.Path(__file__).parent
 KINDS = {"fine_tuned": "fine-tuned from SimCLR", "scratch": "from scratch"}
@@ -67,7 +66,7 @@ def main():
                         **summary(folders[best]),
                     }
                 )
-                write_json_atomic(HERE / "results.json", {"runs": rows})
+                kept(HERE / "results.json", rows, "kind", "percent", "seed")
     print(table(rows))
 
 

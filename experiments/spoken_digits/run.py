@@ -12,8 +12,7 @@ import pathlib
 import subprocess
 import sys
 
-from experiments.runs import summary
-from jax_ssl.checkpoint.run_folder import write_json_atomic
+from experiments.runs import kept, summary
 
 HERE = pathlib.Path(__file__).parent
 PAGE = HERE.parents[1] / "configs" / "cpc_audio_digits.py"
@@ -69,7 +68,7 @@ def main():
             subprocess.run(command(data, folder, seed), check=False)
         if found := summary(folder):
             rows.append({"method": "cpc_audio", "seed": int(seed), **found})
-    write_json_atomic(HERE / "results.json", {"runs": rows})
+    rows = kept(HERE / "results.json", rows, "method", "seed")
     print(table(rows))
 
 

@@ -10,13 +10,11 @@ table of all.
 """
 
 import argparse
-import json
 import pathlib
 
 from page import EPOCHS, YEARS
 
-from experiments.runs import leads, summary, train
-from jax_ssl.checkpoint.run_folder import write_json_atomic
+from experiments.runs import kept, leads, summary, train
 
 HERE = pathlib.Path(__file__).parent
 MEASURES = ("20-NN", "linear", "10 labels")
@@ -61,13 +59,8 @@ def main():
         for seed in seeds
         if (found := summary(options.workdir / f"{name}-{seed}"))
     ]
-    known = HERE / "longer.json"
-    if known.exists():
-        ran = {(row["method"], row["seed"]) for row in rows}
-        before = json.loads(known.read_text())["runs"]
-        rows += [row for row in before if (row["method"], row["seed"]) not in ran]
+    rows = kept(HERE / "longer.json", rows, "method", "seed")
     rows.sort(key=lambda row: (row["year"], row["method"], row["seed"]))
-    write_json_atomic(known, {"runs": rows})
     print(leads(rows, MEASURES))
 
 

@@ -9,13 +9,11 @@ does not hold stay in both.
 """
 
 import argparse
-import json
 import pathlib
 
 from page import METHODS, YEARS
 
-from experiments.runs import leads, summary, train
-from jax_ssl.checkpoint.run_folder import write_json_atomic
+from experiments.runs import kept, leads, summary, train
 
 HERE = pathlib.Path(__file__).parent
 MEASURES = ("20-NN", "linear", "10 labels")
@@ -38,16 +36,14 @@ def main():
                 more = [f"--config.run.init_from.teacher={source.absolute()}"]
             folder = options.workdir / f"{name}-{seed}"
             train(f"{HERE / 'page.py'}:{name}", folder, options.data_dir, seed, *more)
-    known = json.loads((HERE / "results.json").read_text())["runs"]
-    kept = {(row["method"], row["seed"]): row for row in known}
-    for name in METHODS:
-        for seed in seeds:
-            if found := summary(options.workdir / f"{name}-{seed}"):
-                row = {"method": name, "year": YEARS[name], "seed": seed, **found}
-                kept[name, seed] = row
-    order = sorted(kept, key=lambda key: (METHODS.index(key[0]), key[1]))
-    rows = [kept[key] for key in order]
-    write_json_atomic(HERE / "results.json", {"runs": rows})
+    rows = [
+        {"method": name, "year": YEARS[name], "seed": seed, **found}
+        for name in METHODS
+        for seed in seeds
+        if (found := summary(options.workdir / f"{name}-{seed}"))
+    ]
+    rows = kept(HERE / "results.json", rows, "method", "seed")
+    rows.sort(key=lambda row: (METHODS.index(row["method"]), row["seed"]))
     print(leads(rows, MEASURES))
 
 

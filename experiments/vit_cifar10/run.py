@@ -12,8 +12,7 @@ import argparse
 import pathlib
 import shutil
 
-from experiments.runs import summary, train
-from jax_ssl.checkpoint.run_folder import write_json_atomic
+from experiments.runs import kept, summary, train
 
 HERE = pathlib.Path(__file__).parent
 PARTS = ("mae", "scratch", "fine_tuned", "dino")
@@ -40,7 +39,7 @@ def main():
         for seed in seeds
         if (found := summary(options.workdir / f"{part}-{seed}"))
     ]
-    write_json_atomic(HERE / "results.json", {"runs": rows})
+    rows = kept(HERE / "results.json", rows, "run", "seed")
     for part, name in PICTURES.items():
         picture = options.workdir / f"{part}-{seeds[0]}" / "report" / f"{name}.png"
         if picture.exists():
