@@ -161,7 +161,7 @@ def plan(
             sizes = refused_sizes(str(error), *arguments)
         else:
             program = read(compiled.as_text())
-            sizes = program_sizes(compiled, program)
+            sizes = program_sizes(compiled, program, *arguments)
     if capacity is None:
         capacity = where.chip.memory if where.chip else math.inf
     return Planned(

@@ -50,25 +50,42 @@ def refused_sizes(
         data: likewise, what stays in device memory.
         payload: likewise, the batch.
     """
+    sizes = _of_arguments(train, data, payload)
+    return {**sizes, "temporaries": refused_temporaries(message) or math.inf}
+
+
+def _of_arguments(train: PyTree, data: PyTree, payload: PyTree) -> dict[str, float]:
+    """Bytes of the arguments by kind on each device, their tiles not filled up."""
     sizes = dict.fromkeys(ARGUMENTS.values(), 0.0)
     for root, tree in {"train": train, "data": data, "payload": payload}.items():
         for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
             share = leaf.sharding.shard_shape(leaf.shape)
             kind = _kind(root + jax.tree_util.keystr(path))
             sizes[kind] += math.prod(share) * leaf.dtype.itemsize
-    return {**sizes, "temporaries": refused_temporaries(message) or math.inf}
+    return sizes
 
 
-def program_sizes(compiled: Any, program: Computation) -> dict[str, float]:
+def program_sizes(
+    compiled: Any, program: Computation, *arguments: PyTree
+) -> dict[str, float]:
     """Bytes by kind, `KINDS`, of a compiled program on each device, as laid out there.
 
     XLA names an entry parameter by its path in the call's arguments; unused ones are
     dropped before compilation and so are not here. Outputs that take the place of
-    arguments ("donated") are counted as arguments.
+    arguments ("donated") are counted as arguments. More than 2,000 arguments come to a
+    TPU as one tuple, without their paths: then they are those of `refused_sizes`.
+
+    Args:
+        compiled: the program.
+        program: the same, read.
+        *arguments: train, data and payload of `refused_sizes`.
     """
-    sizes = dict.fromkeys(ARGUMENTS.values(), 0.0)
-    for one in program.instructions.values():
-        if one.opcode == "parameter":
+    entry = [x for x in program.instructions.values() if x.opcode == "parameter"]
+    if len(entry) == 1 and len(entry[0].shapes) > 1:
+        sizes = _of_arguments(*arguments)
+    else:
+        sizes = dict.fromkeys(ARGUMENTS.values(), 0.0)
+        for one in entry:
             sizes[_kind(one.path)] += sum(shape.padded_bytes for shape in one.shapes)
     stats = compiled.memory_analysis()
     return {

@@ -1,10 +1,26 @@
+import functools
+import types
+from typing import Any, NamedTuple
+
 import jax
 import jax.numpy as jnp
 import pytest
 
 from jax_ssl.plan.hlo import Place, Shape, read
-from jax_ssl.plan.sizes import largest_temporaries, refused_temporaries
+from jax_ssl.plan.sizes import (
+    largest_temporaries,
+    program_sizes,
+    refused_temporaries,
+)
 from jax_ssl.plan.traffic import memory_bytes
+
+
+class State(NamedTuple):
+    """What the paths of a train state begin with."""
+
+    params: Any
+    opt_state: Any
+
 
 # A loop of 5 turns from 2 to 7 that cuts a row and writes it back, as XLA prints it.
 LOOP = """\
@@ -191,3 +207,36 @@ def test_a_scan_moves_as_often_as_it_turns():
 )
 def test_what_a_refused_program_wanted(message, size):
     assert refused_temporaries(message) == size
+
+
+# How more than 2,000 arguments come to a TPU: as one, without their paths.
+TUPLED = """\
+HloModule jit_call, is_scheduled=true
+
+ENTRY %main (arg: (f32[4,2], f32[4,2], u8[16,3])) -> f32[4,2] {
+  %arg = (f32[4,2]{1,0}, f32[4,2]{1,0}, u8[16,3]{1,0}) parameter(0)
+  ROOT %x = f32[4,2]{1,0} get-tuple-element(%arg), index=0
+}
+"""
+
+
+def test_arguments_of_one_tuple_are_told_apart():
+    where = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    spec = functools.partial(jax.ShapeDtypeStruct, sharding=where)
+    train = State(params=[spec((4, 2), "float32")], opt_state=[spec((4, 2), "float32")])
+    arguments = train, (), {"image": spec((16, 3), "uint8")}
+    stats = types.SimpleNamespace(
+        output_size_in_bytes=32,
+        alias_size_in_bytes=32,
+        temp_size_in_bytes=7,
+        generated_code_size_in_bytes=5,
+    )
+    compiled = types.SimpleNamespace(memory_analysis=lambda: stats)
+    found = program_sizes(compiled, read(TUPLED), *arguments)
+    assert {kind: size for kind, size in found.items() if size} == {
+        "parameters": 32,
+        "optimizer": 32,
+        "batch": 48,
+        "temporaries": 7,
+        "code": 5,
+    }
