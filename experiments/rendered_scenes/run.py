@@ -34,6 +34,8 @@ RUNS = {
         *CARRIED,
         "method.auto_mask=False",
     ),
+    "monodepth2, two cameras": ("monodepth2_scenes:stereo",),
+    "monodepth2, both": ("monodepth2_scenes:both",),
     "monodepth": ("monodepth_scenes",),
     "monodepth, no left-right": ("monodepth_scenes", "method.left_right_weight=0.0"),
     "unflow": ("unflow_scenes",),
