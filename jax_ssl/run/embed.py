@@ -26,6 +26,7 @@ from jax_ssl.run.use import Loaded, Outputs, load
 
 ASKED, FOUND = 8, 6  # Rows and neighbours of a sheet, unless more are asked for.
 AT_ONCE = 1024  # Queries of a search at a time.
+FEW_PIXELS = 32  # Of a side: of a photograph hardly anything is left in fewer.
 NAMED = 10  # Images that cannot be read, by name.
 
 Columns = dict[str, np.ndarray]
@@ -94,6 +95,18 @@ def over_folder(
         raise FileNotFoundError(f"--images={images}: there is no such folder.")
     files = files_in(root, EXTENSIONS, "image")
     paths = [os.path.join(root, file) for file in files]
+    height, width, channels = loaded.reads
+    few = min(height, width) < FEW_PIXELS
+    log.log(
+        logging.WARNING if few else logging.INFO,
+        "%s reads %d x %d pixels of %d channel%s of every image%s",
+        loaded.name,
+        height,
+        width,
+        channels,
+        "s" * (channels > 1),
+        "; what is finer is lost" * few,
+    )
     broken: dict[int, str] = {}
     rows: list[int] = []
     parts: dict[str, list[np.ndarray]] = {name: [] for name in wanted}

@@ -239,6 +239,20 @@ class Loaded:
         found["scale"] = np.divide(size, full).astype(np.float32)
         return {name: found[name] for name in self._read}
 
+    @functools.cached_property
+    def reads(self) -> tuple[int, ...]:
+        """Shape of what the encoder reads of an image, [H, W, C] for most."""
+
+        def seen(batch: Batch) -> Array:
+            return encoder_input(map_examples(self.view, jax.random.key(0), batch))
+
+        fields = {name: self.fields[name] for name in self._read}
+        batch = {
+            name: jax.ShapeDtypeStruct((1, *field.shape), field.dtype)
+            for name, field in fields.items()
+        }
+        return tuple(jax.eval_shape(seen, batch).shape[1:])
+
     def _run(
         self, examples: Sequence[Mapping[str, Any]], wanted: tuple[str, ...], size: int
     ) -> Outputs:

@@ -151,6 +151,11 @@ def test_embed_names_what_it_leaves_out(run, encoder, images, tmp_path, caplog):
     words = [f"--encoder={run.workdir}", f"--images={folder}", f"--output={output}"]
     assert main(["embed", *words, "--neighbors=1", f"--sheet={sheet}"]) == 0
     assert "2 of 5 images cannot be read and are left out: a.png (not an" in caplog.text
+    height, width, channels = encoder.reads
+    said = (
+        f"reads {height} x {width} pixels of {channels} channels of every image; what"
+    )
+    assert said in caplog.text
     found = np.load(output)
     assert found["files"].tolist() == [f"b/{file.name}" for file in paths(images)[:3]]
     np.testing.assert_allclose(found["vectors"], encoder(paths(images)[:3]), atol=1e-6)
@@ -219,6 +224,10 @@ def test_what_cannot_be_embedded_is_said(run, images, tmp_path, words, said, cap
     words = [word.format(**at) for word in words]
     assert main(["embed", *words]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_it_is_said_what_the_encoder_reads(encoder):
+    assert encoder.reads == (8, 8, 3)
 
 
 def test_a_loaded_encoder_is_shown_without_its_weights(run):
