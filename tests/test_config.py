@@ -290,7 +290,10 @@ def test_page_takes_an_argument():
         ("mesh.fsdp=3", "fsdp = 3 does not divide"),
         ("encoder.widths=(0,)", "widths"),
         ("evals.view.name=centre_crop", "did you mean 'center_crop'"),
-        ("optimizer.learning_rate.warmup_epochs=1e6", "warm"),
+        (
+            "optimizer.learning_rate.warmup_epochs=1e6",
+            r"^config\.optimizer\.learning_rate: warmup_epochs = 1000000.0 \(",
+        ),
         ("run.num_epochs.x=5", "'num_epochs' is the value 300"),
         ("nonsense", "not of the form"),
     ],

@@ -42,6 +42,7 @@ from jax_ssl.train.load import loaded
 from jax_ssl.train.program import Program, program
 
 OF_MACHINE = ("cache_gib",)  # Keys of `data` that change no example.
+WITHIN_A_SETTING = re.compile(r"\w+\(\) setting '(\w+)': (.*)", re.DOTALL)
 NAMES_A_SETTING = re.compile(r"\b(config|optimizer|mesh|run|encoder|feed|method)\.\w+")
 
 
@@ -327,6 +328,8 @@ def naming(title: str) -> Iterator[None]:
         raise
     except Exception as error:
         said = str(error) if isinstance(error, ValueError) else reason(error)
+        if inside := WITHIN_A_SETTING.match(said):  # By the path that a user types.
+            raise ValueError(f"config.{title}.{inside[1]}: {inside[2]}") from error
         if said.startswith(f"{title}."):
             raise ValueError(f"config.{said}") from error
         raise ValueError(f"config.{title}: {said}") from error
