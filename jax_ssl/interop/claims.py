@@ -129,7 +129,10 @@ def check_depth(settings: Mapping[str, Any], config: Mapping[str, Any]) -> None:
 
 
 def check_has(
-    has: Sequence[str], settings: Mapping[str, Any], chosen: Mapping[str, Any]
+    has: Sequence[str],
+    settings: Mapping[str, Any],
+    chosen: Mapping[str, Any],
+    config: Mapping[str, Any],
 ) -> None:
     """Refuses a ViT without what every network of its family has.
 
@@ -137,12 +140,14 @@ def check_has(
         has: settings that none of them has off.
         settings: that the file's shapes say.
         chosen: settings that were told, which stand above it.
+        config: config.json beside the file, which may say so; {} without.
 
     Raises:
         ValueError: naming it.
     """
     for name in has:
-        if not settings[name] and name not in chosen:
+        told = name in chosen or config.get(SAID.get(name, "")) == settings[name]
+        if not settings[name] and not told:
             raise ValueError(
                 f"{ARRAYS[name]} of the family is missing; if the network was made "
                 f"without, say so by --set {name}={settings[name]}"

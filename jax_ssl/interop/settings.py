@@ -175,7 +175,7 @@ def vit_of(
     }
     if "depth" not in chosen:
         check_depth(settings, config)
-    check_has(has, settings, chosen)
+    check_has(has, settings, chosen, config)
     if "fc_norm.weight" in arrays:  # timm's name of a norm that follows the mean.
         for leaf in ("weight", "bias"):
             arrays[f"norm.{leaf}"] = arrays.pop(f"fc_norm.{leaf}")

@@ -419,6 +419,13 @@ def test_what_every_network_of_a_family_has_is_missed(tmp_path, case, lost, said
         import_weights(saved(tmp_path, case, kept), **asked)
 
 
+def test_what_a_config_says_to_be_absent_is_not_missed():
+    none = {"registers": 0}
+    with pytest.raises(ValueError, match=r"tokens of the family .* registers=0"):
+        claims.check_has(["registers"], none, {}, {})
+    claims.check_has(["registers"], none, {}, {"num_register_tokens": 0})
+
+
 @pytest.mark.parametrize(
     ("sizes", "bottleneck", "config", "said"),
     [
