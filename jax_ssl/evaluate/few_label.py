@@ -125,8 +125,9 @@ def few_label(
                 spread=float(accuracies.std(ddof=1)) if draws > 1 else None,
                 detail={"accuracies": accuracies.tolist(), **detail},
                 remark=(
-                    f"labels a class: {classifier.replace('_', ' ')}, mean ± standard "
-                    f"deviation over {draws} draws"
+                    "N labels: N of each class are known; "
+                    f"{classifier.replace('_', ' ')}, mean ± standard deviation over "
+                    f"{draws} draws"
                 ),
             )
 
