@@ -5,9 +5,7 @@ Both formats have random access: ArrayRecord by its own index, TFRecord by
 where TFDS asks for it: to describe features of type Audio and Video.
 """
 
-import json
 import os
-import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -18,14 +16,19 @@ import numpy as np
 from jax_ssl.core.fields import INDEX, LENGTH, ON_CANVAS, Kind
 from jax_ssl.data.cache import DEFAULT_CACHE_GIB, cached
 from jax_ssl.data.canvas import Sides, shrink, sides_of, stack
-from jax_ssl.data.places import is_folder, names_in, plain, remote
+from jax_ssl.data.places import remote
 from jax_ssl.data.ranges import Range, check_range
-from jax_ssl.data.source import Rows, Source, absent
+from jax_ssl.data.source import Rows, Source
 from jax_ssl.data.tfds_features import LONG, Column, described, obvious_kind
+from jax_ssl.data.tfds_prepared import (
+    check_described,
+    check_files,
+    check_records,
+    find,
+)
 from jax_ssl.data.tfrecord import TFRecords
 
 # Kinds that cannot be told without the size of their picture.
-INFO, FEATURES = "dataset_info.json", "features.json"
 NEED_SIZE = ("size", "scale", "boxes", "matrix")
 
 
@@ -165,11 +168,11 @@ def tfds(
     """
     import tensorflow_datasets
 
-    directory = _find(data_dir, dataset)
+    directory = find(data_dir, dataset)
     frame = None if canvas is None else sides_of(canvas)
     keys = {"image": image_key, "label": label_key, "wave": wave_key}
     check_range(range)
-    _described(directory, dataset)
+    check_described(directory, dataset)
     try:
         info = tensorflow_datasets.builder_from_directory(os.fspath(directory)).info
         columns = _columns(
@@ -260,121 +263,6 @@ def _columns(
     return found
 
 
-def _find(data_dir: str, dataset: str) -> pathlib.Path:
-    """The directory of a prepared data set, of its newest version if none is named."""
-    from tensorflow_datasets.core import Version
-
-    data_dir = plain(data_dir)
-    root: Any = pathlib.Path(data_dir)
-    if remote(data_dir):
-        from etils import epath
-
-        root = epath.Path(data_dir)
-        if not is_folder(data_dir):
-            raise FileNotFoundError(absent("data.data_dir", data_dir, "folder"))
-    name, _, version = dataset.partition(":")
-    infos = [*root.glob("*/*/dataset_info.json"), *root.glob("*/*/*/dataset_info.json")]
-    ready = sorted(i.parent for i in infos if Version.is_valid(i.parent.name))
-    # The name of each, or name/config.
-    names = {path: path.parent.relative_to(root).as_posix() for path in ready}
-    fitting = [
-        path
-        for path, full in names.items()
-        if f"{full}/".startswith(f"{name}/") and version in ("", path.name)
-    ]
-    if not fitting:
-        begun = [*root.glob(f"{name}/*"), *root.glob(f"{name}/*/*")]
-        for path in begun:
-            if Version.is_valid(path.name) and version in ("", path.name):
-                raise FileNotFoundError(
-                    f"{path / INFO} is not there. {_again(name, root)}"
-                )
-        there = ", ".join(f"{full}:{path.name}" for path, full in names.items())
-        if not root.is_dir():
-            raise FileNotFoundError(absent("data.data_dir", str(root), "folder"))
-        raise FileNotFoundError(
-            f"no prepared data set {dataset!r} in data.data_dir = {str(root)!r} "
-            f"(there: {there or 'none'}). Prepare it once, on any machine: pip install "
-            f"tensorflow tensorflow-datasets; tfds build {name} --data_dir={root}"
-        )
-    configs = sorted({names[path] for path in fitting})
-    if len(configs) > 1:
-        raise FileNotFoundError(
-            f"data.dataset = {dataset!r} has several configurations in {root}; name "
-            f"one of {', '.join(configs)}."
-        )
-    return max(fitting, key=lambda path: Version(path.name))
-
-
-def _again(name: str, root: Any) -> str:
-    """What an incomplete data set means, and what can be done."""
-    return (
-        "The download or copy of the data set is incomplete: copy what is missing, or "
-        f"delete its folder and prepare it again (tfds build {name} --data_dir={root})."
-    )
-
-
-def _described(directory: Any, dataset: str) -> None:
-    """Refuses a prepared directory whose description is not there or cut off.
-
-    Raises:
-        FileNotFoundError: naming the file.
-        ValueError: naming the file.
-    """
-    name = dataset.partition(":")[0]
-    up = len(pathlib.PurePosixPath(name).parts)
-    again = _again(name, directory.parents[up])
-    for file in (INFO, FEATURES):
-        if not (directory / file).exists():
-            old = " (TFDS 3.2.1 and older wrote none)" if file == FEATURES else ""
-            raise FileNotFoundError(f"{directory / file} is not there{old}. {again}")
-        try:
-            json.loads((directory / file).read_text())
-        except ValueError as error:
-            raise ValueError(
-                f"{directory / file} is cut off or damaged ({error}). {again}"
-            ) from error
-
-
-def _check_files(parts: Sequence[Any], split: str, directory: Any) -> None:
-    """Refuses a split of which files are not there.
-
-    Raises:
-        FileNotFoundError: with their number and the first.
-    """
-    there = set(names_in(os.fspath(directory)))
-    wanted = dict.fromkeys(os.path.basename(part.filename) for part in parts)
-    if missing := [name for name in wanted if name not in there]:
-        raise FileNotFoundError(
-            f"{directory / missing[0]} is not there: {len(missing)} of the "
-            f"{len(wanted)} files of data.split = {split!r} are missing, which {INFO} "
-            "says there are. The download or copy of the data set is incomplete: copy "
-            "what is missing, or delete the folder and prepare it again (tfds build)."
-        )
-
-
-def _check_records(parts: Sequence[Any], reader: Callable[[str], Any]) -> None:
-    """Refuses array_record files that do not hold what they should.
-
-    Raises:
-        ValueError: naming the first.
-    """
-    for path, count in {
-        os.fspath(part.filename): part.examples_in_shard for part in parts
-    }.items():
-        why = ""
-        try:
-            if (found := reader(path).num_records()) != count:
-                why = f"holds {found} records, but {INFO} says {count}"
-        except (RuntimeError, ValueError, AttributeError, TypeError) as error:
-            why = f"cannot be read ({str(error).splitlines()[0][:100]})"
-        if why:
-            raise ValueError(
-                f"{path} {why}; it is incomplete or damaged: copy it or prepare the "
-                "data set again."
-            )
-
-
 def _opened(info: Any, split: str, directory: Any) -> tuple[Any, Sequence[Any]]:
     """The records of a split, and the parts of files that they are in."""
     try:
@@ -387,7 +275,7 @@ def _opened(info: Any, split: str, directory: Any) -> tuple[Any, Sequence[Any]]:
         ) from error
     if not sum(part.take for part in parts):
         raise ValueError(f"data.split = {split!r} holds no examples.")
-    _check_files(parts, split, directory)
+    check_files(parts, split, directory)
     if info.file_format.value == "tfrecord":
         return TFRecords(parts), parts
     if info.file_format.value == "array_record":
@@ -400,7 +288,7 @@ def _opened(info: Any, split: str, directory: Any) -> tuple[Any, Sequence[Any]]:
         from array_record.python.array_record_data_source import ArrayRecordDataSource
         from array_record.python.array_record_module import ArrayRecordReader
 
-        _check_records(parts, ArrayRecordReader)
+        check_records(parts, ArrayRecordReader)
         return ArrayRecordDataSource(parts), parts
     raise ValueError(
         f"it is stored as {info.file_format.value}; prepare it as array_record or "
