@@ -3,14 +3,18 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# Layers of ResNets by blocks of their stages, and whether these are bottlenecks.
+from jax_ssl.encoders import resnet18, resnet34, resnet50, resnet101, resnet152
+
+# By blocks of the stages, and whether these are bottlenecks.
 RESNETS: dict[tuple[tuple[int, ...], bool], str] = {
-    ((2, 2, 2, 2), False): "resnet18",
-    ((3, 4, 6, 3), False): "resnet34",
+    **{
+        (known.keywords["stage_sizes"], known.keywords["bottleneck"]): name
+        for name, known in (
+            *(("resnet18", resnet18), ("resnet34", resnet34), ("resnet50", resnet50)),
+            *(("resnet101", resnet101), ("resnet152", resnet152)),
+        )
+    },
     ((2, 2, 2, 2), True): "resnet26",
-    ((3, 4, 6, 3), True): "resnet50",
-    ((3, 4, 23, 3), True): "resnet101",
-    ((3, 8, 36, 3), True): "resnet152",
     ((3, 24, 36, 3), True): "resnet200",
 }
 # Blocks of published vision transformers by their width.
