@@ -16,8 +16,9 @@ from jax_ssl.evaluate.suite import Asked, DataSet, Lacking, Task, over
 from jax_ssl.evaluate.suites import SUITES, TWELVE, linear_transfer
 from jax_ssl.evaluate.transfer import transfer
 from jax_ssl.run.evaluate import evaluate
+from jax_ssl.run.other_data import other_data
 from jax_ssl.run.results import apart, merge
-from jax_ssl.run.run import Run, other_data
+from jax_ssl.run.run import Run
 from jax_ssl.run.suite import suited
 
 

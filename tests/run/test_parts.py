@@ -10,7 +10,8 @@ from PIL import Image
 from jax_ssl.cli import main
 from jax_ssl.config import Experiment, load_page, override, resolved
 from jax_ssl.data.identity import identity
-from jax_ssl.run.run import Run, carried
+from jax_ssl.run.other_data import carried
+from jax_ssl.run.run import Run
 
 PAGE = """
 from ml_collections import ConfigDict
