@@ -52,6 +52,16 @@ def summary(folder: pathlib.Path):
     return row
 
 
+def summaries(workdir: pathlib.Path, names, seeds, word="method"):
+    """Rows of `summary` for the folders NAME-SEED that have results, under `word`."""
+    return [
+        {word: name, "seed": seed, **found}
+        for name in names
+        for seed in seeds
+        if (found := summary(workdir / f"{name}-{seed}"))
+    ]
+
+
 def kept(file: pathlib.Path, rows, *names):
     """Writes {"runs": [...]} with `rows` in the place of those before them; all rows.
 

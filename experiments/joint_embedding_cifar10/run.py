@@ -12,7 +12,7 @@ import pathlib
 
 from page import METHODS
 
-from experiments.runs import kept, leads, summary, train
+from experiments.runs import kept, leads, summaries, train
 
 HERE = pathlib.Path(__file__).parent
 MEASURES = ("200-NN", "10 labels")
@@ -32,12 +32,7 @@ def main():
         for name in names:
             folder = options.workdir / f"{name}-{seed}"
             train(f"{HERE / 'page.py'}:{name}", folder, options.data_dir, seed)
-    rows = [
-        {"method": name, "seed": seed, **found}
-        for name in names
-        for seed in seeds
-        if (found := summary(options.workdir / f"{name}-{seed}"))
-    ]
+    rows = summaries(options.workdir, names, seeds)
     rows = kept(HERE / "results.json", rows, "method", "seed")
     print(leads(rows, MEASURES))
 

@@ -14,7 +14,7 @@ import pathlib
 
 from page import EPOCHS, YEARS
 
-from experiments.runs import kept, leads, summary, train
+from experiments.runs import kept, leads, summaries, train
 
 HERE = pathlib.Path(__file__).parent
 MEASURES = ("20-NN", "linear", "10 labels")
@@ -54,10 +54,8 @@ def main():
             settings = EXEMPLAR if name == "exemplar" else OTHERS
             train(page, folder, options.data_dir, seed, *settings)
     rows = [
-        {"method": name, "year": YEARS[name], "seed": seed, **found}
-        for name in names
-        for seed in seeds
-        if (found := summary(options.workdir / f"{name}-{seed}"))
+        {"method": row["method"], "year": YEARS[row["method"]], **row}
+        for row in summaries(options.workdir, names, seeds)
     ]
     rows = kept(HERE / "longer.json", rows, "method", "seed")
     rows.sort(key=lambda row: (row["year"], row["method"], row["seed"]))

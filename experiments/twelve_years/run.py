@@ -13,7 +13,7 @@ import pathlib
 
 from page import METHODS, YEARS
 
-from experiments.runs import kept, leads, summary, train
+from experiments.runs import kept, leads, summaries, train
 
 HERE = pathlib.Path(__file__).parent
 MEASURES = ("20-NN", "linear", "10 labels")
@@ -37,10 +37,8 @@ def main():
             folder = options.workdir / f"{name}-{seed}"
             train(f"{HERE / 'page.py'}:{name}", folder, options.data_dir, seed, *more)
     rows = [
-        {"method": name, "year": YEARS[name], "seed": seed, **found}
-        for name in METHODS
-        for seed in seeds
-        if (found := summary(options.workdir / f"{name}-{seed}"))
+        {"method": row["method"], "year": YEARS[row["method"]], **row}
+        for row in summaries(options.workdir, METHODS, seeds)
     ]
     rows = kept(HERE / "results.json", rows, "method", "seed")
     rows.sort(key=lambda row: (METHODS.index(row["method"]), row["seed"]))

@@ -12,7 +12,7 @@ import argparse
 import pathlib
 import shutil
 
-from experiments.runs import kept, summary, train
+from experiments.runs import kept, summaries, train
 
 HERE = pathlib.Path(__file__).parent
 PARTS = ("mae", "scratch", "fine_tuned", "dino")
@@ -33,12 +33,7 @@ def main():
     for seed in [] if options.table else seeds:
         for part in parts:
             train_part(part, seed, options)
-    rows = [
-        {"run": part, "seed": seed, **found}
-        for part in parts
-        for seed in seeds
-        if (found := summary(options.workdir / f"{part}-{seed}"))
-    ]
+    rows = summaries(options.workdir, parts, seeds, "run")
     rows = kept(HERE / "results.json", rows, "run", "seed")
     for part, name in PICTURES.items():
         picture = options.workdir / f"{part}-{seeds[0]}" / "report" / f"{name}.png"
