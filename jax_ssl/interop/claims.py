@@ -105,7 +105,8 @@ def check_depth(settings: Mapping[str, Any], config: Mapping[str, Any]) -> None:
                 f"{settings[name]}; one of the two is of another network"
             )
     kind = str(config.get("model_type", ""))
-    if kind.endswith("with_registers") and not settings["registers"]:
+    none = config.get(SAID["registers"]) == 0
+    if kind.endswith("with_registers") and not (settings["registers"] or none):
         raise ValueError(f"{ARRAYS['registers']} of a {kind} are missing")
     dim, depth = settings["dim"], settings["depth"]
     args = config.get("model_args")

@@ -424,6 +424,11 @@ def test_what_a_config_says_to_be_absent_is_not_missed():
     with pytest.raises(ValueError, match=r"tokens of the family .* registers=0"):
         claims.check_has(["registers"], none, {}, {})
     claims.check_has(["registers"], none, {}, {"num_register_tokens": 0})
+    sizes = {"dim": 768, "depth": 12, "patch": 14, "registers": 0}
+    kind = {"model_type": "dinov2_with_registers"}
+    with pytest.raises(ValueError, match="of a dinov2_with_registers are missing"):
+        claims.check_depth(sizes, kind)
+    claims.check_depth(sizes, {**kind, "num_register_tokens": 0})
 
 
 @pytest.mark.parametrize(
