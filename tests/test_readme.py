@@ -84,7 +84,8 @@ def test_the_readme_counts_the_methods():
     assert int(counted[1]) == len(METHODS)
 
 
-PROSE = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+STUDIES = sorted((ROOT / "experiments").rglob("*.md"))
+PROSE = [*PAGES, *STUDIES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 
 
 @pytest.mark.parametrize("page", PROSE, ids=lambda page: str(page.relative_to(ROOT)))
@@ -92,6 +93,23 @@ def test_linked_files_exist(page):
     for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
         if not link.startswith("http"):
             assert (page.parent / link).exists(), link
+
+
+def heading_names(heading, site):
+    """What the site (True) or GitHub (False) calls a heading in a link."""
+    name = re.sub(r"[^\w\s-]", "", heading.strip().lower())
+    return re.sub(r"[-\s]+", "-", name) if site else name.replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PROSE, ids=lambda page: str(page.relative_to(ROOT)))
+def test_linked_headings_exist_on_github_and_on_the_site(page):
+    for file, anchor in re.findall(r"\]\(([^)#]*)#([^)]*)\)", page.read_text()):
+        if file.startswith("http"):
+            continue
+        target = page.parent / file if file else page
+        headings = re.findall(r"^#+ (.*)$", target.read_text(), re.M)
+        for site in (True, False):
+            assert anchor in [heading_names(heading, site) for heading in headings]
 
 
 @pytest.mark.parametrize("page", ["docs/house.md", "CONTRIBUTING.md"])
