@@ -1,12 +1,13 @@
 """Candidates for the laptop race, each for the same seconds of one core.
 
 Run:   PYTHONPATH=. python experiments/race_laptop/search.py --data_dir=DIR \
-           --workdir=DIR --torch_python=PYTHON [--minutes=5] [--only=ours,lightly] \
-           [--core=0]
+           --workdir=DIR --torch_python=PYTHON [--minutes=5] [--core=0] \
+           ["--only=NAME;NAME"]
 
 All learn from 45,000 training images and are judged on the other 5,000. A candidate
-that has its results is not repeated. Each differs from the page, or from "lightly", by
-what stands beside it. Writes search.json beside this file and prints its table.
+that has its results is not repeated. Two searches may run at a time, on two cores, with
+other names each. What stands beside a name is where it differs from the page, or from
+"lightly". Writes search.json beside this file and prints its table.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).parent
+FILE = HERE / "search.json"
 PATCHES_OF_4 = ("encoder.patch=4", "encoder.channels=128", "encoder.stage_sizes=(1,1)")
 OURS = {
     "ours": (),
@@ -27,10 +29,16 @@ OURS = {
     ),
     "ours, views of 32": ("views.size=32",),
     "ours, views of 20": ("views.size=20",),
+    "ours, views of 16": ("views.size=16",),
     "ours, temperature 0.2": ("method.temperature=0.2",),
     "ours, temperature 0.5": ("method.temperature=0.5",),
     "ours, batch 128": ("feed.batch_size=128",),
     "ours, batch 512": ("feed.batch_size=512",),
+    "ours, batch 128, temperature 0.2": (
+        "feed.batch_size=128",
+        "method.temperature=0.2",
+    ),
+    "ours, batch 128, 48 channels": ("feed.batch_size=128", "encoder.channels=48"),
     "ours, rate 0.001": ("optimizer.learning_rate.peak_value=0.001",),
     "ours, rate 0.004": ("optimizer.learning_rate.peak_value=0.004",),
     "ours, crops from 0.1": ("views.min_scale=0.1",),
@@ -54,7 +62,14 @@ LIGHTLY = {
         "--temperature=0.2",
     ),
     "lightly, tensor views, 80 channels": ("--views=tensor", "--channels=80"),
+    "lightly, tensor views, batch 128": ("--views=tensor", "--batch_size=128"),
+    "lightly, tensor views, 48 channels": ("--views=tensor", "--channels=48"),
 }
+
+
+def found():
+    """The rows of search.json."""
+    return json.loads(FILE.read_text()) if FILE.exists() else []
 
 
 def main():
@@ -63,11 +78,9 @@ def main():
     parser.add_argument("--workdir", type=pathlib.Path, required=True)
     parser.add_argument("--torch_python", default=sys.executable)
     parser.add_argument("--minutes", type=float, default=5)
-    parser.add_argument("--only", default="ours,lightly", help="how names begin")
+    parser.add_argument("--only", default="", help="names, between semicolons")
     parser.add_argument("--core", default="0")
     options = parser.parse_args()
-    file = HERE / "search.json"
-    rows = json.loads(file.read_text()) if file.exists() else []
     options.workdir.mkdir(parents=True, exist_ok=True)
     candidates = {
         **{
@@ -81,11 +94,14 @@ def main():
         },
     }
     for name, (entrant, changes) in candidates.items():
-        if not name.startswith(tuple(options.only.split(","))):
+        if options.only and name not in options.only.split(";"):
             continue
-        if (name, options.minutes) in [(row["name"], row["minutes"]) for row in rows]:
+        if (name, options.minutes) in [
+            (row["name"], row["minutes"]) for row in found()
+        ]:
             continue
-        folder = options.workdir / name.replace(", ", "-").replace(" ", "_")
+        place = f"{name}, {options.minutes:g}".replace(", ", "-").replace(" ", "_")
+        folder = options.workdir / place
         command = [sys.executable, str(HERE / "run.py"), f"--entrant={entrant}"]
         command += [f"--data_dir={options.data_dir}", f"--workdir={folder}"]
         command += [f"--torch_python={options.torch_python}", "--part=held_out"]
@@ -93,13 +109,13 @@ def main():
         command += [f"--minutes={options.minutes}", f"--cores={options.core}"]
         if subprocess.run([*command, *changes]).returncode:
             continue  # It has said why.
-        found = json.loads((folder / "results.json").read_text())
+        result = json.loads((folder / "results.json").read_text())
         kept = ("minutes", "knn", "steps", "trained_until", "seed", "commit", "date")
-        rows.append({"name": name, **{key: found[key] for key in kept}})
-        file.write_text(json.dumps(rows, indent=1) + "\n")
+        rows = [*found(), {"name": name, **{key: result[key] for key in kept}}]
+        FILE.write_text(json.dumps(rows, indent=1) + "\n")
     print("| candidate | CPU minutes | steps | held-out k-NN | commit |")
     print("| --- | ---: | ---: | ---: | --- |")
-    for row in sorted(rows, key=lambda row: -row["knn"]):
+    for row in sorted(found(), key=lambda row: -row["knn"]):
         cells = (row["name"], row["minutes"], row["steps"], f"{100 * row['knn']:.1f}")
         print(f"| {' | '.join(map(str, cells))} | {row['commit']} |")
 
