@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax_ssl.core import checks
 from jax_ssl.core.types import Array, ComputeDtype, Features
 from jax_ssl.encoders.conv import ConvNorm, KernelInit
+from jax_ssl.nn.depth import recomputed
 from jax_ssl.nn.group_norm import Norm
 from jax_ssl.ops.patches import grid_shape, patchify
 
@@ -136,6 +137,8 @@ class ResNet(nn.Module, kw_only=True):
             SwAV, DeepCluster-v2, DINO, NPID and W-MSE start all scales with 1, as do
             torchvision's networks unless told otherwise.
         kernel_init: "he_fan_out" (torchvision's) or "lecun_fan_in" (SimCLR's).
+        remat: what the backward pass makes again to save memory: "none", or "full",
+            all that is inside of a block, for one more forward pass.
         dtype: compute dtype; parameters and `Features.pooled` are float32.
 
     """
@@ -155,6 +158,7 @@ class ResNet(nn.Module, kw_only=True):
     sk_ratio: float = 0.0
     zero_init_residual: bool = True
     kernel_init: KernelInit = "he_fan_out"
+    remat: Literal["none", "full"] = "none"
     dtype: ComputeDtype = "float32"
 
     def __post_init__(self) -> None:
@@ -234,7 +238,7 @@ class ResNet(nn.Module, kw_only=True):
         for i, blocks in enumerate(self.stage_sizes):
             for j in range(blocks):
                 channels = self.channels * 2**i * self.width
-                x = Block(
+                x = recomputed(Block, self.remat, static=())(
                     channels=channels,
                     inner=channels * self.inner_width,
                     stride=2 if i > 0 and j == 0 else 1,

@@ -18,14 +18,17 @@ POLICIES: dict[str, Any] = {
 }
 
 
-def recomputed(block: type[nn.Module], remat: str) -> Any:
+def recomputed(
+    block: type[nn.Module], remat: str, static: tuple[int, ...] = (2,)
+) -> Any:
     """The class of a block that keeps what the policy `remat` says.
 
-    `__call__(x, train)` must then be called without keywords.
+    It must be called without keywords. `static` numbers the arguments that are no
+    arrays, the module itself being 0: `train` of `__call__(x, train)` unless told.
     """
     if POLICIES[remat] is None:
         return block
-    return nn.remat(block, policy=POLICIES[remat], static_argnums=(2,))
+    return nn.remat(block, policy=POLICIES[remat], static_argnums=static)
 
 
 def scanned(

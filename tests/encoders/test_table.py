@@ -12,6 +12,7 @@ from jax_ssl.config.bind import bind, resolve, schema
 from jax_ssl.core.trees import count
 from jax_ssl.encoders import ENCODERS
 from jax_ssl.encoders.conv import KERNEL_INITS, KernelInit
+from jax_ssl.encoders.resnet import ResNet
 from jax_ssl.encoders.vit import SCHEMES, ViT
 from jax_ssl.nn.apply import forward
 from jax_ssl.nn.depth import POLICIES
@@ -209,4 +210,5 @@ def test_impossible_settings_are_named_before_anything_compiles(
 def test_every_word_that_a_network_may_be_given_has_a_meaning():
     assert set(SCHEMES) == set(get_args(ViT.__annotations__["scheme"]))
     assert set(POLICIES) == set(get_args(ViT.__annotations__["remat"]))
+    assert set(POLICIES) > set(get_args(ResNet.__annotations__["remat"]))
     assert set(KERNEL_INITS) == set(get_args(KernelInit))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jax_ssl.encoders import ENCODERS
+from jax_ssl.encoders.resnet import ResNet
 from jax_ssl.encoders.vit import ViT
 from jax_ssl.nn.apply import forward
 from jax_ssl.nn.depth import kept_rows, of_kept
@@ -85,6 +86,40 @@ def test_recomputation_costs_a_forward_pass_and_dots_costs_less(images, params):
     )
     assert plain <= dots < full
     assert 1.2 < full / plain < 1.4  # Of three passes' work, one more.
+
+
+def test_a_residual_network_may_recompute_its_blocks():
+    plain = ResNet(stage_sizes=(1, 1), bottleneck=True, stem="small", channels=2)
+    again = plain.clone(remat="full")
+    images = jnp.asarray(np.random.default_rng(0).normal(size=(8, 8, 8, 3)), "f4")
+    init = jax.jit(functools.partial(plain.init, train=False))
+    variables = init(jax.random.key(0), images)
+    shapes = jax.eval_shape(
+        functools.partial(again.init, train=False), jax.random.key(0), images
+    )
+    assert jax.tree.structure(variables) == jax.tree.structure(shapes)
+
+    def trained(network):
+        def loss(params):
+            features, changed = network.apply(
+                {**variables, "params": params},
+                images,
+                train=True,
+                mutable=["batch_stats"],
+            )
+            return jnp.sum(jnp.sin(features.grid)), changed
+
+        program = jax.jit(jax.grad(loss, has_aux=True))
+        params = variables["params"]
+        return live_flops(program.trace(params).jaxpr), program(params)
+
+    (cheap, expected), (dear, found) = trained(plain), trained(again)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6),
+        found,
+        expected,
+    )
+    assert 1.2 < dear / cheap < 1.5
 
 
 def test_a_loop_traces_one_block_whatever_the_depth(images):
