@@ -30,7 +30,13 @@ GATHER_LIMIT = 2**26
 LEAD = 1e-6
 
 
-def nt_xent(z: Array, *, temperature: float | Array, form: Form = "auto") -> Array:
+def nt_xent(
+    z: Array,
+    *,
+    temperature: float | Array,
+    form: Form = "auto",
+    decoupled: bool = False,
+) -> Array:
     """Normalized temperature-scaled cross entropy over the global batch.
 
     SimCLR, equation 1: ℓ(i, j) = -log(exp(s_ij / τ) / Σ_{k≠i} exp(s_ik / τ)), s the
@@ -46,15 +52,19 @@ def nt_xent(z: Array, *, temperature: float | Array, form: Form = "auto") -> Arr
             z. "ring": the rows travel, and the similarities are made in tiles, forward
             and again backward; memory is O(B D) on one device, O(b D) on many. "auto":
             the ring where the similarities would take more than `GATHER_LIMIT` bytes.
+        decoupled: j is left out of the sum over k too (Yeh et al., 2022,
+            arXiv:2110.06848, "DCL"): an anchor whose positive is close already is not
+            pushed away from others more weakly, which tells at small batches.
 
     Returns:
         [] float32, the mean over all 2B anchors, between 0 and log(2B - 1) + 2 / τ;
-        exactly 0 for B = 1.
+        exactly 0 for B = 1. Decoupled, it is less by -log(1 - p), p the softmax's share
+        of the positive: between log(2B - 2) - 2 / τ and log(2B - 2) + 2 / τ.
 
     Raises:
         AssertionError: if z is not [B, 2, D].
-        ValueError: if the temperature is a number that is not positive, or the form is
-            unknown.
+        ValueError: if the temperature is a number that is not positive, the form is
+            unknown, or there is a single pair and the loss is decoupled.
 
     Note:
         The paper's code adds its two cross-entropies of B anchors each, so what it
@@ -65,11 +75,17 @@ def nt_xent(z: Array, *, temperature: float | Array, form: Form = "auto") -> Arr
         error of a similarity is 1e-7, so that of the value grows as 1e-7 / τ, and that
         of the gradient also as 1e-7 / α where all rows lie within an angle α.
     """
-    return nt_xent_with_accuracy(z, temperature=temperature, form=form)[0]
+    return nt_xent_with_accuracy(
+        z, temperature=temperature, form=form, decoupled=decoupled
+    )[0]
 
 
 def nt_xent_with_accuracy(
-    z: Array, *, temperature: float | Array, form: Form = "auto"
+    z: Array,
+    *,
+    temperature: float | Array,
+    form: Form = "auto",
+    decoupled: bool = False,
 ) -> tuple[Array, Array]:
     """`nt_xent`, and how often the positive is the most similar of all rows.
 
@@ -81,19 +97,25 @@ def nt_xent_with_accuracy(
 
     Raises:
         AssertionError: if z is not [B, 2, D].
-        ValueError: if the temperature is a number that is not positive, or the form is
-            unknown.
+        ValueError: as of `nt_xent`.
     """
     chex.assert_shape(z, (None, 2, None))
     checks.positive(temperature=temperature)
     unit = l2_normalize(z.astype(jnp.float32), epsilon=0)
     B, _, D = unit.shape
+    if decoupled and B == 1:
+        raise ValueError(
+            "a single pair has no negatives, which decoupled = True needs."
+        )
     if chosen_form(form, 4 * (2 * B) ** 2 // shard_count()) == "gather":
-        row_loss = functools.partial(_gathered_anchors, temperature=temperature)
+        row_loss = functools.partial(
+            _gathered_anchors, temperature=temperature, decoupled=decoupled
+        )
         return mean_over_rows(row_loss, unit)
     rows, partners = (x.reshape(2 * B, D) for x in (unit, unit[:, ::-1]))
     images = jnp.arange(2 * B) // 2
-    return _against(rows, partners, rows, temperature, x_ids=images, y_ids=images)
+    ids = {"x_ids": images, "y_ids": images}
+    return _against(rows, partners, rows, temperature, decoupled=decoupled, **ids)
 
 
 def info_nce(
@@ -197,6 +219,7 @@ def _against(
     rows: Array,
     temperature: float | Array,
     own: Array | None = None,
+    decoupled: bool = False,
     **how: Any,
 ) -> tuple[Array, Array]:
     """Loss and accuracy of q [B, D] with the positives k among the scores of `rows`."""
@@ -207,7 +230,8 @@ def _against(
         scores = scores / temperature
         lse = jnp.logaddexp(lse, jax.nn.logsumexp(scores, axis=1))
         top = jnp.maximum(top, lax.stop_gradient(scores).max(1))
-    return jax.nn.softplus(lse).mean(), is_lead(top * temperature).mean()
+    loss = lse if decoupled else jax.nn.softplus(lse)
+    return loss.mean(), is_lead(top * temperature).mean()
 
 
 def check_form(form: str, setting: str = "form") -> None:
@@ -257,16 +281,24 @@ def differences(mine: Array, everyone: Array, start: Array) -> tuple[Array, Arra
 
 
 def _gathered_anchors(
-    mine: Array, everyone: Array, start: Array, *, temperature: float | Array
+    mine: Array,
+    everyone: Array,
+    start: Array,
+    *,
+    temperature: float | Array,
+    decoupled: bool,
 ) -> tuple[Array, Array]:
     """Loss and hits of every pair of views, a row loss for `mean_over_rows`."""
     difference, negative = differences(mine, everyone, start)
     difference = jnp.where(negative, difference / temperature, -jnp.inf)
-    # log(1 + Σ exp(difference)) of every row, to full relative precision.
     largest = jnp.max(difference, axis=1)
-    top = lax.stop_gradient(jnp.maximum(largest, 0))
-    total = jnp.sum(jnp.exp(difference - top[:, None]), axis=1)
-    loss = top + jnp.log1p(total + jnp.expm1(-top))
+    if decoupled:
+        loss = jax.nn.logsumexp(difference, axis=1)
+    else:
+        # log(1 + Σ exp(difference)) of every row, to full relative precision.
+        top = lax.stop_gradient(jnp.maximum(largest, 0))
+        total = jnp.sum(jnp.exp(difference - top[:, None]), axis=1)
+        loss = top + jnp.log1p(total + jnp.expm1(-top))
     hit = is_lead(largest * temperature)
     return loss.reshape(-1, 2).mean(1), hit.reshape(-1, 2).mean(1)
 

@@ -29,6 +29,7 @@ def simclr(
     head_layers: int = 2,
     scale: float = 1.0,
     similarity: Form = "auto",
+    decoupled: bool = False,
 ) -> Method:
     """Builds SimCLR around `encoder`; settings as in sections 2.1 and 2.2.
 
@@ -51,6 +52,9 @@ def simclr(
             and norms, and for weight decay beside the gradient.
         similarity: "gather", "ring" or "auto", the form of `nt_xent`. It decides over
             memory and communication and changes nothing else.
+        decoupled: the positive is left out of the sum over candidates, as in DCL (Yeh
+            et al., 2022, arXiv:2110.06848) and not in SimCLR; meant for batches of a
+            few hundred. The loss may then be negative.
 
     Raises:
         ValueError: if the temperature or the scale is not positive, there is no layer,
@@ -77,12 +81,15 @@ def simclr(
         # One pass: batch norm sees both views, as in the reference implementation.
         out, stats = net.together(params, state.stats, views)
         value, accuracy = nt_xent_with_accuracy(
-            out["projector"], temperature=temperature, form=similarity
+            out["projector"],
+            temperature=temperature,
+            form=similarity,
+            decoupled=decoupled,
         )
         return scale * value, (StatsState(stats), {"contrastive_accuracy": accuracy})
 
     def chance(batch_size: int) -> float:
-        return scale * math.log(2 * batch_size - 1)
+        return scale * math.log(2 * batch_size - (2 if decoupled else 1))
 
     kept = net.evaluated("projector", chance=chance)
     return Method(views=views, init=net.init_pair, loss=loss, **kept)

@@ -14,7 +14,7 @@ compiled = jax.jit(
     static_argnames="form",
 )
 value_of = jax.jit(lambda z, t: nt_xent(z, temperature=t))
-with_accuracy = jax.jit(nt_xent_with_accuracy, static_argnames="form")
+with_accuracy = jax.jit(nt_xent_with_accuracy, static_argnames=("form", "decoupled"))
 both_forms = pytest.mark.parametrize("form", ["gather", "ring"])
 
 
@@ -53,6 +53,47 @@ def test_value_and_gradient_match_float64_loops(rng, kind, shape, form):
     z = KINDS[kind](rng, rng.normal(size=(B, 2, D)))
     for temperature in (0.5, 0.05, 0.005):
         assert_agrees(z, temperature, form)
+
+
+@both_forms
+@pytest.mark.parametrize("kind", ["plain", "identical positives", "identical images"])
+def test_the_decoupled_loss_matches_float64_loops(rng, kind, form):
+    z = KINDS[kind](rng, rng.normal(size=(9, 2, 6))).astype(np.float32)
+
+    def of(z):
+        return nt_xent(z, temperature=0.2, form=form, decoupled=True)
+
+    def expected(z):
+        return reference.decoupled(z, 0.2)
+
+    value, gradient = jax.jit(jax.value_and_grad(of))(z)
+    np.testing.assert_allclose(value, expected(z), rtol=1e-5)
+    direction, step = rng.normal(size=z.shape), 1e-5
+    z = z.astype(np.float64)
+    ahead, behind = (expected(z + sign * step * direction) for sign in (1, -1))
+    slope = (ahead - behind) / (2 * step)
+    np.testing.assert_allclose(
+        np.sum(gradient * direction), slope, rtol=1e-4, atol=1e-6
+    )
+
+
+@both_forms
+def test_decoupling_takes_the_share_of_the_positive_away(rng, form):
+    z = rng.normal(size=(9, 2, 6)).astype(np.float32)
+    accuracy = with_accuracy(z, temperature=0.2, form=form, decoupled=True)[1]
+    assert accuracy == pytest.approx(reference.nt_xent_accuracy(z))
+    # All anchors alike, so that the law of one is that of their mean.
+    alike = np.repeat(np.eye(4, 6, dtype=np.float32)[:, None], 2, axis=1)
+    whole, less = (
+        with_accuracy(alike, temperature=0.2, form=form, decoupled=decoupled)[0]
+        for decoupled in (False, True)
+    )
+    np.testing.assert_allclose(less - whole, np.log1p(-np.exp(-whole)), rtol=1e-5)
+
+
+def test_a_single_pair_cannot_be_decoupled():
+    with pytest.raises(ValueError, match="a single pair has no negatives"):
+        nt_xent(jnp.ones((1, 2, 3)), temperature=0.1, decoupled=True)
 
 
 @both_forms

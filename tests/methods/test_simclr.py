@@ -82,3 +82,5 @@ def test_the_scale_multiplies_loss_and_chance():
     # at 2 ln(2 B - 1).
     assert values[2.0][0] == 2 * values[1.0][0]
     assert values[2.0][1] == pytest.approx(2 * math.log(7))
+    decoupled = simclr(encoder, two_crops(size=8), decoupled=True)
+    assert decoupled.health.chance(4) == pytest.approx(math.log(6))
