@@ -38,6 +38,14 @@ OURS = {
         "feed.batch_size=128",
         "method.temperature=0.2",
     ),
+    "ours, batch 128, DCL, temperature 0.2": (
+        "feed.batch_size=128",
+        "method.temperature=0.2",
+        "method.decoupled=True",
+    ),
+    "ours, batch 128, views of 16": ("feed.batch_size=128", "views.size=16"),
+    "ours, batch 128, crops from 0.1": ("feed.batch_size=128", "views.min_scale=0.1"),
+    "ours, batch 128, MoCo v3": ("feed.batch_size=128", "method.name=moco_v3"),
     "ours, batch 128, 48 channels": ("feed.batch_size=128", "encoder.channels=48"),
     "ours, rate 0.001": ("optimizer.learning_rate.peak_value=0.001",),
     "ours, rate 0.004": ("optimizer.learning_rate.peak_value=0.004",),
@@ -62,6 +70,12 @@ LIGHTLY = {
         "--temperature=0.2",
     ),
     "lightly, tensor views, 80 channels": ("--views=tensor", "--channels=80"),
+    "lightly, tensor views, batch 128, DCL, temperature 0.2": (
+        "--views=tensor",
+        "--batch_size=128",
+        "--loss=dcl",
+        "--temperature=0.2",
+    ),
     "lightly, tensor views, batch 128": ("--views=tensor", "--batch_size=128"),
     "lightly, tensor views, 48 channels": ("--views=tensor", "--channels=48"),
 }
