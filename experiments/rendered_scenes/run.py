@@ -20,12 +20,32 @@ HERE = pathlib.Path(__file__).parent
 # Boxes that the camera carries along never move in the picture: what an automatic mask
 # is for.
 CARRIED = ("data.moving_boxes=2", "data.box_motion=camera")
+# Twelve boxes, not four, and larger ways aside: a frame hides much that another shows,
+# which is what the least error over sources is for.
+CROWDED = (
+    "data.num_boxes=12",
+    "data.min_translation=(-0.4,-0.1,0.2)",
+    "data.max_translation=(0.4,0.1,0.6)",
+)
+# Each frame has a brightness of its own: what census is for.
+EXPOSED = (
+    "views.shared=False",
+    "views.in_losses=True",
+    "views.jitter=(0.3,0.0,0.0,0.0)",
+    "views.jitter_probability=1.0",
+)
 # By name: the page, and what differs from it.
 RUNS = {
     "sfmlearner": ("sfmlearner_scenes",),
     "monodepth2": ("monodepth2_scenes",),
     "monodepth2, mean of sources": (
         "monodepth2_scenes",
+        "method.reprojection=average",
+    ),
+    "monodepth2, crowded": ("monodepth2_scenes", *CROWDED),
+    "monodepth2, crowded, mean of sources": (
+        "monodepth2_scenes",
+        *CROWDED,
         "method.reprojection=average",
     ),
     "monodepth2, carried boxes": ("monodepth2_scenes", *CARRIED),
@@ -40,6 +60,8 @@ RUNS = {
     "monodepth, no left-right": ("monodepth_scenes", "method.left_right_weight=0.0"),
     "unflow": ("unflow_scenes",),
     "unflow, brightness": ("unflow_scenes:brightness",),
+    "unflow, own exposures": ("unflow_scenes", *EXPOSED),
+    "unflow, own exposures, brightness": ("unflow_scenes:brightness", *EXPOSED),
     "self_mono_sf": ("self_mono_sf_scenes",),
 }
 
