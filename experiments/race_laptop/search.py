@@ -19,6 +19,8 @@ import sys
 HERE = pathlib.Path(__file__).parent
 FILE = HERE / "search.json"
 PATCHES_OF_4 = ("encoder.patch=4", "encoder.channels=128", "encoder.stage_sizes=(1,1)")
+# Batches of 128 pairs of 16 pixels.
+SMALL = ("feed.batch_size=128", "views.size=16")
 OURS = {
     "ours": (),
     "ours, 48 channels": ("encoder.channels=48",),
@@ -44,6 +46,18 @@ OURS = {
         "method.decoupled=True",
     ),
     "ours, batch 128, views of 16": ("feed.batch_size=128", "views.size=16"),
+    "ours, batch 128, views of 12": ("feed.batch_size=128", "views.size=12"),
+    "ours, views of 16, temperature 0.2": (*SMALL, "method.temperature=0.2"),
+    "ours, views of 16, DCL, temperature 0.2": (
+        *SMALL,
+        "method.temperature=0.2",
+        "method.decoupled=True",
+    ),
+    "ours, views of 16, crops from 0.1": (*SMALL, "views.min_scale=0.1"),
+    "ours, views of 16, MoCo v3": (*SMALL, "method.name=moco_v3"),
+    "ours, views of 16, 96 channels": (*SMALL, "encoder.channels=96"),
+    "ours, views of 16, two blocks a stage": (*SMALL, "encoder.stage_sizes=(2,2,2)"),
+    "ours, views of 16, batch 64": ("feed.batch_size=64", "views.size=16"),
     "ours, batch 128, crops from 0.1": ("feed.batch_size=128", "views.min_scale=0.1"),
     "ours, batch 128, MoCo v3": ("feed.batch_size=128", "method.name=moco_v3"),
     "ours, batch 128, 48 channels": ("feed.batch_size=128", "encoder.channels=48"),
@@ -59,6 +73,7 @@ OURS = {
     "ours, W-MSE": ("method.name=w_mse", "method.output_dim=64"),
     "ours, rotation": ("method.name=rotation", "views.name=mae", "views.size=32"),
 }
+TENSOR = ("--views=tensor", "--batch_size=128", "--size=16")
 LIGHTLY = {
     "lightly": (),
     "lightly, tensor views": ("--views=tensor",),
@@ -76,6 +91,14 @@ LIGHTLY = {
         "--loss=dcl",
         "--temperature=0.2",
     ),
+    "lightly, tensor views of 16": TENSOR,
+    "lightly, tensor views of 16, temperature 0.2": (*TENSOR, "--temperature=0.2"),
+    "lightly, tensor views of 16, DCL, temperature 0.2": (
+        *TENSOR,
+        "--loss=dcl",
+        "--temperature=0.2",
+    ),
+    "lightly, tensor views of 16, 96 channels": (*TENSOR, "--channels=96"),
     "lightly, tensor views, batch 128": ("--views=tensor", "--batch_size=128"),
     "lightly, tensor views, 48 channels": ("--views=tensor", "--channels=48"),
 }
