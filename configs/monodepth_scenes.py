@@ -5,7 +5,8 @@ Paper: arXiv:1609.03677; rendered rooms are not in it. Its losses and augmentati
        without which it had learned little after the same steps. A higher learning rate
        and fewer epochs are our choice too.
 Run:   jax-ssl train --config=monodepth_scenes --workdir=DIR
-Ours:  abs rel 0.337 and 0.360, constant 0.537: experiments/rendered_scenes.
+Ours:  abs rel 0.195 and 0.196, plane 0.362; D1 7.4 and 7.7 %, plane 8.7 %:
+       experiments/rendered_scenes.
 """
 
 from common import scenes, scenes_evals
