@@ -18,12 +18,13 @@ from tests.references import conv as reference
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
-@pytest.fixture(params=["product", "lax"], autouse=True)
+@pytest.fixture(params=["taps", "cells", "lax"], autouse=True)
 def form(monkeypatch, request):
-    """Both forms of every case, whatever pays for its shapes."""
+    """All forms of every case, whatever pays for its shapes."""
     if "rule" not in request.node.name:
-        product = request.param == "product"
+        product, few = request.param != "lax", request.param == "cells"
         monkeypatch.setattr(conv, "_is_product", lambda *shapes: product)
+        monkeypatch.setattr(conv, "_has_few_cells", lambda *shapes: few)
     return request.param
 
 
@@ -53,6 +54,9 @@ CASES = {
     "1x1": ((3, 4, 4, 5), (1, 1, 5, 6), (1, 1), ((0, 0), (0, 0))),
     "1x1 stride 2": ((3, 5, 4, 5), (1, 1, 5, 6), (2, 2), ((0, 0), (0, 0))),
     "uneven": ((2, 7, 6, 3), (2, 3, 3, 4), (3, 1), ((0, 2), (1, 0))),
+    "few cells": ((4, 2, 2, 3), (3, 3, 3, 4), (1, 1), ((1, 1), (1, 1))),
+    "few cells stride 2": ((4, 2, 2, 3), (3, 3, 3, 4), (2, 2), ((1, 1), (1, 1))),
+    "one cell": ((4, 1, 1, 3), (3, 3, 3, 4), (1, 1), ((1, 1), (1, 1))),
     "one row": ((1, 4, 4, 1), (4, 4, 1, 1), (1, 1), ((0, 0), (0, 0))),
 }
 
@@ -142,7 +146,8 @@ def test_vmap_over_kernels(rng):
     )
     for i in range(2):
         expected = kernel_gradient(lax.conv_general_dilated)(kernels[i], x)
-        np.testing.assert_allclose(got[i], expected, rtol=1e-5, atol=1e-5)
+        largest = np.abs(expected).max()
+        np.testing.assert_allclose(got[i], expected, rtol=1e-5, atol=1e-5 * largest)
 
 
 @pytest.mark.parametrize("devices", [1, 8])
@@ -218,6 +223,20 @@ def test_rule_takes_products_where_they_were_measured_faster(
     assert conv._is_product(image, kernel, (stride, stride), pads) is product
 
 
+@pytest.mark.parametrize(
+    ("image", "kernel", "few"),
+    [
+        ((8, 1, 1, 512), (3, 3, 512, 512), True),
+        ((64, 2, 2, 512), (3, 3, 512, 512), True),
+        ((16, 2, 2, 512), (3, 3, 512, 512), False),
+        ((256, 4, 4, 512), (3, 3, 512, 512), False),
+        ((256, 2, 2, 512), (1, 1, 512, 512), False),
+    ],
+)
+def test_rule_takes_cells_where_they_are_fewer_than_taps(image, kernel, few):
+    assert conv._has_few_cells(image, kernel) is few
+
+
 def test_only_cpu_gets_another_program_than_lax(rng, form):
     x, kernel = draw(rng, (2, 6, 6, 3), (3, 3, 3, 4))
 
@@ -235,7 +254,7 @@ def test_only_cpu_gets_another_program_than_lax(rng, form):
         ours, theirs = (operations(text(of(m), platform)) for m in (conv, lax))
         assert ours == theirs
     found = operations(text(of(conv), "cpu"))
-    assert found["dot_general"] == (3 if form == "product" else 0)
+    assert found["dot_general"] == (0 if form == "lax" else 3)
     assert found != theirs
 
 
