@@ -68,11 +68,12 @@ def by_taps(
 def by_taps_to_x(x: Array, kernel: Array, gradient: Array, **how: Any) -> Array:
     """The gradient of `by_taps` with respect to x.
 
-    It is a sum over the taps, which is written to memory: what reads it would else add
-    them up each time anew.
+    Of several taps it is a sum, which is written to memory: what reads it would else
+    add them up each time anew.
     """
     form = functools.partial(by_taps, kernel=kernel, **how)
-    return made_once(jax.linear_transpose(form, x)(gradient)[0], kernel)
+    (made,) = jax.linear_transpose(form, x)(gradient)
+    return made if kernel.shape[:2] == (1, 1) else made_once(made, kernel)
 
 
 def by_taps_to_kernel(x: Array, kernel: Array, gradient: Array, **how: Any) -> Array:
