@@ -6,7 +6,7 @@ Run:   PYTHONPATH=. python experiments/race_laptop/search.py --data_dir=DIR \
 
 All learn from 45,000 training images and are judged on the other 5,000. A candidate
 that has its results is not repeated. Two searches may run at a time, on two cores, with
-other names each. What stands beside a name is where it differs from the page, or from
+other names each. What stands beside a name is where it differs from "ours", or from
 "lightly". Writes search.json beside this file and prints its table.
 """
 
@@ -19,6 +19,9 @@ import sys
 HERE = pathlib.Path(__file__).parent
 FILE = HERE / "search.json"
 PATCHES_OF_4 = ("encoder.patch=4", "encoder.channels=128", "encoder.stage_sizes=(1,1)")
+# What all candidates begin with, whatever the page and the entrant say today.
+FIRST = ("feed.batch_size=256", "views.size=24", "method.temperature=0.3")
+FIRST_OF_LIGHTLY = ("--batch_size=256", "--size=24", "--temperature=0.3")
 # Batches of 128 pairs of 16 pixels.
 SMALL = ("feed.batch_size=128", "views.size=16")
 OURS = {
@@ -121,12 +124,12 @@ def main():
     options.workdir.mkdir(parents=True, exist_ok=True)
     candidates = {
         **{
-            name: ("ours", [f"--config.{change}" for change in changes])
+            name: ("ours", [f"--config.{change}" for change in (*FIRST, *changes)])
             for name, changes in OURS.items()
         },
         # One core makes the views too.
         **{
-            name: ("lightly_same", ["--workers=0", *changes])
+            name: ("lightly_same", ["--workers=0", *FIRST_OF_LIGHTLY, *changes])
             for name, changes in LIGHTLY.items()
         },
     }
