@@ -112,6 +112,12 @@ def test_linked_headings_exist_on_github_and_on_the_site(page):
             assert anchor in [heading_names(heading, site) for heading in headings]
 
 
+def test_records_of_studies_name_no_place_on_a_machine():
+    for record in sorted((ROOT / "experiments").rglob("*.json")):
+        places = re.findall(r"(?<=[=\s\"])/(?:\w+/)+", record.read_text())
+        assert not places, f"{record.name}: {places[0]}"
+
+
 @pytest.mark.parametrize("page", ["docs/house.md", "CONTRIBUTING.md"])
 def test_the_house_knows_its_files_folders_and_tables(page):
     page = (ROOT / page).read_text()
