@@ -53,13 +53,13 @@ def nt_xent(
             and again backward; memory is O(B D) on one device, O(b D) on many. "auto":
             the ring where the similarities would take more than `GATHER_LIMIT` bytes.
         decoupled: j is left out of the sum over k too (Yeh et al., 2022,
-            arXiv:2110.06848, "DCL"): an anchor whose positive is close already is not
-            pushed away from others more weakly, which tells at small batches.
+            arXiv:2110.06848, "DCL"). In equation 1 a positive that is close already
+            weakens the gradient of all negatives, most of all in small batches.
 
     Returns:
         [] float32, the mean over all 2B anchors, between 0 and log(2B - 1) + 2 / τ;
-        exactly 0 for B = 1. Decoupled, it is less by -log(1 - p), p the softmax's share
-        of the positive: between log(2B - 2) - 2 / τ and log(2B - 2) + 2 / τ.
+        exactly 0 for B = 1. Decoupled, that of an anchor is less by -log(1 - p), p the
+        softmax's share of its positive, and the mean is within log(2B - 2) ± 2 / τ.
 
     Raises:
         AssertionError: if z is not [B, 2, D].
