@@ -3,10 +3,10 @@
 And what doubles the sides of a grid: without the zeros that lax's dilated inputs have.
 """
 
-import functools
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, TypeAlias
 
 import jax
@@ -20,21 +20,10 @@ from jax_ssl.ops import conv_products as products
 from jax_ssl.ops.platforms import made_once
 
 Pair: TypeAlias = tuple[Array, Array]
+# A convolution, and its gradients to the images and to the kernel.
+Forms: TypeAlias = tuple[Callable[..., Array], ...]
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
-# The convolution as a product, and its gradients to the images and to the kernel.
-FORMS: dict[str, tuple[Callable[..., Array], ...]] = {
-    "taps": (
-        products.by_taps,
-        products.by_taps_to_x,
-        products.by_taps_to_kernel,
-    ),
-    "cells": (
-        products.by_cells,
-        products.by_cells_to_x,
-        products.by_cells_to_kernel,
-    ),
-}
 # Images that make up for the weights of all pairs of pixels, times the taps that are
 # spared for each pixel.
 WRITTEN = 40
@@ -81,7 +70,7 @@ def conv_general_dilated(
         The function has a custom reverse-mode rule and therefore no forward mode
         (`jax.jvp`), on any platform, unless the call is handed to lax whole.
     """
-    plain: Callable[..., Array] = functools.partial(
+    plain: Callable[..., Array] = partial(
         lax.conv_general_dilated,
         window_strides=window_strides,
         padding=padding,
@@ -106,8 +95,14 @@ def conv_general_dilated(
     if isinstance(pads, str):
         pads = lax.padtype_to_pads(lhs.shape[1:3], rhs.shape[:2], window_strides, pads)
     product = _is_product(lhs.shape, rhs.shape, window_strides, pads)
-    forms = FORMS["cells" if _has_few_cells(lhs.shape, rhs.shape) else "taps"]
-    how = {"strides": window_strides, "pads": pads, "precision": precision}
+    how: dict[str, Any] = {
+        "strides": window_strides,
+        "pads": pads,
+        "precision": precision,
+    }
+    taps, cells = (
+        partial(form, **how) for form in (products.by_taps, products.by_cells)
+    )
 
     def chosen(there: Callable[..., Array], here: Callable[..., Array]) -> Any:
         """The form of lax, or on a CPU the product, mapped over kernels in turn."""
@@ -118,11 +113,25 @@ def conv_general_dilated(
         )
 
     once = (lambda x, kernel: x) if product else _in_turn(made_once)
-    forms_of_lax = plain, _to_x(plain), _to_kernel(plain)
-    forward, to_x, to_kernel = (
-        chosen(there, functools.partial(here, **how))
-        for there, here in zip(forms_of_lax, forms, strict=True)
+    here: Forms = (
+        (
+            cells,
+            partial(products.to_x, cells),
+            partial(products.by_cells_to_kernel, **how),
+        )
+        if _has_few_cells(lhs.shape, rhs.shape)
+        else (
+            taps,
+            partial(products.by_taps_to_x, **how),
+            partial(products.to_kernel, taps),
+        )
     )
+    there: Forms = (
+        plain,
+        partial(products.to_x, plain),
+        partial(products.to_kernel, plain),
+    )
+    forward, to_x, to_kernel = map(chosen, there, here)
 
     def residuals(x: Array, kernel: Array) -> tuple[Array, Pair]:
         x = once(x, kernel)
@@ -180,20 +189,6 @@ def nearest_conv(x: Array, kernel: Array) -> Array:
     """
     sums = jnp.array([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]], kernel.dtype)
     return transposed_conv(x, jnp.einsum("ai,bj,ijco->abco", sums, sums, kernel))
-
-
-def _to_x(form: Callable[..., Array]) -> Callable[..., Array]:
-    """The gradient of a convolution with respect to its images."""
-    return lambda x, kernel, gradient: jax.linear_transpose(
-        lambda x: form(x, kernel), x
-    )(gradient)[0]
-
-
-def _to_kernel(form: Callable[..., Array]) -> Callable[..., Array]:
-    """The gradient of a convolution with respect to its kernel."""
-    return lambda x, kernel, gradient: jax.linear_transpose(
-        lambda kernel: form(x, kernel), kernel
-    )(gradient)[0]
 
 
 def kernels_in_turn() -> AbstractContextManager[None]:

@@ -5,14 +5,14 @@ written once for each tap. "By cells": every pair of an input and an output pixe
 weight of its own, and the images are read as they lie; it is the smaller product where
 an image has fewer pixels than the kernel has taps, most of which meet padding then.
 
-All functions take x [B, H, W, C], kernel [h, w, C, O], and those to x and to kernel the
-gradient [B, H', W', O], besides strides and pads of the two spatial axes and the
+All take x [B, H, W, C], kernel [h, w, C, O], and for gradients that of the output
+[B, H', W', O], besides strides and pads of the two spatial axes and the
 precision of the products. They sum in float32 at least, and return the type of x.
 """
 
 import functools
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,22 @@ from jax import lax
 from jax_ssl.core.types import Array
 from jax_ssl.ops.platforms import made_once
 
-Pads = Sequence[tuple[int, int]]
+Pads: TypeAlias = Sequence[tuple[int, int]]
+Form: TypeAlias = Callable[[Array, Array], Array]
+
+# Numbers of an image's gradient from which on it pays to write it down, measured in
+# float32 on two cores: of 2**19 it does, of 2**17 it does not.
+LARGE = 2**18
+
+
+def to_x(form: Form, x: Array, kernel: Array, gradient: Array) -> Array:
+    """The gradient of a convolution, in any form, with respect to its images."""
+    return jax.linear_transpose(lambda x: form(x, kernel), x)(gradient)[0]
+
+
+def to_kernel(form: Form, x: Array, kernel: Array, gradient: Array) -> Array:
+    """The gradient of a convolution, in any form, with respect to its kernel."""
+    return jax.linear_transpose(lambda kernel: form(x, kernel), kernel)(gradient)[0]
 
 
 def output_sides(
@@ -68,18 +83,12 @@ def by_taps(
 def by_taps_to_x(x: Array, kernel: Array, gradient: Array, **how: Any) -> Array:
     """The gradient of `by_taps` with respect to x.
 
-    Of several taps it is a sum, which is written to memory: what reads it would else
-    add them up each time anew.
+    Of several taps it is a sum, and if large it is written to memory: what reads it
+    would else add them up each time anew.
     """
-    form = functools.partial(by_taps, kernel=kernel, **how)
-    (made,) = jax.linear_transpose(form, x)(gradient)
-    return made if kernel.shape[:2] == (1, 1) else made_once(made, kernel)
-
-
-def by_taps_to_kernel(x: Array, kernel: Array, gradient: Array, **how: Any) -> Array:
-    """The gradient of `by_taps` with respect to the kernel."""
-    form = functools.partial(by_taps, x, **how)
-    return jax.linear_transpose(form, kernel)(gradient)[0]
+    made = to_x(functools.partial(by_taps, **how), x, kernel, gradient)
+    several = kernel.shape[0] * kernel.shape[1] > 1
+    return made_once(made, kernel) if several and x.size >= LARGE else made
 
 
 def by_cells(
@@ -100,23 +109,6 @@ def by_cells(
     return made.reshape(len(x), *shape, kernel.shape[-1]).astype(x.dtype)
 
 
-def by_cells_to_x(
-    x: Array,
-    kernel: Array,
-    gradient: Array,
-    *,
-    strides: Sequence[int],
-    pads: Pads,
-    precision: lax.PrecisionLike,
-) -> Array:
-    """The gradient of `by_cells` with respect to x."""
-    weights = _weights(kernel, x.shape[1:3], strides, pads)
-    wide = jnp.promote_types(x.dtype, jnp.float32)
-    rows = gradient.reshape(len(x), -1).astype(wide)
-    made = jnp.dot(rows, weights.astype(wide).T, precision=precision)
-    return made.reshape(x.shape).astype(x.dtype)
-
-
 def by_cells_to_kernel(
     x: Array,
     kernel: Array,
@@ -126,7 +118,11 @@ def by_cells_to_kernel(
     pads: Pads,
     precision: lax.PrecisionLike,
 ) -> Array:
-    """The gradient of `by_cells` with respect to the kernel."""
+    """The gradient of `by_cells` with respect to the kernel.
+
+    Transposed, each pair of pixels would write a kernel of its own; this adds their
+    weights up tap by tap.
+    """
     sides, (C, O) = x.shape[1:3], kernel.shape[2:]
     wide = jnp.promote_types(x.dtype, jnp.float32)
     rows, given = (a.reshape(len(x), -1).astype(wide) for a in (x, gradient))

@@ -12,7 +12,7 @@ import pytest
 from jax import lax
 from jax.sharding import PartitionSpec as P
 
-from jax_ssl.ops import conv
+from jax_ssl.ops import conv, conv_products
 from jax_ssl.parallel.mesh import BATCH_AXES, make_mesh, row_sharding
 from tests.references import conv as reference
 
@@ -26,6 +26,7 @@ def form(monkeypatch, request):
         product, few = request.param != "lax", request.param == "cells"
         monkeypatch.setattr(conv, "_is_product", lambda *shapes: product)
         monkeypatch.setattr(conv, "_has_few_cells", lambda *shapes: few)
+        monkeypatch.setattr(conv_products, "LARGE", 0)
     return request.param
 
 
