@@ -101,6 +101,24 @@ MUTANTS = {
         "images = jnp.arange(2 * B) % B",
         "losses/test_contrastive.py",
     ),
+    "the decoupled loss by the ring keeps its positive": Mutant(
+        "losses/contrastive.py",
+        "loss = lse if decoupled else jax.nn.softplus(lse)",
+        "loss = jax.nn.softplus(lse)",
+        "losses/test_contrastive.py",
+    ),
+    "a convolution by cells meets the taps in reversed order": Mutant(
+        "ops/conv_products.py",
+        "tap = pixels[:, None] + pads[i][0] - seen",
+        "tap = seen - pixels[:, None] + pads[i][0]",
+        "ops/test_conv.py",
+    ),
+    "a residual network keeps what it should recompute": Mutant(
+        "encoders/resnet.py",
+        "recomputed(Block, self.remat, static=())(",
+        "Block(",
+        "nn/test_depth.py",
+    ),
     "the masked autoencoder learns from visible patches": Mutant(
         "methods/mae.py",
         "value = masked_mse(prediction, target, mask)",
