@@ -63,11 +63,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Imported here: `jax-ssl --help` need not wait for jax.
     with _not_collecting(program=arguments is None):
         from jax_ssl.core.compiling import keep_programs
+        from jax_ssl.core.heap import fill_after_compiling
         from jax_ssl.parallel.processes import join
         from jax_ssl.run import command
 
         act = command(options.command)
     keep_programs()
+    fill_after_compiling()
     processes = None
     try:
         processes = join(options)

@@ -131,6 +131,7 @@ def ours(case, scale, remat):
     from jax_ssl.augment import VIEWS
     from jax_ssl.config.bind import bind
     from jax_ssl.core.compiling import jit
+    from jax_ssl.core.heap import fill_after_compiling
     from jax_ssl.encoders import ENCODERS
     from jax_ssl.methods import METHODS
     from jax_ssl.parallel.rows import map_examples
@@ -138,6 +139,7 @@ def ours(case, scale, remat):
     from jax_ssl.train.record import peak_memory
     from jax_ssl.train.step import init, train_step
 
+    fill_after_compiling()  # As jax-ssl does.
     method_name, encoder_name, side, B, settings = SCALES[scale][case]
     dtype = "float32" if scale == "laptop" else "bfloat16"
     shape = {"dtype": dtype}

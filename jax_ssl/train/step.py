@@ -105,10 +105,6 @@ def train_step(
 
     grad = jax.value_and_grad(objective, has_aux=True)
     (loss, (state, metrics)), gradients = grad(train.params)
-    updates, opt_state = tx.update(gradients, train.opt_state, train.params)
-    params = optax.apply_updates(train.params, updates)
-    step = train.step + 1
-    params, state = method.update(params, state, step=step)
     norm = global_norm(gradients)
     nonfinite = jax.lax.cond(
         jnp.isfinite(loss) & jnp.isfinite(norm),
@@ -116,6 +112,11 @@ def train_step(
         _first_not_finite,
         _Checked(finite, train.params, train.state, train.opt_state, loss, gradients),
     )
+    gradients = _after(nonfinite, gradients)
+    updates, opt_state = tx.update(gradients, train.opt_state, train.params)
+    params = optax.apply_updates(train.params, updates)
+    step = train.step + 1
+    params, state = method.update(params, state, step=step)
     metrics = {**metrics, "loss": loss, "grad_norm": norm, NONFINITE_LEAF: nonfinite}
     train = train.replace(step=step, params=params, opt_state=opt_state, state=state)
     return train, metrics
@@ -144,3 +145,14 @@ def _first_not_finite(checked: _Checked) -> Array:
     finite = finite._replace(views=checked.views)
     bad = ~jnp.stack([leaf.all() for leaf in jax.tree.leaves(finite)])
     return jnp.where(bad.any(), jnp.argmax(bad), -1).astype(jnp.int32)
+
+
+def _after(nonfinite: Array, gradients: PyTree) -> PyTree:
+    """The gradients, which wait for the look at what the step read.
+
+    A step overwrites params and optimizer state where they lie. Were the look not
+    before that, the compiler would copy them all for it. A barrier orders nothing once
+    the compiler has dropped it; a number that is never below -1 does.
+    """
+    never = nonfinite < -1
+    return jax.tree.map(lambda leaf: jnp.where(never, jnp.nan, leaf), gradients)
