@@ -61,6 +61,16 @@ OURS = {
     "ours, views of 16, 96 channels": (*SMALL, "encoder.channels=96"),
     "ours, views of 16, two blocks a stage": (*SMALL, "encoder.stage_sizes=(2,2,2)"),
     "ours, views of 16, batch 64": ("feed.batch_size=64", "views.size=16"),
+    "ours, views of 16, rate 0.001": (
+        *SMALL,
+        "optimizer.learning_rate.peak_value=0.001",
+    ),
+    "ours, views of 16, rate 0.004": (
+        *SMALL,
+        "optimizer.learning_rate.peak_value=0.004",
+    ),
+    "ours, views of 16, jitter 1": (*SMALL, "views.strength=1.0"),
+    "ours, views of 16, 48 channels": (*SMALL, "encoder.channels=48"),
     "ours, batch 128, crops from 0.1": ("feed.batch_size=128", "views.min_scale=0.1"),
     "ours, batch 128, MoCo v3": ("feed.batch_size=128", "method.name=moco_v3"),
     "ours, batch 128, 48 channels": ("feed.batch_size=128", "encoder.channels=48"),
