@@ -70,6 +70,17 @@ OURS = {
         "optimizer.learning_rate.peak_value=0.004",
     ),
     "ours, views of 16, jitter 1": (*SMALL, "views.strength=1.0"),
+    "ours, views of 16, temperature 0.15": (*SMALL, "method.temperature=0.15"),
+    "ours, views of 20, temperature 0.2": (
+        "feed.batch_size=128",
+        "views.size=20",
+        "method.temperature=0.2",
+    ),
+    "ours, views of 16, temperature 0.2, two blocks a stage": (
+        *SMALL,
+        "method.temperature=0.2",
+        "encoder.stage_sizes=(2,2,2)",
+    ),
     "ours, views of 16, 48 channels": (*SMALL, "encoder.channels=48"),
     "ours, batch 128, crops from 0.1": ("feed.batch_size=128", "views.min_scale=0.1"),
     "ours, batch 128, MoCo v3": ("feed.batch_size=128", "method.name=moco_v3"),
