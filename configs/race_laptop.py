@@ -34,7 +34,7 @@ def get_config(part="test"):
         patch=2,
         channels=64,
     )
-    config.method = dict(name="simclr", temperature=0.3, hidden_dim=512, output_dim=128)
+    config.method = dict(name="simclr", temperature=0.2, hidden_dim=512, output_dim=128)
     config.views = dict(
         name="two_crops",
         size=16,

@@ -42,7 +42,7 @@ def settings():
     parser.add_argument("--patch", type=int, default=2)
     parser.add_argument("--channels", type=int, default=64)
     parser.add_argument("--loss", choices=("nt_xent", "dcl"), default="nt_xent")
-    parser.add_argument("--temperature", type=float, default=0.3)
+    parser.add_argument("--temperature", type=float, default=0.2)
     parser.add_argument("--hidden_dim", type=int, default=512)
     parser.add_argument("--batch_size", type=int, default=128)
     parser.add_argument("--rate", type=float, default=2e-3)
