@@ -939,4 +939,29 @@ MUTANTS = {
         "there = project(points, seen.left_camera)",
         "methods/test_self_mono_sf.py",
     ),
+    # Memory.
+    "a step writes over its state before it has looked": Mutant(
+        "train/step.py",
+        "never = nonfinite < -1",
+        "never = jnp.bool_(False)",
+        "train/test_in_place.py",
+    ),
+    "holes below 64 KiB stay": Mutant(
+        "core/heap.py",
+        "LARGEST, LARGE, SMALLEST = 2**28, 2**22, 2**10",
+        "LARGEST, LARGE, SMALLEST = 2**28, 2**22, 2**16",
+        "core/test_heap.py",
+    ),
+    "pages are forgotten that a hole shares": Mutant(
+        "core/heap.py",
+        "first, last = -(-piece // _PAGE), (piece + size) // _PAGE",
+        "first, last = piece // _PAGE, -(-(piece + size) // _PAGE)",
+        "core/test_heap.py",
+    ),
+    "holes are filled where threads have heaps of their own": Mutant(
+        "core/heap.py",
+        'if all(f"{name}={value}" in told for name, value in KEPT.items()):',
+        "if told:",
+        "core/test_heap.py",
+    ),
 }
