@@ -25,6 +25,8 @@ import subprocess
 import sys
 import time
 
+from jax_ssl.core.allocator import HUGE, KEPT, tunables
+
 FULL = {
     # Name: method, encoder, side, batch, settings of the method.
     "simclr_r50": ("simclr", "resnet50", 224, 256, {}),
@@ -54,10 +56,7 @@ TOGETHER = 8
 # Seconds between turns: the threads of a side wait for work busily for a while.
 PAUSE = 0.3
 # Of glibc's malloc, as jax-ssl starts itself; PyTorch gets them too.
-TUNABLES = (
-    f"glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold={2**40}"
-    f":glibc.malloc.trim_threshold={2**40}:glibc.malloc.arena_max=1"
-)
+TUNABLES = tunables({**HUGE, **KEPT})
 
 
 def patch_of(side):

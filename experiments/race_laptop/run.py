@@ -37,15 +37,14 @@ import sys  # noqa: E402
 import numpy as np  # noqa: E402
 from judge import accuracy  # noqa: E402
 
+from jax_ssl.core.allocator import HUGE, KEPT, tunables  # noqa: E402
+
 HERE = pathlib.Path(__file__).parent
 PAGE = HERE.parents[1] / "configs" / "race_laptop.py"
 # What was found best for lightly; README.md has what was tried.
 LIGHTLY_OWN = ("--views=tensor",)
 # One heap that keeps its memory, as `jax-ssl` starts itself.
-TUNABLES = {
-    "GLIBC_TUNABLES": f"glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold={2**40}"
-    f":glibc.malloc.trim_threshold={2**40}:glibc.malloc.arena_max=1"
-}
+TUNABLES = {"GLIBC_TUNABLES": tunables({**HUGE, **KEPT})}
 LAP = 0.1  # Seconds between two looks at a run.
 # The run that measures a step: its steps, and those of a log line. It is measured from
 # the first line to the last.

@@ -11,6 +11,7 @@ variable that says so only when a process starts.
 import os
 import pathlib
 import sys
+from collections.abc import Mapping
 
 TUNABLES = "GLIBC_TUNABLES"
 SWITCH = "JAX_SSL_ALLOCATOR"
@@ -40,11 +41,15 @@ def start_with_allocator() -> None:
     if "malloc" in told or os.environ.get(SWITCH) == "0" or not _of_use():
         return
     wanted = {**HUGE, **KEPT} if _offered() else KEPT
-    texts = [f"{name}={value}" for name, value in wanted.items()]
-    os.environ[TUNABLES] = ":".join([*filter(None, [told]), *texts])
+    os.environ[TUNABLES] = ":".join([*filter(None, [told]), tunables(wanted)])
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(sys.executable, sys.orig_argv)
+
+
+def tunables(settings: Mapping[str, str]) -> str:
+    """Settings as the variable GLIBC_TUNABLES has them."""
+    return ":".join(f"{name}={value}" for name, value in settings.items())
 
 
 def _of_use() -> bool:

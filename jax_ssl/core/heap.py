@@ -2,10 +2,10 @@
 
 LLVM frees some 50,000 pieces of odd sizes when it has compiled a train step. Where all
 threads share one heap, as `core.allocator` has it, each later request for memory looks
-for the smallest hole that it fits into, and convolutions ask for scratch memory
-thousands of times a step. The search took 17 % of the step of a small patchified ResNet
-(experiments/race_laptop), 9 % of a ResNet-18's and 7 % of a ResNet-50's on two cores,
-2026-11-30; a process that had loaded the same programs without compiling did not pay.
+for the smallest hole that it fits into; convolutions ask for scratch memory 2,900 times
+in a step of a small patchified ResNet (experiments/race_laptop). With the holes filled
+that step took a sixth less, a ResNet-18's 9 % and a ResNet-50's 7 % less, on two cores,
+2026-11-30; experiments/benchmarks/train_step.md has the table.
 """
 
 import ctypes
@@ -15,12 +15,12 @@ import threading
 
 import jax
 
-from jax_ssl.core.allocator import KEPT, TUNABLES
+from jax_ssl.core.allocator import KEPT, TUNABLES, tunables
 
 # What jax says after it has compiled a program or loaded one, in seconds.
 COMPILED = "/jax/core/compile/backend_compile_duration"
 # Seconds of compilation after which holes are filled.
-OFTEN = 0.5
+WORTH_FILLING = 0.5
 # Bytes of the largest pieces that are asked for, and of the smallest. Pieces from LARGE
 # on are given back, so that the memory of earlier steps is used again.
 LARGEST, LARGE, SMALLEST = 2**28, 2**22, 2**10
@@ -50,7 +50,7 @@ def fill_after_compiling() -> None:
     That is in a process that `allocator.start_with_allocator` has started anew.
     """
     told = os.environ.get(TUNABLES, "").split(":")
-    if all(f"{name}={value}" in told for name, value in KEPT.items()):
+    if {*tunables(KEPT).split(":")} <= {*told}:
         jax.monitoring.register_event_duration_secs_listener(_when_compiled)
 
 
@@ -58,7 +58,7 @@ def _when_compiled(event: str, duration_secs: float, **kwargs: str | int) -> Non
     if event != COMPILED:
         return
     _compiled[0] += duration_secs
-    if _compiled[0] < OFTEN or not _filling.acquire(blocking=False):
+    if _compiled[0] < WORTH_FILLING or not _filling.acquire(blocking=False):
         return
     try:
         _compiled[0] = 0.0

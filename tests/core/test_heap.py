@@ -9,7 +9,7 @@ import pytest
 from jax_ssl.core import allocator
 
 glibc = pytest.mark.skipif(not allocator._of_use(), reason="another C library")
-KEPT = ":".join(f"{name}={value}" for name, value in allocator.KEPT.items())
+KEPT = allocator.tunables(allocator.KEPT)
 
 
 def said(script, tunables):
@@ -60,12 +60,12 @@ def test_holes_are_filled_and_what_is_in_use_stays_as_it_is():
 COMPILING = """
 import jax
 from jax_ssl.core import heap
-heap.OFTEN, found = 0.0, []
+heap.WORTH_FILLING, found = 0.0, []
 heap.fill_holes = lambda: found.append(1)
 heap.fill_after_compiling()
 jax.jit(lambda x: x + 1)(1.0)
 before = len(found)
-heap.OFTEN = 100.0
+heap.WORTH_FILLING = 100.0
 jax.jit(lambda x: x + 2)(1.0)
 print(before, len(found) - before)
 """
