@@ -52,6 +52,7 @@ def settings():
     parser.add_argument("--min_scale", type=float, default=0.2)
     parser.add_argument("--strength", type=float, default=0.5)
     parser.add_argument("--views", choices=("pil", "tensor"), default="pil")
+    parser.add_argument("--samples", type=int, default=1, help="a side of a pixel")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--compile", action="store_true")
     return parser.parse_args()
@@ -139,8 +140,11 @@ def tensor_views(images, options, generator):
     maps[:, 0, 2] = draw(-1, 1) * (1 - width)
     maps[:, 1, 2] = draw(-1, 1) * (1 - height)
     shape = (count, 3, options.size, options.size)
-    grid = functional.affine_grid(maps, shape, align_corners=False)
+    # Of several samples a side the mean is taken: a filter against aliasing.
+    fine = (count, 3, *(options.samples * side for side in shape[2:]))
+    grid = functional.affine_grid(maps, fine, align_corners=False)
     x = functional.grid_sample(images.float() / 255, grid, align_corners=False)
+    x = functional.avg_pool2d(x, options.samples)
 
     most = 0.8 * options.strength
     jittered = draw(0, 1) < 0.8
