@@ -13,7 +13,8 @@ from 45,000 training images and are judged on the other 5,000, to choose setting
 Further arguments go to `jax-ssl train`, as --config.KEY=VALUE, or to the entrant of
 lightly_entrant.py.
 
-The clock starts with this script and stops when the weights are final; features and
+The clock of ours starts with this script, that of lightly's entrants when the images
+have been written as arrays for them. It stops when the weights are final; features and
 votes come after it. With --clock=cpu it counts the seconds of the processor, for
 comparisons on a busy machine. Ours first measures its step in a short run that is on
 the clock; then the number of steps follows, and the rate ends at 0 with them. If the
@@ -108,16 +109,17 @@ def main():
     if any((options.workdir / name).exists() for name in ("probe", "run")):
         raise SystemExit(f"{options.workdir} has an unfinished race; name another.")
     os.sched_setaffinity(0, {int(core) for core in options.cores.split(",")})
-    # Images as arrays: lightly's entrant does not pay for making them.
     began = BEGAN
-    images = options.images or options.workdir / f"images_{options.part}.npz"
-    if not images.exists():
+    images = images_of(options)
+    if options.entrant != "ours" and not images.exists():
+        # Lightly's entrant does not pay for making arrays of the images.
         write_images(images, options)
         began = time.time()
-    with np.load(images) as data:
-        held = str(data["part"])
-    if held != options.part:
-        raise SystemExit(f"{images} holds the part {held}; name another file.")
+    if images.exists():
+        with np.load(images) as data:
+            held = str(data["part"])
+        if held != options.part:
+            raise SystemExit(f"{images} holds the part {held}; name another file.")
     told = {
         "entrant": options.entrant,
         "minutes": options.minutes,
@@ -157,6 +159,11 @@ def parsed():
     parser.add_argument("--torch_python", default=sys.executable)
     parser.add_argument("--images", type=pathlib.Path, help="the file, once made")
     return parser.parse_known_args()
+
+
+def images_of(options):
+    """The file of images as arrays, which may not be there yet."""
+    return options.images or options.workdir / f"images_{options.part}.npz"
 
 
 def write_images(path, options):
@@ -269,7 +276,9 @@ def write_features(options, folder):
     """What the library's exported encoder makes of the images, for the judge."""
     import jax_ssl
 
-    images = options.images or options.workdir / f"images_{options.part}.npz"
+    images = images_of(options)
+    if not images.exists():
+        write_images(images, options)
     data = np.load(images)
     encoder = jax_ssl.load(folder)
     found = {
@@ -280,7 +289,7 @@ def write_features(options, folder):
 
 def lightly(options, others, began):
     """Starts the other entrant, which keeps its own time."""
-    images = options.images or options.workdir / f"images_{options.part}.npz"
+    images = images_of(options)
     own = LIGHTLY_OWN if options.entrant == "lightly_own" else ()
     command = [options.torch_python, str(HERE / "lightly_entrant.py")]
     command += [f"--images={images}", f"--output={options.workdir}"]
