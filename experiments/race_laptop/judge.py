@@ -10,7 +10,13 @@ AT_ONCE = 500  # Queries whose similarities are in memory together.
 
 
 def accuracy(bank, known, queries, labels, *, k=200, temperature=0.1):
-    """The share of queries [m, D] whose class the bank [n, D] finds.
+    """The share of queries whose class the bank finds; arguments as of `hits`."""
+    found = hits(bank, known, queries, labels, k=k, temperature=temperature)
+    return int(found.sum()) / len(found)
+
+
+def hits(bank, known, queries, labels, *, k=200, temperature=0.1):
+    """[m] bool, of which of the queries [m, D] the bank [n, D] finds the class.
 
     Args:
         bank: float features of training images.
@@ -29,7 +35,7 @@ def accuracy(bank, known, queries, labels, *, k=200, temperature=0.1):
         raise ValueError(f"k = {k} is more than the {len(bank)} features of the bank.")
     bank, queries = unit(bank), unit(queries)
     classes = np.arange(max(known.max(), labels.max()) + 1)
-    right = 0
+    found = []
     for start in range(0, len(queries), AT_ONCE):
         rows = slice(start, start + AT_ONCE)
         similar = queries[rows] @ bank.T
@@ -37,8 +43,8 @@ def accuracy(bank, known, queries, labels, *, k=200, temperature=0.1):
         cosines = np.take_along_axis(similar, near, axis=1).astype(np.float64)
         weights = np.exp((cosines - cosines.max(axis=1, keepdims=True)) / temperature)
         votes = (weights[:, :, None] * (known[near][:, :, None] == classes)).sum(axis=1)
-        right += int((votes.argmax(axis=1) == labels[rows]).sum())
-    return right / len(queries)
+        found.append(votes.argmax(axis=1) == labels[rows])
+    return np.concatenate(found)
 
 
 def unit(features):

@@ -3,12 +3,15 @@
 Run:   PYTHONPATH=. python experiments/race_laptop/show.py WORKDIR [WORKDIR ...]
 
 Each WORKDIR is one that run.py was given. Writes results.json and curves.png beside
-this file, and prints the table of README.md.
+this file, and prints the table of README.md and how far ours is ahead.
 """
 
 import json
 import pathlib
 import sys
+
+import numpy as np
+from judge import hits
 
 HERE = pathlib.Path(__file__).parent
 NAMES = ("ours", "lightly_own", "lightly_same")
@@ -16,7 +19,11 @@ POINTS = 40  # Of a curve that are kept.
 
 
 def main():
-    found = [json.loads((pathlib.Path(w) / "results.json").read_text()) for w in told()]
+    folders = [pathlib.Path(folder) for folder in told()]
+    found = [json.loads((folder / "results.json").read_text()) for folder in folders]
+    right = {}
+    for one, folder in zip(found, folders, strict=True):
+        right.setdefault(one["entrant"], []).append(found_images(folder, one["part"]))
     found.sort(key=lambda one: (NAMES.index(one["entrant"]), one["seed"]))
     races = {(one["part"], one["minutes"], one["clock"], one["cores"]) for one in found}
     if len(races) > 1:
@@ -24,6 +31,9 @@ def main():
     kept = [shortened(one) for one in found]
     (HERE / "results.json").write_text(json.dumps(kept, indent=1) + "\n")
     print(table(found))
+    for name in NAMES[1:]:
+        if "ours" in right and name in right:
+            print(ahead(right["ours"], right[name], name))
     draw(found, HERE / "curves.png")
 
 
@@ -31,6 +41,21 @@ def told():
     if not sys.argv[1:]:
         raise SystemExit(__doc__)
     return sys.argv[1:]
+
+
+def found_images(folder, part):
+    """[m] bool, of which of the images the features of a work folder find the class."""
+    features = np.load(folder / "features.npz")
+    data = np.load(folder / f"images_{part}.npz")
+    vote = features["train"], data["y_train"], features["judged"], data["y_judged"]
+    return hits(*vote)
+
+
+def ahead(ours, theirs, name):
+    """Points between the means of two entrants' seeds, with the error of the images."""
+    gap = 100 * (np.mean(ours, axis=0) - np.mean(theirs, axis=0))
+    error = gap.std() / np.sqrt(len(gap))
+    return f"ours is {gap.mean():.2f} ahead of {name}, standard error {error:.2f}"
 
 
 def shortened(one):
